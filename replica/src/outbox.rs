@@ -1,0 +1,33 @@
+//! The seam between the protocol, which decides what to say, and the transport, which says it.
+
+use gossip_engine::{FlowType, GossipMessage, NodeId};
+
+/// Sends messages to connected peers.
+pub trait Outbox: Send + Sync + 'static {
+    /// Queues `message` for `peer`, behind what was queued for the same flow before. Never blocks.
+    ///
+    /// Queued is not delivered: if the connection breaks, what is queued is lost, and the protocol's
+    /// timeouts and retransmission requests repair it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; the message is gone, and the transport has counted it.
+    fn send(&self, peer: NodeId, message: GossipMessage) -> Result<(), SendError>;
+}
+
+/// Why a message has not been queued.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer is not connected.
+    #[error("{0} is not connected")]
+    NotConnected(NodeId),
+    /// The peer reads more slowly than we write.
+    #[error("the {flow} queue to {peer} is full")]
+    Full {
+        /// To whom.
+        peer: NodeId,
+        /// In which flow.
+        flow: FlowType,
+    },
+}

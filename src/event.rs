@@ -1,0 +1,65 @@
+//! What a transport hands to the engine, and what it may hear back.
+
+use bytes::Bytes;
+
+use crate::{FlowType, NodeId, wire::DecodeError};
+
+/// A payload from a peer, as it came from the network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TransportMessage {
+    /// Who sent it; the transport has authenticated it.
+    pub peer_id: NodeId,
+    /// One message by the codec of the handler; not trusted.
+    pub payload: Bytes,
+}
+
+/// What happens at a transport.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TransportEvent {
+    /// A peer has sent a payload.
+    Message(TransportMessage),
+    /// A peer is connected.
+    PeerUp(NodeId),
+    /// A peer is no longer connected.
+    PeerDown(NodeId),
+}
+
+/// Why a flow does not admit a message. The flow is unchanged and the message did not run.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, strum::IntoStaticStr, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The flow has been shut down; no later message will be admitted.
+    #[error("shut down")]
+    Closed,
+    /// There is no room, and as many submitters wait already as
+    /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows.
+    #[error("too many submitters wait")]
+    TooManyWaiters,
+}
+
+/// Why an event has not been admitted. Nothing of it has run or will.
+///
+/// The error does not carry the event: a payload is reference-counted, and a transport that wants to
+/// offer it again clones it first.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError<E = DecodeError> {
+    /// The payload is no message: the peer breaks the protocol, and the transport may cut it off.
+    #[error("malformed message from {peer}: {source}")]
+    Malformed {
+        /// Who sent it.
+        peer: NodeId,
+        /// What is wrong with it.
+        source: E,
+    },
+    /// The flow does not admit it; the peer has done nothing wrong.
+    #[error("{flow} flow refuses an event of {peer}: {reason}")]
+    Refused {
+        /// Whose event it is.
+        peer: NodeId,
+        /// The flow.
+        flow: FlowType,
+        /// Why.
+        reason: RefusalReason,
+    },
+}

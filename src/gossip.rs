@@ -1,0 +1,70 @@
+//! What a replica implements: the callbacks that the engine runs.
+
+use std::sync::Arc;
+
+use crate::message::{
+    ArtifactDestination, ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest, NodeId,
+};
+
+/// A replica's gossip protocol: the callbacks that the engine runs, each on the threads of its flow.
+///
+/// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
+/// on the senders of that flow and on nobody else. Several callbacks run at the same time; those of
+/// one flow run in no particular order unless the flow has one thread. A callback may use
+/// [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
+/// panics is caught, counted and logged; the engine goes on.
+///
+/// A callback must not wait for another message of its own flow, which may be queued behind it.
+pub trait Gossip: Send + Sync + 'static {
+    /// What announces an artifact.
+    type GossipAdvert: Send + 'static;
+    /// What asks for a chunk.
+    type GossipChunkRequest: Send + 'static;
+    /// What carries a chunk.
+    type GossipChunk: Send + 'static;
+    /// What asks for adverts to be sent again.
+    type GossipRetransmissionRequest: Send + 'static;
+
+    /// `peer` announces an artifact. Runs in [`FlowType::Advert`](crate::FlowType::Advert).
+    fn on_gossip_advert(&self, advert: Self::GossipAdvert, peer: NodeId);
+
+    /// `peer` asks for a chunk. Runs in [`FlowType::Request`](crate::FlowType::Request).
+    fn on_chunk_request(&self, request: Self::GossipChunkRequest, peer: NodeId);
+
+    /// `peer` sends a chunk. Runs in [`FlowType::Chunk`](crate::FlowType::Chunk).
+    fn on_gossip_chunk(&self, chunk: Self::GossipChunk, peer: NodeId);
+
+    /// `peer` asks for adverts to be sent again. Runs in
+    /// [`FlowType::Retransmission`](crate::FlowType::Retransmission).
+    fn on_gossip_retransmission_request(
+        &self,
+        request: Self::GossipRetransmissionRequest,
+        peer: NodeId,
+    );
+
+    /// `peer` is connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
+    fn on_peer_up(&self, peer: NodeId);
+
+    /// `peer` is no longer connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
+    fn on_peer_down(&self, peer: NodeId);
+
+    /// Time has passed: [`P2PThreadJoiner`](crate::P2PThreadJoiner) calls this on its own thread,
+    /// every [`P2P_TIMER_DURATION_MS`](crate::P2P_TIMER_DURATION_MS) unless told otherwise.
+    fn on_gossip_timer(&self);
+
+    /// The replica itself announces an artifact to `dst`.
+    /// [`AdvertBroadcaster`](crate::AdvertBroadcaster) calls this on its own thread, in the order in
+    /// which the adverts were sent.
+    fn broadcast_advert(&self, advert: Self::GossipAdvert, dst: ArtifactDestination);
+}
+
+/// A gossip protocol over the built-in message types, known at run time.
+pub type GossipArc = Arc<
+    dyn Gossip<
+            GossipAdvert = GossipAdvert,
+            GossipChunkRequest = GossipChunkRequest,
+            GossipChunk = GossipChunk,
+            GossipRetransmissionRequest = ArtifactFilter,
+        > + Send
+        + Sync,
+>;

@@ -1,0 +1,212 @@
+//! The built-in message types and the ids they speak of.
+//!
+//! A replica with message types of its own names them in its [`Gossip`](crate::Gossip)
+//! implementation and brings a [`Codec`](crate::Codec); nothing else in the engine looks inside a
+//! message.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use bytes::Bytes;
+
+/// How many leading bytes of an id its short form shows.
+const SHORT_BYTES: usize = 4;
+
+/// A text that is not the hexadecimal form of a 32-byte id.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseIdError {
+    /// The text has a wrong length.
+    #[error("an id has 64 hexadecimal digits, not {0} characters")]
+    Length(usize),
+    /// The text has a character that is no hexadecimal digit.
+    #[error("character {position} of an id is {found:?}, not a hexadecimal digit")]
+    Digit {
+        /// Where it stands, from 0.
+        position: usize,
+        /// What stands there.
+        found: char,
+    },
+}
+
+/// Parses 64 hexadecimal digits of either case.
+fn parse_hex(text: &str) -> Result<[u8; 32], ParseIdError> {
+    let length = text.chars().count();
+    if length != 64 {
+        return Err(ParseIdError::Length(length));
+    }
+    let mut id = [0; 32];
+    for (position, found) in text.chars().enumerate() {
+        let digit = found.to_digit(16).ok_or(ParseIdError::Digit { position, found })?;
+        id[position / 2] = id[position / 2] << 4 | digit as u8;
+    }
+    Ok(id)
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// `Display` and `Debug` print its first 8 hexadecimal digits, `{:x}` all 64, and
+        /// `FromStr` reads all 64.
+        #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The id with these bytes.
+            #[must_use]
+            pub const fn new(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes of the id.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0[..SHORT_BYTES], f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl fmt::LowerHex for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                parse_hex(text).map(Self)
+            }
+        }
+    };
+}
+
+id! {
+    /// A replica, by its 32-byte Ed25519 public key.
+    NodeId
+}
+
+id! {
+    /// An artifact, by an id that the replica's protocol gives it.
+    ArtifactId
+}
+
+id! {
+    /// The SHA-256 of an artifact's whole content.
+    IntegrityHash
+}
+
+/// Announces that the sender holds an artifact.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GossipAdvert {
+    /// What is announced.
+    pub artifact_id: ArtifactId,
+    /// The size of the artifact's content in bytes, as its sender claims.
+    pub size: u64,
+    /// What the content hashes to.
+    pub integrity_hash: IntegrityHash,
+    /// What the replica's protocol wants to say of the artifact; opaque to the engine, at most
+    /// [`MAX_ADVERT_BYTES`](crate::wire::MAX_ADVERT_BYTES) with all else.
+    pub attributes: Bytes,
+}
+
+/// Asks for one chunk of an artifact.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GossipChunkRequest {
+    /// Of which artifact.
+    pub artifact_id: ArtifactId,
+    /// The content that the asker means.
+    pub integrity_hash: IntegrityHash,
+    /// Which chunk, from 0.
+    pub chunk_number: u32,
+}
+
+/// Why a peer sends no chunk.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// It does not hold the artifact, or the artifact has no such chunk.
+    #[error("not found")]
+    NotFound,
+    /// It holds the chunk but cannot serve it now.
+    #[error("unavailable")]
+    Unavailable,
+}
+
+/// One chunk of an artifact, or why there is none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GossipChunk {
+    /// Of which artifact.
+    pub artifact_id: ArtifactId,
+    /// The content that the chunk is a part of.
+    pub integrity_hash: IntegrityHash,
+    /// Which chunk, from 0.
+    pub chunk_number: u32,
+    /// The bytes, or why there are none. Decoded bytes share the payload they came in.
+    pub payload: Result<Bytes, ChunkError>,
+}
+
+/// Restricts a retransmission request to some artifacts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ArtifactFilter {
+    /// Only artifacts of this height and above; 0 lets all through.
+    pub height: u64,
+}
+
+/// Where an advert goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ArtifactDestination {
+    /// All replicas that the sender is connected with.
+    AllReplicas,
+    /// These replicas only.
+    Replicas(BTreeSet<NodeId>),
+}
+
+/// One decoded message of any of the four flows that carry payloads.
+///
+/// The parameters stand for the types that a [`Gossip`](crate::Gossip) implementation names; they
+/// default to the built-in ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum GossipMessage<
+    A = GossipAdvert,
+    Q = GossipChunkRequest,
+    C = GossipChunk,
+    R = ArtifactFilter,
+> {
+    /// Goes through [`FlowType::Advert`](crate::FlowType::Advert).
+    Advert(A),
+    /// Goes through [`FlowType::Request`](crate::FlowType::Request).
+    ChunkRequest(Q),
+    /// Goes through [`FlowType::Chunk`](crate::FlowType::Chunk).
+    Chunk(C),
+    /// Goes through [`FlowType::Retransmission`](crate::FlowType::Retransmission).
+    RetransmissionRequest(R),
+}
+
+impl<A, Q, C, R> GossipMessage<A, Q, C, R> {
+    /// The flow that the message goes through.
+    pub fn flow(&self) -> crate::FlowType {
+        match self {
+            Self::Advert(_) => crate::FlowType::Advert,
+            Self::ChunkRequest(_) => crate::FlowType::Request,
+            Self::Chunk(_) => crate::FlowType::Chunk,
+            Self::RetransmissionRequest(_) => crate::FlowType::Retransmission,
+        }
+    }
+}
