@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use gossip_engine::NodeId;
@@ -75,8 +76,9 @@ pub enum IdentityError {
 /// assert_eq!(Identity::load(&path)?.node_id(), identity.node_id());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct Identity {
-    key_pair: KeyPair,
+    key_pair: Arc<KeyPair>,
     node_id: NodeId,
 }
 
@@ -151,7 +153,7 @@ impl Identity {
             return None;
         }
         let public_key = key_pair.der_bytes().try_into().ok()?;
-        Some(Self { node_id: NodeId::new(public_key), key_pair })
+        Some(Self { node_id: NodeId::new(public_key), key_pair: Arc::new(key_pair) })
     }
 }
 

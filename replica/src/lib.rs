@@ -3,3 +3,4 @@
 pub mod identity;
 pub mod outbox;
 pub mod tls;
+pub mod transport;
