@@ -78,18 +78,18 @@ pub(super) struct Link {
 
 impl Link {
     /// Lets `send` reach the queues, until the guard is dropped.
-    pub(super) fn connect(&self, queues: Queues) -> Connected<'_> {
+    pub(super) fn connect(self: &Arc<Self>, queues: Queues) -> Connected {
         self.queues.store(Some(Arc::new(queues)));
-        Connected(self)
+        Connected(self.clone())
     }
 }
 
 /// While it lives, `send` reaches the queues of a connection. A guard, so that it ends with the
 /// connection's task however that ends.
 #[derive(Debug)]
-pub(super) struct Connected<'a>(&'a Link);
+pub(super) struct Connected(Arc<Link>);
 
-impl Drop for Connected<'_> {
+impl Drop for Connected {
     fn drop(&mut self) {
         self.0.queues.store(None);
     }
