@@ -158,11 +158,9 @@ impl<H: Handler> PeerContext<H> {
     /// Offers `PeerDown` until it is taken: a handler that never hears of it would wait for the peer
     /// for ever.
     async fn depart(&mut self) {
-        loop {
-            match deliver(&mut self.handler, TransportEvent::PeerDown(self.peer)).await {
-                Err(Refusal::NoRoom) => sleep(DEPARTURE_RETRY).await,
-                Ok(()) | Err(_) => break,
-            }
+        let departure = TransportEvent::PeerDown(self.peer);
+        while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::NoRoom) {
+            sleep(DEPARTURE_RETRY).await;
         }
         self.counters.disconnections.increment();
     }
