@@ -1,3 +1,6 @@
 //! The reference replica of `gossip-engine`: artifacts gossiped over QUIC between folders.
 
+pub mod gossip;
 pub mod outbox;
+pub mod publish;
+pub mod store;
