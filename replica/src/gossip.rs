@@ -1,0 +1,289 @@
+//! The gossip protocol of the replica: adverts, requests and chunks of files.
+//!
+//! [`ReplicaGossip`] is what the engine calls, on many threads. What to do is decided by two state machines
+//! behind one lock, [`downloads`] (what to fetch from whom) and [`answers`] (whom to tell what); files are
+//! read, written and hashed, and messages sent, outside of it.
+//!
+//! Nothing that a peer says is believed further than it can be checked: adverts are checked for what is
+//! possible, chunks for having been asked for and for their length, content for its hash. A replica asks
+//! always for the adverts of all heights: a height counts what one replica holds, begins anew when that
+//! one restarts, and the highest seen says nothing about gaps below it.
+//!
+//! May lose: messages that the transport loses. Chunks are asked for again after a time-out, adverts with
+//! the next retransmission request.
+
+mod answers;
+mod claim;
+mod counters;
+mod downloads;
+mod options;
+mod serve;
+mod work;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use gossip_engine::{
+    ArtifactDestination, ArtifactFilter, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
+    NodeId,
+};
+
+pub use self::{
+    counters::{FetchCounters, GossipSnapshot, ServeCounters},
+    options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
+};
+
+use self::{
+    answers::Answers,
+    claim::{Claim, advert_of},
+    downloads::{AttemptId, Downloads},
+};
+use crate::{
+    outbox::Outbox,
+    store::{Imported, Partial, Store, StoreError},
+};
+
+/// Tells everybody about an artifact: see [`ReplicaGossip::new`].
+type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) + Send + Sync>;
+type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+
+/// Why a file has not been published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The file cannot be read, or the store cannot take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Peers would not fetch it.
+    #[error("{} has {size} bytes, over the limit of {limit}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes: [`GossipOptions::max_published_bytes`].
+        limit: u64,
+    },
+}
+
+/// The protocol of one replica, over its store and its outbox. See the [module](self).
+pub struct ReplicaGossip {
+    options: GossipOptions,
+    store: Store,
+    outbox: Arc<dyn Outbox>,
+    announce: Announce,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    downloads: Downloads,
+    answers: Answers,
+    served: ServeCounters,
+    /// The files of the attempts, from the first chunk on.
+    partials: BTreeMap<AttemptId, Arc<Partial>>,
+}
+
+impl fmt::Debug for ReplicaGossip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicaGossip")
+            .field("options", &self.options)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ReplicaGossip {
+    /// A replica that gossips what is in `store`.
+    ///
+    /// `announce` is called for each artifact that has been published or fetched, on the thread that did
+    /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine), which calls
+    /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it drops, peers learn of by their
+    /// next retransmission request. It must not hold this `ReplicaGossip` alive, or neither is ever freed.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionsError`] names the option that cannot be.
+    pub fn new(
+        options: GossipOptions,
+        store: Store,
+        outbox: Arc<dyn Outbox>,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) + Send + Sync + 'static,
+    ) -> Result<Self, OptionsError> {
+        let started = Instant::now();
+        Self::with_clock(options, store, outbox, announce, move || started.elapsed())
+    }
+
+    /// A replica whose time is whatever `clock` says; it starts at 0 and never goes back.
+    fn with_clock(
+        options: GossipOptions,
+        store: Store,
+        outbox: Arc<dyn Outbox>,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) + Send + Sync + 'static,
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Result<Self, OptionsError> {
+        options.validate()?;
+        let state = State {
+            downloads: Downloads::new(options.clone()),
+            answers: Answers::default(),
+            served: ServeCounters::default(),
+            partials: BTreeMap::new(),
+        };
+        Ok(Self {
+            options,
+            store,
+            outbox,
+            announce: Box::new(announce),
+            clock: Box::new(clock),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &GossipOptions {
+        &self.options
+    }
+
+    /// How many artifacts are held. One atomic reading.
+    #[must_use]
+    pub fn artifact_count(&self) -> u64 {
+        self.store.count()
+    }
+
+    /// Where the replica stands. Takes the protocol's lock for a moment.
+    #[must_use]
+    pub fn snapshot(&self) -> GossipSnapshot {
+        let mut state = self.state();
+        GossipSnapshot {
+            artifacts: self.store.count(),
+            bytes: self.store.bytes(),
+            wanted: state.downloads.wanted_count() as u64,
+            active: state.downloads.active_count() as u64,
+            peers: state.answers.peer_count() as u64,
+            fetched: *state.downloads.counters(),
+            served: state.served,
+        }
+    }
+
+    /// Takes a file into the store and, if its content is new there, announces it to all replicas. The
+    /// file itself stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing is stored or announced.
+    pub fn publish(&self, path: &Path) -> Result<Imported, PublishError> {
+        let limit = self.options.max_published_bytes();
+        // A length that cannot be read is the import's to report.
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if size > limit {
+            return Err(PublishError::TooLarge { path: path.into(), size, limit });
+        }
+        let imported = self.store.import(path)?;
+        if imported.new {
+            let now = (self.clock)();
+            self.act(|state| state.downloads.held(imported.artifact.id, now));
+            let advert = advert_of(imported.artifact, &self.options);
+            (self.announce)(advert, ArtifactDestination::AllReplicas);
+        }
+        Ok(imported)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in the state machine is a bug that the engine reports; the other peers go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gossip for ReplicaGossip {
+    type GossipAdvert = GossipAdvert;
+    type GossipChunkRequest = GossipChunkRequest;
+    type GossipChunk = GossipChunk;
+    type GossipRetransmissionRequest = ArtifactFilter;
+
+    fn on_gossip_advert(&self, advert: GossipAdvert, peer: NodeId) {
+        // Most adverts are of artifacts that are held; they need not wait for the lock.
+        if self.store.contains(advert.artifact_id) {
+            return;
+        }
+        match Claim::read(&advert, &self.options) {
+            Ok(claim) => {
+                let now = (self.clock)();
+                self.act(|state| {
+                    // Asked again under the lock: an artifact enters the store before it leaves the
+                    // downloads, so one that is in neither is really lacking.
+                    if !self.store.contains(claim.id) {
+                        state.downloads.advert(peer, claim, now);
+                    }
+                });
+            }
+            Err(reason) => {
+                self.state().downloads.counters().adverts_invalid += 1;
+                tracing::debug!(%peer, %reason, "invalid advert");
+            }
+        }
+    }
+
+    fn on_chunk_request(&self, request: GossipChunkRequest, peer: NodeId) {
+        self.serve_chunk(&request, peer);
+    }
+
+    fn on_gossip_chunk(&self, chunk: GossipChunk, peer: NodeId) {
+        self.take_chunk(chunk, peer);
+    }
+
+    fn on_gossip_retransmission_request(&self, request: ArtifactFilter, peer: NodeId) {
+        let now = (self.clock)();
+        self.answer(request.height, peer, now);
+    }
+
+    fn on_peer_up(&self, peer: NodeId) {
+        let now = (self.clock)();
+        self.act(|state| {
+            state.answers.peer_up(peer, now);
+            state.downloads.peer_up(peer, now);
+        });
+        self.send_due_adverts(&[peer]);
+    }
+
+    fn on_peer_down(&self, peer: NodeId) {
+        let now = (self.clock)();
+        self.act(|state| {
+            state.answers.peer_down(peer);
+            state.downloads.peer_down(peer, now);
+        });
+    }
+
+    fn on_gossip_timer(&self) {
+        let now = (self.clock)();
+        let due = self.act(|state| {
+            state.downloads.tick(now);
+            state.served.retransmissions_answered += state.answers.tick(now);
+            state.answers.due()
+        });
+        self.send_due_adverts(&due);
+    }
+
+    fn broadcast_advert(&self, advert: GossipAdvert, dst: ArtifactDestination) {
+        let connected: BTreeSet<NodeId> = self.state().answers.peers().collect();
+        match dst {
+            ArtifactDestination::AllReplicas => self.tell(&advert, &connected),
+            ArtifactDestination::Replicas(peers) => self.tell(&advert, &(&peers & &connected)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

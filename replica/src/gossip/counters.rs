@@ -1,0 +1,79 @@
+//! What the protocol counts, as plain numbers.
+
+/// Where a replica stands: counters since its start, and what it holds and lacks now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct GossipSnapshot {
+    /// Artifacts held.
+    pub artifacts: u64,
+    /// Bytes of content held.
+    pub bytes: u64,
+    /// Artifacts that peers advertise and this replica lacks, those being fetched included.
+    pub wanted: u64,
+    /// Artifacts being fetched.
+    pub active: u64,
+    /// Connected peers.
+    pub peers: u64,
+    /// What has happened while fetching.
+    pub fetched: FetchCounters,
+    /// What has happened while serving.
+    pub served: ServeCounters,
+}
+
+/// What has happened while fetching artifacts, since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FetchCounters {
+    /// Artifacts fetched and verified.
+    pub artifacts: u64,
+    /// Attempts given up for want of an answer, or for another peer's claim.
+    pub given_up: u64,
+    /// Chunks asked for, once for each time.
+    pub chunks_requested: u64,
+    /// Chunk requests that the transport did not take.
+    pub requests_unsent: u64,
+    /// Chunks that came and were missing.
+    pub chunks_received: u64,
+    /// Chunks that came and were there already.
+    pub chunks_duplicate: u64,
+    /// Chunks that came, or errors in their place, without having been asked for.
+    pub chunks_unsolicited: u64,
+    /// Chunks of a wrong length or with two different ids.
+    pub chunks_invalid: u64,
+    /// Chunk requests answered by an error.
+    pub chunk_errors: u64,
+    /// Chunk requests not answered in time.
+    pub chunks_timed_out: u64,
+    /// Artifacts whose content did not hash to their id.
+    pub hash_mismatches: u64,
+    /// Peers found to have lied about an artifact, once for each.
+    pub blamed: u64,
+    /// Artifacts that the disk refused.
+    pub disk_errors: u64,
+    /// Adverts of artifacts that cannot be.
+    pub adverts_invalid: u64,
+    /// Adverts for which there was no room or no belief.
+    pub adverts_refused: u64,
+    /// Retransmission requests sent.
+    pub retransmissions_asked: u64,
+}
+
+/// What has happened while serving artifacts, since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ServeCounters {
+    /// Chunks handed to the transport.
+    pub chunks: u64,
+    /// Chunk requests answered by an error.
+    pub chunk_errors: u64,
+    /// Answers to chunk requests that the transport did not take; the peer asks again.
+    pub chunks_unsent: u64,
+    /// Adverts handed to the transport.
+    pub adverts: u64,
+    /// Adverts that the transport did not take; they are sent again.
+    pub adverts_unsent: u64,
+    /// Retransmission requests that have begun to be answered.
+    pub retransmissions_answered: u64,
+    /// Retransmission requests that came too soon after the one before; answered later, as one.
+    pub retransmissions_deferred: u64,
+}

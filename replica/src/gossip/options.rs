@@ -1,0 +1,102 @@
+//! The numbers of the protocol: what may be chosen, with its defaults, and what may not.
+
+use std::time::Duration;
+
+use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
+
+/// The smallest chunk size that an advert may name, in bytes; smaller ones cost more in messages than
+/// in content.
+pub const MIN_CHUNK_BYTES: u32 = 1 << 10;
+/// The most chunks that an artifact may be cut into. One bit and, while a chunk is on its way, one map
+/// entry each: 8 KiB for an artifact being fetched.
+pub const MAX_CHUNKS: u64 = 1 << 16;
+
+/// How a replica gossips. [`Default`] gives the numbers of the model.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GossipOptions {
+    /// Into chunks of how many bytes this replica cuts what it serves; 128 KiB. At least
+    /// [`MIN_CHUNK_BYTES`], at most what a message carries. Replicas with different sizes understand each
+    /// other, but an artifact is fetched in parallel only from those with the same one.
+    pub chunk_bytes: u32,
+    /// The largest artifact that is fetched or published, in bytes; 1 GiB. Times
+    /// [`max_downloads`](Self::max_downloads), it is the worst case of disk for artifacts in progress.
+    pub max_artifact_bytes: u64,
+    /// How many chunks may be asked of one peer and not yet answered; 20. A transport's queue of chunks
+    /// to a peer should hold as many.
+    pub requests_per_peer: usize,
+    /// After how long a chunk is asked of another peer; 15 s.
+    pub chunk_timeout: Duration,
+    /// How often each peer is asked for all its adverts; 60 s.
+    pub retransmission_interval: Duration,
+    /// How many artifacts that this replica lacks may be remembered for one peer; 32 768, or some 10 MB.
+    /// Adverts beyond it are refused, and asked for again when half of them are done.
+    pub max_adverts_per_peer: usize,
+    /// How many artifacts are fetched at the same time; 128. Some 10 KiB each.
+    pub max_downloads: usize,
+    /// How many of them may be fetched on the turn of one peer; 20. With many peers it is less, so
+    /// that one that advertises what it does not have takes no other's place.
+    pub downloads_per_peer: usize,
+}
+
+impl Default for GossipOptions {
+    fn default() -> Self {
+        Self {
+            chunk_bytes: 128 << 10,
+            max_artifact_bytes: 1 << 30,
+            requests_per_peer: 20,
+            chunk_timeout: Duration::from_secs(15),
+            retransmission_interval: Duration::from_secs(60),
+            max_adverts_per_peer: 32_768,
+            max_downloads: 128,
+            downloads_per_peer: 20,
+        }
+    }
+}
+
+/// An option that cannot be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The chunk size is out of range.
+    #[error("chunks of {0} bytes: at least {MIN_CHUNK_BYTES} and at most {MAX_CHUNK_DATA_BYTES}")]
+    ChunkBytes(u32),
+    /// A number is 0 that has to be at least 1.
+    #[error("{0} must not be 0")]
+    Zero(&'static str),
+}
+
+impl GossipOptions {
+    /// Checks each number.
+    ///
+    /// # Errors
+    ///
+    /// The first one that cannot be.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        if !chunk_bytes_allowed(self.chunk_bytes) {
+            return Err(OptionsError::ChunkBytes(self.chunk_bytes));
+        }
+        let zeros = [
+            ("requests_per_peer", self.requests_per_peer == 0),
+            ("chunk_timeout", self.chunk_timeout.is_zero()),
+            ("retransmission_interval", self.retransmission_interval.is_zero()),
+            ("max_adverts_per_peer", self.max_adverts_per_peer == 0),
+            ("max_downloads", self.max_downloads == 0),
+            ("downloads_per_peer", self.downloads_per_peer == 0),
+        ];
+        match zeros.iter().find(|(_, zero)| *zero) {
+            Some((name, _)) => Err(OptionsError::Zero(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// The largest artifact that this replica serves, in bytes: peers accept no more chunks than
+    /// [`MAX_CHUNKS`].
+    #[must_use]
+    pub fn max_published_bytes(&self) -> u64 {
+        self.max_artifact_bytes.min(u64::from(self.chunk_bytes) * MAX_CHUNKS)
+    }
+}
+
+pub(super) fn chunk_bytes_allowed(chunk_bytes: u32) -> bool {
+    chunk_bytes >= MIN_CHUNK_BYTES && chunk_bytes as usize <= MAX_CHUNK_DATA_BYTES
+}

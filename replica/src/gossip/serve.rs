@@ -1,0 +1,115 @@
+//! Serving what is held: chunks to those that ask, adverts to those that have to hear of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gossip_engine::{
+    ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, NodeId,
+};
+
+use super::{ReplicaGossip, advert_of, answers::Asked};
+use crate::store::StoreError;
+
+/// How many adverts are sent to one peer before it is another's turn; the timer goes on with it.
+const ADVERTS_PER_TURN: usize = 1024;
+
+impl ReplicaGossip {
+    pub(super) fn serve_chunk(&self, request: &GossipChunkRequest, peer: NodeId) {
+        let payload = self.read_chunk(request);
+        let error = payload.is_err();
+        let sent = self.outbox.send(
+            peer,
+            GossipMessage::Chunk(GossipChunk {
+                artifact_id: request.artifact_id,
+                integrity_hash: request.integrity_hash,
+                chunk_number: request.chunk_number,
+                payload,
+            }),
+        );
+        let mut state = self.state();
+        let served = &mut state.served;
+        match (sent, error) {
+            // The peer's time-out repairs it; an answer that says "later" would not get through either.
+            (Err(_), _) => served.chunks_unsent += 1,
+            (Ok(()), true) => served.chunk_errors += 1,
+            (Ok(()), false) => served.chunks += 1,
+        }
+    }
+
+    fn read_chunk(&self, request: &GossipChunkRequest) -> Result<bytes::Bytes, ChunkError> {
+        let id = request.artifact_id;
+        let held = self.store.get(id).ok_or(ChunkError::NotFound)?;
+        let claim = super::Claim { id, size: held.size, chunk_bytes: self.options.chunk_bytes };
+        let same = id.as_bytes() == request.integrity_hash.as_bytes();
+        let (offset, length) =
+            claim.chunk(request.chunk_number).filter(|_| same).ok_or(ChunkError::NotFound)?;
+        self.store.read_chunk(id, offset, length).map_err(|error| match error {
+            StoreError::NotHeld(_) | StoreError::OutOfRange { .. } => ChunkError::NotFound,
+            error => {
+                tracing::debug!(artifact = %id, %error, "cannot serve a chunk");
+                if self.store.contains(id) { ChunkError::Unavailable } else { ChunkError::NotFound }
+            }
+        })
+    }
+
+    /// Begins to send a peer the adverts of all artifacts of at least this height.
+    pub(super) fn answer(&self, height: u64, peer: NodeId, now: Duration) {
+        let begun = {
+            let mut state = self.state();
+            let asked = state.answers.ask(peer, height, now);
+            match asked {
+                Asked::Begun => state.served.retransmissions_answered += 1,
+                Asked::PutOff => state.served.retransmissions_deferred += 1,
+            }
+            asked == Asked::Begun
+        };
+        if begun {
+            self.send_due_adverts(&[peer]);
+        }
+    }
+
+    /// Goes on telling these peers what they have still to hear of, a turn each.
+    pub(super) fn send_due_adverts(&self, peers: &[NodeId]) {
+        for peer in peers {
+            let Some(from) = self.state().answers.take_turn(*peer) else { continue };
+            let artifacts = self.store.from_height(from, ADVERTS_PER_TURN);
+            let mut sent = 0;
+            for artifact in &artifacts {
+                let advert = GossipMessage::Advert(advert_of(*artifact, &self.options));
+                if self.outbox.send(*peer, advert).is_err() {
+                    break;
+                }
+                sent += 1;
+            }
+            let unsent = artifacts.get(sent).map(|artifact| artifact.height);
+            // A full turn may not have been all.
+            let rest = unsent.or_else(|| {
+                artifacts.last().filter(|_| sent == ADVERTS_PER_TURN).map(|last| last.height + 1)
+            });
+            let mut state = self.state();
+            state.served.adverts += sent as u64;
+            state.served.adverts_unsent += u64::from(unsent.is_some());
+            state.answers.end_turn(*peer, rest);
+        }
+    }
+
+    /// Sends an advert to each of these peers; who does not take it now is told later.
+    pub(super) fn tell(&self, advert: &GossipAdvert, peers: &BTreeSet<NodeId>) {
+        let mut missed = Vec::new();
+        for peer in peers {
+            if self.outbox.send(*peer, GossipMessage::Advert(advert.clone())).is_err() {
+                missed.push(*peer);
+            }
+        }
+        // One that is no longer held need not be told.
+        let height = self.store.get(advert.artifact_id).map(|artifact| artifact.height);
+        let mut state = self.state();
+        state.served.adverts += (peers.len() - missed.len()) as u64;
+        state.served.adverts_unsent += missed.len() as u64;
+        if let Some(height) = height {
+            for peer in missed {
+                state.answers.missed(peer, height);
+            }
+        }
+    }
+}

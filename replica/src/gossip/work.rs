@@ -1,0 +1,157 @@
+//! Doing what the downloads decide: sending requests, writing chunks, verifying artifacts.
+//!
+//! Every step is the same: decide under the lock, act outside of it, report under the lock, and do what
+//! follows from that, until nothing follows.
+
+use std::sync::Arc;
+
+use gossip_engine::{
+    ArtifactDestination, ArtifactFilter, ArtifactId, GossipChunk, GossipChunkRequest,
+    GossipMessage, IntegrityHash, NodeId,
+};
+
+use super::{
+    ReplicaGossip, State,
+    claim::{Claim, advert_of},
+    downloads::{Action, AttemptId},
+};
+use crate::store::{Partial, StoreError};
+
+impl ReplicaGossip {
+    /// Changes the state, then does what the downloads want done.
+    pub(super) fn act<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (result, mut actions) = {
+            let mut state = self.state();
+            let result = change(&mut state);
+            (result, state.downloads.take_actions())
+        };
+        // Each round's actions come from the one before; attempts that begin and end are finite, since
+        // one that ends without success leads to requests, which only a peer can answer.
+        while !actions.is_empty() {
+            let mut following = Vec::new();
+            for action in actions {
+                following.extend(self.perform(action));
+            }
+            actions = following;
+        }
+        result
+    }
+
+    fn perform(&self, action: Action) -> Vec<Action> {
+        let now = (self.clock)();
+        match action {
+            Action::Request { peer, attempt, id, chunk } => {
+                let message = GossipMessage::ChunkRequest(request_of(id, chunk));
+                if self.outbox.send(peer, message).is_ok() {
+                    return Vec::new();
+                }
+                let mut state = self.state();
+                state.downloads.request_unsent(peer, attempt, chunk, now);
+                state.downloads.take_actions()
+            }
+            Action::AskAdverts { peer } => {
+                // From height 0: see the module's head.
+                let message = GossipMessage::RetransmissionRequest(ArtifactFilter { height: 0 });
+                if self.outbox.send(peer, message).is_ok() {
+                    return Vec::new();
+                }
+                let mut state = self.state();
+                state.downloads.ask_unsent(peer, now);
+                state.downloads.take_actions()
+            }
+            Action::Finish { attempt, claim } => self.finish(attempt, claim),
+            Action::Discard { attempt } => {
+                let partial = self.state().partials.remove(&attempt);
+                // Its file is removed here, outside of the lock.
+                drop(partial);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes a chunk, or the error in its place.
+    pub(super) fn take_chunk(&self, chunk: GossipChunk, peer: NodeId) {
+        let id = chunk.artifact_id;
+        let number = chunk.chunk_number;
+        if id.as_bytes() != chunk.integrity_hash.as_bytes() {
+            self.state().downloads.counters().chunks_invalid += 1;
+            return;
+        }
+        let now = (self.clock)();
+        let bytes = match chunk.payload {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.act(|state| state.downloads.chunk_error(peer, id, number, error, now));
+                return;
+            }
+        };
+        let write = self.act(|state| {
+            let write = state.downloads.chunk(peer, id, number, bytes.len(), now)?;
+            Some((write, self.partial(state, write.attempt, write.claim)))
+        });
+        let Some((write, partial)) = write else { return };
+        let written = partial.write_at(write.offset, &bytes);
+        drop(bytes);
+        drop(partial);
+        let now = (self.clock)();
+        match written {
+            Ok(()) => self.act(|state| state.downloads.written(write.attempt, now)),
+            Err(error) => self.refused_by_disk(write.attempt, write.claim, &error),
+        }
+    }
+
+    fn partial(&self, state: &mut State, attempt: AttemptId, claim: Claim) -> Arc<Partial> {
+        let begin = || Arc::new(self.store.begin(claim.id, claim.size));
+        state.partials.entry(attempt).or_insert_with(begin).clone()
+    }
+
+    /// All chunks of an attempt are written: is it the artifact?
+    fn finish(&self, attempt: AttemptId, claim: Claim) -> Vec<Action> {
+        let partial = {
+            let mut state = self.state();
+            // Its file must not be made anew if the attempt has ended since this was decided.
+            if !state.downloads.is_running(attempt) {
+                return Vec::new();
+            }
+            self.partial(&mut state, attempt, claim)
+        };
+        let outcome = partial.finish();
+        drop(partial);
+        let now = (self.clock)();
+        let artifact = match outcome {
+            Ok(artifact) => artifact,
+            Err(StoreError::Mismatch { .. }) => {
+                tracing::debug!(artifact = %claim.id, "content is not what was advertised");
+                let mut state = self.state();
+                state.downloads.mismatch(attempt, now);
+                return state.downloads.take_actions();
+            }
+            Err(error) => {
+                self.refused_by_disk(attempt, claim, &error);
+                return Vec::new();
+            }
+        };
+        let (destination, actions) = {
+            let mut state = self.state();
+            state.downloads.counters().artifacts += 1;
+            let holders = state.downloads.held(claim.id, now);
+            // Who advertises it need not be told.
+            let others = state.answers.peers().filter(|peer| !holders.contains(peer)).collect();
+            (ArtifactDestination::Replicas(others), state.downloads.take_actions())
+        };
+        (self.announce)(advert_of(artifact, &self.options), destination);
+        actions
+    }
+
+    fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
+        // After each of these nothing new begins for some seconds, so this is no storm.
+        tracing::warn!(artifact = %claim.id, %error, "the store refuses an artifact");
+        let now = (self.clock)();
+        self.act(|state| state.downloads.disk_failed(attempt, now));
+    }
+}
+
+fn request_of(id: ArtifactId, chunk_number: u32) -> GossipChunkRequest {
+    let integrity_hash = IntegrityHash::new(*id.as_bytes());
+    GossipChunkRequest { artifact_id: id, integrity_hash, chunk_number }
+}

@@ -1,0 +1,104 @@
+//! Taking in a file of this machine: copied and hashed in one pass, in bounded memory.
+//!
+//! What is stored is what was hashed, so a file that changes meanwhile cannot produce an artifact with a
+//! wrong id; it could produce one that was never the file's content, which is why the file's length and
+//! time of change are compared before and after.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
+
+use gossip_engine::ArtifactId;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Artifact, Store, StoreError,
+    partial::{BUFFER_BYTES, hash},
+};
+
+/// What became of an imported file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Imported {
+    /// The artifact that has the file's content.
+    pub artifact: Artifact,
+    /// Whether the store did not hold it before.
+    pub new: bool,
+}
+
+/// A temporary file that is removed unless it has been renamed.
+struct Temporary<'a>(&'a Path);
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name.
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+impl Store {
+    /// Takes in a copy of a file of any size. The file itself stays as it is.
+    ///
+    /// A duplicate costs one reading and no writing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotAFile`], [`StoreError::Changed`], or [`StoreError::Io`] with the path of the
+    /// file or of the store, depending on which of the two is at fault.
+    pub fn import(&self, path: &Path) -> Result<Imported, StoreError> {
+        // Asked before opening: to open a named pipe would wait for its writer.
+        let before = fs::metadata(path).map_err(StoreError::io("read", path))?;
+        if !before.is_file() {
+            return Err(StoreError::NotAFile { path: path.into() });
+        }
+        let mut source = File::open(path).map_err(StoreError::io("open", path))?;
+        // Only an artifact of the same size can be the same, so most new files are read once.
+        if self.inner.index().has_size(before.len()) {
+            let id = hash(&source).map_err(StoreError::io("read", path))?;
+            if let Some(artifact) = self.get(id) {
+                return Ok(Imported { artifact, new: false });
+            }
+            source = File::open(path).map_err(StoreError::io("open", path))?;
+        }
+
+        let target_path = self.inner.next_partial();
+        let mut target = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&target_path)
+            .map_err(StoreError::io("create", &target_path))?;
+        let _temporary = Temporary(&target_path);
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut copied = 0;
+        // One byte beyond the length shows that the file grows, without following it for ever.
+        let mut source = source.take(before.len().saturating_add(1));
+        loop {
+            let read = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(StoreError::io("read", path)(error)),
+            };
+            hasher.update(&buffer[..read]);
+            target.write_all(&buffer[..read]).map_err(StoreError::io("write", &target_path))?;
+            copied += read as u64;
+        }
+        let after = source.get_ref().metadata().map_err(StoreError::io("read", path))?;
+        if copied != before.len() || !same_version(&before, &after) {
+            return Err(StoreError::Changed { path: path.into() });
+        }
+        let id = ArtifactId::new(hasher.finalize().into());
+        if let Some(artifact) = self.get(id) {
+            return Ok(Imported { artifact, new: false });
+        }
+        let artifact = self.inner.keep(&target, &target_path, id, copied)?;
+        Ok(Imported { artifact, new: true })
+    }
+}
+
+/// Whether a file has the length and, where the system keeps one, the time of change that it had.
+fn same_version(before: &Metadata, after: &Metadata) -> bool {
+    before.len() == after.len() && before.modified().ok() == after.modified().ok()
+}
