@@ -154,7 +154,7 @@ impl<M: Send + 'static, H: Handle<M>> Inner<M, H> {
 ///     FlowType::Advert,
 ///     &FlowConfig::new(100),
 ///     &MetricsRegistry::new(),
-///     move |peer: NodeId, message: &str| sender.send((peer, message)).unwrap(),
+///     move |peer: NodeId, message: &'static str| sender.send((peer, message)).unwrap(),
 /// )?;
 /// let peer = NodeId::new([7; 32]);
 /// # futures_executor::block_on(async {
