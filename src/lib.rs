@@ -117,9 +117,9 @@
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
 //!   a second; its permit comes back and its worker lives on.
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
-//! - **Order.** Peers come and go in the order of their calls. Adverts are broadcast in the order in
-//!   which they were sent. Messages of other flows run in no particular order, unless the flow has one
-//!   thread.
+//! - **Order.** Peers come and go in the order of the calls, if each call is awaited before the next
+//!   one of that peer. Adverts are broadcast in the order in which they were sent. Messages of other
+//!   flows run in no particular order, unless the flow has one thread.
 //!
 //! # What it does not promise
 //!
