@@ -249,7 +249,7 @@ fn a_handler_may_bring_messages_to_its_own_flow() {
     let next: Arc<Slot> = Arc::default();
     let (sender, receiver) = channel();
     let in_handler = Arc::clone(&next);
-    let flow = Arc::new(flow(FlowConfig::new(2), move |_, left: u32| match left {
+    let flow = Arc::new(flow(FlowConfig::new(2).with_threads(1), move |_, left: u32| match left {
         0 => sender.send(()).unwrap(),
         _ => in_handler.get().unwrap()(left - 1),
     }));
