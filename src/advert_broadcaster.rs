@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use crate::{
     ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry,
     RefusalReason,
-    flow_worker::{Handle, Inner, instant_after},
+    flow_worker::{Flow, Handle, instant_after},
     gossip::DynGossip,
     metrics::DestinationKind,
     sync::{AtomicBool, Ordering},
@@ -71,7 +71,7 @@ impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broa
     }
 }
 
-type Queue<G> = Inner<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
+type Queue<G> = Flow<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
 
 /// What the replica's own side calls to announce an artifact.
 ///
@@ -153,7 +153,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         let config = FlowConfig::new(max_inflight).with_threads(1).with_max_waiters(0);
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
-        let queue = Inner::new(None, "Broadcast", &config, true, metrics_registry, broadcast)?;
+        let queue = Flow::new(None, &config, metrics_registry, broadcast)?;
         Ok(Self { queue, started: AtomicBool::new(false) })
     }
 
@@ -162,8 +162,10 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// Called again, it swaps the gossip while adverts flow: those that have not been handed to the
     /// old one go to the new one. An advert that the old one is broadcasting at the moment is not
     /// interrupted.
+    ///
+    /// After a [shutdown](Self::shutdown) it does nothing that shows.
     pub fn start(&self, gossip: Arc<G>) {
-        self.queue.core().handler().gossip.store(Some(Arc::new(gossip)));
+        self.queue.handler().gossip.store(Some(Arc::new(gossip)));
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
         if !self.started.swap(true, Ordering::AcqRel) {
             self.queue.open();
@@ -185,7 +187,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
         self.queue.try_admit((advert, dst)).map_err(|((advert, destination), reason)| {
-            self.queue.core().handler().metrics.dropped_advert(DestinationKind::from(&destination));
+            self.queue.handler().metrics.dropped_advert(DestinationKind::from(&destination));
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
                 RefusalReason::TooManyWaiters => DropReason::NoRoom,
@@ -203,13 +205,17 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         // Acquire: pairs with `start`.
         let runs = self.started.load(Ordering::Acquire);
-        self.queue.shut_down(runs, instant_after(deadline))
-    }
-}
-
-impl<G: Gossip + ?Sized> Drop for AdvertBroadcaster<G> {
-    fn drop(&mut self) {
-        self.queue.close();
+        let report = self.queue.shut_down(runs, instant_after(deadline));
+        // AcqRel: as in `start`. An advert that was being sent as the flow closed may be queued only
+        // now; with the gate open somebody finds it, and drops it.
+        if !self.started.swap(true, Ordering::AcqRel) {
+            self.queue.open();
+        }
+        if report.joined {
+            // Nothing runs any more, and the gossip may own what owns this broadcaster.
+            self.queue.handler().gossip.store(None);
+        }
+        report
     }
 }
 

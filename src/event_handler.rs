@@ -225,7 +225,6 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     /// As for [`FlowWorker::execute`]: the future may be dropped at any time; an event that waits
     /// is dropped with it.
     fn call(&mut self, event: TransportEvent) -> Self::Future {
-        self.shared.metrics.received();
         let (peer, admission) = match event {
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {
                 (peer_id, self.message(peer_id, payload))
@@ -233,6 +232,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
             TransportEvent::PeerUp(peer) => (peer, self.peer_change(peer, PeerChange::Up)),
             TransportEvent::PeerDown(peer) => (peer, self.peer_change(peer, PeerChange::Down)),
         };
+        // After the codec, so that one that panics leaves no event without an end.
+        self.shared.metrics.received();
         CallFuture { peer, admission }
     }
 }

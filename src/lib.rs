@@ -117,8 +117,7 @@
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
 //!   a second; its permit comes back and its worker lives on.
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
-//! - **Order.** Peers come and go in the order of the calls, if each call is awaited before the next
-//!   one of that peer. Adverts are broadcast in the order in which they were sent. Messages of other
+//! - **Order.** Messages are admitted in the order of the calls. Peers come and go in that order. Adverts are broadcast in the order in which they were sent. Messages of other
 //!   flows run in no particular order, unless the flow has one thread.
 //!
 //! # What it does not promise
@@ -168,6 +167,7 @@ mod lifecycle;
 mod log_limit;
 mod message;
 mod metrics;
+mod panics;
 mod sync;
 mod timer;
 pub mod wire;

@@ -94,6 +94,7 @@ pub(crate) struct FlowMetrics {
     handled: Counter,
     panicked: Counter,
     dropped: Counter,
+    stray_panics: Counter,
     workers: Box<[WorkerLatency]>,
 }
 
@@ -109,6 +110,7 @@ impl FlowMetrics {
             handled: Counter::default(),
             panicked: Counter::default(),
             dropped: Counter::default(),
+            stray_panics: Counter::default(),
             workers: (0..workers).map(latency).collect(),
         }
     }
@@ -158,6 +160,11 @@ impl FlowMetrics {
         self.dropped.increment();
     }
 
+    /// Something that a handler has spawned panicked.
+    pub(crate) fn stray_panic(&self) {
+        self.stray_panics.increment();
+    }
+
     pub(crate) fn snapshot(&self, load: Option<&dyn FlowLoad>) -> FlowSnapshot {
         // The load first: who finds nothing in flight then reads the counts of all that finished.
         let in_flight = load.map_or(0, FlowLoad::in_flight);
@@ -168,6 +175,7 @@ impl FlowMetrics {
             handled: self.handled.get(),
             panicked: self.panicked.get(),
             dropped: self.dropped.get(),
+            stray_panics: self.stray_panics.get(),
             admitted: self.admitted.get(),
             waiting_for_peer_permit: self.waited.get(),
             gave_up: self.gave_up.get(),
@@ -203,6 +211,8 @@ pub struct FlowSnapshot {
     pub panicked: u64,
     /// Messages that were admitted and did not run, because the flow was shut down.
     pub dropped: u64,
+    /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
+    pub stray_panics: u64,
     /// From the submitter's call to the start of the handler, waiting for room included.
     pub wait: LatencySnapshot,
     /// From the start of the handler to its end.
@@ -234,6 +244,7 @@ impl FlowSnapshot {
         self.handled += other.handled;
         self.panicked += other.panicked;
         self.dropped += other.dropped;
+        self.stray_panics += other.stray_panics;
         self.wait.merge(&other.wait);
         self.service.merge(&other.service);
     }

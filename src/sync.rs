@@ -12,6 +12,9 @@ mod real {
     pub(crate) use atomic_waker::AtomicWaker;
     pub(crate) use crossbeam::queue::{ArrayQueue, SegQueue};
 
+    /// Holds a value that one thread puts in and one takes out; a swap of a pointer.
+    pub(crate) type Slot<T> = crossbeam::atomic::AtomicCell<Option<Box<T>>>;
+
     pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
     pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
     pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;

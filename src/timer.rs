@@ -14,7 +14,7 @@ use std::{
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::{BuildError, Gossip, MetricsRegistry, flow_worker::panic_text, log_limit::LogLimit};
+use crate::{BuildError, Gossip, MetricsRegistry, panics::PanicLog};
 
 /// Milliseconds between two calls of `on_gossip_timer`. From the Internet Computer's P2P.
 pub const P2P_TIMER_DURATION_MS: u64 = 100;
@@ -77,7 +77,7 @@ fn tick<G: Gossip + ?Sized>(
     stop: &Receiver<Infallible>,
     metrics: &MetricsRegistry,
 ) {
-    let panics = LogLimit::new();
+    let panics = PanicLog::new("timer");
     let mut last = Instant::now();
     loop {
         let due = following(last, period, Instant::now());
@@ -93,17 +93,7 @@ fn tick<G: Gossip + ?Sized>(
         let called = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_timer()));
         metrics.timer_tick(called.is_err());
         if let Err(payload) = called {
-            // The payload's own drop and the subscriber may panic in turn.
-            let reported = catch_unwind(AssertUnwindSafe(|| {
-                if let Some(suppressed) = panics.permit() {
-                    let what = panic_text(payload.as_ref());
-                    tracing::error!(suppressed, "on_gossip_timer panicked: {what:?}");
-                }
-                drop(payload);
-            }));
-            if let Err(second) = reported {
-                std::mem::forget(second);
-            }
+            panics.report(payload);
         }
     }
 }

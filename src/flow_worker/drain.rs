@@ -8,34 +8,43 @@
 //! The queue cannot overflow: it has a slot for each permit, and a message's slot is free again
 //! before its permit is.
 //!
-//! A drain job is nested when a handler that waits for rayon's other threads (in `join` or `scope`)
-//! picks it up. A nested job runs one message and then hands its claim to a new job, so that it
-//! never holds up the handler below it for longer than that.
+//! # Handlers that use rayon
+//!
+//! A handler that waits for rayon's other threads, in `join` or `scope`, runs other jobs of the pool
+//! meanwhile, and a drain job may be among them. It must not hold up the handler below it on the stack:
+//!
+//! - A drain job on top of a handler of the same thread passes its claim on at once: the queue is
+//!   *offered* to every thread of the pool, behind all that the thread has to do. The thread itself
+//!   has a drain job below, so no message is forgotten.
+//! - On top of a part of a handler that another thread has stolen, a drain job cannot know that
+//!   it is on top of anything. So every drain job passes its claim on after [`QUANTUM`].
+//!
+//! An offer lies below the thread's own deque, unlike a spawned job, so that a `join` finds its other
+//! half before it finds the offer again.
 
 use std::{
-    any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
-
 use super::{
-    permits::{Permits, Returned},
-    pool::{Job, Spawn},
+    permits::{Admit, Permits},
+    pool::{Job, Pool, Spawn},
     ready::Claims,
 };
 use crate::{
+    RefusalReason,
     config::FlowConfig,
-    log_limit::LogLimit,
     metrics::{FlowLoad, FlowMetrics},
+    panics::PanicLog,
     sync::{ArrayQueue, AtomicBool, Ordering},
 };
 
-/// A shutdown that waits for the last message looks at least this often, should it miss the word.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long a drain job runs before it offers the rest to all threads of the flow. Long beside the
+/// cost of an offer, which wakes them; short beside what a handler that waits would notice.
+const QUANTUM: Duration = Duration::from_millis(10);
 
 /// What is done with messages.
 pub(crate) trait Handle<M>: Send + Sync + 'static {
@@ -48,53 +57,67 @@ pub(crate) trait Handle<M>: Send + Sync + 'static {
     }
 }
 
-/// A message that holds a permit.
-struct Admitted<M> {
-    message: M,
+/// A message on its way to its handler.
+#[derive(Debug)]
+pub(crate) struct Brought<M> {
+    pub(super) message: M,
     /// When its submitter brought it.
-    arrived: Instant,
+    pub(super) arrived: Instant,
 }
 
-/// What the submitters and the workers of a flow share.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
+/// The inside of a flow: its bound, its queue, its workers and its handler.
+pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
     name: &'static str,
-    pub(super) permits: Permits,
+    pub(super) permits: Permits<Brought<M>>,
     pub(super) metrics: Arc<FlowMetrics>,
-    queue: ArrayQueue<Admitted<M>>,
+    pub(super) threads: S,
+    queue: ArrayQueue<Brought<M>>,
     claims: Claims,
     handler: H,
     /// Nothing is started any more.
     abandoned: AtomicBool,
-    panics: LogLimit,
-    /// One token: a permit has come back after the flow was closed.
-    returned: (Sender<()>, Receiver<()>),
+    panics: Arc<PanicLog>,
 }
 
 thread_local! {
-    static DRAINING: Cell<bool> = const { Cell::new(false) };
+    /// How many handlers are on the stack of this thread.
+    static HANDLERS: Cell<usize> = const { Cell::new(0) };
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
-    /// A flow that runs up to `workers` handlers at the same time; `withheld` means that it runs
-    /// none until [`open`](Self::open).
+/// How many handlers are on the stack of this thread.
+pub(super) fn handlers_on_this_thread() -> usize {
+    HANDLERS.get()
+}
+
+/// What distinguishes a flow from others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    pub(super) name: &'static str,
+    /// How many handlers run at the same time.
+    pub(super) workers: usize,
+    /// Nothing runs until [`Core::open`].
+    pub(super) withheld: bool,
+}
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     pub(super) fn new(
-        name: &'static str,
+        Setup { name, workers, withheld }: Setup,
         config: &FlowConfig,
-        workers: usize,
-        withheld: bool,
         metrics: Arc<FlowMetrics>,
+        panics: Arc<PanicLog>,
+        threads: S,
         handler: H,
     ) -> Self {
         Self {
             name,
             permits: Permits::new(config.max_inflight_requests(), config.max_waiters()),
             metrics,
+            threads,
             queue: ArrayQueue::new(config.max_inflight_requests()),
             claims: Claims::new(workers, withheld),
             handler,
             abandoned: AtomicBool::new(false),
-            panics: LogLimit::new(),
-            returned: bounded(1),
+            panics,
         }
     }
 
@@ -103,36 +126,39 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     }
 
     /// Queues a message for which the caller has acquired a permit, and wakes a worker for it.
-    pub(super) fn push(self: &Arc<Self>, spawn: &dyn Spawn, message: M, arrived: Instant) {
+    pub(super) fn push(self: &Arc<Self>, brought: Brought<M>) {
         self.metrics.admitted();
-        let pushed = self.queue.push(Admitted { message, arrived });
+        let pushed = self.queue.push(brought);
         assert!(pushed.is_ok(), "{}: the queue has a slot for each permit", self.name);
         if self.claims.claim_after_push() {
-            self.start(spawn);
+            self.start();
         }
     }
 
     /// Lets a flow run that was built withheld. To be called once.
-    pub(super) fn open(self: &Arc<Self>, spawn: &dyn Spawn) {
+    pub(super) fn open(self: &Arc<Self>) {
         if self.claims.hand_out(|| self.queue.is_empty()) {
-            self.start(spawn);
+            self.start();
         }
     }
 
-    fn start(self: &Arc<Self>, spawn: &dyn Spawn) {
-        let job = Arc::clone(self) as Arc<dyn Job>;
-        if !spawn.spawn(job) {
+    fn start(self: &Arc<Self>) {
+        if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
             // The threads have gone, so the flow is abandoned, and draining runs nothing.
             self.drain();
         }
     }
 
-    /// Runs messages until the queue is empty.
-    fn drain(&self) {
+    /// Runs messages until the queue is empty or the quantum is over. A claim is held.
+    fn drain(self: &Arc<Self>) {
         let mut now = Instant::now();
+        let end = now + QUANTUM;
         loop {
-            while let Some(admitted) = self.queue.pop() {
-                now = self.run_one(admitted, now);
+            while let Some(brought) = self.queue.pop() {
+                now = self.run_one(brought, now);
+                if now >= end && self.pass_on() {
+                    return;
+                }
             }
             if !self.claims.give_back(|| self.queue.is_empty()) {
                 return;
@@ -140,16 +166,29 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         }
     }
 
+    /// Gives the claim of this job back and offers what is left to all threads; false if there is
+    /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
+    fn pass_on(self: &Arc<Self>) -> bool {
+        let done = self.claims.pass_on(|| self.queue.is_empty());
+        done || self.threads.offer(Arc::clone(self) as Arc<dyn Job>) || !self.claims.claim()
+    }
+
     /// Runs one message and says when it ended: the next one's beginning, so that a message costs
     /// one look at the clock here.
-    fn run_one(&self, Admitted { message, arrived }: Admitted<M>, now: Instant) -> Instant {
+    fn run_one(
+        self: &Arc<Self>,
+        Brought { message, arrived }: Brought<M>,
+        now: Instant,
+    ) -> Instant {
         let _permit = Permit(self);
         // Acquire: pairs with the Release in `abandon`.
         if self.abandoned.load(Ordering::Acquire) {
             self.discard(message);
             return now;
         }
+        HANDLERS.set(HANDLERS.get() + 1);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.handler.handle(message)));
+        HANDLERS.set(HANDLERS.get() - 1);
         let ended = Instant::now();
         let worker = rayon::current_thread_index().unwrap_or(0);
         // A message that arrived after `now` was read has not waited.
@@ -162,7 +201,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             Ok(()) => self.metrics.handled(),
             Err(payload) => {
                 self.metrics.panicked();
-                self.report_panic(payload);
+                self.panics.report(payload);
             }
         }
         ended
@@ -170,53 +209,20 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
 
     fn discard(&self, message: M) {
         self.metrics.dropped();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message))) {
-            self.report_panic(payload);
+        let discarded = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message)));
+        if let Err(payload) = discarded {
+            self.panics.report(payload);
         }
     }
 
-    /// Logs a panic of the handler's. The payload is the handler's own value and the subscriber is
-    /// the user's own code, so either may panic in turn; a worker survives that too.
-    fn report_panic(&self, payload: Box<dyn Any + Send>) {
-        let reported = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(suppressed) = self.panics.permit() {
-                let what = panic_text(payload.as_ref());
-                tracing::error!(flow = self.name, suppressed, "a handler panicked: {what:?}");
-            }
-            drop(payload);
-        }));
-        if let Err(second) = reported {
-            std::mem::forget(second);
-        }
-    }
-
-    /// Waits until no more than `own` messages are in flight; false if the deadline comes first.
-    /// The flow must be closed.
-    pub(super) fn wait_for_last(&self, own: usize, deadline: Instant) -> bool {
-        loop {
-            if self.permits.in_flight() <= own {
-                return true;
-            }
-            let now = Instant::now();
-            if now >= deadline {
-                return false;
-            }
-            // Either outcome means to look again.
-            let _ = self.returned.1.recv_deadline(deadline.min(now + LOOK_EVERY));
-        }
-    }
-
-    /// Starts nothing any more and drops what is queued; returns how many messages that was.
-    pub(super) fn abandon(&self) -> usize {
+    /// Starts nothing any more and drops what is queued; returns how many messages that was. The
+    /// flow must be closed.
+    pub(super) fn abandon(self: &Arc<Self>) -> usize {
         // Release: who sees it sees the flow closed.
         self.abandoned.store(true, Ordering::Release);
-        self.drop_queued()
-    }
-
-    fn drop_queued(&self) -> usize {
         let mut dropped = 0;
         // Ends: the flow is closed, and at most as many messages as there are permits are left.
-        while let Some(Admitted { message, .. }) = self.queue.pop() {
+        while let Some(Brought { message, .. }) = self.queue.pop() {
             let _permit = Permit(self);
             self.discard(message);
             dropped += 1;
@@ -224,38 +230,37 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         dropped
     }
 
-    /// A permit has been given back.
-    pub(super) fn returned(&self, returned: Returned) {
-        if returned.closed {
-            match self.returned.0.try_send(()) {
-                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-            }
-        }
-    }
-
-    /// Runs one message and leaves the rest to another job.
-    fn step(self: Arc<Self>) {
-        if let Some(admitted) = self.queue.pop() {
-            self.run_one(admitted, Instant::now());
-        }
-        if self.claims.give_back(|| self.queue.is_empty()) {
-            rayon::spawn(move || Job::run(self));
-        }
+    /// Whether other threads may run messages while the calling handler runs.
+    pub(super) fn runs_beside(&self, handlers: usize) -> bool {
+        handlers < self.claims.limit()
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Job for Core<M, H> {
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     fn run(self: Arc<Self>) {
-        if DRAINING.replace(true) {
-            self.step();
-        } else {
+        if handlers_on_this_thread() == 0 || !self.pass_on() {
             self.drain();
-            DRAINING.set(false);
+        }
+    }
+
+    fn run_if_needed(self: Arc<Self>) {
+        if handlers_on_this_thread() == 0 && !self.queue.is_empty() && self.claims.claim() {
+            self.drain();
         }
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> FlowLoad for Core<M, H> {
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M, H, S>> {
+    fn admit(&self, brought: Brought<M>) {
+        self.push(brought);
+    }
+
+    fn refused(&self) {
+        self.metrics.refused(RefusalReason::Closed);
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> FlowLoad for Core<M, H, S> {
     fn in_flight(&self) -> usize {
         self.permits.in_flight()
     }
@@ -265,27 +270,22 @@ impl<M: Send + 'static, H: Handle<M>> FlowLoad for Core<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Drop for Core<M, H> {
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
     fn drop(&mut self) {
-        self.drop_queued();
+        // Those of a flow that was withheld to the end; there is nobody left who waits for room.
+        while let Some(Brought { message, .. }) = self.queue.pop() {
+            self.discard(message);
+        }
     }
 }
 
 /// Gives the permit of a message back, whatever became of the message.
-struct Permit<'a, M: Send + 'static, H: Handle<M>>(&'a Core<M, H>);
+struct Permit<'a, M: Send + 'static, H: Handle<M>, S: Spawn>(&'a Arc<Core<M, H, S>>);
 
-impl<M: Send + 'static, H: Handle<M>> Drop for Permit<'_, M, H> {
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Permit<'_, M, H, S> {
     fn drop(&mut self) {
-        self.0.returned(self.0.permits.give_back());
+        self.0.permits.give_back(self.0);
     }
-}
-
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
 }
 
 #[cfg(all(test, not(loom)))]

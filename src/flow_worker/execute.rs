@@ -1,7 +1,7 @@
 //! The future of a message that is brought to a flow.
 //!
-//! Ready at once if the decision fell in [`execute`](super::FlowWorker::execute); otherwise it owns
-//! the message and a place in the line until the place is decided or the future is dropped.
+//! Ready at once if the decision fell in [`execute`](super::FlowWorker::execute); otherwise it owns a
+//! place in the line, with the message in it, until the place is decided or the future is dropped.
 
 use std::{
     fmt,
@@ -10,11 +10,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use super::{
-    Inner, MessageHandler, OfPeers,
+    MessageHandler, OfPeers,
+    drain::{Brought, Core},
     line::{Place, Standing},
 };
 use crate::{NodeId, RefusalReason};
@@ -63,50 +63,38 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
         Self(State::Refused(Refused { message, reason }))
     }
 
-    pub(super) fn waiting(
-        inner: Arc<Inner<(NodeId, M), OfPeers<H>>>,
-        place: Arc<Place>,
-        message: (NodeId, M),
-        arrived: Instant,
-    ) -> Self {
-        Self(State::Waiting(Waiting { inner, place, message: Some(message), arrived }))
+    pub(super) fn waiting(core: Arc<CoreOf<M, H>>, place: Arc<PlaceOf<M>>) -> Self {
+        Self(State::Waiting(Waiting { core, place }))
     }
 }
 
-/// A message and its place in the line.
+type CoreOf<M, H> = Core<(NodeId, M), OfPeers<H>>;
+type PlaceOf<M> = Place<Brought<(NodeId, M)>>;
+
+/// A place in the line.
 struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
-    inner: Arc<Inner<(NodeId, M), OfPeers<H>>>,
-    place: Arc<Place>,
-    /// Taken when the place is decided; still there means that the place must be left.
-    message: Option<(NodeId, M)>,
-    arrived: Instant,
+    core: Arc<CoreOf<M, H>>,
+    place: Arc<PlaceOf<M>>,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refused<M>>> {
-        let standing = self.place.poll(context.waker());
-        if standing == Standing::Waiting {
-            return Poll::Pending;
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Refused<M>>> {
+        match self.place.poll(context.waker()) {
+            Standing::Waiting => Poll::Pending,
+            Standing::Granted => Poll::Ready(Ok(())),
+            Standing::Refused => {
+                let Brought { message: (_, message), .. } = self.place.take_message();
+                Poll::Ready(Err(Refused { message, reason: RefusalReason::Closed }))
+            }
         }
-        let (peer, message) = self.message.take().expect("a place is decided once");
-        if standing == Standing::Granted {
-            self.inner.admit((peer, message), self.arrived);
-            return Poll::Ready(Ok(()));
-        }
-        let reason = RefusalReason::Closed;
-        self.inner.core.metrics.refused(reason);
-        Poll::Ready(Err(Refused { message, reason }))
     }
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
     fn drop(&mut self) {
-        if self.message.is_some() {
-            let core = &self.inner.core;
-            core.metrics.gave_up();
-            if let Some(returned) = core.permits.leave(&self.place) {
-                core.returned(returned);
-            }
+        // After a decision there is nothing to leave.
+        if self.core.permits.leave(&self.place, &self.core).is_some() {
+            self.core.metrics.gave_up();
         }
     }
 }

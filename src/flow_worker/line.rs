@@ -1,20 +1,20 @@
-//! The submitters that wait for room in a flow, in order of arrival.
+//! The submitters that wait for room in a flow, with their messages, in order of arrival.
 //!
 //! A place in the line is waiting, and then one of three: granted, refused or left. Each is decided
 //! once, by one exchange: the holder of the baton ([`Permits`](super::permits::Permits)) grants or
-//! refuses, the submitter leaves, and who comes second sees what the first decided.
+//! refuses, the submitter leaves, and who comes second sees what the first decided. The message goes
+//! with the decision: to the flow, back to the submitter, or away with it.
 //!
 //! A place that was left stays where it is until the line is served up to it, or until more than
 //! half of the line is such and the line closes up. So the line is at most twice as long as there
 //! are waiters, and a little more.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task::Waker,
-};
+use std::{fmt, sync::Arc, task::Waker};
 
-use crate::sync::{AtomicUsize, AtomicWaker, Ordering, SegQueue};
+use crate::{
+    panics::contain,
+    sync::{AtomicUsize, AtomicWaker, Ordering, SegQueue, Slot},
+};
 
 /// The line closes up only when at least this many places in it are left, so that a short line is
 /// not rebuilt again and again.
@@ -30,20 +30,29 @@ const LEFT: usize = 3;
 pub(super) enum Standing {
     /// Nothing is decided.
     Waiting,
-    /// A permit has been taken for the place.
+    /// The message has been admitted.
     Granted,
-    /// The flow was closed.
+    /// The flow was closed; the message is still in the place.
     Refused,
 }
 
 /// One submitter's place in the line.
-#[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Place<M> {
     state: AtomicUsize,
     waker: AtomicWaker,
+    /// Taken by whoever the decision gives it to.
+    message: Slot<M>,
 }
 
-impl Place {
+impl<M> Place<M> {
+    fn new(message: M) -> Self {
+        Self {
+            state: AtomicUsize::new(WAITING),
+            waker: AtomicWaker::new(),
+            message: Slot::new(Some(Box::new(message))),
+        }
+    }
+
     /// How it stands; if nothing is decided, `waker` will be woken when it is.
     pub(super) fn poll(&self, waker: &Waker) -> Standing {
         match self.standing() {
@@ -56,8 +65,8 @@ impl Place {
         }
     }
 
-    fn standing(&self) -> Standing {
-        // Acquire: who is granted a permit sees what its last holder did.
+    pub(super) fn standing(&self) -> Standing {
+        // Acquire: who finds a decision sees what was done before it.
         match self.state.load(Ordering::Acquire) {
             GRANTED => Standing::Granted,
             REFUSED => Standing::Refused,
@@ -65,50 +74,67 @@ impl Place {
         }
     }
 
-    pub(super) fn is_granted(&self) -> bool {
-        self.standing() == Standing::Granted
+    /// Grants the place and hands out its message; `None` if the submitter has left.
+    pub(super) fn grant(&self) -> Option<M> {
+        self.change(GRANTED).then(|| self.take_message())
     }
 
-    /// Grants or refuses; false if the submitter has left.
-    pub(super) fn decide(&self, granted: bool) -> bool {
-        self.change(if granted { GRANTED } else { REFUSED })
+    /// Refuses the place; false if the submitter has left.
+    pub(super) fn refuse(&self) -> bool {
+        self.change(REFUSED)
     }
 
-    /// Wakes the submitter. A waker that panics harms nobody else: the line is served by whoever
-    /// came by, in the middle of something of its own.
-    pub(super) fn wake(&self) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.waker.wake()));
+    /// The message of a place whose decision gives it to the caller.
+    pub(super) fn take_message(&self) -> M {
+        *self.message.take().expect("a decision gives the message to one only")
     }
 
     fn change(&self, state: usize) -> bool {
-        // AcqRel: Release publishes what the permit's last holder did to the submitter that reads
-        // the state; Acquire on failure, because the state that was found may be a grant.
+        // AcqRel: Release publishes what the decider did before; Acquire on failure, because what
+        // was found is somebody else's decision.
         self.state.compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
+impl<M> fmt::Debug for Place<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.standing()).finish()
+    }
+}
+
+/// Wakes the submitter of a place that was decided.
+///
+/// Wakers are the executor's code, and this runs in the middle of something else, by whoever came
+/// by: a waker that panics when it is woken or dropped must harm nobody but its owner.
+pub(super) fn wake<M>(place: Arc<Place<M>>) {
+    contain(|| {
+        place.waker.wake();
+        drop(place);
+    });
+}
+
 /// The places, first come first served. Anybody pushes; only the holder of the baton pops.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Line<M> {
     /// Older than all in `back`; filled only when the line closes up.
-    front: SegQueue<Arc<Place>>,
-    back: SegQueue<Arc<Place>>,
+    front: SegQueue<Arc<Place<M>>>,
+    back: SegQueue<Arc<Place<M>>>,
     /// Places in the line whose submitters have left.
     left: AtomicUsize,
 }
 
-impl Line {
+impl<M> Line<M> {
     pub(super) fn new() -> Self {
         Self { front: SegQueue::new(), back: SegQueue::new(), left: AtomicUsize::new(0) }
     }
 
-    pub(super) fn push(&self) -> Arc<Place> {
-        let place = Arc::new(Place { state: AtomicUsize::new(WAITING), waker: AtomicWaker::new() });
+    pub(super) fn push(&self, message: M) -> Arc<Place<M>> {
+        let place = Arc::new(Place::new(message));
         self.back.push(Arc::clone(&place));
         place
     }
 
-    pub(super) fn pop(&self) -> Option<Arc<Place>> {
+    pub(super) fn pop(&self) -> Option<Arc<Place<M>>> {
         self.front.pop().or_else(|| self.back.pop())
     }
 
@@ -116,17 +142,20 @@ impl Line {
         self.front.is_empty() && self.back.is_empty()
     }
 
-    /// The submitter of `place` leaves; false if its place was decided before.
-    pub(super) fn give_up(&self, place: &Place) -> bool {
-        // Counted before the state says so, so that whoever pops the place finds it counted.
+    /// The submitter of `place` leaves, and gets its message; `None` if the place was decided
+    /// before.
+    pub(super) fn give_up(&self, place: &Place<M>) -> Option<M> {
+        // Counted before the state says so, so that whoever finds the place left finds it counted.
         // Relaxed: the exchange that follows publishes it.
         self.left.fetch_add(1, Ordering::Relaxed);
-        let left = place.change(LEFT);
-        if !left {
+        if !place.change(LEFT) {
             // Relaxed: nobody waits for this count.
             self.left.fetch_sub(1, Ordering::Relaxed);
+            return None;
         }
-        left
+        // The place may stay in the line for a while; the executor's waker does not.
+        drop(place.waker.take());
+        Some(place.take_message())
     }
 
     /// A place that was left has been popped.
@@ -162,9 +191,10 @@ impl Line {
         self.front.len() + self.back.len()
     }
 
-    fn keep(&self, place: Arc<Place>) {
-        // Relaxed: a place that is left a moment later is thrown out the next time.
-        if place.state.load(Ordering::Relaxed) == LEFT {
+    fn keep(&self, place: Arc<Place<M>>) {
+        // Acquire: so that a place that is found left is found counted. One that is left a moment
+        // later is thrown out the next time.
+        if place.state.load(Ordering::Acquire) == LEFT {
             self.forget();
         } else {
             self.front.push(place);

@@ -13,15 +13,19 @@
 
 use std::{
     fmt,
-    marker::PhantomData,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use self::{drain::Core, permits::Attempt, pool::Pool};
+use self::{
+    drain::{Brought, Core, Setup, handlers_on_this_thread},
+    permits::Attempt,
+    pool::Pool,
+};
 use crate::{
     BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, RefusalReason,
     metrics::{FlowLoad, FlowMetrics, FlowSnapshot},
+    panics::PanicLog,
 };
 
 mod drain;
@@ -31,7 +35,7 @@ mod permits;
 mod pool;
 mod ready;
 
-pub(crate) use drain::{Handle, panic_text};
+pub(crate) use drain::Handle;
 pub use execute::{Execute, Refused};
 
 /// How long a shutdown waits beyond its deadline for threads that have nothing left to run.
@@ -60,82 +64,103 @@ impl<M, H: MessageHandler<M>> Handle<(NodeId, M)> for OfPeers<H> {
     }
 }
 
-/// The parts of a flow, shared by its owner and by the futures that wait for room.
-pub(crate) struct Inner<M: Send + 'static, H: Handle<M>> {
+/// Owns a flow: when it is dropped, the flow closes, what was admitted still runs, and the threads end.
+pub(crate) struct Flow<M: Send + 'static, H: Handle<M>> {
     core: Arc<Core<M, H>>,
-    pool: Pool,
 }
 
-impl<M: Send + 'static, H: Handle<M>> Inner<M, H> {
-    /// Builds a flow and registers its metrics; `flow` is `None` for the adverts on their way out.
+impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
+    /// Builds a flow and registers its metrics; `flow` is `None` for the adverts on their way out,
+    /// which are withheld until [`open`](Self::open).
     pub(crate) fn new(
         flow: Option<FlowType>,
-        name: &'static str,
         config: &FlowConfig,
-        withheld: bool,
         registry: &MetricsRegistry,
         handler: H,
     ) -> Result<Self, BuildError> {
+        let name = flow.map_or("Broadcast", FlowType::name);
         config.validate(name)?;
         // Peers come and go in their order, so their events run one at a time.
         let workers = if flow == Some(FlowType::Transport) { 1 } else { config.threads() };
-        let pool = Pool::new(&format!("P2P_{name}_Thread"), config.threads())
-            .map_err(|source| BuildError::Threads { flow: name, source })?;
         let metrics = Arc::new(FlowMetrics::new(config.threads()));
-        let core =
-            Arc::new(Core::new(name, config, workers, withheld, Arc::clone(&metrics), handler));
-        let load: std::sync::Weak<Core<M, H>> = Arc::downgrade(&core);
+        let panics = Arc::new(PanicLog::new(name));
+        let stray_panic = {
+            let (metrics, panics) = (Arc::clone(&metrics), Arc::clone(&panics));
+            move |payload| {
+                metrics.stray_panic();
+                panics.report(payload);
+            }
+        };
+        let pool = Pool::new(&format!("P2P_{name}_Thread"), config.threads(), stray_panic)
+            .map_err(|source| BuildError::Threads { flow: name, source })?;
+        let setup = Setup { name, workers, withheld: flow.is_none() };
+        let core = Arc::new(Core::new(setup, config, Arc::clone(&metrics), panics, pool, handler));
+        let load: Weak<Core<M, H>> = Arc::downgrade(&core);
         registry.register(flow, metrics, load);
-        Ok(Self { core, pool })
+        Ok(Self { core })
     }
 
-    pub(crate) fn core(&self) -> &Core<M, H> {
-        &self.core
-    }
-
-    fn admit(&self, message: M, arrived: Instant) {
-        self.core.push(&self.pool, message, arrived);
+    pub(crate) fn handler(&self) -> &H {
+        self.core.handler()
     }
 
     /// Admits a message if there is room; nobody waits.
     pub(crate) fn try_admit(&self, message: M) -> Result<(), (M, RefusalReason)> {
-        let arrived = Instant::now();
-        let reason = match self.core.permits.try_acquire() {
+        let brought = Brought { message, arrived: Instant::now() };
+        self.admit(brought).map_err(|(brought, attempt)| {
+            let reason = match attempt {
+                Attempt::Closed => RefusalReason::Closed,
+                Attempt::Full | Attempt::Acquired => RefusalReason::TooManyWaiters,
+            };
+            self.core.metrics.refused(reason);
+            (brought.message, reason)
+        })
+    }
+
+    fn admit(&self, brought: Brought<M>) -> Result<(), (Brought<M>, Attempt)> {
+        match self.core.permits.try_acquire() {
             Attempt::Acquired => {
-                self.admit(message, arrived);
-                return Ok(());
+                self.core.push(brought);
+                Ok(())
             }
-            Attempt::Full => RefusalReason::TooManyWaiters,
-            Attempt::Closed => RefusalReason::Closed,
-        };
-        self.core.metrics.refused(reason);
-        Err((message, reason))
+            refused => Err((brought, refused)),
+        }
     }
 
     /// Lets a flow run that was built withheld. To be called once.
     pub(crate) fn open(&self) {
-        self.core.open(&self.pool);
+        self.core.open();
     }
 
     /// Refuses every later message and all who wait.
     pub(crate) fn close(&self) {
-        self.core.permits.close();
+        self.core.permits.close(&self.core);
     }
 
+    /// Closes the flow, waits for what was admitted if it `runs`, drops the rest and ends the
+    /// threads.
     pub(crate) fn shut_down(&self, runs: bool, deadline: Instant) -> FlowReport {
-        self.core.permits.close();
-        let own = usize::from(self.pool.is_current());
-        if runs {
-            self.core.wait_for_last(own, deadline);
+        self.close();
+        let Core { permits, threads, .. } = &*self.core;
+        let inside = threads.is_current();
+        // The handlers below this call on the stack end after it, so it cannot wait for them.
+        let own = if inside { handlers_on_this_thread() } else { 0 };
+        if runs && self.core.runs_beside(own) {
+            permits.wait_for_last(own, deadline);
         }
         let dropped = self.core.abandon();
-        let running = self.core.permits.in_flight();
-        let mut joined = false;
-        if own == 0 {
-            let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
-            joined = self.pool.end(deadline.max(Instant::now() + grace));
-        }
+        let running = permits.in_flight();
+        threads.release();
+        let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
+        let joined = !inside && threads.join(deadline.max(Instant::now() + grace));
         FlowReport { dropped, running, joined }
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>> Drop for Flow<M, H> {
+    fn drop(&mut self) {
+        self.close();
+        self.core.threads.release();
     }
 }
 
@@ -169,9 +194,8 @@ impl<M: Send + 'static, H: Handle<M>> Inner<M, H> {
 /// Dropping the worker closes the flow and does not wait: submitters that wait are refused, what was
 /// admitted still runs, and then the threads end. [`shutdown`](Self::shutdown) waits for that.
 pub struct FlowWorker<M: Send + 'static, H: MessageHandler<M>> {
-    inner: Arc<Inner<(NodeId, M), OfPeers<H>>>,
+    inner: Flow<(NodeId, M), OfPeers<H>>,
     flow: FlowType,
-    message: PhantomData<fn(M)>,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
@@ -187,8 +211,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         registry: &MetricsRegistry,
         handler: H,
     ) -> Result<Self, BuildError> {
-        let inner = Inner::new(Some(flow), flow.name(), config, false, registry, OfPeers(handler))?;
-        Ok(Self { inner: Arc::new(inner), flow, message: PhantomData })
+        let inner = Flow::new(Some(flow), config, registry, OfPeers(handler))?;
+        Ok(Self { inner, flow })
     }
 
     /// Which flow it is.
@@ -201,10 +225,10 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// If there is room and nobody waits for it, the message is admitted before this returns, and
     /// the future is ready. Otherwise the wait is counted (`waiting_for_peer_permit`) and the
-    /// future resolves when the message is admitted. Room is given to those who wait in the order of
-    /// their calls; a message takes the room that it was given when its future is polled next, and
-    /// until then, as with every semaphore, nobody else gets it. Admitted means that the message will run, unless the flow is
-    /// [shut down](Self::shutdown) before it starts; it does not mean that it has run.
+    /// future resolves when the message has been admitted. Messages are admitted in the order of the
+    /// calls, whether their futures are polled or not. Admitted means that the message will run,
+    /// unless the flow is [shut down](Self::shutdown) before it starts; it does not mean that it has
+    /// run.
     ///
     /// # Errors
     ///
@@ -215,26 +239,21 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// The future may be dropped at any time. A message that waits is dropped with it, counted as
     /// given up, and takes no room; one that was admitted runs.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
-        let arrived = Instant::now();
+        let brought = Brought { message: (node_id, message), arrived: Instant::now() };
         let core = &self.inner.core;
-        match core.permits.try_acquire() {
-            Attempt::Acquired => {
-                self.inner.admit((node_id, message), arrived);
-                Execute::admitted()
-            }
-            Attempt::Full => match core.permits.join() {
+        let refused = match self.inner.admit(brought) {
+            Ok(()) => return Execute::admitted(),
+            Err((brought, Attempt::Closed)) => (brought, RefusalReason::Closed),
+            Err((brought, _)) => match core.permits.join(brought, core) {
                 Ok(place) => {
                     core.metrics.waited();
-                    Execute::waiting(Arc::clone(&self.inner), place, (node_id, message), arrived)
+                    return Execute::waiting(Arc::clone(core), place);
                 }
-                Err(reason) => self.refuse(message, reason),
+                Err(refused) => refused,
             },
-            Attempt::Closed => self.refuse(message, RefusalReason::Closed),
-        }
-    }
-
-    fn refuse(&self, message: M, reason: RefusalReason) -> Execute<M, H> {
-        self.inner.core.metrics.refused(reason);
+        };
+        let (Brought { message: (_, message), .. }, reason) = refused;
+        core.metrics.refused(reason);
         Execute::refused(message, reason)
     }
 
@@ -254,20 +273,18 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// Blocks the caller for `deadline`, or a second longer if the threads have nothing to run and
     /// still do not end. A handler that is stuck beyond that goes on alone, on a thread that is not
-    /// joined; nothing starts after it. Called from one of the flow's own handlers, it does not
-    /// wait for that handler and joins no thread. Called again, it reports what is left by then.
+    /// joined, and the report names it as running. Called again, it reports what is left by then.
+    ///
+    /// Called from one of the flow's own handlers, it does not wait for that handler, nor for its
+    /// threads; if the flow runs one handler at a time, what is queued behind is dropped at once.
+    /// Two handlers that shut the same flow down at the same time wait for each other until the
+    /// deadline.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         self.shut_down_by(instant_after(deadline))
     }
 
     pub(crate) fn shut_down_by(&self, deadline: Instant) -> FlowReport {
         self.inner.shut_down(true, deadline)
-    }
-}
-
-impl<M: Send + 'static, H: MessageHandler<M>> Drop for FlowWorker<M, H> {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 

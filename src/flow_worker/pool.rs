@@ -1,10 +1,13 @@
-//! The threads of a flow: a rayon pool behind a one-method seam, joined on shutdown.
+//! The threads of a flow: a rayon pool behind a narrow seam, joined on shutdown.
 //!
 //! rayon's pool ends its threads on its own time after it is dropped; here every thread holds the
 //! sending end of a channel that carries nothing, so that the channel's end is the last thread's end,
 //! which a shutdown can wait for with a deadline.
+//!
+//! What handlers spawn on the pool themselves may panic outside of any message; rayon would abort
+//! the process, so such panics are given to the flow to count and report.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
+use std::{any::Any, cell::Cell, convert::Infallible, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
@@ -12,8 +15,11 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// Something that runs on a thread of the flow.
 pub(super) trait Job: Send + Sync + 'static {
-    /// Runs it; must not unwind.
+    /// Runs it; a claim is held for it.
     fn run(self: Arc<Self>);
+
+    /// Runs it if there is still need for it; no claim is held for it.
+    fn run_if_needed(self: Arc<Self>);
 }
 
 /// What runs the jobs of a flow.
@@ -21,50 +27,64 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// Runs `job` soon, on a thread of the flow. False if there is none any more, and `job` will
     /// not run.
     fn spawn(&self, job: Arc<dyn Job>) -> bool;
+
+    /// Offers `job` to every thread of the flow, behind all that the thread has to do. False if the
+    /// caller is not on one of them, and nobody was offered anything.
+    fn offer(&self, job: Arc<dyn Job>) -> bool;
+}
+
+thread_local! {
+    /// The token of the pool that the thread belongs to.
+    static POOL: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A rayon pool of one flow.
 pub(super) struct Pool {
     threads: ArcSwapOption<ThreadPool>,
-    ended: Receiver<Infallible>,
+    /// Disconnected when the last thread has ended.
+    pub(super) ended: Receiver<Infallible>,
+    /// Its address tells the pool from others as long as one of its threads lives.
+    token: Arc<u8>,
 }
 
 impl Pool {
-    /// Starts `threads` threads called `name`.
-    pub(super) fn new(name: &str, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+    /// Starts `threads` threads called `name`; `stray_panic` hears of panics outside of jobs.
+    pub(super) fn new(
+        name: &str,
+        threads: usize,
+        stray_panic: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
+    ) -> Result<Self, ThreadPoolBuildError> {
         let (alive, ended) = bounded::<Infallible>(0);
+        let token = Arc::new(0_u8);
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
+            .panic_handler(stray_panic)
             .spawn_handler(|thread| {
-                let alive = alive.clone();
+                let alive = (alive.clone(), Arc::clone(&token));
                 std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                    POOL.set(Arc::as_ptr(&alive.1).addr());
                     thread.run();
                     drop(alive);
                 })?;
                 Ok(())
             })
             .build()?;
-        Ok(Self { threads: ArcSwapOption::from_pointee(pool), ended })
+        Ok(Self { threads: ArcSwapOption::from_pointee(pool), ended, token })
     }
 
     /// Whether the calling thread is one of the pool's.
     pub(super) fn is_current(&self) -> bool {
-        self.threads.load().as_ref().is_some_and(|pool| pool.current_thread_index().is_some())
+        POOL.get() == Arc::as_ptr(&self.token).addr()
     }
 
-    /// Lets the threads end and waits for it until the deadline; false if some have not ended by
-    /// then. Jobs that were spawned still run.
-    pub(super) fn end(&self, deadline: Instant) -> bool {
+    /// Lets the threads end when they have run what was spawned.
+    pub(super) fn release(&self) {
         self.threads.store(None);
-        matches!(self.ended.recv_deadline(deadline), Err(RecvTimeoutError::Disconnected))
     }
-}
 
-#[cfg(all(test, not(loom)))]
-impl Pool {
-    /// Disconnected when the last thread has ended.
-    pub(super) fn ended(&self) -> Receiver<Infallible> {
-        self.ended.clone()
+    /// Waits until the threads of a released pool have ended; false if the deadline comes first.
+    pub(super) fn join(&self, deadline: Instant) -> bool {
+        matches!(self.ended.recv_deadline(deadline), Err(RecvTimeoutError::Disconnected))
     }
 }
 
@@ -74,6 +94,15 @@ impl Spawn for Pool {
         let Some(pool) = pool.as_ref() else { return false };
         pool.spawn(move || job.run());
         true
+    }
+
+    fn offer(&self, job: Arc<dyn Job>) -> bool {
+        let here = self.is_current();
+        if here {
+            // Through the thread's own registry, which outlives the pool's handle.
+            rayon::spawn_broadcast(move |_| Arc::clone(&job).run_if_needed());
+        }
+        here
     }
 }
 

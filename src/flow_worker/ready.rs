@@ -23,6 +23,11 @@
 //!
 //! In both cases a drain job pops after the push, so the message does not rest.
 //!
+//! A drain job that has run for long enough *passes on*: it lowers its claim, re-checks, and if there
+//! is something offers the queue to every thread of the flow. Whoever accepts takes a claim first. So
+//! between a pass and its acceptance a message may be in the queue with no claim taken; but every
+//! thread has the offer before it, and only one that has another drain job below may decline.
+//!
 //! Claims can be *withheld*: a flow that begins with all of them taken by nobody queues what is
 //! admitted and runs nothing. Handing them out later is a *lower* followed by the re-check, so it
 //! needs no argument of its own.
@@ -60,6 +65,14 @@ impl Claims {
         !is_empty() && self.claim()
     }
 
+    /// A drain job has run for long enough and gives its claim back; false means that there is
+    /// something left, which must be offered to others.
+    #[must_use]
+    pub(super) fn pass_on(&self, is_empty: impl FnOnce() -> bool) -> bool {
+        self.lower(1);
+        is_empty()
+    }
+
     /// Hands out the claims that were withheld; true means that there is something in the queue
     /// and the caller must start a drain job. To be called once.
     #[must_use]
@@ -77,8 +90,15 @@ impl Claims {
         fence(Ordering::SeqCst);
     }
 
-    fn claim(&self) -> bool {
-        // Relaxed: the fence before it is what makes it see a lowered claim.
+    /// How many claims there are.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes a claim; true means that the caller must start a drain job, or be one.
+    #[must_use]
+    pub(super) fn claim(&self) -> bool {
+        // Relaxed: the fence before it, where one is needed, is what makes it see a lowered claim.
         let mut taken = self.taken.load(Ordering::Relaxed);
         while taken < self.limit {
             // Acquire: pairs with the Release in `lower`. Relaxed on failure: only the next guess.

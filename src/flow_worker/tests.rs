@@ -13,6 +13,7 @@ use futures_executor::block_on;
 use futures_util::{FutureExt, future::join_all};
 
 use super::*;
+use crate::sync::{AtomicBool, Ordering};
 
 /// Beyond this a test has failed; nothing passes by taking long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -201,7 +202,7 @@ fn dropping_the_flow_runs_what_was_admitted_and_ends_its_threads() {
         let _ = &guard;
         handler(peer, message);
     });
-    let pool = flow.inner.pool.ended();
+    let pool = flow.inner.core.threads.ended.clone();
     block_on(flow.execute(peer(1), 0)).unwrap();
     block_on(flow.execute(peer(1), 1)).unwrap();
     let waiting = flow.execute(peer(1), 2);
@@ -268,29 +269,19 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
     const EACH: usize = 5_000;
     let (sender, receiver) = channel();
     let flow = flow(FlowConfig::new(7), move |_, message: usize| sender.send(message).unwrap());
-    let abandoned: usize = thread::scope(|scope| {
-        let producers: Vec<_> = (0..4)
-            .map(|producer| {
-                let flow = &flow;
-                scope.spawn(move || {
-                    let mut abandoned = 0;
-                    for message in 0..EACH {
-                        let mut execute = flow.execute(peer(0), producer * EACH + message);
-                        if (&mut execute).now_or_never().is_some() {
-                            continue;
-                        }
-                        if message % 3 == 0 {
-                            drop(execute);
-                            abandoned += 1;
-                        } else {
-                            block_on(execute).unwrap();
-                        }
+    thread::scope(|scope| {
+        for producer in 0..4 {
+            let flow = &flow;
+            scope.spawn(move || {
+                for message in 0..EACH {
+                    let mut execute = flow.execute(peer(0), producer * EACH + message);
+                    // Those whose future is dropped here may have been admitted since.
+                    if (&mut execute).now_or_never().is_none() && message % 3 > 0 {
+                        block_on(execute).unwrap();
                     }
-                    abandoned
-                })
-            })
-            .collect();
-        producers.into_iter().map(|producer| producer.join().unwrap()).sum()
+                }
+            });
+        }
     });
     assert!(flow.shutdown(LIMIT).is_clean());
     let counts = flow.snapshot();
@@ -298,23 +289,137 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
     let ran: Vec<usize> = receiver.into_iter().collect();
     let distinct: BTreeSet<usize> = ran.iter().copied().collect();
     assert_eq!(distinct.len(), ran.len(), "a message ran twice");
-    assert_eq!(ran.len() + abandoned, 4 * EACH);
     assert_eq!((counts.handled, counts.admitted), (ran.len() as u64, ran.len() as u64));
-    assert_eq!((counts.gave_up, counts.in_flight, counts.waiting), (abandoned as u64, 0, 0));
+    assert_eq!(counts.handled + counts.gave_up, 4 * EACH as u64);
+    assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
 #[test]
-fn the_transport_flow_runs_one_handler_at_a_time_in_order() {
+fn the_transport_flow_runs_one_handler_at_a_time_in_the_order_of_the_calls() {
     let (sender, receiver) = channel();
     let handler = move |_, message: u32| sender.send(message).unwrap();
-    // Little room, so that some have to wait for it.
+    // Little room, so that most have to wait for it, and futures that nobody polls.
     let config = FlowConfig::new(10);
     let flow = FlowWorker::new(FlowType::Transport, &config, &MetricsRegistry::new(), handler);
     let flow = flow.unwrap();
-    (0..10_000).for_each(|number| block_on(flow.execute(peer(1), number)).unwrap());
+    let calls: Vec<_> = (0..10_000).map(|number| flow.execute(peer(1), number)).collect();
+    wait_until("the admission of all", || flow.snapshot().admitted == 10_000);
+    drop(calls);
     assert!(flow.shutdown(LIMIT).is_clean());
     drop(flow);
     assert!(receiver.into_iter().eq(0..10_000), "out of order");
+}
+
+#[test]
+fn a_future_that_is_dropped_after_its_admission_takes_nothing_back() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(1), handler);
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    let never_polled = flow.execute(peer(1), 1);
+    leave.send(()).unwrap();
+    assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
+    assert_eq!(starts.recv_timeout(LIMIT), Ok(1));
+    drop(never_polled);
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((flow.snapshot().handled, flow.snapshot().gave_up), (2, 0));
+}
+
+#[test]
+fn a_handler_is_not_held_up_by_the_messages_that_come_while_it_waits_for_rayon() {
+    // The first handler's other half is stolen; while it waits for the thief, messages keep coming,
+    // and it must come to its end all the same.
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = channel();
+    let handler_stop = Arc::clone(&stop);
+    let flow = flow(FlowConfig::new(100).with_threads(2), move |_, forks: bool| {
+        if forks {
+            let both = Barrier::new(2);
+            rayon::join(
+                || both.wait(),
+                || {
+                    // Only once the other half runs, on the other thread.
+                    both.wait();
+                    let end = Instant::now() + Duration::from_millis(50);
+                    while Instant::now() < end {}
+                },
+            );
+            handler_stop.store(true, Ordering::Relaxed);
+            sender.send(()).unwrap();
+        }
+    });
+    let limit = Instant::now() + LIMIT;
+    block_on(flow.execute(peer(1), true)).unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        assert!(Instant::now() < limit, "the handler starves");
+        block_on(flow.execute(peer(1), false)).unwrap();
+    }
+    receiver.recv_timeout(LIMIT).unwrap();
+}
+
+#[test]
+fn what_a_handler_spawns_may_panic() {
+    let (sender, receiver) = channel();
+    let flow = flow(FlowConfig::new(10), move |_, (): ()| {
+        let sender = sender.clone();
+        rayon::spawn(move || {
+            sender.send(()).unwrap();
+            panic!("on purpose");
+        });
+    });
+    for _ in 0..10 {
+        block_on(flow.execute(peer(1), ())).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap();
+    }
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((flow.snapshot().handled, flow.snapshot().stray_panics), (10, 10));
+}
+
+#[test]
+fn what_a_handler_owns_may_panic_when_it_is_dropped_with_its_flow() {
+    struct Bomb(Sender<()>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+            panic!("on purpose");
+        }
+    }
+    let (dropped, drops) = channel();
+    let bomb = Bomb(dropped);
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(1).with_threads(1), move |peer, message| {
+        let _ = &bomb;
+        handler(peer, message);
+    });
+    let ended = flow.inner.core.threads.ended.clone();
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    drop(flow);
+    leave.send(()).unwrap();
+    drops.recv_timeout(LIMIT).unwrap();
+    let end = ended.recv_timeout(LIMIT);
+    assert_eq!(end, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_handler_may_shut_its_flow_down_after_somebody_else_has() {
+    let (sender, receiver) = channel();
+    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(1);
+    let (started, starts) = channel();
+    let flow = Arc::new(flow(FlowConfig::new(2), move |_, (): ()| {
+        started.send(()).unwrap();
+        let shutdown = take.recv_timeout(LIMIT).unwrap();
+        sender.send(shutdown()).unwrap();
+    }));
+    block_on(flow.execute(peer(1), ())).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    let first = flow.shutdown(Duration::ZERO);
+    assert!(!first.joined);
+    let same = Arc::clone(&flow);
+    // For ever, as good as: it must not wait for its own handler.
+    give.send(Arc::new(move || same.shutdown(Duration::MAX))).unwrap();
+    let inside = receiver.recv_timeout(LIMIT).expect("it does not wait for itself");
+    assert_eq!((inside.running, inside.joined), (1, false));
 }
 
 #[test]

@@ -24,6 +24,29 @@ impl AtomicWaker {
     pub(crate) fn wake(&self) {
         self.0.wake();
     }
+
+    pub(crate) fn take(&self) -> Option<std::task::Waker> {
+        self.0.take_waker()
+    }
+}
+
+/// A slot whose swap is a swap of loom's.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    full: AtomicBool,
+    // As in `SegQueue`: a lock that loom does not see adds no order to a model.
+    value: std::sync::Mutex<Option<Box<T>>>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(value: Option<Box<T>>) -> Self {
+        Self { full: AtomicBool::new(value.is_some()), value: std::sync::Mutex::new(value) }
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<T>> {
+        self.full.swap(false, Ordering::AcqRel);
+        self.value.lock().unwrap().take()
+    }
 }
 
 /// A model pushes at most this often to one queue; slots are not used again.
