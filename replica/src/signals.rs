@@ -1,10 +1,16 @@
 //! The wish to end, from a terminal (SIGINT) or from whoever supervises the process (SIGTERM).
 //!
-//! The first one is waited for; a second one, while the program cleans up, ends it on the spot.
+//! The first one is waited for; another one, while the program cleans up, ends it on the spot. Some
+//! senders signal both a process and its group, so what comes right after the first is the first again.
 
-use std::io;
+use std::{io, time::Duration};
+
+use tokio::time::timeout;
 
 use crate::failure::Failure;
+
+/// For how long signals after the first one are the same wish.
+const ECHO: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
 mod system {
@@ -71,6 +77,12 @@ impl EndRequest {
     pub(crate) async fn wait(mut self) {
         self.0.next().await;
         tokio::spawn(async move {
+            let echoes = async {
+                loop {
+                    self.0.next().await;
+                }
+            };
+            let _ = timeout(ECHO, echoes).await;
             self.0.next().await;
             std::process::exit(Failure::INTERRUPTED.into());
         });

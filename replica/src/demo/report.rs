@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use comfy_table::{CellAlignment, Row, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
 use gossip_engine::{FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot};
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -21,6 +21,10 @@ const FLOWS: [FlowType; 5] = [
     FlowType::Retransmission,
     FlowType::Transport,
 ];
+
+/// One line below the header and nothing else.
+const RULED: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// The outcome of a demo in which every file was found on every replica.
 #[derive(Clone, Debug, Serialize)]
@@ -184,7 +188,7 @@ impl fmt::Display for Report {
 
 fn table(header: impl Into<Row>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(RULED).set_header(header);
     table
 }
 
