@@ -21,7 +21,7 @@ use strum::{Display, EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
 use crate::{
     ArtifactDestination, FlowType, RefusalReason,
     latency::{LatencySnapshot, Recorder},
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, fence},
 };
 
 /// Where a dropped advert was to go: the label under which it is counted.
@@ -304,10 +304,14 @@ impl Registrations {
     fn with(&self, registered: Registered) -> Self {
         let mut next = Self { gone: self.gone.clone(), current: vec![registered] };
         for registered in &self.current {
-            if registered.load.strong_count() > 0 {
-                next.current.push(registered.clone());
-            } else {
+            // Nobody else holds the metrics, so nobody counts any more. (The flow itself may be gone
+            // a little earlier, while it still counts what it drops.)
+            if Arc::strong_count(&registered.metrics) == 1 {
+                // Acquire: what was counted before the last holder let go is seen.
+                fence(Ordering::Acquire);
                 next.gone.merge(&registered.metrics.snapshot(None));
+            } else {
+                next.current.push(registered.clone());
             }
         }
         next

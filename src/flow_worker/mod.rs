@@ -154,7 +154,7 @@ impl<M: Send + 'static, H: Handle<M>> Inner<M, H> {
 ///     FlowType::Advert,
 ///     &FlowConfig::new(100),
 ///     &MetricsRegistry::new(),
-///     move |peer: NodeId, message: &str| sender.send((peer, message)).unwrap(),
+///     move |peer: NodeId, message: &'static str| sender.send((peer, message)).unwrap(),
 /// )?;
 /// let peer = NodeId::new([7; 32]);
 /// # futures_executor::block_on(async {
@@ -201,8 +201,9 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// If there is room and nobody waits for it, the message is admitted before this returns, and
     /// the future is ready. Otherwise the wait is counted (`waiting_for_peer_permit`) and the
-    /// future resolves when the message is admitted; those who wait are served in the order of their
-    /// calls. Admitted means that the message will run, unless the flow is
+    /// future resolves when the message is admitted. Room is given to those who wait in the order of
+    /// their calls; a message takes the room that it was given when its future is polled next, and
+    /// until then, as with every semaphore, nobody else gets it. Admitted means that the message will run, unless the flow is
     /// [shut down](Self::shutdown) before it starts; it does not mean that it has run.
     ///
     /// # Errors
