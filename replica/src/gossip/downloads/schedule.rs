@@ -102,6 +102,10 @@ impl Downloads {
     /// Ends an attempt, whatever its outcome. If the artifact is still wanted, it waits again.
     pub(super) fn end_attempt(&mut self, attempt: AttemptId, now: Duration) {
         let Some(ended) = self.attempts.remove(&attempt) else { return };
+        // Nor is it asked for what the same event had still decided to ask.
+        self.actions.retain(
+            |action| !matches!(action, Action::Request { attempt: of, .. } if *of == attempt),
+        );
         self.actions.push(Action::Discard { attempt });
         for request in ended.outstanding.values() {
             self.release(request.peer);
