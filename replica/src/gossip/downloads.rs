@@ -93,8 +93,8 @@ struct Wanted {
 struct Advertiser {
     peer: NodeId,
     claim: Claim,
-    /// Which try was its latest.
-    last_try: u64,
+    /// Its place in the order of tries: the lowest is next. Odd after a try, even if it came since.
+    place: u64,
 }
 
 /// See the [module](self).
@@ -211,8 +211,8 @@ impl Downloads {
         }
 
         let wanted = self.wanted.entry(id).or_default();
-        // Behind those that have not had a try yet: to advertise again gains no place.
-        wanted.advertisers.push(Advertiser { peer, claim, last_try: wanted.tries });
+        // Behind all that have waited for longer: to advertise again gains no place.
+        wanted.advertisers.push(Advertiser { peer, claim, place: 2 * wanted.tries });
         let sender = self.peers.get_mut(&peer).expect("found above");
         sender.adverts.insert(id, None);
         let Some(attempt) = wanted.attempt else {
@@ -374,8 +374,8 @@ impl Downloads {
         let mut contributors = running.contributors.iter().copied();
         let only = contributors.next().filter(|_| contributors.next().is_none());
         let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
-        // Once a liar is found, the others may be asked together again.
-        wanted.single = only.is_none();
+        // For good, even once the liar is found: it may come back, and spoil what others have delivered.
+        wanted.single |= only.is_none();
         if let Some(liar) = only {
             self.blame(liar, id, now);
         }
