@@ -1,7 +1,7 @@
 //! The gossip protocol of the replica: adverts, requests and chunks of files.
 //!
 //! [`ReplicaGossip`] is what the engine calls, on many threads. What to do is decided by two state machines
-//! behind one lock, [`downloads`] (what to fetch from whom) and [`answers`] (whom to tell what); files are
+//! behind one lock, `downloads` (what to fetch from whom) and `answers` (whom to tell what); files are
 //! read, written and hashed, and messages sent, outside of it.
 //!
 //! Nothing that a peer says is believed further than it can be checked: adverts are checked for what is

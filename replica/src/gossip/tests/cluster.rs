@@ -235,7 +235,7 @@ impl Cluster {
             assert!(replica.state().partials.is_empty());
             let partials = replica.store().folder().join("partial");
             assert_eq!(fs::read_dir(partials).unwrap().count(), 0);
-            for artifact in replica.store().from_height(0, usize::MAX) {
+            for artifact in replica.store().list_from(0, usize::MAX) {
                 assert!(replica.store().verify(artifact.id).unwrap());
             }
         }
