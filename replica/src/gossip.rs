@@ -120,8 +120,13 @@ impl ReplicaGossip {
         Self::with_clock(options, store, outbox, announce, move || started.elapsed())
     }
 
-    /// A replica whose time is whatever `clock` says; it starts at 0 and never goes back.
-    fn with_clock(
+    /// A replica whose time is whatever `clock` says, for tests on virtual time. It begins at 0 or later
+    /// and never goes back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_clock(
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,

@@ -53,11 +53,14 @@ impl Downloads {
         self.end_attempt(attempt, now);
     }
 
-    /// The disk has refused a chunk or the whole of an attempt.
-    pub(crate) fn disk_failed(&mut self, attempt: AttemptId, now: Duration) {
+    /// The disk has refused a chunk or the whole of an attempt. Returns whether that is news, rather than
+    /// the fate of one more attempt that had begun before the pause.
+    pub(crate) fn disk_failed(&mut self, attempt: AttemptId, now: Duration) -> bool {
         self.counters.disk_errors += 1;
+        let news = now >= self.paused_until;
         self.paused_until = now + DISK_PAUSE;
         self.end_attempt(attempt, now);
+        news
     }
 
     /// A peer has lied about an artifact.

@@ -217,6 +217,25 @@ fn one_source_is_blamed_for_a_mismatch_and_several_are_asked_one_by_one() {
 }
 
 #[test]
+fn one_that_has_lied_is_asked_last_for_everything() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    assert_eq!(downloads.chunk(node(1), claim(1, 1).id, 0, 5, secs(0)), None);
+    requests(&mut downloads);
+    let other = claim(2, 40);
+    downloads.advert(node(1), other, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 20);
+    downloads.advert(node(2), other, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 20);
+    // What it delivers now does not make it honest.
+    deliver(&mut downloads, 1, other, &[0], secs(1));
+    downloads.chunk_error(node(2), other.id, 20, ChunkError::Unavailable, secs(1));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(secs(2));
+    assert_eq!(requests(&mut downloads).0, [(2, 20)]);
+}
+
+#[test]
 fn a_lying_claim_does_not_block_the_right_one() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     let (lie, truth) = (Claim { size: 1 << 20, ..claim(1, 1) }, claim(1, 1));
@@ -408,7 +427,8 @@ fn after_a_disk_error_nothing_begins_for_a_while() {
     let claim = claim(1, 1);
     downloads.advert(node(1), claim, secs(0));
     let write = downloads.chunk(node(1), claim.id, 0, 1023, secs(0)).unwrap();
-    downloads.disk_failed(write.attempt, secs(0));
+    assert!(downloads.disk_failed(write.attempt, secs(0)));
+    assert!(!downloads.disk_failed(write.attempt, secs(0)));
     requests(&mut downloads);
     downloads.tick(secs(4));
     assert_eq!(requests(&mut downloads).0, []);
