@@ -370,6 +370,39 @@ fn a_peer_that_comes_and_goes_gets_no_second_share() {
 }
 
 #[test]
+fn a_share_that_has_shrunk_while_a_peer_waited_holds() {
+    let options = GossipOptions { max_downloads: 4, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    downloads.advert(node(1), claim(2, 1), secs(0));
+    let write = downloads.chunk(node(1), claim(1, 1).id, 0, 1023, secs(0)).unwrap();
+    assert!(downloads.disk_failed(write.attempt, secs(0)));
+    for peer in 2..5 {
+        downloads.peer_up(node(peer), secs(1));
+    }
+    downloads.tick(secs(10));
+    requests(&mut downloads);
+    assert_eq!((downloads.active_count(), downloads.wanted_count()), (1, 2));
+}
+
+#[test]
+fn a_claim_of_one_that_does_not_answer_is_tried_last() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    downloads.tick(secs(15));
+    downloads.held(claim(1, 1).id, secs(15));
+    let other = claim(2, 1);
+    downloads.advert(node(2), other, secs(15));
+    // It has waited for longer than the other since its try, and would be next.
+    downloads.advert(node(1), Claim { size: 5, ..other }, secs(15));
+    downloads.chunk_error(node(2), other.id, 0, ChunkError::Unavailable, secs(15));
+    requests(&mut downloads);
+    downloads.tick(secs(45));
+    assert_eq!(downloads.counters.given_up, 1);
+    assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+}
+
+#[test]
 fn made_up_artifacts_of_one_peer_take_no_others_place() {
     let options =
         GossipOptions { max_downloads: 4, max_adverts_per_peer: 1_000, ..Default::default() };
