@@ -89,7 +89,7 @@ impl FlowConfig {
     /// thread, handlers run in the order of admission.
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
-    /// and about 50 KiB of histograms each.
+    /// and about 60 KiB of histograms each.
     #[must_use]
     pub const fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;

@@ -58,13 +58,14 @@ pub trait Gossip: Send + Sync + 'static {
     fn broadcast_advert(&self, advert: Self::GossipAdvert, dst: ArtifactDestination);
 }
 
+/// Any gossip protocol over the built-in message types.
+pub type DynGossip = dyn Gossip<
+        GossipAdvert = GossipAdvert,
+        GossipChunkRequest = GossipChunkRequest,
+        GossipChunk = GossipChunk,
+        GossipRetransmissionRequest = ArtifactFilter,
+    > + Send
+    + Sync;
+
 /// A gossip protocol over the built-in message types, known at run time.
-pub type GossipArc = Arc<
-    dyn Gossip<
-            GossipAdvert = GossipAdvert,
-            GossipChunkRequest = GossipChunkRequest,
-            GossipChunk = GossipChunk,
-            GossipRetransmissionRequest = ArtifactFilter,
-        > + Send
-        + Sync,
->;
+pub type GossipArc = Arc<DynGossip>;

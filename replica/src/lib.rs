@@ -1,6 +1,9 @@
 //! The reference replica of `gossip-engine`: artifacts gossiped over QUIC between folders.
 
 pub mod gossip;
+pub mod identity;
 pub mod outbox;
 pub mod publish;
 pub mod store;
+pub mod tls;
+pub mod transport;

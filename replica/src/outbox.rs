@@ -30,4 +30,14 @@ pub enum SendError {
         /// In which flow.
         flow: FlowType,
     },
+    /// The message is longer than any peer would take.
+    #[error("a {flow} message of {length} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// In which flow.
+        flow: FlowType,
+        /// The length of its payload, in bytes.
+        length: usize,
+        /// The limit of the flow, in bytes.
+        limit: usize,
+    },
 }

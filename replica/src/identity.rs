@@ -1,0 +1,188 @@
+//! A replica's identity: an Ed25519 key pair, and the file that keeps it.
+//!
+//! The public key *is* the [`NodeId`], so whoever holds the file is the replica. The file is PKCS#8 in
+//! PEM, as `openssl genpkey -algorithm ed25519` writes it too. Reading is bounded by
+//! [`MAX_FILE_BYTES`]; writing never replaces a file, because an overwritten identity is lost for good.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use gossip_engine::NodeId;
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+
+/// The most bytes that [`Identity::load`] reads; a key of this kind takes less than 200.
+pub const MAX_FILE_BYTES: u64 = 16 << 10;
+
+/// Why an identity could not be read or written. One line each; the secret is in none of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The file cannot be read.
+    #[error("cannot read the identity in {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is longer than [`MAX_FILE_BYTES`].
+    #[error("{} is no identity: it is longer than {MAX_FILE_BYTES} bytes", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file holds no private key that can be read.
+    #[error("{} is no identity: it holds no private key in PKCS#8 PEM", path.display())]
+    NoKey {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file holds a private key of another kind.
+    #[error("{} is no identity: its key is not an Ed25519 key", path.display())]
+    NotEd25519 {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// There is a file already, and an identity never replaces one.
+    #[error("{} exists already; an identity does not overwrite a file", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the identity to {}: {source}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The Ed25519 key pair of a replica. `Debug` shows the public half only.
+///
+/// ```
+/// use gossip_replica::identity::Identity;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("identity.pem");
+/// let identity = Identity::generate();
+/// identity.save(&path)?;
+/// assert_eq!(Identity::load(&path)?.node_id(), identity.node_id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Identity {
+    key_pair: Arc<KeyPair>,
+    node_id: NodeId,
+}
+
+impl Identity {
+    /// A new identity from the operating system's randomness.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to give.
+    #[must_use]
+    pub fn generate() -> Self {
+        let key_pair =
+            KeyPair::generate_for(&PKCS_ED25519).expect("the operating system gives randomness");
+        Self::new(key_pair).expect("an Ed25519 key was asked for")
+    }
+
+    /// Reads the identity that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or is not an Ed25519 private key.
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let read_error = |source| IdentityError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read_error)?;
+        let mut content = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(read_error)?;
+        if content.len() as u64 > MAX_FILE_BYTES {
+            return Err(IdentityError::TooLong { path: path.to_owned() });
+        }
+        let key_pair = str::from_utf8(&content)
+            .ok()
+            .and_then(|pem| KeyPair::from_pem(pem).ok())
+            .ok_or_else(|| IdentityError::NoKey { path: path.to_owned() })?;
+        Self::new(key_pair).ok_or_else(|| IdentityError::NotEd25519 { path: path.to_owned() })
+    }
+
+    /// Writes the identity to a new file that only its owner can read, and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// If there is a file already, or it cannot be written; then no file is left behind.
+    pub fn save(&self, path: &Path) -> Result<(), IdentityError> {
+        let mut file = create_private(path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => IdentityError::Exists { path: path.to_owned() },
+            _ => IdentityError::Write { path: path.to_owned(), source },
+        })?;
+        let pem = self.key_pair.serialize_pem();
+        file.write_all(pem.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_folder_of(path))
+            .map_err(|source| {
+                // Half a key would stand in the way of the next attempt. If it cannot be removed,
+                // that attempt says that the file exists.
+                let _ = fs::remove_file(path);
+                IdentityError::Write { path: path.to_owned(), source }
+            })
+    }
+
+    /// The id of the replica: its 32-byte public key.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    pub(crate) fn key_pair(&self) -> &KeyPair {
+        &self.key_pair
+    }
+
+    /// `None` for a key that is not Ed25519.
+    fn new(key_pair: KeyPair) -> Option<Self> {
+        if key_pair.algorithm() != &PKCS_ED25519 {
+            return None;
+        }
+        let public_key = key_pair.der_bytes().try_into().ok()?;
+        Some(Self { node_id: NodeId::new(public_key), key_pair: Arc::new(key_pair) })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("node_id", &self.node_id).finish_non_exhaustive()
+    }
+}
+
+/// The mode is given at creation: set later, the key would lie open in between.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// A file's name is on disk only once its folder is.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

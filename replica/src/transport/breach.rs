@@ -1,0 +1,45 @@
+//! How a peer may break the protocol, and the codes that a connection is closed with.
+//!
+//! A breach says what was wrong in numbers and names of our own: no byte of the peer's is in its text,
+//! so it can be logged and sent as it is.
+
+use gossip_engine::{FlowType, wire::DecodeError};
+use quinn::{TransportErrorCode, VarInt};
+
+use super::frame::FrameError;
+
+/// The replica that closes is shutting down.
+pub(super) const CLOSE_SHUTDOWN: VarInt = VarInt::from_u32(0);
+/// The peer has broken the protocol.
+pub(super) const CLOSE_BREACH: VarInt = VarInt::from_u32(1);
+/// A newer connection of the same peer has taken over.
+pub(super) const CLOSE_REPLACED: VarInt = VarInt::from_u32(2);
+/// The peer is shut out for a while after a breach.
+pub(super) const CLOSE_SHUT_OUT: VarInt = VarInt::from_u32(3);
+/// The replica that closes has no room for the connection now.
+pub(super) const CLOSE_NO_ROOM: VarInt = VarInt::from_u32(4);
+
+/// Why a peer has been cut off.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Breach {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a malformed payload: {0}")]
+    Malformed(#[from] DecodeError),
+    #[error("a message of the {found} flow in the stream of the {stream} flow")]
+    WrongFlow { stream: FlowType, found: FlowType },
+    #[error("a stream with the unknown tag {0}")]
+    UnknownTag(u8),
+    #[error("a second stream of the {0} flow")]
+    SecondStream(FlowType),
+    #[error("a stream that ended inside a frame")]
+    Truncated,
+    #[error("a stream that ended before its tag")]
+    NoTag,
+    #[error("a stream that was reset")]
+    Reset,
+    #[error("our stream of the {0} flow was stopped")]
+    Stopped(FlowType),
+    #[error("QUIC itself broken: {0}")]
+    Quic(TransportErrorCode),
+}

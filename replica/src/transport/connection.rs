@@ -1,0 +1,179 @@
+//! One connection, from the proof of its key to its peer's departure.
+//!
+//! ```text
+//! queues hung up, writers started -> PeerUp taken -> readers -> closed, tasks ended -> PeerDown taken
+//! ```
+//!
+//! `PeerUp` is taken before the first frame is read, and `PeerDown` is offered after the last reader
+//! has ended, so a handler sees the frames of a connection between its two events. At most four
+//! readers and four writers run at a time. Ending loses what is queued, counted, and what has arrived
+//! and was not yet handed over, as a broken network would.
+
+use std::{future::Future, sync::Arc};
+
+use gossip_engine::{NodeId, TransportEvent};
+use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::{
+    breach::{Breach, CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUTDOWN},
+    counters::Counters,
+    handler::{Handler, Refusal, deliver},
+    limits::{DEPARTURE_RETRY, STEADY_AFTER},
+    outbound::{self, Link},
+    reader::{Fault, Inbound, OpenFlows},
+    stop::Stop,
+    writer::write_flow,
+};
+
+/// What all connections of one peer share.
+#[derive(Debug)]
+pub(super) struct PeerContext<H> {
+    pub(super) peer: NodeId,
+    pub(super) link: Arc<Link>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) handler: H,
+    pub(super) stop: Stop,
+}
+
+/// How a connection has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum End {
+    /// The peer has broken the protocol and is cut off.
+    Breach(Breach),
+    /// A newer connection of the peer waits.
+    Replaced,
+    /// The transport stops, or the handler takes no more events.
+    Stopped,
+    /// The handler has no room for the peer.
+    NoRoom,
+    /// The peer has closed it or is silent. Whether it had lasted a while.
+    Lost { steady: bool },
+}
+
+impl<H: Handler> PeerContext<H> {
+    /// Serves a connection to its end, which is also when `replaced` is done. `first` is a stream of
+    /// the peer's that has been accepted already.
+    pub(super) async fn serve(
+        &mut self,
+        connection: Connection,
+        first: Option<RecvStream>,
+        replaced: impl Future<Output = ()>,
+    ) -> End {
+        let mut tasks = JoinSet::new();
+        let (senders, receivers) = outbound::queues(&self.counters);
+        for queue in receivers {
+            tasks.spawn(write_flow(connection.clone(), queue));
+        }
+        let connected = self.link.connect(senders);
+        let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.peer)).await;
+        let end = match &arrival {
+            Ok(()) => {
+                self.counters.connections.increment();
+                tracing::debug!(peer = %self.peer, "connected");
+                self.run(&connection, first, &mut tasks, replaced).await
+            }
+            Err(Refusal::Closed) => End::Stopped,
+            Err(_) => End::NoRoom,
+        };
+        self.close(&connection, &end);
+        // Waits until they have ended: no frame is handed over after this.
+        tasks.shutdown().await;
+        drop(connected);
+        if arrival.is_ok() {
+            self.depart().await;
+        }
+        end
+    }
+
+    async fn run(
+        // Not shared, so that the handler need not be `Sync`.
+        &mut self,
+        connection: &Connection,
+        first: Option<RecvStream>,
+        tasks: &mut JoinSet<Result<(), Fault>>,
+        replaced: impl Future<Output = ()>,
+    ) -> End {
+        let since = Instant::now();
+        let inbound = Inbound {
+            peer: self.peer,
+            handler: self.handler.clone(),
+            counters: self.counters.clone(),
+            open_flows: OpenFlows::default(),
+        };
+        if let Some(stream) = first {
+            tasks.spawn(inbound.clone().read_stream(stream));
+        }
+        tokio::pin!(replaced);
+        let stopped = self.stop.wait();
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                // What a stream has found wrong says more than how the connection ended after it.
+                biased;
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Fault::Breach(breach))) => return End::Breach(breach),
+                    Ok(Err(Fault::HandlerClosed)) => return End::Stopped,
+                    Err(error) => {
+                        tracing::error!(peer = %self.peer, %error, "a stream's task has failed");
+                        return End::NoRoom;
+                    }
+                },
+                () = &mut stopped => return End::Stopped,
+                () = &mut replaced => return End::Replaced,
+                stream = connection.accept_uni() => match stream {
+                    Ok(stream) => { tasks.spawn(inbound.clone().read_stream(stream)); }
+                    Err(error) => return ended(&error, since.elapsed() >= STEADY_AFTER),
+                },
+            }
+        }
+    }
+
+    fn close(&self, connection: &Connection, end: &End) {
+        let counters = &self.counters;
+        match end {
+            End::Breach(breach) => {
+                counters.cut_offs.increment();
+                tracing::warn!(peer = %self.peer, reason = %breach, "cut off a peer that broke the protocol");
+                connection.close(CLOSE_BREACH, breach.to_string().as_bytes());
+            }
+            End::Replaced => {
+                counters.replaced.increment();
+                connection.close(CLOSE_REPLACED, b"replaced");
+            }
+            End::Stopped => {
+                // The handler may have been the first to know.
+                self.stop.set();
+                connection.close(CLOSE_SHUTDOWN, b"shut down");
+            }
+            End::NoRoom => connection.close(CLOSE_NO_ROOM, b"no room"),
+            End::Lost { .. } => tracing::debug!(peer = %self.peer, "connection lost"),
+        }
+    }
+
+    /// Offers `PeerDown` until it is taken: a handler that never hears of it would wait for the peer
+    /// for ever.
+    async fn depart(&mut self) {
+        let departure = TransportEvent::PeerDown(self.peer);
+        while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::NoRoom) {
+            sleep(DEPARTURE_RETRY).await;
+        }
+        self.counters.disconnections.increment();
+    }
+}
+
+fn ended(error: &ConnectionError, steady: bool) -> End {
+    match error {
+        // The internal error is quinn's word for an endpoint that is gone, which is our own doing.
+        ConnectionError::TransportError(error)
+            if error.code != TransportErrorCode::INTERNAL_ERROR =>
+        {
+            End::Breach(Breach::Quic(error.code))
+        }
+        _ => End::Lost { steady },
+    }
+}

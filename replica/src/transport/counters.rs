@@ -1,0 +1,149 @@
+//! What the transport has done and dropped: atomics inside, a plain snapshot outside.
+//!
+//! Every frame that is lost is counted here by why. One cell per flow, so that the flows of a busy
+//! replica write to different cache lines.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use gossip_engine::FlowType;
+
+use super::frame::STREAM_FLOWS;
+
+/// What has happened since the transport was bound. Each number is read on its own, so two of them
+/// may be a moment apart.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TransportCounters {
+    /// Connections that were announced with `PeerUp`.
+    pub connections: u64,
+    /// Connections whose `PeerDown` has been announced too; the difference is connected now.
+    pub disconnections: u64,
+    /// Connections that were cut off because the peer broke the protocol.
+    pub cut_offs: u64,
+    /// Connections of a peer that gave way to a newer one of the same peer.
+    pub replaced: u64,
+    /// Incoming connections that did not prove a key that may dial us, or not in time.
+    pub rejected_handshakes: u64,
+    /// Incoming connections that were put off because too many were unproven already.
+    pub deferred_handshakes: u64,
+    /// Incoming connections of a peer that was shut out after a break of the protocol.
+    pub shut_out: u64,
+    /// Attempts to reach a peer that failed.
+    pub failed_dials: u64,
+    flows: [FlowCounters; STREAM_FLOWS.len()],
+}
+
+impl TransportCounters {
+    /// The counters of one flow, over all peers; all zero for the Transport flow.
+    #[must_use]
+    pub fn flow(&self, flow: FlowType) -> FlowCounters {
+        place_of(flow).map(|place| self.flows[place]).unwrap_or_default()
+    }
+}
+
+/// What has happened in one flow, over all peers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FlowCounters {
+    /// Frames that the handler took.
+    pub frames_in: u64,
+    /// Bytes of their payloads.
+    pub bytes_in: u64,
+    /// Frames that the handler had no room for; they are lost.
+    pub refused_in: u64,
+    /// Frames that were handed to QUIC.
+    pub frames_out: u64,
+    /// Bytes of their payloads.
+    pub bytes_out: u64,
+    /// Messages that were not sent because the peer was not connected.
+    pub not_connected: u64,
+    /// Messages that were not sent because the peer's queue was full.
+    pub full: u64,
+    /// Messages that were not sent because they were over the limit of the flow.
+    pub too_large: u64,
+    /// Frames that were queued, and lost with their connection.
+    pub lost: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) connections: Counter,
+    pub(super) disconnections: Counter,
+    pub(super) cut_offs: Counter,
+    pub(super) replaced: Counter,
+    pub(super) rejected_handshakes: Counter,
+    pub(super) deferred_handshakes: Counter,
+    pub(super) shut_out: Counter,
+    pub(super) failed_dials: Counter,
+    flows: [FlowCells; STREAM_FLOWS.len()],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct FlowCells {
+    pub(super) frames_in: Counter,
+    pub(super) bytes_in: Counter,
+    pub(super) refused_in: Counter,
+    pub(super) frames_out: Counter,
+    pub(super) bytes_out: Counter,
+    pub(super) not_connected: Counter,
+    pub(super) full: Counter,
+    pub(super) too_large: Counter,
+    pub(super) lost: Counter,
+}
+
+impl Counters {
+    /// # Panics
+    ///
+    /// For the Transport flow, which has no stream.
+    pub(super) fn flow(&self, flow: FlowType) -> &FlowCells {
+        &self.flows[place_of(flow).expect("a flow with a stream")]
+    }
+
+    pub(super) fn snapshot(&self) -> TransportCounters {
+        TransportCounters {
+            connections: self.connections.get(),
+            disconnections: self.disconnections.get(),
+            cut_offs: self.cut_offs.get(),
+            replaced: self.replaced.get(),
+            rejected_handshakes: self.rejected_handshakes.get(),
+            deferred_handshakes: self.deferred_handshakes.get(),
+            shut_out: self.shut_out.get(),
+            failed_dials: self.failed_dials.get(),
+            flows: self.flows.each_ref().map(|cells| FlowCounters {
+                frames_in: cells.frames_in.get(),
+                bytes_in: cells.bytes_in.get(),
+                refused_in: cells.refused_in.get(),
+                frames_out: cells.frames_out.get(),
+                bytes_out: cells.bytes_out.get(),
+                not_connected: cells.not_connected.get(),
+                full: cells.full.get(),
+                too_large: cells.too_large.get(),
+                lost: cells.lost.get(),
+            }),
+        }
+    }
+}
+
+fn place_of(flow: FlowType) -> Option<usize> {
+    STREAM_FLOWS.into_iter().position(|candidate| candidate == flow)
+}
+
+/// Counts up; publishes nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: usize) {
+        // Relaxed: a count orders nothing.
+        self.0.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(super) fn increment(&self) {
+        self.add(1);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}

@@ -1,0 +1,110 @@
+//! Every number that bounds the transport, and what QUIC is told of them.
+//!
+//! The most memory that one connection takes, with a peer that does its worst:
+//!
+//! | what                                         | bytes    |
+//! |----------------------------------------------|----------|
+//! | received and not yet read ([`RECEIVE_WINDOW`]) | 4 MiB    |
+//! | one frame per flow being read or handed over | 2.1 MiB  |
+//! | sent and not yet acknowledged ([`SEND_WINDOW`]) | 2 MiB, and the frame that crosses the limit |
+//! | queued to be sent ([`queue_limit`])          | 8.3 MiB  |
+//!
+//! Together about 19 MiB, so that 42 connection ends in one process stay below 800 MiB when all their
+//! peers attack at once. Honest peers leave these windows almost empty.
+
+use std::{sync::Arc, time::Duration};
+
+use gossip_engine::FlowType;
+use quinn::VarInt;
+
+use super::frame::STREAM_FLOWS;
+
+/// How long a connection is silent before a ping keeps it alive.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a peer may be silent before it counts as gone: several pings lost in a row.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest idle timeout that can be asked for.
+pub const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The shortest idle timeout that can be asked for.
+pub const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a connection may take from its first packet until both ends serve it.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The guess of a round trip before the first is measured. QUIC repeats the first packet of a
+/// connection after three of them, which is how soon a peer that was not there yet is found.
+pub const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// How many connections may be between their first packet and the proof of their key.
+pub const MAX_HANDSHAKES: usize = 64;
+/// From how many on a dialler must prove its address before we work for it.
+pub const RETRY_FROM_HANDSHAKES: usize = 16;
+/// What QUIC buffers for all connections that nobody has answered yet, in bytes.
+pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;
+
+/// How far ahead of a stream's reader a peer may send, in bytes.
+pub const STREAM_RECEIVE_WINDOW: u32 = 1 << 20;
+/// How far ahead of all readers of a connection a peer may send, in bytes: the sum of its streams, so
+/// that three flows whose readers stand still leave the fourth its whole window.
+pub const RECEIVE_WINDOW: u32 = STREAM_RECEIVE_WINDOW * STREAM_FLOWS.len() as u32;
+/// How much may be under way to a peer, in bytes.
+pub const SEND_WINDOW: u64 = 2 << 20;
+/// The largest piece that a reader takes off a stream at once, in bytes.
+pub const READ_BYTES: usize = 64 << 10;
+
+/// The shortest upper bound of a wait before a peer is dialled again.
+pub const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest upper bound of a wait before a peer is dialled again.
+pub const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// How long a connection has to last for the waits to begin anew.
+pub const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// How long a peer is shut out after its first break of the protocol; each further one doubles it.
+pub const FIRST_PENALTY: Duration = Duration::from_secs(1);
+/// The longest time that a peer is shut out, and so the shortest between its lines in the log.
+pub const LAST_PENALTY: Duration = Duration::from_secs(60);
+/// For how long after its penalty a peer has to behave for it to be forgotten.
+pub const PENALTY_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// The least time between two connections that one peer makes us serve.
+pub const CONNECTION_SPACING: Duration = Duration::from_millis(50);
+/// How long to wait before a peer's departure is announced again to a handler that had no room.
+pub const DEPARTURE_RETRY: Duration = Duration::from_millis(50);
+
+/// What one flow queues for one peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct QueueLimit {
+    /// The most frames.
+    pub frames: usize,
+    /// The most bytes of payload.
+    pub bytes: usize,
+}
+
+/// What one flow queues for one peer.
+///
+/// Adverts come in bursts, as the answer to a retransmission request. Chunks are bounded to what a
+/// peer asks for at once; the bytes leave room for 32 of them at 128 KiB or two of the largest.
+#[must_use]
+pub const fn queue_limit(flow: FlowType) -> QueueLimit {
+    match flow {
+        FlowType::Advert => QueueLimit { frames: 16_384, bytes: 2 << 20 },
+        FlowType::Request => QueueLimit { frames: 256, bytes: 256 << 10 },
+        FlowType::Chunk => QueueLimit { frames: 32, bytes: 6 << 20 },
+        FlowType::Retransmission => QueueLimit { frames: 16, bytes: 16 << 10 },
+        FlowType::Transport => QueueLimit { frames: 0, bytes: 0 },
+    }
+}
+
+/// The limits in QUIC's terms; the same for both ends.
+pub(super) fn quic(idle_timeout: Duration) -> Arc<quinn::TransportConfig> {
+    let mut config = quinn::TransportConfig::default();
+    // Two pings may get lost before a short timeout ends the connection.
+    let keep_alive_interval = KEEP_ALIVE_INTERVAL.min(idle_timeout / 3);
+    config
+        .max_idle_timeout(Some(idle_timeout.try_into().expect("the options bound it")))
+        .keep_alive_interval(Some(keep_alive_interval))
+        .initial_rtt(INITIAL_ROUND_TRIP)
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAM_FLOWS.len() as u32))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(STREAM_RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .send_window(SEND_WINDOW);
+    Arc::new(config)
+}

@@ -1,0 +1,119 @@
+//! Reads one stream of a peer and hands its messages to the handler, one at a time.
+//!
+//! The next bytes are read when the handler has taken the message before them. So a full flow stops
+//! its own stream: QUIC's window of that stream fills, the peer's writer waits, and no other stream of
+//! the connection notices. What is held is the piece last read ([`READ_BYTES`]) and one frame.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use gossip_engine::{FlowType, NodeId, TransportEvent, TransportMessage, wire};
+use quinn::{ReadError, RecvStream};
+
+use super::{
+    breach::Breach,
+    counters::Counters,
+    frame::{FrameDecoder, flow_of_tag, tag_of},
+    handler::{Handler, Refusal, deliver},
+    limits::READ_BYTES,
+};
+
+/// Why one stream ends its whole connection.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fault {
+    /// The peer's fault.
+    Breach(Breach),
+    /// The handler takes no more events.
+    HandlerClosed,
+}
+
+impl<B: Into<Breach>> From<B> for Fault {
+    fn from(breach: B) -> Self {
+        Self::Breach(breach.into())
+    }
+}
+
+/// Which flows of a connection have their stream already.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenFlows(Arc<AtomicU8>);
+
+impl OpenFlows {
+    fn claim(&self, flow: FlowType) -> Result<(), Breach> {
+        let bit = 1 << tag_of(flow);
+        // Relaxed: only one claim of a bit can find it clear, in whatever order.
+        match self.0.fetch_or(bit, Relaxed) & bit {
+            0 => Ok(()),
+            _ => Err(Breach::SecondStream(flow)),
+        }
+    }
+}
+
+/// What the readers of one connection share.
+#[derive(Clone, Debug)]
+pub(super) struct Inbound<H> {
+    pub(super) peer: NodeId,
+    pub(super) handler: H,
+    pub(super) counters: Arc<Counters>,
+    pub(super) open_flows: OpenFlows,
+}
+
+impl<H: Handler> Inbound<H> {
+    /// Runs until the stream or the connection ends.
+    pub(super) async fn read_stream(mut self, mut stream: RecvStream) -> Result<(), Fault> {
+        let Some(tag) = read(&mut stream, 1).await? else {
+            return Err(Breach::NoTag.into());
+        };
+        let Some(tag) = tag.first().copied() else {
+            return Ok(());
+        };
+        let flow = flow_of_tag(tag).ok_or(Breach::UnknownTag(tag))?;
+        self.open_flows.claim(flow)?;
+        let mut decoder = FrameDecoder::new(flow);
+        while let Some(mut piece) = read(&mut stream, READ_BYTES).await? {
+            if piece.is_empty() {
+                return Ok(());
+            }
+            while let Some(payload) = decoder.decode(&mut piece)? {
+                self.hand_over(flow, payload).await?;
+            }
+        }
+        // A peer that has nothing more to say in this flow may say so.
+        if decoder.is_between_frames() { Ok(()) } else { Err(Breach::Truncated.into()) }
+    }
+
+    async fn hand_over(&mut self, stream: FlowType, payload: Bytes) -> Result<(), Fault> {
+        let found = wire::flow_of(&payload)?;
+        if found != stream {
+            return Err(Breach::WrongFlow { stream, found }.into());
+        }
+        let length = payload.len();
+        let message = TransportMessage { peer_id: self.peer, payload };
+        let cells = self.counters.flow(stream);
+        match deliver(&mut self.handler, TransportEvent::Message(message)).await {
+            Ok(()) => {
+                cells.frames_in.increment();
+                cells.bytes_in.add(length);
+                Ok(())
+            }
+            Err(Refusal::NoRoom) => {
+                cells.refused_in.increment();
+                Ok(())
+            }
+            Err(Refusal::Malformed(error)) => Err(error.into()),
+            Err(Refusal::Closed) => Err(Fault::HandlerClosed),
+        }
+    }
+}
+
+/// The next bytes of the stream. `None`: the stream has ended. Empty: the connection has ended, and
+/// says why itself.
+async fn read(stream: &mut RecvStream, most: usize) -> Result<Option<Bytes>, Breach> {
+    match stream.read_chunk(most, true).await {
+        Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+        Err(ReadError::Reset(_)) => Err(Breach::Reset),
+        Err(_) => Ok(Some(Bytes::new())),
+    }
+}

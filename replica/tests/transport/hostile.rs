@@ -1,0 +1,293 @@
+//! A peer that holds a listed key and does its worst, built from bare QUIC.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use gossip_engine::{FlowType, NodeId, wire};
+use gossip_replica::{
+    identity::Identity,
+    tls,
+    transport::{
+        Peer,
+        frame::{STREAM_FLOWS, header, tag_of},
+    },
+};
+use quinn::{
+    ApplicationClose, ClientConfig, Connection, ConnectionError, Endpoint, SendStream, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+
+use crate::{
+    recorder::{until, within},
+    replica::{LOOPBACK, Replica, assert_they_talk, identities, message, warnings_about},
+};
+
+const BREACH: u32 = 1;
+const SHUT_OUT: u32 = 3;
+
+/// An honest replica, an honest peer of it, and a hostile one that dials.
+struct Scene {
+    victim: Replica,
+    honest: Replica,
+    hostile: Hostile,
+}
+
+struct Hostile {
+    identity: Identity,
+    endpoint: Endpoint,
+    victim: Peer,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let [hostile, honest, victim] = identities();
+        let honest = Replica::bind(&honest);
+        let victim = Replica::bind(&victim);
+        let nowhere = Peer { node_id: hostile.node_id(), address: LOOPBACK };
+        victim.start(&[honest.as_peer(), nowhere]);
+        honest.start(&[victim.as_peer()]);
+        assert_they_talk(&honest, &victim, 1).await;
+        let endpoint = Endpoint::client(LOOPBACK).unwrap();
+        let hostile = Hostile { identity: hostile, endpoint, victim: victim.as_peer() };
+        Self { victim, honest, hostile }
+    }
+
+    /// The attack ends the connection with this reason, in one line of the log, and nobody else
+    /// notices; for a while the attacker is not let in again.
+    async fn assert_cut_off(&self, connection: Connection, reason: &str) {
+        assert_eq!(closed(&connection).await, (BREACH, reason.to_owned()));
+        let id = self.hostile.identity.node_id();
+        self.victim.until_down(id, 1).await;
+        self.victim.recorder.assert_in_order(id);
+        for _ in 0..3 {
+            assert_eq!(closed(&self.hostile.dial().await).await.0, SHUT_OUT);
+        }
+        until("it is counted", || self.victim.transport.counters().shut_out == 3).await;
+        let warnings = warnings_about(id);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(reason), "{warnings:?}");
+        assert_eq!(self.victim.transport.counters().cut_offs, 1);
+        assert_eq!(self.victim.recorder.ups_and_downs(id), (1, 1));
+        self.assert_unharmed().await;
+    }
+
+    async fn assert_unharmed(&self) {
+        assert_they_talk(&self.honest, &self.victim, 2).await;
+        assert_eq!(self.victim.recorder.ups_and_downs(self.honest.id()), (1, 0));
+        assert_eq!(self.honest.recorder.ups_and_downs(self.victim.id()), (1, 0));
+    }
+}
+
+impl Hostile {
+    async fn dial(&self) -> Connection {
+        let tls = tls::client_config(&self.identity, self.victim.node_id).unwrap();
+        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let connecting = self.endpoint.connect_with(config, self.victim.address, "any").unwrap();
+        within("the connection is made", connecting).await.unwrap()
+    }
+}
+
+/// With which code and reason the other side has closed it.
+async fn closed(connection: &Connection) -> (u32, String) {
+    match within("the connection is closed", connection.closed()).await {
+        ConnectionError::ApplicationClosed(ApplicationClose { error_code, reason }) => (
+            error_code.into_inner().try_into().unwrap(),
+            String::from_utf8(reason.to_vec()).unwrap(),
+        ),
+        other => panic!("closed otherwise: {other}"),
+    }
+}
+
+async fn stream(connection: &Connection, tag: u8) -> SendStream {
+    let mut stream = within("a stream is opened", connection.open_uni()).await.unwrap();
+    stream.write_all(&[tag]).await.unwrap();
+    stream
+}
+
+async fn frame(stream: &mut SendStream, flow: FlowType, payload: &[u8]) {
+    stream.write_all(&header(flow, payload.len()).unwrap()).await.unwrap();
+    stream.write_all(payload).await.unwrap();
+}
+
+async fn assert_bytes_cut_off(flow: FlowType, bytes: &[u8], reason: &str) {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut stream = stream(&connection, tag_of(flow)).await;
+    stream.write_all(bytes).await.unwrap();
+    scene.assert_cut_off(connection, reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oversized_frame() {
+    let reason = "a frame of 4294967295 bytes in the Chunk flow, over the limit of 2098432";
+    assert_bytes_cut_off(FlowType::Chunk, &[0xff; 4], reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_frame() {
+    assert_bytes_cut_off(FlowType::Advert, &[0; 4], "an empty frame").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_of_garbage() {
+    let reason = "a malformed payload: malformed envelope at byte 0: a field with the number 0";
+    assert_bytes_cut_off(FlowType::Request, b"\0\0\0\x04\0\x1b[m", reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_of_garbage() {
+    // The envelope is right, so only the handler can tell.
+    let reason = "a malformed payload: Advert body: field artifact_id: 0 bytes instead of 32";
+    assert_bytes_cut_off(FlowType::Advert, b"\0\0\0\x02\x0a\0", reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_another_flow() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut stream = stream(&connection, tag_of(FlowType::Chunk)).await;
+    let advert = wire::encode(&message(FlowType::Advert, 1));
+    frame(&mut stream, FlowType::Chunk, &advert).await;
+    let reason = "a message of the Advert flow in the stream of the Chunk flow";
+    scene.assert_cut_off(connection, reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_stream_of_a_flow() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let _one = stream(&connection, tag_of(FlowType::Advert)).await;
+    let _two = stream(&connection, tag_of(FlowType::Advert)).await;
+    scene.assert_cut_off(connection, "a second stream of the Advert flow").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_stream_after_the_first_has_ended() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    for flow in STREAM_FLOWS {
+        stream(&connection, tag_of(flow)).await.finish().unwrap();
+    }
+    let _fifth = stream(&connection, tag_of(FlowType::Chunk)).await;
+    scene.assert_cut_off(connection, "a second stream of the Chunk flow").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_tag() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let _stream = stream(&connection, 200).await;
+    scene.assert_cut_off(connection, "a stream with the unknown tag 200").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_without_a_tag() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    connection.open_uni().await.unwrap().finish().unwrap();
+    scene.assert_cut_off(connection, "a stream that ended before its tag").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_ends_inside_a_frame() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut stream = stream(&connection, tag_of(FlowType::Advert)).await;
+    stream.write_all(&[0, 0, 1, 0, 9]).await.unwrap();
+    stream.finish().unwrap();
+    scene.assert_cut_off(connection, "a stream that ended inside a frame").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_reset() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut stream = stream(&connection, tag_of(FlowType::Advert)).await;
+    stream.reset(VarInt::from_u32(9)).unwrap();
+    scene.assert_cut_off(connection, "a stream that was reset").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_stream_stopped() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut stream = within("the victim opens a stream", connection.accept_uni()).await.unwrap();
+    let tag = within("it has a tag", stream.read_chunk(1, true)).await.unwrap().unwrap();
+    let flow = STREAM_FLOWS.into_iter().find(|flow| tag_of(*flow) == tag.bytes[0]).unwrap();
+    stream.stop(VarInt::from_u32(9)).unwrap();
+    // The victim notices when it writes.
+    let id = scene.hostile.identity.node_id();
+    let outbox = scene.victim.outbox();
+    until("the victim is cut off from its stream", || {
+        let _ = outbox.send(id, message(flow, 1));
+        connection.close_reason().is_some()
+    })
+    .await;
+    scene.assert_cut_off(connection, &format!("our stream of the {flow} flow was stopped")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bidirectional_streams_and_datagrams_are_not_to_be_had() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    scene.victim.until_up(scene.hostile.identity.node_id(), 1).await;
+    // The victim allows none, so QUIC does not even open one.
+    let opened = tokio::time::timeout(std::time::Duration::from_millis(50), connection.open_bi());
+    assert!(opened.await.is_err());
+    assert_eq!(connection.max_datagram_size(), None);
+    // Nor a fifth stream.
+    for flow in STREAM_FLOWS {
+        std::mem::forget(stream(&connection, tag_of(flow)).await);
+    }
+    let fifth = tokio::time::timeout(std::time::Duration::from_millis(50), connection.open_uni());
+    assert!(fifth.await.is_err());
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_never_ends_holds_up_nobody() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut slow = stream(&connection, tag_of(FlowType::Chunk)).await;
+    slow.write_all(&header(FlowType::Chunk, 2 << 20).unwrap()).await.unwrap();
+    slow.write_all(b"and then").await.unwrap();
+    let mut advert = stream(&connection, tag_of(FlowType::Advert)).await;
+    frame(&mut advert, FlowType::Advert, &wire::encode(&message(FlowType::Advert, 1))).await;
+    let id = scene.hostile.identity.node_id();
+    scene
+        .victim
+        .recorder
+        .until("its other flow goes on", |recorder| {
+            recorder.messages(id, FlowType::Advert).len() == 1
+        })
+        .await;
+    slow.write_all(b"nothing").await.unwrap();
+    scene.assert_unharmed().await;
+    assert_eq!(connection.close_reason(), None);
+}
+
+/// A hostile accepter: it is dialled again, but not before its penalty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dialled_peer_is_cut_off_too() {
+    let [honest, victim, hostile] = identities();
+    let tls = tls::server_config(&hostile, [victim.node_id()].into()).unwrap();
+    let tls = QuicServerConfig::try_from(tls).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    let endpoint = Endpoint::server(config, LOOPBACK).unwrap();
+    let address: SocketAddr = endpoint.local_addr().unwrap();
+    let (honest, victim) = (Replica::bind(&honest), Replica::bind(&victim));
+    let id: NodeId = hostile.node_id();
+    victim.start(&[honest.as_peer(), Peer { node_id: id, address }]);
+    honest.start(&[victim.as_peer()]);
+
+    let connection =
+        within("it is dialled", async { endpoint.accept().await.unwrap().await.unwrap() }).await;
+    // Whoever opens no stream is not up.
+    assert_they_talk(&honest, &victim, 1).await;
+    assert_eq!(victim.recorder.ups_and_downs(id), (0, 0));
+    let _stream = stream(&connection, 0).await;
+    assert_eq!(closed(&connection).await, (BREACH, "a stream with the unknown tag 0".to_owned()));
+    victim.until_down(id, 1).await;
+    assert_they_talk(&honest, &victim, 2).await;
+    assert_eq!(victim.recorder.ups_and_downs(id), (1, 1));
+    assert_eq!(warnings_about(id).len(), 1);
+}

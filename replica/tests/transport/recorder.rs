@@ -1,0 +1,188 @@
+//! A handler that writes down what it takes, and takes what the test lets it take.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use gossip_engine::{
+    EventError, FlowType, GossipMessage, NodeId, RefusalReason, TransportEvent, wire,
+};
+use tokio::sync::watch;
+use tower_service::Service;
+
+/// After this long something that has to happen does not.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits for `future`, but not for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {LIMIT:?}: {what}"),
+    }
+}
+
+/// Waits until `condition` holds, looking again and again.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    within(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorder(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    taken: watch::Sender<Vec<TransportEvent>>,
+    held: watch::Sender<HashSet<FlowType>>,
+    waiting: watch::Sender<usize>,
+    refusals: Mutex<Vec<EventError>>,
+}
+
+impl Recorder {
+    /// What has been taken, in order.
+    pub(crate) fn events(&self) -> Vec<TransportEvent> {
+        self.0.taken.borrow().clone()
+    }
+
+    /// What has been taken of one peer, in order.
+    pub(crate) fn events_of(&self, peer: NodeId) -> Vec<TransportEvent> {
+        self.events().into_iter().filter(|event| peer_of(event) == peer).collect()
+    }
+
+    /// The messages of one peer in one flow, in order.
+    pub(crate) fn messages(&self, peer: NodeId, flow: FlowType) -> Vec<GossipMessage> {
+        self.events_of(peer)
+            .into_iter()
+            .filter_map(|event| match event {
+                TransportEvent::Message(message) => Some(wire::decode(message.payload).unwrap()),
+                _ => None,
+            })
+            .filter(|message| message.flow() == flow)
+            .collect()
+    }
+
+    /// How often a peer has come and gone.
+    pub(crate) fn ups_and_downs(&self, peer: NodeId) -> (usize, usize) {
+        let events = self.events_of(peer);
+        let count = |wanted| events.iter().filter(|event| **event == wanted).count();
+        (count(TransportEvent::PeerUp(peer)), count(TransportEvent::PeerDown(peer)))
+    }
+
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let mut taken = self.0.taken.subscribe();
+        within(what, async {
+            while !condition(self) {
+                taken.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Lets the events of a flow wait.
+    pub(crate) fn hold(&self, flow: FlowType) {
+        self.0.held.send_modify(|held| _ = held.insert(flow));
+    }
+
+    /// Lets them go on.
+    pub(crate) fn release(&self, flow: FlowType) {
+        self.0.held.send_modify(|held| _ = held.remove(&flow));
+    }
+
+    /// Waits until an event waits.
+    pub(crate) async fn until_one_waits(&self) {
+        let mut waiting = self.0.waiting.subscribe();
+        within("an event waits", waiting.wait_for(|waiting| *waiting > 0)).await.unwrap();
+    }
+
+    /// Refuses the next messages.
+    pub(crate) fn refuse_next(&self, refusals: impl IntoIterator<Item = EventError>) {
+        self.0.refusals.lock().unwrap().extend(refusals);
+    }
+
+    /// The events of a peer are: up, messages, down, up, ... and nothing else.
+    pub(crate) fn assert_in_order(&self, peer: NodeId) {
+        let mut up = false;
+        for event in self.events_of(peer) {
+            match event {
+                TransportEvent::PeerUp(_) => assert!(!std::mem::replace(&mut up, true)),
+                TransportEvent::PeerDown(_) => assert!(std::mem::replace(&mut up, false)),
+                TransportEvent::Message(_) => assert!(up, "a message of a peer that is down"),
+            }
+        }
+    }
+}
+
+pub(crate) fn refusal(peer: NodeId, flow: FlowType, reason: RefusalReason) -> EventError {
+    EventError::Refused { peer, flow, reason }
+}
+
+fn peer_of(event: &TransportEvent) -> NodeId {
+    match event {
+        TransportEvent::Message(message) => message.peer_id,
+        TransportEvent::PeerUp(peer) | TransportEvent::PeerDown(peer) => *peer,
+    }
+}
+
+fn flow_of(event: &TransportEvent) -> Result<FlowType, EventError> {
+    match event {
+        TransportEvent::Message(message) => wire::decode(message.payload.clone())
+            .map(|message| message.flow())
+            .map_err(|source| EventError::Malformed { peer: message.peer_id, source }),
+        _ => Ok(FlowType::Transport),
+    }
+}
+
+/// Counts itself as waiting, also when it is dropped.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Service<TransportEvent> for Recorder {
+    type Response = ();
+    type Error = EventError;
+    type Future = Pin<Box<dyn Future<Output = Result<(), EventError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), EventError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, event: TransportEvent) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move {
+            let flow = flow_of(&event)?;
+            let mut held = inner.held.subscribe();
+            if held.borrow_and_update().contains(&flow) {
+                let _waiting = Waiting::new(&inner.waiting);
+                held.wait_for(|held| !held.contains(&flow)).await.unwrap();
+            }
+            if flow != FlowType::Transport {
+                let mut refusals = inner.refusals.lock().unwrap();
+                if !refusals.is_empty() {
+                    return Err(refusals.remove(0));
+                }
+            }
+            inner.taken.send_modify(|taken| taken.push(event));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! Adverts on their way out: the startup gate and the queue behind it.
+//!
+//! The gate is an [`ArcSwapOption`] of the gossip and the claims of a flow of one thread that are
+//! withheld until the gate opens. So there is no state in which an advert could be passed by another,
+//! and none in which `send` would have to wait: before the gate opens adverts queue, afterwards the
+//! same queue is drained.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+
+use crate::{
+    ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry,
+    RefusalReason,
+    flow_worker::{Handle, Inner, instant_after},
+    gossip::DynGossip,
+    metrics::DestinationKind,
+    sync::{AtomicBool, Ordering},
+};
+
+/// How many adverts may be sent and not yet broadcast, unless configured otherwise. From the
+/// Internet Computer's P2P advert broadcaster.
+pub const MAX_ADVERT_BUFFER: usize = 100_000;
+
+/// An advert that is not broadcast, and why. The drop has been counted.
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
+#[error("advert dropped: {reason}")]
+#[non_exhaustive]
+pub struct AdvertDropped<A> {
+    /// The advert, as it was sent.
+    pub advert: A,
+    /// Where it was to go.
+    pub destination: ArtifactDestination,
+    /// Why.
+    pub reason: DropReason,
+}
+
+impl<A> fmt::Debug for AdvertDropped<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdvertDropped").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+/// Why an advert is not broadcast.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, strum::IntoStaticStr, thiserror::Error)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// As many adverts are queued or being broadcast as may be.
+    #[error("no room")]
+    NoRoom,
+    /// The broadcaster has been shut down.
+    #[error("shut down")]
+    Closed,
+}
+
+struct Broadcast<G: Gossip + ?Sized> {
+    /// Twice counted, because arc-swap swaps only pointers of one word.
+    gossip: ArcSwapOption<Arc<G>>,
+    metrics: MetricsRegistry,
+}
+
+impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broadcast<G> {
+    fn handle(&self, (advert, destination): (G::GossipAdvert, ArtifactDestination)) {
+        // A full load, so that no guard is held while the callback runs.
+        let gossip = self.gossip.load_full().expect("nothing runs before the gate opens");
+        gossip.broadcast_advert(advert, destination);
+    }
+
+    fn discard(&self, (_, destination): (G::GossipAdvert, ArtifactDestination)) {
+        self.metrics.dropped_advert(DestinationKind::from(&destination));
+    }
+}
+
+type Queue<G> = Inner<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
+
+/// What the replica's own side calls to announce an artifact.
+///
+/// [`send`](Self::send) never blocks, whether the gossip has [started](Self::start) or not: before,
+/// adverts are queued; from then on they are broadcast on the broadcaster's own thread, in the order
+/// in which they were sent. What finds no room is dropped and counted by its destination
+/// ([`dropped_adverts`](crate::MetricsSnapshot::dropped_adverts)).
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use gossip_engine::{AdvertBroadcaster, ArtifactDestination, MetricsRegistry};
+/// # use gossip_engine::{ArtifactFilter, ArtifactId, Gossip, GossipAdvert, GossipArc};
+/// # use gossip_engine::{GossipChunk, GossipChunkRequest, IntegrityHash, NodeId};
+/// # struct Replica;
+/// # impl Gossip for Replica {
+/// #     type GossipAdvert = GossipAdvert;
+/// #     type GossipChunkRequest = GossipChunkRequest;
+/// #     type GossipChunk = GossipChunk;
+/// #     type GossipRetransmissionRequest = ArtifactFilter;
+/// #     fn on_gossip_advert(&self, _: GossipAdvert, _: NodeId) {}
+/// #     fn on_chunk_request(&self, _: GossipChunkRequest, _: NodeId) {}
+/// #     fn on_gossip_chunk(&self, _: GossipChunk, _: NodeId) {}
+/// #     fn on_gossip_retransmission_request(&self, _: ArtifactFilter, _: NodeId) {}
+/// #     fn on_peer_up(&self, _: NodeId) {}
+/// #     fn on_peer_down(&self, _: NodeId) {}
+/// #     fn on_gossip_timer(&self) {}
+/// #     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
+/// # }
+/// # let replica: GossipArc = Arc::new(Replica);
+/// # let advert = GossipAdvert {
+/// #     artifact_id: ArtifactId::new([0; 32]),
+/// #     size: 0,
+/// #     integrity_hash: IntegrityHash::new([0; 32]),
+/// #     attributes: Default::default(),
+/// # };
+/// let registry = MetricsRegistry::new();
+/// let broadcaster: AdvertBroadcaster = AdvertBroadcaster::new(&registry)?;
+/// broadcaster.send(advert, ArtifactDestination::AllReplicas).expect("there is room");
+/// broadcaster.start(replica);
+/// assert!(broadcaster.shutdown(Duration::from_secs(60)).is_clean());
+/// assert_eq!(registry.snapshot().broadcast.handled, 1);
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
+///
+/// # Dropping
+///
+/// Dropping the broadcaster does not wait: what was sent still goes out if the gate is open, and is
+/// dropped and counted if it never opened; then the thread ends.
+pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
+    queue: Queue<G>,
+    started: AtomicBool,
+}
+
+impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
+    /// A broadcaster whose gate is shut, with room for [`MAX_ADVERT_BUFFER`] adverts.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Threads`] if the system gives no thread.
+    pub fn new(metrics_registry: &MetricsRegistry) -> Result<Self, BuildError> {
+        Self::with_max_inflight(metrics_registry, MAX_ADVERT_BUFFER)
+    }
+
+    /// Like [`new`](Self::new), with room for `max_inflight` adverts, 1 to
+    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
+    ///
+    /// Worst case: this many times the largest advert, and at once about 256 bytes each for the
+    /// queue.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Config`] if `max_inflight` is over its maximum, [`BuildError::Threads`] if the
+    /// system gives no thread.
+    pub fn with_max_inflight(
+        metrics_registry: &MetricsRegistry,
+        max_inflight: usize,
+    ) -> Result<Self, BuildError> {
+        // One thread, so that adverts go out in order; nobody waits, so that `send` never blocks.
+        let config = FlowConfig::new(max_inflight).with_threads(1).with_max_waiters(0);
+        let broadcast =
+            Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
+        let queue = Inner::new(None, "Broadcast", &config, true, metrics_registry, broadcast)?;
+        Ok(Self { queue, started: AtomicBool::new(false) })
+    }
+
+    /// Opens the gate: from now on `gossip` broadcasts, beginning with what was sent before.
+    ///
+    /// Called again, it swaps the gossip while adverts flow: those that have not been handed to the
+    /// old one go to the new one. An advert that the old one is broadcasting at the moment is not
+    /// interrupted.
+    pub fn start(&self, gossip: Arc<G>) {
+        self.queue.core().handler().gossip.store(Some(Arc::new(gossip)));
+        // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
+        if !self.started.swap(true, Ordering::AcqRel) {
+            self.queue.open();
+            tracing::info!("advert broadcaster started");
+        }
+    }
+
+    /// Hands an advert over to be broadcast. Never blocks.
+    ///
+    /// `Ok` means that the advert will be handed to the gossip, unless the broadcaster is shut down
+    /// before its turn comes; it does not mean that a peer has received it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdvertDropped`], with the advert, if there is no room or the broadcaster was shut down.
+    pub fn send(
+        &self,
+        advert: G::GossipAdvert,
+        dst: ArtifactDestination,
+    ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
+        self.queue.try_admit((advert, dst)).map_err(|((advert, destination), reason)| {
+            self.queue.core().handler().metrics.dropped_advert(DestinationKind::from(&destination));
+            let reason = match reason {
+                RefusalReason::Closed => DropReason::Closed,
+                RefusalReason::TooManyWaiters => DropReason::NoRoom,
+            };
+            AdvertDropped { advert, destination, reason }
+        })
+    }
+
+    /// Takes no more adverts, lets those that were sent go out until the deadline, drops and counts
+    /// what has not by then, ends the thread and says what was left. If the gate has never opened,
+    /// all are dropped at once.
+    ///
+    /// Blocks the caller; see [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) for how long,
+    /// and for what happens when the callback is stuck or calls this itself.
+    pub fn shutdown(&self, deadline: Duration) -> FlowReport {
+        // Acquire: pairs with `start`.
+        let runs = self.started.load(Ordering::Acquire);
+        self.queue.shut_down(runs, instant_after(deadline))
+    }
+}
+
+impl<G: Gossip + ?Sized> Drop for AdvertBroadcaster<G> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl<G: Gossip + ?Sized> fmt::Debug for AdvertBroadcaster<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdvertBroadcaster")
+            // Relaxed: for the eye only.
+            .field("started", &self.started.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,283 @@
+//! How many messages a flow has in flight, and who waits for room.
+//!
+//! ```text
+//!                    room, nobody waits
+//!     submitter ────────────────────────────▶ holds a permit ──▶ gives it back
+//!         │ no room, or others wait                 ▲                  │
+//!         ▼                                         │ granted          │ settles
+//!       joins the line ───────────────────▶ head of the line ◀─────────┘
+//! ```
+//!
+//! A permit stands for one message that is admitted and not yet finished. There are never more than
+//! the limit. Submitters that find no room wait in the [`Line`], in order of arrival; a newcomer
+//! passes nobody who waits. Nobody is lost in the line, whatever is dropped or closed meanwhile.
+//!
+//! # Why a free permit and a waiter never rest together
+//!
+//! One atomic word holds the permits that are taken, the number of waiters and whether the flow is
+//! closed. All changes of it are read-modify-writes, so they happen in one order, and no fence is
+//! needed.
+//!
+//! - *Join*: a submitter adds itself to the word (only if, in the same step, there is no room or
+//!   others wait), pushes its place onto the line, and then *settles*.
+//! - *Return*: a permit is subtracted from the word; if the word had waiters, the returner *settles*.
+//! - *Settle*: as long as the line has a place and the word has room, a permit is taken for the
+//!   first place and the place is granted.
+//!
+//! Take a permit that is returned and a place that is pushed. If the join precedes the return in the
+//! word's order, the returner sees a waiter and settles; that settling may come before the push and
+//! find the line empty, but then the joiner's own comes after the push and after the return. If the
+//! return precedes the join, the joiner's settling sees the room. Either way somebody settles after
+//! both.
+//!
+//! One thread settles at a time, so that places leave the line in order: whoever raises
+//! [`Permits::baton`] from 0 holds it; whoever finds it raised has only left a note, and the holder
+//! looks again before it may put the baton down. The exchange that puts it down fails if a note has
+//! come since, and then reads the note: what its writer did before is seen by the next look.
+//!
+//! A thread that is preempted while it holds the baton delays the waiters of its own flow until it
+//! runs again, and nobody else. Submitters that find room never touch the baton.
+
+use std::sync::Arc;
+
+use super::line::{Line, Place};
+use crate::{
+    event::RefusalReason,
+    sync::{AtomicU64, AtomicUsize, Ordering},
+};
+
+const PERMIT: u64 = 1;
+const PERMITS: u64 = (1 << 31) - 1;
+const WAITER: u64 = 1 << 31;
+const WAITERS: u64 = ((1 << 31) - 1) << 31;
+const CLOSED: u64 = 1 << 63;
+
+const fn permits(word: u64) -> usize {
+    (word & PERMITS) as usize
+}
+
+const fn waiters(word: u64) -> usize {
+    ((word & WAITERS) >> 31) as usize
+}
+
+/// What [`Permits::try_acquire`] finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(super) enum Attempt {
+    /// The caller has a permit, which it must give back once.
+    Acquired,
+    /// No room, or others wait.
+    Full,
+    /// No permits any more.
+    Closed,
+}
+
+/// The permits of one flow.
+#[derive(Debug)]
+pub(super) struct Permits {
+    /// Permits taken, waiters, and the closed flag. Every submitter and every finished message
+    /// changes it: it is what bounds the flow.
+    word: AtomicU64,
+    limit: usize,
+    max_waiters: usize,
+    line: Line,
+    /// How many times settling was asked for since the baton was last down; raised means held.
+    baton: AtomicUsize,
+}
+
+impl Permits {
+    /// `limit` at least 1; both figures below 2^31.
+    pub(super) fn new(limit: usize, max_waiters: usize) -> Self {
+        debug_assert!(limit >= 1 && limit < permits(PERMITS) && max_waiters < waiters(WAITERS));
+        Self {
+            word: AtomicU64::new(0),
+            limit,
+            max_waiters,
+            line: Line::new(),
+            baton: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes a permit if there is room and nobody waits for it.
+    pub(super) fn try_acquire(&self) -> Attempt {
+        // Relaxed: only a first guess, which the exchange checks.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & CLOSED != 0 {
+                return Attempt::Closed;
+            }
+            if waiters(word) > 0 || permits(word) >= self.limit {
+                return Attempt::Full;
+            }
+            // Acquire: so that the slot that the permit's last holder emptied is seen empty.
+            // Relaxed on failure: the value is only the next guess.
+            match self.word.compare_exchange_weak(
+                word,
+                word + PERMIT,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Attempt::Acquired,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes a place at the end of the line. The permit may have been granted before this returns.
+    pub(super) fn join(&self) -> Result<Arc<Place>, RefusalReason> {
+        // Relaxed: as in `try_acquire`.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & CLOSED != 0 {
+                return Err(RefusalReason::Closed);
+            }
+            if waiters(word) >= self.max_waiters {
+                return Err(RefusalReason::TooManyWaiters);
+            }
+            // AcqRel: part of the word's order, see the proof above.
+            match self.word.compare_exchange_weak(
+                word,
+                word + WAITER,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        let place = self.line.push();
+        self.settle();
+        Ok(place)
+    }
+
+    /// Leaves the line. A permit that had been granted already is given back; what that returns is
+    /// returned.
+    pub(super) fn leave(&self, place: &Place) -> Option<Returned> {
+        if self.line.give_up(place) {
+            // AcqRel: part of the word's order, see the proof above.
+            self.word.fetch_sub(WAITER, Ordering::AcqRel);
+            if self.line.is_mostly_left(self.waiting()) {
+                self.settle();
+            }
+            return None;
+        }
+        place.is_granted().then(|| self.give_back())
+    }
+
+    /// Gives a permit back.
+    pub(super) fn give_back(&self) -> Returned {
+        // AcqRel: Release so that whoever takes the permit next, or sees it back, sees what its
+        // holder did; Acquire so that settling sees what joiners did before.
+        let before = self.word.fetch_sub(PERMIT, Ordering::AcqRel);
+        debug_assert!(permits(before) > 0);
+        if waiters(before) > 0 {
+            self.settle();
+        }
+        Returned { closed: before & CLOSED != 0 }
+    }
+
+    /// Grants no permit any more and refuses all who wait.
+    pub(super) fn close(&self) {
+        // AcqRel: part of the word's order; who joins later sees the flag, who joined before is in
+        // the line now or settles after its push.
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        self.settle();
+    }
+
+    /// Messages admitted and not yet finished.
+    pub(super) fn in_flight(&self) -> usize {
+        // Acquire: who sees a permit back sees what its message did.
+        permits(self.word.load(Ordering::Acquire))
+    }
+
+    /// Submitters that wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        waiters(self.word.load(Ordering::Acquire))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.word.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    fn settle(&self) {
+        // AcqRel: Release so that a holder that finds this note sees what was done before it;
+        // Acquire so that a new holder sees what the last one did to the line.
+        if self.baton.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let mut notes = 1;
+        loop {
+            self.serve();
+            // Release: hands the line over to the next holder. Acquire on failure: the notes that
+            // have come are read with what their writers did.
+            match self.baton.compare_exchange(notes, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => notes = now,
+            }
+        }
+    }
+
+    /// Serves the line as far as there is room. Only the holder of the baton calls this.
+    ///
+    /// Ends, because each turn takes one place from the line, and the line's length is bounded.
+    fn serve(&self) {
+        if self.line.is_mostly_left(self.waiting()) {
+            self.line.close_up();
+        }
+        while !self.line.is_empty() {
+            let attempt = self.acquire_for_line();
+            if attempt == Attempt::Full {
+                return;
+            }
+            let Some(place) = self.line.pop() else { return };
+            let granted = attempt == Attempt::Acquired;
+            if place.decide(granted) {
+                // AcqRel: part of the word's order. Before the wake, so that who was woken does
+                // not find itself still counted.
+                self.word.fetch_sub(WAITER, Ordering::AcqRel);
+                place.wake();
+            } else {
+                self.line.forget();
+                if granted {
+                    // AcqRel: as in `give_back`; this thread goes on looking for a taker.
+                    self.word.fetch_sub(PERMIT, Ordering::AcqRel);
+                }
+            }
+        }
+    }
+
+    fn acquire_for_line(&self) -> Attempt {
+        // Acquire: the holder has seen a note, and with it the word as its writer left it.
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if word & CLOSED != 0 {
+                return Attempt::Closed;
+            }
+            if permits(word) >= self.limit {
+                return Attempt::Full;
+            }
+            // AcqRel: part of the word's order, see the proof above.
+            match self.word.compare_exchange_weak(
+                word,
+                word + PERMIT,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Attempt::Acquired,
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+/// A permit has been given back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Returned {
+    /// The flow is closed: somebody may be waiting for the last permit.
+    pub(super) closed: bool,
+}
+
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;

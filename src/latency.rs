@@ -1,0 +1,143 @@
+//! Histograms of durations that many threads read while one writes.
+//!
+//! A [`Recorder`] has the buckets of an HdrHistogram of two significant digits from 1 ns to
+//! [`MAX_RECORDED`], as atomics: recording never waits, allocates or is stopped by a reader, and
+//! longer durations count as the longest. Every worker has a recorder of its own, so recording
+//! touches no cache line that another worker writes. Reading adds the recorders up into an
+//! `hdrhistogram::Histogram`; what is recorded meanwhile may be in it or not.
+
+use std::{fmt, time::Duration};
+
+use hdrhistogram::Histogram;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// The longest duration that is told apart; longer ones count as this one.
+pub const MAX_RECORDED: Duration = Duration::from_secs(60);
+
+const MAX_NANOS: u64 = MAX_RECORDED.as_nanos() as u64;
+const SIGNIFICANT_DIGITS: u8 = 2;
+/// HdrHistogram's layout: the next power of two above `2 * 10^digits` linear steps, of which the
+/// upper half is used again at each doubling.
+const LINEAR: u64 = 256;
+const HALF: u64 = LINEAR / 2;
+const BUCKETS: usize = bucket(MAX_NANOS) + 1;
+
+const fn bucket(nanos: u64) -> usize {
+    if nanos < LINEAR {
+        return nanos as usize;
+    }
+    let doublings = (nanos / HALF).ilog2() as u64;
+    (doublings * HALF + (nanos >> doublings)) as usize
+}
+
+const fn lowest_of(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < LINEAR {
+        return bucket;
+    }
+    let doublings = bucket / HALF - 1;
+    (bucket - doublings * HALF) << doublings
+}
+
+/// Counts durations; made for one writer, right for any number.
+pub(crate) struct Recorder {
+    buckets: Box<[AtomicU64]>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Self {
+        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    pub(crate) fn record(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(MAX_NANOS);
+        // Relaxed: a count orders nothing; the permit's return publishes it to whoever sees the
+        // message finished.
+        self.buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_to(&self, histogram: &mut Histogram<u64>) {
+        for (index, count) in self.buckets.iter().enumerate() {
+            // Relaxed: as in `record`.
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                histogram.saturating_record_n(lowest_of(index), count);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+/// How long something took, over all that was recorded so far.
+///
+/// Values are right to two significant digits. With nothing recorded all of them are zero.
+#[derive(Clone, PartialEq)]
+pub struct LatencySnapshot {
+    histogram: Histogram<u64>,
+}
+
+impl Default for LatencySnapshot {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, MAX_NANOS, SIGNIFICANT_DIGITS)
+            .expect("the bounds are constants that HdrHistogram takes");
+        Self { histogram }
+    }
+}
+
+impl LatencySnapshot {
+    pub(crate) fn of<'a>(recorders: impl Iterator<Item = &'a Recorder>) -> Self {
+        let mut snapshot = Self::default();
+        recorders.for_each(|recorder| recorder.add_to(&mut snapshot.histogram));
+        snapshot
+    }
+
+    /// How many durations were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The duration that this share of the recorded ones did not exceed: 0.5 is the median, 0.999
+    /// the 99.9th percentile. Shares outside 0 to 1 count as the nearest of the two.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.histogram.value_at_quantile(share))
+    }
+
+    /// The longest recorded duration, at most [`MAX_RECORDED`].
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        Duration::from_nanos(self.histogram.max().min(MAX_NANOS))
+    }
+
+    /// The arithmetic mean of the recorded durations.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.histogram.mean() as u64)
+    }
+
+    /// Adds what another snapshot has recorded, for instance that of another replica.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all snapshots have the same bounds");
+    }
+}
+
+impl fmt::Debug for LatencySnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LatencySnapshot")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .field("max", &self.max())
+            .finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

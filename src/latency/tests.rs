@@ -1,0 +1,65 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn snapshot_of(durations: impl IntoIterator<Item = Duration>) -> LatencySnapshot {
+    let recorder = Recorder::new();
+    durations.into_iter().for_each(|duration| recorder.record(duration));
+    LatencySnapshot::of([&recorder].into_iter())
+}
+
+proptest! {
+    /// Our buckets are those of the library: what goes through them is what the library itself
+    /// would have recorded.
+    #[test]
+    fn a_snapshot_is_what_hdrhistogram_would_have_recorded(
+        nanos in proptest::collection::vec(
+            prop_oneof![0..1_000_u64, 0..1_000_000_000_u64, 0..=MAX_NANOS + 1_000], 1..200,
+        ),
+    ) {
+        let mut expected = LatencySnapshot::default();
+        for nanos in &nanos {
+            expected.histogram.saturating_record((*nanos).min(MAX_NANOS));
+        }
+        let found = snapshot_of(nanos.iter().copied().map(Duration::from_nanos));
+        for share in [0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 1.0] {
+            prop_assert_eq!(found.quantile(share), expected.quantile(share));
+        }
+        prop_assert_eq!(found.count(), nanos.len() as u64);
+    }
+}
+
+#[test]
+fn buckets_are_consecutive_and_start_where_the_one_before_ends() {
+    assert_eq!(bucket(0), 0);
+    for index in 1..BUCKETS {
+        assert_eq!(bucket(lowest_of(index)), index);
+        assert_eq!(bucket(lowest_of(index) - 1), index - 1);
+    }
+}
+
+#[test]
+fn nothing_recorded_is_zero() {
+    let empty = LatencySnapshot::default();
+    assert_eq!(
+        (empty.count(), empty.quantile(0.99), empty.max()),
+        (0, Duration::ZERO, Duration::ZERO)
+    );
+}
+
+#[test]
+fn what_is_too_long_counts_as_the_longest() {
+    let snapshot = snapshot_of([Duration::MAX, Duration::from_secs(61)]);
+    assert_eq!(snapshot.count(), 2);
+    assert!(snapshot.max() <= MAX_RECORDED);
+    assert!(snapshot.max() >= MAX_RECORDED.mul_f64(0.98));
+}
+
+#[test]
+fn snapshots_add_up() {
+    let mut sum = snapshot_of([Duration::from_micros(1)]);
+    sum.merge(&snapshot_of([Duration::from_micros(100); 3]));
+    assert_eq!(sum.count(), 4);
+    assert!(sum.quantile(0.25) < Duration::from_micros(2));
+    assert!(sum.quantile(0.5) > Duration::from_micros(99));
+}

@@ -1,0 +1,26 @@
+//! The one place that names the standard library's atomics, or loom's in their stead.
+//!
+//! The types are aliases, so that the lint that keeps atomics out of the other rooms lets these
+//! through. Queues and wakers are here too: loom cannot see into crossbeam's, so under `--cfg loom`
+//! a stand-in takes their place that is made of loom's atomics and has the same weak points.
+
+#[cfg(not(loom))]
+#[expect(clippy::disallowed_types, reason = "the aliases that every other room uses")]
+mod real {
+    pub(crate) use std::sync::atomic::{Ordering, fence};
+
+    pub(crate) use atomic_waker::AtomicWaker;
+    pub(crate) use crossbeam::queue::{ArrayQueue, SegQueue};
+
+    pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
+    pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
+    pub(crate) type AtomicUsize = std::sync::atomic::AtomicUsize;
+}
+
+#[cfg(loom)]
+mod model;
+
+#[cfg(loom)]
+pub(crate) use model::*;
+#[cfg(not(loom))]
+pub(crate) use real::*;

@@ -1,0 +1,133 @@
+//! The replica's clock: a thread that calls `on_gossip_timer`.
+//!
+//! The thread sleeps in a receive with a timeout on a channel that carries nothing; the joiner owns
+//! the sending end, so that dropping it wakes the thread at once.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::{BuildError, Gossip, MetricsRegistry, flow_worker::panic_text, log_limit::LogLimit};
+
+/// Milliseconds between two calls of `on_gossip_timer`. From the Internet Computer's P2P.
+pub const P2P_TIMER_DURATION_MS: u64 = 100;
+
+/// Calls `on_gossip_timer` at a fixed period, on a thread of its own (`P2P_OnTimer_Thread`).
+///
+/// The first call comes one period after the start. A call that takes longer than a period delays the
+/// next one; the ticks that it missed are left out, not made up for. A call that panics is caught,
+/// counted and logged, at most once a second, and the clock goes on.
+///
+/// Dropping the joiner stops the thread at once and waits for it, that is, for a call that is running.
+/// Dropped from inside the callback it does not wait: the thread ends when the callback returns.
+pub struct P2PThreadJoiner {
+    running: Option<(Sender<Infallible>, JoinHandle<()>)>,
+}
+
+impl P2PThreadJoiner {
+    /// Starts the clock with a period of [`P2P_TIMER_DURATION_MS`].
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::TimerThread`] if the system gives no thread.
+    pub fn new<G>(metrics_registry: &MetricsRegistry, gossip: Arc<G>) -> Result<Self, BuildError>
+    where
+        G: Gossip + ?Sized,
+    {
+        Self::with_period(metrics_registry, gossip, Duration::from_millis(P2P_TIMER_DURATION_MS))
+    }
+
+    /// Starts the clock with another period.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::ZeroPeriod`] if `period` is zero, [`BuildError::TimerThread`] if the system
+    /// gives no thread.
+    pub fn with_period<G>(
+        metrics_registry: &MetricsRegistry,
+        gossip: Arc<G>,
+        period: Duration,
+    ) -> Result<Self, BuildError>
+    where
+        G: Gossip + ?Sized,
+    {
+        if period.is_zero() {
+            return Err(BuildError::ZeroPeriod);
+        }
+        let (keep_running, stop) = bounded(0);
+        let metrics = metrics_registry.clone();
+        let thread = std::thread::Builder::new()
+            .name("P2P_OnTimer_Thread".to_owned())
+            .spawn(move || tick(&*gossip, period, &stop, &metrics))
+            .map_err(BuildError::TimerThread)?;
+        Ok(Self { running: Some((keep_running, thread)) })
+    }
+}
+
+fn tick<G: Gossip + ?Sized>(
+    gossip: &G,
+    period: Duration,
+    stop: &Receiver<Infallible>,
+    metrics: &MetricsRegistry,
+) {
+    let panics = LogLimit::new();
+    let mut last = Instant::now();
+    loop {
+        let due = following(last, period, Instant::now());
+        let outcome = match due {
+            Some(due) => stop.recv_deadline(due),
+            // A period that no clock can name: there is no next tick, only the end.
+            None => stop.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        if !matches!(outcome, Err(RecvTimeoutError::Timeout)) {
+            return;
+        }
+        last = due.unwrap_or(last);
+        let called = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_timer()));
+        metrics.timer_tick(called.is_err());
+        if let Err(payload) = called {
+            // The payload's own drop and the subscriber may panic in turn.
+            let reported = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(suppressed) = panics.permit() {
+                    let what = panic_text(payload.as_ref());
+                    tracing::error!(suppressed, "on_gossip_timer panicked: {what:?}");
+                }
+                drop(payload);
+            }));
+            if let Err(second) = reported {
+                std::mem::forget(second);
+            }
+        }
+    }
+}
+
+/// The first tick after `last` that `now` has not passed, or, if it has passed some, the one that is
+/// due now; `None` if no clock can name it.
+fn following(last: Instant, period: Duration, now: Instant) -> Option<Instant> {
+    let next = last.checked_add(period)?;
+    Some(if next < now { now } else { next })
+}
+
+impl Drop for P2PThreadJoiner {
+    fn drop(&mut self) {
+        let Some((keep_running, thread)) = self.running.take() else { return };
+        drop(keep_running);
+        if thread.thread().id() != std::thread::current().id() {
+            // The thread catches the panics of the callback, so there is nothing to hear from it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for P2PThreadJoiner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("P2PThreadJoiner").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! The engine through its public API.
+#![cfg(not(loom))]
+#![expect(clippy::disallowed_types, reason = "tests lock what they please")]
+
+mod advert_broadcaster;
+mod common;
+mod corpus;
+mod event_handler;
+mod timer;
