@@ -43,7 +43,7 @@ pub(super) struct File {
     pub(super) artifact: Artifact,
     /// The number of the replica that published it, from 0.
     pub(super) publisher: usize,
-    modified: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
 }
 
 /// A file that is not published, because it was not there any more or did not hold still.
