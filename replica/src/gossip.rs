@@ -1,7 +1,7 @@
 //! The gossip protocol of the replica: adverts, requests and chunks of files.
 //!
 //! [`ReplicaGossip`] is what the engine calls, on many threads. What to do is decided by two state machines
-//! behind one lock, [`downloads`] (what to fetch from whom) and [`answers`] (whom to tell what); files are
+//! behind one lock, `downloads` (what to fetch from whom) and `answers` (whom to tell what); files are
 //! read, written and hashed, and messages sent, outside of it.
 //!
 //! Nothing that a peer says is believed further than it can be checked: adverts are checked for what is
@@ -120,8 +120,13 @@ impl ReplicaGossip {
         Self::with_clock(options, store, outbox, announce, move || started.elapsed())
     }
 
-    /// A replica whose time is whatever `clock` says; it starts at 0 and never goes back.
-    fn with_clock(
+    /// A replica whose time is whatever `clock` says, for tests on virtual time. It begins at 0 or later
+    /// and never goes back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_clock(
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,

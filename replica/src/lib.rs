@@ -4,6 +4,7 @@ pub mod gossip;
 pub mod identity;
 pub mod outbox;
 pub mod publish;
+pub mod replica;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -1,3 +1,14 @@
-//! The command line of the reference replica.
+//! The command line of the reference replica. Without arguments it shows itself: `gossip-replica demo`.
 
-fn main() {}
+mod cli;
+mod demo;
+mod failure;
+mod keygen;
+mod logging;
+mod run;
+mod settings;
+mod signals;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

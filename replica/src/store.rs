@@ -208,8 +208,8 @@ impl Store {
 
     /// Up to `limit` artifacts of at least this height, lowest first. All are from height 0.
     #[must_use]
-    pub fn from_height(&self, height: u64, limit: usize) -> Vec<Artifact> {
-        self.inner.index().from_height(height, limit)
+    pub fn list_from(&self, height: u64, limit: usize) -> Vec<Artifact> {
+        self.inner.index().list_from(height, limit)
     }
 
     /// How many artifacts are held. One atomic reading.

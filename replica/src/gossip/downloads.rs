@@ -28,6 +28,7 @@
 
 mod attempt;
 mod expire;
+mod outcome;
 mod peer;
 mod schedule;
 
@@ -47,8 +48,6 @@ use super::{claim::Claim, counters::FetchCounters, options::GossipOptions};
 /// Numbers the attempts, from 1.
 pub(crate) type AttemptId = u64;
 
-/// For how long nothing new is begun after the disk has refused something.
-const DISK_PAUSE: Duration = Duration::from_secs(5);
 /// For how long a peer is asked nothing after it has said that a chunk is unavailable.
 const UNAVAILABLE_REST: Duration = Duration::from_secs(1);
 /// For how long a peer is asked nothing after a request to it could not be sent.
@@ -93,8 +92,8 @@ struct Wanted {
 struct Advertiser {
     peer: NodeId,
     claim: Claim,
-    /// Which try was its latest.
-    last_try: u64,
+    /// Its place in the order of tries: the lowest is next. Odd after a try, even if it came since.
+    place: u64,
 }
 
 /// See the [module](self).
@@ -211,8 +210,8 @@ impl Downloads {
         }
 
         let wanted = self.wanted.entry(id).or_default();
-        // Behind those that have not had a try yet: to advertise again gains no place.
-        wanted.advertisers.push(Advertiser { peer, claim, last_try: wanted.tries });
+        // Behind all that have waited for longer: to advertise again gains no place.
+        wanted.advertisers.push(Advertiser { peer, claim, place: 2 * wanted.tries });
         let sender = self.peers.get_mut(&peer).expect("found above");
         sender.adverts.insert(id, None);
         let Some(attempt) = wanted.attempt else {
@@ -337,65 +336,6 @@ impl Downloads {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.ask_at = now + UNSENT_REST;
         }
-    }
-
-    /// A chunk is on the disk.
-    pub(crate) fn written(&mut self, attempt: AttemptId, now: Duration) {
-        let Some(running) = self.attempts.get_mut(&attempt) else { return };
-        if running.write(now) {
-            running.finishing = true;
-            self.actions.push(Action::Finish { attempt, claim: running.claim });
-        }
-    }
-
-    /// The content was right and is stored, or this replica holds the artifact from elsewhere. Returns
-    /// the peers that are known to hold it too.
-    pub(crate) fn held(&mut self, id: ArtifactId, now: Duration) -> Vec<NodeId> {
-        let Some(wanted) = self.wanted.get_mut(&id) else { return Vec::new() };
-        let holders: Vec<NodeId> =
-            std::mem::take(&mut wanted.advertisers).iter().map(|holder| holder.peer).collect();
-        for holder in &holders {
-            if let Some(peer) = self.peers.get_mut(holder) {
-                peer.retract(id);
-            }
-        }
-        match wanted.attempt {
-            Some(attempt) => self.end_attempt(attempt, now),
-            None => _ = self.wanted.remove(&id),
-        }
-        holders
-    }
-
-    /// The content was not what it had to be.
-    pub(crate) fn mismatch(&mut self, attempt: AttemptId, now: Duration) {
-        let Some(running) = self.attempts.get(&attempt) else { return };
-        self.counters.hash_mismatches += 1;
-        let id = running.claim.id;
-        let mut contributors = running.contributors.iter().copied();
-        let only = contributors.next().filter(|_| contributors.next().is_none());
-        let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
-        // Once a liar is found, the others may be asked together again.
-        wanted.single = only.is_none();
-        if let Some(liar) = only {
-            self.blame(liar, id, now);
-        }
-        self.end_attempt(attempt, now);
-    }
-
-    /// The disk has refused a chunk or the whole of an attempt.
-    pub(crate) fn disk_failed(&mut self, attempt: AttemptId, now: Duration) {
-        self.counters.disk_errors += 1;
-        self.paused_until = now + DISK_PAUSE;
-        self.end_attempt(attempt, now);
-    }
-
-    /// A peer has lied about an artifact.
-    fn blame(&mut self, peer: NodeId, id: ArtifactId, now: Duration) {
-        self.counters.blamed += 1;
-        if let Some(liar) = self.peers.get_mut(&peer) {
-            liar.blame(id, now);
-        }
-        self.remove_advertiser(peer, id);
     }
 }
 

@@ -72,7 +72,7 @@ impl ReplicaGossip {
     pub(super) fn send_due_adverts(&self, peers: &[NodeId]) {
         for peer in peers {
             let Some(from) = self.state().answers.take_turn(*peer) else { continue };
-            let artifacts = self.store.from_height(from, ADVERTS_PER_TURN);
+            let artifacts = self.store.list_from(from, ADVERTS_PER_TURN);
             let mut sent = 0;
             for artifact in &artifacts {
                 let advert = GossipMessage::Advert(advert_of(*artifact, &self.options));

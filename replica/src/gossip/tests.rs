@@ -1,1 +1,321 @@
+//! Replicas in one thread: real files, a network in memory, virtual time.
 
+mod cluster;
+
+use std::fs;
+
+use gossip_engine::{ArtifactId, ChunkError, IntegrityHash};
+use proptest::prelude::*;
+
+use self::cluster::Cluster;
+use super::*;
+
+/// Content that does not compress or repeat, different for each seed.
+fn content(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
+fn small_chunks() -> GossipOptions {
+    GossipOptions { chunk_bytes: 1024, ..GossipOptions::default() }
+}
+
+#[test]
+fn files_spread_to_all() {
+    let mut cluster =
+        Cluster::new(&[small_chunks(), small_chunks(), small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    let mut ids = Vec::new();
+    for (at, length) in [0, 1, 1024, 1025, 50_000, 300_000].into_iter().enumerate() {
+        ids.push(cluster.publish(at % 4, &content(at as u64, length)));
+    }
+    cluster.run_until_all_hold(&ids, 5);
+    cluster.run_for(10);
+    cluster.check_at_rest();
+    let fetched: u64 = (0..4).map(|at| cluster.replica(at).snapshot().fetched.artifacts).sum();
+    assert_eq!(fetched, 3 * 6);
+    for at in 0..4 {
+        let snapshot = cluster.replica(at).snapshot();
+        assert_eq!((snapshot.artifacts, snapshot.peers), (6, 3));
+        assert_eq!(snapshot.fetched.chunks_requested, snapshot.fetched.chunks_received);
+        assert_eq!(snapshot.fetched.chunks_timed_out, 0);
+    }
+}
+
+#[test]
+fn one_that_joins_late_gets_everything() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks(), small_chunks()]);
+    let ids: Vec<_> = (0..50).map(|n| cluster.publish(0, &content(n, 3_000))).collect();
+    cluster.connect(0, 1);
+    cluster.run_until(5, |cluster| cluster.holds(1, &ids));
+    cluster.connect(0, 2);
+    cluster.connect(1, 2);
+    cluster.run_until_all_hold(&ids, 5);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn what_has_come_goes_on_to_those_that_the_first_does_not_know() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks(), small_chunks()]);
+    cluster.connect(0, 1);
+    cluster.connect(1, 2);
+    let id = cluster.publish(0, &content(1, 100_000));
+    cluster.run_until_all_hold(&[id], 5);
+}
+
+#[test]
+fn one_that_sends_wrong_bytes_delays_and_does_not_prevent() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks(), small_chunks()]);
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        let content = content(n, 60_000);
+        ids.push(cluster.publish(0, &content));
+        cluster.publish(1, &content);
+    }
+    cluster.spoil_chunks_of(1);
+    cluster.connect(1, 2);
+    cluster.connect(0, 2);
+    cluster.run_until_all_hold(&ids, 600);
+    let fetched = cluster.replica(2).snapshot().fetched;
+    assert!(fetched.hash_mismatches > 0 && fetched.blamed > 0);
+    assert!(fetched.blamed <= 10, "an honest replica is blamed");
+    cluster.check_at_rest();
+}
+
+#[test]
+fn full_queues_lose_nothing_and_cost_no_minute() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.limit_queues(4);
+    let ids: Vec<_> = (0..60).map(|n| cluster.publish(0, &content(n, 2_000))).collect();
+    cluster.connect_all();
+    // Adverts to all meet full queues, too.
+    let more: Vec<_> = (100..130).map(|n| cluster.publish(0, &content(n, 500))).collect();
+    cluster.run_until_all_hold(&[ids, more].concat(), 55);
+    assert!(cluster.replica(0).snapshot().served.adverts_unsent > 0);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_again() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let ids = [cluster.publish(0, &content(1, 100_000)), cluster.publish(0, &content(2, 5_000))];
+    for steps in [3, 10, 40, 90] {
+        cluster.connect(0, 1);
+        cluster.step(steps);
+        cluster.disconnect(0, 1);
+    }
+    assert!(!cluster.holds(1, &ids));
+    cluster.connect(0, 1);
+    cluster.run_until_all_hold(&ids, 30);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn replicas_with_other_chunk_sizes_understand_each_other() {
+    let other = GossipOptions { chunk_bytes: 5_000, ..GossipOptions::default() };
+    let mut cluster = Cluster::new(&[small_chunks(), other, GossipOptions::default()]);
+    cluster.connect_all();
+    let ids: Vec<_> = (0..6).map(|n| cluster.publish(n % 3, &content(n as u64, 30_000))).collect();
+    cluster.run_until_all_hold(&ids, 60);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn a_disk_that_recovers_is_no_catastrophe() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let partials = cluster.replica(1).store().folder().join("partial");
+    fs::remove_dir(&partials).unwrap();
+    fs::write(&partials, "in the way").unwrap();
+    cluster.connect_all();
+    let id = cluster.publish(0, &content(1, 10_000));
+    cluster.run_for(30);
+    let fetched = cluster.replica(1).snapshot().fetched;
+    assert!(fetched.disk_errors > 0 && fetched.artifacts == 0);
+    fs::remove_file(&partials).unwrap();
+    fs::create_dir(&partials).unwrap();
+    cluster.run_until_all_hold(&[id], 10);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn publishing_what_is_being_fetched_ends_the_fetching() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let content = content(1, 200_000);
+    let id = cluster.publish(0, &content);
+    cluster.connect_all();
+    cluster.run_until(5, |cluster| cluster.replica(1).snapshot().fetched.chunks_received > 5);
+    assert_eq!(cluster.publish(1, &content), id);
+    let snapshot = cluster.replica(1).snapshot();
+    assert_eq!((snapshot.wanted, snapshot.active, snapshot.artifacts), (0, 0, 1));
+    cluster.run_for(5);
+    cluster.check_at_rest();
+}
+
+#[test]
+fn what_was_lost_on_disk_is_fetched_again() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    let id = cluster.publish(0, &content(1, 5_000));
+    cluster.run_until_all_hold(&[id], 5);
+    let store = cluster.replica(1).store().clone();
+    fs::write(store.folder().join(format!("{id:x}")), content(2, 5_000)).unwrap();
+    assert!(!store.verify(id).unwrap());
+    cluster.run_until_all_hold(&[id], 70);
+    assert!(store.verify(id).unwrap());
+}
+
+#[test]
+fn what_nobody_would_fetch_is_not_published() {
+    let options = GossipOptions { max_artifact_bytes: 1_000, ..small_chunks() };
+    let cluster = Cluster::new(&[options]);
+    let file = cluster.file(&content(1, 1_001));
+    let error = cluster.replica(0).publish(&file).unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { size: 1_001, limit: 1_000, .. }));
+    assert!(cluster.replica(0).publish(&cluster.file(&content(1, 1_000))).unwrap().new);
+    assert!(!cluster.replica(0).publish(&cluster.file(&content(1, 1_000))).unwrap().new);
+    assert!(matches!(cluster.replica(0).publish(&file.join("x")), Err(PublishError::Store(_))));
+    assert_eq!(cluster.announced(), 1);
+    assert_eq!(cluster.replica(0).artifact_count(), 1);
+}
+
+#[test]
+fn a_chunk_that_is_not_there_is_answered_by_an_error() {
+    let cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    let id = cluster.publish(0, &content(1, 1_500));
+    let asker = cluster.id(1);
+    let store = cluster.replica(0).store();
+    let broken = store.folder().join(format!("{id:x}"));
+    let ask = |id: ArtifactId, hash: [u8; 32], chunk_number| {
+        let integrity_hash = IntegrityHash::new(hash);
+        let request = GossipChunkRequest { artifact_id: id, integrity_hash, chunk_number };
+        cluster.replica(0).on_chunk_request(request, asker);
+        cluster.last_chunk().payload.map(|bytes| bytes.len())
+    };
+    let hash = *id.as_bytes();
+    assert_eq!(ask(id, hash, 0), Ok(1_024));
+    assert_eq!(ask(id, hash, 1), Ok(476));
+    assert_eq!(ask(id, hash, 2), Err(ChunkError::NotFound));
+    assert_eq!(ask(id, hash, u32::MAX), Err(ChunkError::NotFound));
+    assert_eq!(ask(id, [0; 32], 0), Err(ChunkError::NotFound));
+    assert_eq!(ask(ArtifactId::new([0; 32]), [0; 32], 0), Err(ChunkError::NotFound));
+    // What cannot be read, but is there, may be readable later.
+    fs::remove_file(&broken).unwrap();
+    fs::create_dir(&broken).unwrap();
+    assert_eq!(ask(id, hash, 0), Err(ChunkError::Unavailable));
+    fs::remove_dir(&broken).unwrap();
+    assert_eq!(ask(id, hash, 0), Err(ChunkError::NotFound));
+    assert_eq!(cluster.replica(0).snapshot().served.chunk_errors, 6);
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let store = || {
+        let folder = tempfile::tempdir().unwrap();
+        Store::open(folder.path()).unwrap()
+    };
+    for (options, expected) in [
+        (GossipOptions { chunk_bytes: 0, ..small_chunks() }, OptionsError::ChunkBytes(0)),
+        (
+            GossipOptions { chunk_bytes: 3 << 20, ..small_chunks() },
+            OptionsError::ChunkBytes(3 << 20),
+        ),
+        (GossipOptions { max_downloads: 0, ..small_chunks() }, OptionsError::Zero("max_downloads")),
+        (
+            GossipOptions { chunk_timeout: Duration::ZERO, ..small_chunks() },
+            OptionsError::Zero("chunk_timeout"),
+        ),
+    ] {
+        let outbox = cluster::nowhere();
+        let error = ReplicaGossip::new(options, store(), outbox, |_, _| {}).unwrap_err();
+        assert_eq!(error, expected);
+    }
+}
+
+/// Many threads call at the same time, as the engine's do; nothing panics, hangs or is left behind.
+#[test]
+fn callbacks_may_run_at_the_same_time() {
+    let cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let files: Vec<_> = (0..8).map(|n| cluster.file(&content(n, 20_000))).collect();
+    let ids: Vec<_> =
+        files.iter().map(|file| cluster.replica(0).publish(file).unwrap().artifact).collect();
+    let (server, replica, peer) = (cluster.replica(0), cluster.replica(1), cluster.id(0));
+    replica.on_peer_up(peer);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let ids = &ids;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    for artifact in ids {
+                        let advert = advert_of(*artifact, server.options());
+                        replica.on_gossip_advert(advert, peer);
+                        for chunk in 0..20 {
+                            let bytes = server.store().read_chunk(
+                                artifact.id,
+                                chunk * 1024,
+                                if chunk == 19 { 544 } else { 1024 },
+                            );
+                            let payload = Ok(bytes.unwrap());
+                            let integrity_hash = IntegrityHash::new(*artifact.id.as_bytes());
+                            let chunk_number = chunk as u32;
+                            replica.on_gossip_chunk(
+                                GossipChunk {
+                                    artifact_id: artifact.id,
+                                    integrity_hash,
+                                    chunk_number,
+                                    payload,
+                                },
+                                peer,
+                            );
+                        }
+                    }
+                    if thread == 0 && round % 10 == 5 {
+                        replica.on_peer_down(peer);
+                        replica.on_peer_up(peer);
+                    }
+                    replica.on_gossip_timer();
+                }
+            });
+        }
+    });
+    replica.on_peer_down(peer);
+    cluster.pass(3_600);
+    replica.on_gossip_timer();
+    let snapshot = replica.snapshot();
+    assert_eq!((snapshot.wanted, snapshot.active), (0, 0));
+    cluster.check_at_rest();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whoever publishes what, and whoever is connected with whom: in the end all hold all.
+    #[test]
+    fn any_connected_cluster_converges(
+        parents in proptest::collection::vec(any::<prop::sample::Index>(), 1..5),
+        files in proptest::collection::vec((any::<prop::sample::Index>(), 0..20_000_usize), 1..12),
+        queue in 3..40_usize,
+    ) {
+        let replicas = parents.len() + 1;
+        let mut cluster = Cluster::new(&vec![small_chunks(); replicas]);
+        cluster.limit_queues(queue);
+        for (at, parent) in parents.iter().enumerate() {
+            cluster.connect(at + 1, parent.index(at + 1));
+        }
+        let ids: Vec<_> = files
+            .iter()
+            .enumerate()
+            .map(|(n, (at, length))| cluster.publish(at.index(replicas), &content(n as u64, *length)))
+            .collect();
+        cluster.run_until_all_hold(&ids, 300);
+        cluster.run_for(1);
+        cluster.check_at_rest();
+    }
+}

@@ -144,10 +144,10 @@ impl ReplicaGossip {
     }
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
-        // After each of these nothing new begins for some seconds, so this is no storm.
-        tracing::warn!(artifact = %claim.id, %error, "the store refuses an artifact");
         let now = (self.clock)();
-        self.act(|state| state.downloads.disk_failed(attempt, now));
+        if self.act(|state| state.downloads.disk_failed(attempt, now)) {
+            tracing::warn!(artifact = %claim.id, %error, "the store refuses an artifact");
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Index {
     }
 
     /// Up to `limit` artifacts of at least this height, lowest first.
-    pub(super) fn from_height(&self, height: u64, limit: usize) -> Vec<Artifact> {
+    pub(super) fn list_from(&self, height: u64, limit: usize) -> Vec<Artifact> {
         self.by_height.range(height..).take(limit).map(|(_, id)| self.by_id[id]).collect()
     }
 }

@@ -94,14 +94,14 @@ fn heights_count_what_comes_and_start_anew() {
         for content in contents {
             store.import(&write(&files, "f", content)).unwrap();
         }
-        let all = store.from_height(0, 10);
+        let all = store.list_from(0, 10);
         assert_eq!(all.iter().map(|artifact| artifact.id).collect::<Vec<_>>(), ids);
-        assert_eq!(store.from_height(2, 1), all[1..2]);
-        assert_eq!(store.from_height(4, 1), []);
+        assert_eq!(store.list_from(2, 1), all[1..2]);
+        assert_eq!(store.list_from(4, 1), []);
     }
     ids.sort_unstable();
     let store = Store::open(home.path()).unwrap();
-    let all = store.from_height(0, 10);
+    let all = store.list_from(0, 10);
     assert_eq!(all.iter().map(|artifact| artifact.id).collect::<Vec<_>>(), ids);
     assert_eq!(all.iter().map(|artifact| artifact.height).collect::<Vec<_>>(), [1, 2, 3]);
 }
@@ -166,7 +166,7 @@ fn a_crash_at_any_moment_leaves_no_half_artifact() {
             }
         }
         let store = Store::open(copy.path()).unwrap();
-        for artifact in store.from_height(0, 10) {
+        for artifact in store.list_from(0, 10) {
             assert!(store.verify(artifact.id).unwrap());
         }
         assert!(names(&store).len() as u64 == store.count());

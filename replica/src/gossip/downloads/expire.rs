@@ -80,8 +80,8 @@ impl Downloads {
         }
         let wanted = &self.wanted[&running.claim.id];
         let patience = 1 << wanted.gave_way.min(MAX_DOUBLINGS);
-        let stall = self.options.chunk_timeout * STALL_TIMEOUTS * patience;
-        if now.saturating_sub(running.progressed) >= stall {
+        let quiet = now.saturating_sub(running.progressed);
+        if quiet >= self.options.chunk_timeout * STALL_TIMEOUTS * patience {
             return true;
         }
         if !running.is_incomplete() {
@@ -99,7 +99,8 @@ impl Downloads {
         }
         let lease_over = now.saturating_sub(running.started) >= LEASE * patience;
         // Nobody answers here, and somebody else might.
-        let silent = running.participants.iter().all(suspect);
+        let silent = quiet >= self.options.chunk_timeout * patience
+            && running.participants.iter().all(suspect);
         lease_over || silent && others.any(|peer| !suspect(peer))
     }
 

@@ -35,7 +35,10 @@ pub(super) struct Peer {
     /// more than it can deliver in time, and grown again by what it delivers.
     window: usize,
     delivered: usize,
-    suspect_until: Duration,
+    /// It has let chunks time out, and not delivered one since.
+    silent_until: Duration,
+    /// It has lied about something.
+    liar_until: Duration,
     /// It is asked nothing before.
     pub(super) rest_until: Duration,
     /// What it has lied about, until when that counts.
@@ -56,7 +59,8 @@ impl Peer {
             outstanding: 0,
             window,
             delivered: 0,
-            suspect_until: Duration::ZERO,
+            silent_until: Duration::ZERO,
+            liar_until: Duration::ZERO,
             rest_until: Duration::ZERO,
             blamed: BTreeMap::new(),
             refused: false,
@@ -70,20 +74,21 @@ impl Peer {
         if now < self.rest_until { 0 } else { self.window.saturating_sub(self.outstanding) }
     }
 
+    /// Whether it is to be asked last: it may not answer, or not answer rightly.
     pub(super) fn is_suspect(&self, now: Duration) -> bool {
-        now < self.suspect_until
+        now < self.silent_until || now < self.liar_until
     }
 
     /// It has let chunks time out.
     pub(super) fn time_out(&mut self, now: Duration) {
         self.window = (self.window / 2).max(1);
         self.delivered = 0;
-        self.suspect_until = now + SUSPICION_TIME;
+        self.silent_until = now + SUSPICION_TIME;
     }
 
     /// It has delivered a chunk.
     pub(super) fn deliver(&mut self, max_window: usize) {
-        self.suspect_until = Duration::ZERO;
+        self.silent_until = Duration::ZERO;
         self.delivered += 1;
         if self.delivered >= self.window && self.window < max_window {
             self.window += 1;
@@ -91,7 +96,9 @@ impl Peer {
         }
     }
 
+    /// It has lied about this artifact.
     pub(super) fn blame(&mut self, id: ArtifactId, now: Duration) {
+        self.liar_until = now + BLAME_TIME;
         if self.blamed.len() < MAX_BLAMES {
             self.blamed.insert(id, now + BLAME_TIME);
         }

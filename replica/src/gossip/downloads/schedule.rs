@@ -68,7 +68,7 @@ impl Downloads {
         let suspect = |peer| peers.get(&peer).is_none_or(|peer| peer.is_suspect(now));
         // Who has timed out lately comes last, then who has had its try latest.
         let best = wanted.advertisers.iter().min_by_key(|advertiser| {
-            (suspect(advertiser.peer), advertiser.last_try, advertiser.peer != owner)
+            (suspect(advertiser.peer), advertiser.place, advertiser.peer != owner)
         });
         let Some(best) = best.copied() else { return };
         let source = wanted.single.then_some(best.peer);
@@ -82,7 +82,7 @@ impl Downloads {
             let joins = advertiser.claim == best.claim
                 && source.is_none_or(|source| source == advertiser.peer);
             if joins {
-                advertiser.last_try = wanted.tries;
+                advertiser.place = 2 * wanted.tries + 1;
                 participants.insert(advertiser.peer);
             }
         }
@@ -102,6 +102,10 @@ impl Downloads {
     /// Ends an attempt, whatever its outcome. If the artifact is still wanted, it waits again.
     pub(super) fn end_attempt(&mut self, attempt: AttemptId, now: Duration) {
         let Some(ended) = self.attempts.remove(&attempt) else { return };
+        // Nor is it asked for what the same event had still decided to ask.
+        self.actions.retain(
+            |action| !matches!(action, Action::Request { attempt: of, .. } if *of == attempt),
+        );
         self.actions.push(Action::Discard { attempt });
         for request in ended.outstanding.values() {
             self.release(request.peer);

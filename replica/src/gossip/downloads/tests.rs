@@ -1,1 +1,470 @@
+//! Each rule by itself; all of them together are in `simulation`.
 
+mod invariants;
+mod simulation;
+
+use super::{peer::MAX_BLAMES, *};
+
+const CHUNK: u32 = 1024;
+
+fn node(n: u8) -> NodeId {
+    NodeId::new([n; 32])
+}
+
+fn claim(n: u16, chunks: u32) -> Claim {
+    let mut id = [0; 32];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    let size = u64::from(chunks * CHUNK).saturating_sub(1);
+    Claim { id: ArtifactId::new(id), size, chunk_bytes: CHUNK }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A machine with these peers up, whose requests for adverts have been taken away.
+fn with_peers(options: GossipOptions, peers: &[u8]) -> Downloads {
+    let mut downloads = Downloads::new(options);
+    for peer in peers {
+        downloads.peer_up(node(*peer), secs(0));
+        let asked = downloads.take_actions();
+        assert_eq!(asked, [Action::AskAdverts { peer: node(*peer) }]);
+    }
+    downloads
+}
+
+/// Takes the actions away: the requests as (peer, chunk), the others as they are.
+fn requests(downloads: &mut Downloads) -> (Vec<(u8, u32)>, Vec<Action>) {
+    downloads.check();
+    let (mut requests, mut others) = (Vec::new(), Vec::new());
+    for action in downloads.take_actions() {
+        match action {
+            Action::Request { peer, chunk, .. } => requests.push((peer.as_bytes()[0], chunk)),
+            other => others.push(other),
+        }
+    }
+    (requests, others)
+}
+
+/// Delivers chunks and writes them.
+fn deliver(downloads: &mut Downloads, peer: u8, claim: Claim, chunks: &[u32], now: Duration) {
+    for chunk in chunks {
+        let (_, length) = claim.chunk(*chunk).unwrap();
+        let write = downloads.chunk(node(peer), claim.id, *chunk, length, now).expect("expected");
+        downloads.written(write.attempt, now);
+        downloads.check();
+    }
+}
+
+#[test]
+fn an_artifact_is_asked_for_written_finished_and_forgotten() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 3);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads), (vec![(1, 0), (1, 1), (1, 2)], vec![]));
+    // The same advert again, and one by a stranger.
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(9), claim, secs(0));
+    assert_eq!(requests(&mut downloads), (vec![], vec![]));
+
+    let write = downloads.chunk(node(1), claim.id, 2, 1023, secs(1)).unwrap();
+    assert_eq!((write.offset, write.claim), (2048, claim));
+    downloads.written(write.attempt, secs(1));
+    assert_eq!(requests(&mut downloads), (vec![], vec![]));
+    deliver(&mut downloads, 1, claim, &[0, 1], secs(1));
+    let attempt = write.attempt;
+    assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt, claim }]);
+    assert_eq!(downloads.held(claim.id, secs(2)), [node(1)]);
+    assert_eq!(requests(&mut downloads).1, [Action::Discard { attempt }]);
+    assert_eq!((downloads.wanted_count(), downloads.active_count()), (0, 0));
+}
+
+#[test]
+fn an_empty_artifact_needs_no_chunk() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 0);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads), (vec![], vec![Action::Finish { attempt: 1, claim }]));
+}
+
+#[test]
+fn no_peer_is_asked_for_more_than_it_may() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 100);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0, (0..20).map(|chunk| (1, chunk)).collect::<Vec<_>>());
+    // The next peer gets the next chunks: none is asked of two.
+    downloads.advert(node(2), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0, (20..40).map(|chunk| (2, chunk)).collect::<Vec<_>>());
+    deliver(&mut downloads, 2, claim, &[25, 20], secs(1));
+    assert_eq!(requests(&mut downloads).0, [(2, 40), (2, 41)]);
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_taken() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 3);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(downloads.chunk(node(2), claim.id, 0, 1024, secs(0)), None);
+    assert_eq!(downloads.chunk(node(1), claim.id, 3, 1024, secs(0)), None);
+    assert_eq!(downloads.chunk(node(1), self::claim(2, 3).id, 0, 1024, secs(0)), None);
+    downloads.chunk_error(node(2), claim.id, 0, ChunkError::NotFound, secs(0));
+    assert_eq!(downloads.counters.chunks_unsolicited, 4);
+    deliver(&mut downloads, 1, claim, &[0], secs(0));
+    assert_eq!(downloads.chunk(node(1), claim.id, 0, 1024, secs(0)), None);
+    assert_eq!(downloads.counters.chunks_duplicate, 1);
+    assert_eq!(downloads.counters.chunks_received, 1);
+}
+
+#[test]
+fn a_silent_peer_is_asked_last_and_its_late_answer_is_welcome() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 21);
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(2), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 21);
+    deliver(&mut downloads, 2, claim, &[20], secs(14));
+    downloads.tick(secs(14));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(secs(15));
+    assert_eq!(downloads.counters.chunks_timed_out, 20);
+    let (again, _) = requests(&mut downloads);
+    assert_eq!(again, (0..20).map(|chunk| (2, chunk)).collect::<Vec<_>>());
+    // Chunk 3 comes after all; peer 2 need not be waited for, and its answer is a duplicate.
+    deliver(&mut downloads, 1, claim, &[3], secs(16));
+    assert_eq!(downloads.chunk(node(2), claim.id, 3, 1024, secs(16)), None);
+    assert_eq!(downloads.counters.chunks_duplicate, 1);
+}
+
+#[test]
+fn a_timed_out_peer_is_asked_for_less_and_recovers() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 200);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 20);
+    downloads.tick(secs(15));
+    // The only one there is, so it is asked again, but for half.
+    let (again, _) = requests(&mut downloads);
+    assert_eq!(again, (0..10).map(|chunk| (1, chunk)).collect::<Vec<_>>());
+    let mut outstanding: VecDeque<u32> = again.iter().map(|(_, chunk)| *chunk).collect();
+    while let Some(chunk) = outstanding.pop_front() {
+        deliver(&mut downloads, 1, claim, &[chunk], secs(16));
+        outstanding.extend(requests(&mut downloads).0.iter().map(|(_, chunk)| *chunk));
+        if outstanding.len() == 20 {
+            return;
+        }
+    }
+    panic!("never asked for 20 again");
+}
+
+#[test]
+fn a_chunk_of_a_wrong_length_ends_the_belief_in_its_sender() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 3);
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(2), claim, secs(0));
+    requests(&mut downloads);
+    // The last chunk is one byte shorter than the others.
+    assert_eq!(downloads.chunk(node(1), claim.id, 2, 1024, secs(1)), None);
+    assert_eq!(downloads.counters.chunks_invalid, 1);
+    assert_eq!(requests(&mut downloads).0, [(2, 0), (2, 1), (2, 2)]);
+    downloads.advert(node(1), claim, secs(2));
+    assert_eq!(downloads.counters.adverts_refused, 1);
+    deliver(&mut downloads, 2, claim, &[0, 1, 2], secs(2));
+    assert_eq!(downloads.held(claim.id, secs(2)), [node(2)]);
+}
+
+#[test]
+fn a_lie_is_forgotten_in_time_and_many_lies_make_a_liar() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    for lie in 0..MAX_BLAMES as u16 {
+        downloads.advert(node(1), claim(lie, 1), secs(0));
+        assert_eq!(downloads.chunk(node(1), claim(lie, 1).id, 0, 5, secs(0)), None);
+    }
+    assert_eq!(downloads.counters.blamed, MAX_BLAMES as u64);
+    requests(&mut downloads);
+    downloads.advert(node(1), claim(1_000, 1), secs(599));
+    assert_eq!(requests(&mut downloads).0, []);
+    assert_eq!(downloads.wanted_count(), 0);
+    downloads.advert(node(1), claim(1, 1), secs(600));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+}
+
+#[test]
+fn one_source_is_blamed_for_a_mismatch_and_several_are_asked_one_by_one() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 30);
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(2), claim, secs(0));
+    requests(&mut downloads);
+    deliver(&mut downloads, 1, claim, &(0..20).collect::<Vec<_>>(), secs(1));
+    deliver(&mut downloads, 2, claim, &(20..30).collect::<Vec<_>>(), secs(1));
+    assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt: 1, claim }]);
+    downloads.mismatch(1, secs(1));
+    let (asked, others) = requests(&mut downloads);
+    assert_eq!(others, [Action::Discard { attempt: 1 }]);
+    assert_eq!(downloads.counters.blamed, 0);
+    // One only, although both could be asked.
+    let source = asked[0].0;
+    assert_eq!(asked, (0..20).map(|chunk| (source, chunk)).collect::<Vec<_>>());
+    deliver(&mut downloads, source, claim, &(0..30).collect::<Vec<_>>(), secs(2));
+    requests(&mut downloads);
+    downloads.mismatch(2, secs(2));
+    assert_eq!(downloads.counters.blamed, 1);
+    let (asked, _) = requests(&mut downloads);
+    assert_eq!(asked, (0..20).map(|chunk| (3 - source, chunk)).collect::<Vec<_>>());
+    assert_eq!(downloads.counters.hash_mismatches, 2);
+}
+
+#[test]
+fn one_that_has_lied_is_asked_last_for_everything() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    assert_eq!(downloads.chunk(node(1), claim(1, 1).id, 0, 5, secs(0)), None);
+    requests(&mut downloads);
+    let other = claim(2, 40);
+    downloads.advert(node(1), other, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 20);
+    downloads.advert(node(2), other, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 20);
+    // What it delivers now does not make it honest.
+    deliver(&mut downloads, 1, other, &[0], secs(1));
+    downloads.chunk_error(node(2), other.id, 20, ChunkError::Unavailable, secs(1));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(secs(2));
+    assert_eq!(requests(&mut downloads).0, [(2, 20)]);
+}
+
+#[test]
+fn a_lying_claim_does_not_block_the_right_one() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let (lie, truth) = (Claim { size: 1 << 20, ..claim(1, 1) }, claim(1, 1));
+    downloads.advert(node(1), Claim { chunk_bytes: 1 << 16, ..lie }, secs(0));
+    assert_eq!(requests(&mut downloads).0.len(), 16);
+    downloads.advert(node(2), truth, secs(0));
+    assert_eq!(requests(&mut downloads).0, []);
+    // Once the liar has not answered in time, the other claim is tried.
+    downloads.tick(secs(15));
+    assert_eq!(requests(&mut downloads), (vec![(2, 0)], vec![Action::Discard { attempt: 1 }]));
+    deliver(&mut downloads, 2, truth, &[0], secs(16));
+    downloads.held(truth.id, secs(16));
+    assert_eq!(downloads.wanted_count(), 0);
+}
+
+#[test]
+fn a_slow_walk_ends_with_its_lease() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let (lie, truth) = (claim(1, 1_000), claim(1, 1));
+    downloads.advert(node(1), lie, secs(0));
+    downloads.advert(node(2), truth, secs(0));
+    for round in 0..12 {
+        let now = secs(10 * round);
+        downloads.tick(now);
+        let (asked, _) = requests(&mut downloads);
+        assert!(!asked.is_empty() && asked.iter().all(|(peer, _)| *peer == 1));
+        // Just in time, and never done.
+        deliver(
+            &mut downloads,
+            1,
+            lie,
+            &asked.iter().map(|(_, chunk)| *chunk).collect::<Vec<_>>(),
+            now,
+        );
+    }
+    downloads.tick(secs(120));
+    assert!(requests(&mut downloads).0.contains(&(2, 0)));
+}
+
+#[test]
+fn a_stalled_attempt_gives_its_place_to_the_next() {
+    let options = GossipOptions { max_downloads: 1, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    downloads.advert(node(1), claim(2, 2), secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+    downloads.tick(secs(30));
+    let (asked, others) = requests(&mut downloads);
+    assert_eq!(asked, [(1, 0), (1, 1)]);
+    assert_eq!(others, [Action::Discard { attempt: 1 }]);
+    assert_eq!((downloads.wanted_count(), downloads.counters.given_up), (2, 1));
+}
+
+#[test]
+fn an_error_sends_the_chunk_to_another_peer() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 2);
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(2), claim, secs(0));
+    requests(&mut downloads);
+    downloads.chunk_error(node(1), claim.id, 0, ChunkError::Unavailable, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+    downloads.chunk_error(node(2), claim.id, 0, ChunkError::Unavailable, secs(0));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(secs(1));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+    // It does not have it after all: it is not asked again until it says so again.
+    downloads.chunk_error(node(1), claim.id, 0, ChunkError::NotFound, secs(1));
+    assert_eq!(requests(&mut downloads).0, [(2, 0), (2, 1)]);
+    downloads.chunk_error(node(2), claim.id, 0, ChunkError::NotFound, secs(1));
+    assert_eq!(requests(&mut downloads).1, [Action::Discard { attempt: 1 }]);
+    assert_eq!(downloads.wanted_count(), 0);
+    downloads.advert(node(1), claim, secs(2));
+    assert_eq!(requests(&mut downloads).0, [(1, 0), (1, 1)]);
+}
+
+#[test]
+fn a_request_that_cannot_be_sent_is_made_by_the_timer() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 1);
+    downloads.advert(node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+    downloads.request_unsent(node(1), 1, 0, secs(0));
+    // An old report about it changes nothing.
+    downloads.request_unsent(node(1), 7, 0, secs(0));
+    downloads.tick(Duration::from_millis(100));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(Duration::from_millis(200));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+}
+
+#[test]
+fn a_peer_that_leaves_takes_everything_with_it() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let (both, alone) = (claim(1, 5), claim(2, 5));
+    downloads.advert(node(1), both, secs(0));
+    downloads.advert(node(2), both, secs(0));
+    downloads.advert(node(1), alone, secs(0));
+    deliver(&mut downloads, 1, alone, &[0], secs(0));
+    requests(&mut downloads);
+    downloads.peer_down(node(1), secs(1));
+    assert_eq!(requests(&mut downloads).0, (0..5).map(|chunk| (2, chunk)).collect::<Vec<_>>());
+    assert_eq!(downloads.chunk(node(1), both.id, 0, 1024, secs(1)), None);
+
+    // It comes back in time: what it has delivered is still there.
+    downloads.peer_up(node(1), secs(5));
+    downloads.advert(node(1), alone, secs(5));
+    assert_eq!(requests(&mut downloads).0, [(1, 1), (1, 2), (1, 3), (1, 4)]);
+
+    // It does not come back: nothing remains.
+    downloads.peer_down(node(1), secs(6));
+    downloads.peer_down(node(2), secs(6));
+    downloads.tick(secs(60));
+    requests(&mut downloads);
+    assert_eq!((downloads.wanted_count(), downloads.active_count()), (0, 0));
+    assert!(downloads.turns.is_empty() && downloads.ring.is_empty());
+}
+
+#[test]
+fn a_peer_that_comes_and_goes_gets_no_second_share() {
+    let options = GossipOptions { max_downloads: 8, downloads_per_peer: 2, ..Default::default() };
+    let mut downloads = with_peers(options, &[1]);
+    for round in 0..5 {
+        for n in 0..5 {
+            downloads.advert(node(1), claim(round * 5 + n, 1), secs(0));
+        }
+        downloads.peer_down(node(1), secs(0));
+        downloads.peer_up(node(1), secs(0));
+        downloads.check();
+    }
+    assert_eq!(downloads.active_count(), 2);
+}
+
+#[test]
+fn a_share_that_has_shrunk_while_a_peer_waited_holds() {
+    let options = GossipOptions { max_downloads: 4, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    downloads.advert(node(1), claim(2, 1), secs(0));
+    let write = downloads.chunk(node(1), claim(1, 1).id, 0, 1023, secs(0)).unwrap();
+    assert!(downloads.disk_failed(write.attempt, secs(0)));
+    for peer in 2..5 {
+        downloads.peer_up(node(peer), secs(1));
+    }
+    downloads.tick(secs(10));
+    requests(&mut downloads);
+    assert_eq!((downloads.active_count(), downloads.wanted_count()), (1, 2));
+}
+
+#[test]
+fn a_claim_of_one_that_does_not_answer_is_tried_last() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    downloads.advert(node(1), claim(1, 1), secs(0));
+    downloads.tick(secs(15));
+    downloads.held(claim(1, 1).id, secs(15));
+    let other = claim(2, 1);
+    downloads.advert(node(2), other, secs(15));
+    // It has waited for longer than the other since its try, and would be next.
+    downloads.advert(node(1), Claim { size: 5, ..other }, secs(15));
+    downloads.chunk_error(node(2), other.id, 0, ChunkError::Unavailable, secs(15));
+    requests(&mut downloads);
+    downloads.tick(secs(45));
+    assert_eq!(downloads.counters.given_up, 1);
+    assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+}
+
+#[test]
+fn made_up_artifacts_of_one_peer_take_no_others_place() {
+    let options =
+        GossipOptions { max_downloads: 4, max_adverts_per_peer: 1_000, ..Default::default() };
+    let mut downloads = with_peers(options, &[1, 2]);
+    for n in 0..5_000 {
+        downloads.advert(node(1), claim(n, 1), secs(0));
+    }
+    assert_eq!(requests(&mut downloads).0.len(), 2);
+    assert_eq!(downloads.wanted_count(), 1_000);
+    assert_eq!(downloads.counters.adverts_refused, 4_000);
+    downloads.advert(node(2), claim(10_000, 1), secs(0));
+    downloads.advert(node(2), claim(10_001, 1), secs(0));
+    assert_eq!(requests(&mut downloads).0, [(2, 0), (2, 0)]);
+}
+
+#[test]
+fn refused_adverts_are_asked_for_again_when_there_is_room() {
+    let options = GossipOptions { max_adverts_per_peer: 2, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1]);
+    for n in 0..3 {
+        downloads.advert(node(1), claim(n, 1), secs(0));
+    }
+    requests(&mut downloads);
+    downloads.tick(secs(10));
+    assert_eq!(requests(&mut downloads).1, []);
+    downloads.held(claim(0, 1).id, secs(10));
+    requests(&mut downloads);
+    downloads.tick(secs(10));
+    assert_eq!(requests(&mut downloads).1, [Action::AskAdverts { peer: node(1) }]);
+    // And not again at once.
+    downloads.tick(secs(11));
+    assert_eq!(requests(&mut downloads).1, []);
+}
+
+#[test]
+fn adverts_are_asked_for_every_minute_and_again_if_that_could_not_be_sent() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    downloads.tick(secs(59));
+    assert_eq!(requests(&mut downloads).1, []);
+    let ask = Action::AskAdverts { peer: node(1) };
+    downloads.tick(secs(60));
+    assert_eq!(requests(&mut downloads).1, [ask]);
+    downloads.ask_unsent(node(1), secs(60));
+    downloads.tick(secs(61));
+    assert_eq!(requests(&mut downloads).1, [ask]);
+    downloads.tick(secs(120));
+    assert_eq!(requests(&mut downloads).1, []);
+    downloads.tick(secs(121));
+    assert_eq!(requests(&mut downloads).1, [ask]);
+}
+
+#[test]
+fn after_a_disk_error_nothing_begins_for_a_while() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 1);
+    downloads.advert(node(1), claim, secs(0));
+    let write = downloads.chunk(node(1), claim.id, 0, 1023, secs(0)).unwrap();
+    assert!(downloads.disk_failed(write.attempt, secs(0)));
+    assert!(!downloads.disk_failed(write.attempt, secs(0)));
+    requests(&mut downloads);
+    downloads.tick(secs(4));
+    assert_eq!(requests(&mut downloads).0, []);
+    downloads.tick(secs(5));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+}

@@ -1,0 +1,177 @@
+//! `gossip-replica demo`: some replicas in one process publish a folder, fetch all of it from each other,
+//! and every file is compared with every copy.
+//!
+//! ```text
+//! list the files -> start the replicas -> publish file i on replica i mod N
+//!                -> all hold everything -> compare byte by byte -> report
+//! ```
+//!
+//! The stores are folders in a temporary folder that is removed at the end, however that comes.
+
+mod cluster;
+mod report;
+mod source;
+mod verify;
+mod watch;
+
+use std::{
+    io::IsTerminal as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use gossip_replica::{gossip::GossipOptions, replica::ReplicaOptions, store::Durability};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use self::{
+    cluster::Cluster,
+    report::Report,
+    source::{Folder, Skipped},
+};
+use crate::{
+    cli::DemoArgs,
+    failure::{Failure, say},
+    logging,
+    signals::EndRequest,
+};
+
+/// How many adverts of its own a replica of the demo may have to send. The default is made for replicas
+/// that have a process to themselves.
+const ADVERT_BUFFER: usize = 16_384;
+/// What a folder and the file system's own records take beside the content, in bytes for each file.
+const OVERHEAD_PER_FILE: u64 = 4096;
+/// How long to try to remove the stores while threads still end that write there.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs the demo and prints what it has shown.
+pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
+    let bar = ProgressBar::hidden();
+    logging::start(args.log.as_deref(), "warn", &bar)?;
+    let end = EndRequest::new()?;
+    let scratch = Scratch::new()?;
+    let report = tokio::select! {
+        report = show(args, scratch.path(), &bar) => report,
+        () = end.wait() => Err(Failure::interrupted()),
+    };
+    bar.finish_and_clear();
+    let removed = scratch.remove().await;
+    let report = report?;
+    removed?;
+    if args.json { say(report.to_json()) } else { say(report) }
+}
+
+async fn show(args: &DemoArgs, scratch: &Path, bar: &ProgressBar) -> Result<Report, Failure> {
+    let replicas = usize::from(args.replicas);
+    let folder = Folder::list(&args.dir, scratch)?;
+    let mut gossip = GossipOptions { chunk_bytes: args.chunk_size, ..GossipOptions::default() };
+    // Nobody in a demo makes up artifacts that fill the disk.
+    gossip.max_artifact_bytes = gossip.max_artifact_bytes.max(folder.largest_bytes());
+    folder.check_sizes(gossip.max_published_bytes())?;
+    check_space(scratch, &folder, replicas)?;
+
+    let options = ReplicaOptions {
+        gossip,
+        advert_buffer: ADVERT_BUFFER,
+        durability: Durability::Crash,
+        ..ReplicaOptions::default()
+    };
+    let cluster = Cluster::start(replicas, scratch, &options).await?;
+    if !args.json && std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    let cancel = CancelOnDrop::new();
+    let watch = watch::Watch::new(&cluster, bar, Duration::from_secs(args.patience));
+    watch.until_connected().await?;
+    let began = Instant::now();
+    let published = watch.until_everywhere(&folder, &cancel.flag()).await?;
+    let elapsed = began.elapsed();
+    let metrics = cluster.metrics();
+    verify::verify(&cluster, published.files.clone(), bar, &cancel.flag()).await?;
+    let report = Report::new(replicas, &published, elapsed, &metrics);
+    bar.finish_and_clear();
+    for Skipped { path, reason } in &published.skipped {
+        tracing::warn!("skipped {}: {reason}", path.display());
+    }
+    cluster.shut_down().await;
+    Ok(report)
+}
+
+/// Better said before than found out half-way.
+fn check_space(scratch: &Path, folder: &Folder, replicas: usize) -> Result<(), Failure> {
+    let each = folder.files.len() as u64 * OVERHEAD_PER_FILE + folder.total_bytes();
+    let needed = each.saturating_mul(replicas as u64);
+    // A file system that cannot say is tried.
+    let free = fs4::available_space(scratch).unwrap_or(u64::MAX);
+    if needed > free {
+        return Err(Failure::runtime(format_args!(
+            "{replicas} copies of {} take {} in {}, which has {} left; set TMPDIR to another folder",
+            folder.path.display(),
+            HumanBytes(needed),
+            scratch.parent().unwrap_or(scratch).display(),
+            HumanBytes(free),
+        )));
+    }
+    Ok(())
+}
+
+/// The folder of the stores.
+#[derive(Debug)]
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let failed = |error| {
+            let folder = std::env::temp_dir();
+            Failure::runtime(format_args!("cannot make a folder in {}: {error}", folder.display()))
+        };
+        tempfile::Builder::new().prefix("gossip-replica-").tempdir().map(Self).map_err(failed)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Removes it. Threads of replicas that were dropped may still make a file in it.
+    async fn remove(self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let path = self.0.keep();
+        loop {
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) if began.elapsed() > REMOVAL_PATIENCE => {
+                    let path = path.display();
+                    return Err(Failure::runtime(format_args!("cannot remove {path}: {error}")));
+                }
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+/// Tells threads that work for the demo that nobody waits for them any more.
+#[derive(Debug)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl CancelOnDrop {
+    fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
+    fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        // Relaxed: a wish that carries nothing.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,81 @@
+//! How the program fails: one line for whoever started it, and an exit status for whatever did.
+//!
+//! | status | what is at fault                                                     |
+//! |--------|----------------------------------------------------------------------|
+//! | 0      | nothing                                                              |
+//! | 1      | what the program met: files, ports, disks, replicas that do not agree |
+//! | 2      | what it was told: the command line or the configuration file         |
+//! | 130    | the user, who interrupted a demo                                     |
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+const RUNTIME: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Why the program ends before it has done what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    /// 128 and the number of SIGINT, as shells have it.
+    pub(crate) const INTERRUPTED: u8 = 130;
+
+    /// What the program met is at fault.
+    pub(crate) fn runtime(message: impl fmt::Display) -> Self {
+        Self { status: RUNTIME, message: message.to_string() }
+    }
+
+    /// What the program was told is at fault.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { status: USAGE, message: message.to_string() }
+    }
+
+    /// Nothing is at fault.
+    pub(crate) fn interrupted() -> Self {
+        Self { status: Self::INTERRUPTED, message: "interrupted".to_owned() }
+    }
+
+    /// Says on standard error what is wrong.
+    pub(crate) fn report(&self) -> ExitCode {
+        // If nobody listens there, the status has to do.
+        let _ = writeln!(io::stderr(), "error: {}", one_line(&self.message));
+        ExitCode::from(self.status)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Writes a line to standard output, which only the results of a command go to.
+pub(crate) fn say(line: impl fmt::Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::runtime(format_args!("cannot write to standard output: {error}")))
+}
+
+/// The names of files are anybody's choice; none of them breaks the line or speaks to the terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            let _ = write!(line, "{}", character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! One running replica: transport, engine, protocol, clock and store, put together.
+//!
+//! ```text
+//!             PeerUp, frames, PeerDown                callbacks on the flows' threads
+//! Transport ───────────────────────────> event handler ──────────────> ReplicaGossip ── Store
+//!     ^                                                                 ^   │   │
+//!     │                                  clock (every 100 ms) ──────────┘   │   │ announce
+//!     └──────────── Outbox ─────────────────────────────────────────────────┘   v
+//!                      ^─────────── broadcast_advert ────────────────── AdvertBroadcaster
+//! ```
+//!
+//! It starts in two steps, since peers have to know each other's ports before any of them is chosen:
+//! [`BoundReplica::bind`] opens the store and listens, [`BoundReplica::start`] takes the list of peers.
+//!
+//! [`Replica::shutdown`] ends the parts in the order in which they feed each other: clock, transport,
+//! handler, broadcaster. A replica that is dropped instead ends at once: what was queued is lost as if
+//! the process had died, and nothing in the store is. Its threads end when the callbacks that are running
+//! return, and only then is the store's folder free for another replica.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use gossip_engine::{
+    AdvertBroadcaster, AsyncTransportEventHandlerImpl, BuildError, ChannelConfig, FlowReport,
+    MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId, P2PThreadJoiner, ShutdownReport,
+};
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::{
+    gossip::{GossipOptions, OptionsError, PublishError, ReplicaGossip},
+    identity::Identity,
+    store::{Durability, Imported, Store, StoreError},
+    transport::{BindError, Peer, StartError, Transport, TransportCounters, TransportOptions},
+};
+
+/// What may be chosen about a replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// The protocol's numbers.
+    pub gossip: GossipOptions,
+    /// The transport's.
+    pub transport: TransportOptions,
+    /// Bounds and threads of the engine's flows.
+    pub channels: ChannelConfig,
+    /// How many adverts of the replica's own may wait to be broadcast.
+    pub advert_buffer: usize,
+    /// What the store survives.
+    pub durability: Durability,
+}
+
+impl Default for ReplicaOptions {
+    fn default() -> Self {
+        Self {
+            gossip: GossipOptions::default(),
+            transport: TransportOptions::default(),
+            channels: ChannelConfig::default(),
+            advert_buffer: MAX_ADVERT_BUFFER,
+            durability: Durability::default(),
+        }
+    }
+}
+
+/// Why a replica does not start. Nothing is left of it, but its folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// A number of the protocol cannot be.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The store's folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The engine cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The list of peers cannot be.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// A replica that listens and holds its store, and lets nobody in yet.
+#[derive(Debug)]
+pub struct BoundReplica {
+    node_id: NodeId,
+    options: ReplicaOptions,
+    store: Store,
+    transport: Transport,
+}
+
+impl BoundReplica {
+    /// Opens the store in `folder` and listens on `listen`, where port 0 lets the operating system choose.
+    ///
+    /// # Errors
+    ///
+    /// If an option is out of range, the folder cannot be used, or the address cannot be listened on.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timers and network enabled.
+    pub async fn bind(
+        identity: &Identity,
+        listen: SocketAddr,
+        folder: &Path,
+        options: ReplicaOptions,
+    ) -> Result<Self, ReplicaError> {
+        options.gossip.validate()?;
+        options.channels.validate().map_err(BuildError::from)?;
+        // First what costs least to find out.
+        let transport = Transport::bind(identity, listen, options.transport.clone())?;
+        let folder = folder.to_owned();
+        let durability = options.durability;
+        let store = blocking(move || Store::open_with(&folder, durability)).await?;
+        Ok(Self { node_id: identity.node_id(), options, store, transport })
+    }
+
+    /// Who it is and where it listens, for the lists of its peers.
+    #[must_use]
+    pub fn as_peer(&self) -> Peer {
+        Peer { node_id: self.node_id, address: self.transport.local_addr() }
+    }
+
+    /// Builds the engine around the protocol and connects with `peers`.
+    ///
+    /// # Errors
+    ///
+    /// If the list of peers cannot be, or the system gives no threads.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(self, peers: Vec<Peer>) -> Result<Replica, ReplicaError> {
+        let Self { node_id, options, store, transport } = self;
+        let metrics = MetricsRegistry::new();
+        let broadcaster =
+            Arc::new(AdvertBroadcaster::with_max_inflight(&metrics, options.advert_buffer)?);
+        // Weak: the broadcaster holds the protocol, which must not hold it in turn.
+        let announcer: Weak<AdvertBroadcaster<ReplicaGossip>> = Arc::downgrade(&broadcaster);
+        let gossip = Arc::new(ReplicaGossip::new(
+            options.gossip,
+            store,
+            transport.outbox(),
+            move |advert, destination| {
+                if let Some(broadcaster) = announcer.upgrade() {
+                    // What does not fit is counted by the broadcaster, and repaired by the peers'
+                    // retransmission requests.
+                    let _ = broadcaster.send(advert, destination);
+                }
+            },
+        )?);
+        let handler = AsyncTransportEventHandlerImpl::new(
+            node_id,
+            &metrics,
+            options.channels,
+            gossip.clone(),
+        )?;
+        broadcaster.start(gossip.clone());
+        let timer = P2PThreadJoiner::new(&metrics, gossip.clone())?;
+        transport.start(peers, handler.clone())?;
+        Ok(Replica { node_id, timer, transport, handler, broadcaster, gossip, metrics })
+    }
+}
+
+/// A running replica. See the [module](self) for what dropping it does.
+pub struct Replica {
+    node_id: NodeId,
+    // In the order in which they feed each other, which is the order in which they are dropped.
+    timer: P2PThreadJoiner,
+    transport: Transport,
+    handler: AsyncTransportEventHandlerImpl<ReplicaGossip>,
+    broadcaster: Arc<AdvertBroadcaster<ReplicaGossip>>,
+    gossip: Arc<ReplicaGossip>,
+    metrics: MetricsRegistry,
+}
+
+impl Replica {
+    /// Who it is.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.transport.local_addr()
+    }
+
+    /// Its protocol. Whoever keeps it keeps the store's folder locked.
+    #[must_use]
+    pub fn gossip(&self) -> &Arc<ReplicaGossip> {
+        &self.gossip
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.gossip.store()
+    }
+
+    /// What the engine has counted since the start.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.metrics.snapshot()
+    }
+
+    /// What the transport has counted since it was bound.
+    #[must_use]
+    pub fn transport_counters(&self) -> TransportCounters {
+        self.transport.counters()
+    }
+
+    /// Takes a file into the store and announces it, on a thread where that may take its time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReplicaGossip::publish`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, it may still publish the file.
+    pub async fn publish(&self, path: PathBuf) -> Result<Imported, PublishError> {
+        let gossip = self.gossip.clone();
+        blocking(move || gossip.publish(&path)).await
+    }
+
+    /// Stops the clock, says goodbye to the peers, lets what was admitted run until the deadline, and
+    /// says what was left. The store's folder is free afterwards, if the report
+    /// [is clean](ReplicaReport::is_clean) and nobody else holds [`gossip`](Self::gossip).
+    ///
+    /// Takes about `deadline` at the most, and longer only if a callback of the clock is stuck.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has the effect of dropping the replica.
+    pub async fn shutdown(self, deadline: Duration) -> ReplicaReport {
+        let Self { timer, transport, handler, broadcaster, .. } = self;
+        let began = Instant::now();
+        let left = move || deadline.saturating_sub(began.elapsed());
+        blocking(move || drop(timer)).await;
+        transport.shutdown(left()).await;
+        drop(transport);
+        let (flows, broadcast) =
+            blocking(move || (handler.shutdown(left()), broadcaster.shutdown(left()))).await;
+        ReplicaReport { flows, broadcast }
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("node_id", &self.node_id)
+            .field("transport", &self.transport)
+            .field("gossip", &self.gossip)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a shutdown left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+#[non_exhaustive]
+pub struct ReplicaReport {
+    /// Of the flows of messages.
+    pub flows: ShutdownReport,
+    /// Of the adverts on their way out.
+    pub broadcast: FlowReport,
+}
+
+impl ReplicaReport {
+    /// Everything that was admitted has run, and all threads have ended.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.flows.is_clean() && self.broadcast.is_clean()
+    }
+}
+
+/// Runs what blocks on a thread where that is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(result) => result,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends and takes no more work; whoever waits for it is dropped next.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
