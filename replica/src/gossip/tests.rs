@@ -103,6 +103,15 @@ fn full_queues_lose_nothing_and_cost_no_minute() {
 }
 
 #[test]
+fn an_answer_of_many_turns_goes_to_its_end() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let ids: Vec<_> = (0..1_030).map(|n| cluster.publish(0, &content(n, 8))).collect();
+    cluster.connect_all();
+    cluster.run_until_all_hold(&ids, 10);
+    assert_eq!(cluster.replica(0).snapshot().served.retransmissions_answered, 1);
+}
+
+#[test]
 fn a_broken_connection_is_taken_up_again() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     let ids = [cluster.publish(0, &content(1, 100_000)), cluster.publish(0, &content(2, 5_000))];
