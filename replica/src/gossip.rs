@@ -103,7 +103,7 @@ impl ReplicaGossip {
     /// A replica that gossips what is in `store`.
     ///
     /// `announce` is called for each artifact that has been published or fetched, on the thread that did
-    /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine), which calls
+    /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine::AdvertBroadcaster), which calls
     /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it drops, peers learn of by their
     /// next retransmission request. It must not hold this `ReplicaGossip` alive, or neither is ever freed.
     ///

@@ -103,6 +103,19 @@ fn full_queues_lose_nothing_and_cost_no_minute() {
 }
 
 #[test]
+fn an_answer_of_many_turns_goes_to_its_end() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    for n in 0..1_030 {
+        cluster.publish(0, &content(n, 8));
+    }
+    // What was announced to nobody is not announced again.
+    cluster.run_for(1);
+    cluster.connect_all();
+    cluster.run_until(10, |cluster| cluster.replica(1).artifact_count() == 1_030);
+    assert_eq!(cluster.replica(0).snapshot().served.retransmissions_answered, 1);
+}
+
+#[test]
 fn a_broken_connection_is_taken_up_again() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     let ids = [cluster.publish(0, &content(1, 100_000)), cluster.publish(0, &content(2, 5_000))];

@@ -313,6 +313,34 @@ fn an_error_sends_the_chunk_to_another_peer() {
 }
 
 #[test]
+fn a_chunk_waits_for_another_peer_rather_than_for_the_one_that_failed() {
+    let options = GossipOptions { requests_per_peer: 1, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1, 2]);
+    let claim = claim(1, 2);
+    downloads.advert(node(1), claim, secs(0));
+    downloads.advert(node(2), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0), (2, 1)]);
+    downloads.chunk_error(node(1), claim.id, 0, ChunkError::Unavailable, secs(0));
+    downloads.tick(secs(1));
+    assert_eq!(requests(&mut downloads).0, []);
+    deliver(&mut downloads, 2, claim, &[1], secs(1));
+    assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+}
+
+#[test]
+fn a_peer_may_change_its_claim() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let (before, after) = (claim(1, 2), Claim { chunk_bytes: 2 * CHUNK, ..claim(1, 2) });
+    downloads.advert(node(1), before, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0), (1, 1)]);
+    downloads.advert(node(1), after, secs(0));
+    let discarded = vec![Action::Discard { attempt: 1 }];
+    assert_eq!(requests(&mut downloads), (vec![(1, 0)], discarded));
+    deliver(&mut downloads, 1, after, &[0], secs(1));
+    assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt: 2, claim: after }]);
+}
+
+#[test]
 fn a_request_that_cannot_be_sent_is_made_by_the_timer() {
     let mut downloads = with_peers(GossipOptions::default(), &[1]);
     let claim = claim(1, 1);
