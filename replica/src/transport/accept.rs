@@ -9,7 +9,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use gossip_engine::NodeId;
-use quinn::{Connection, Endpoint, Incoming};
+use quinn::{Connection, Endpoint, Incoming, ServerConfig};
 use rustls::pki_types::CertificateDer;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -25,6 +25,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) endpoint: Endpoint,
+    pub(super) config: Arc<ServerConfig>,
     /// The peers that dial us.
     pub(super) handovers: HashMap<NodeId, Arc<Handover>>,
     pub(super) counters: Arc<Counters>,
@@ -44,7 +45,10 @@ impl Door {
                 },
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.receive(incoming, &mut handshakes),
-                    None => break,
+                    None => {
+                        tracing::error!("the network is gone; no peer can connect any more");
+                        break;
+                    }
                 },
             }
         }
@@ -61,8 +65,11 @@ impl Door {
             // It fails for an address that is proven already, which was asked just now.
             let _ = incoming.retry();
         } else {
+            // Not the endpoint's own settings: a connection that arrived before the start came under
+            // those that let nobody in.
+            let config = self.config.clone();
             handshakes.spawn(async {
-                let connecting = incoming.accept().ok()?;
+                let connecting = incoming.accept_with(config).ok()?;
                 timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()
             });
         }

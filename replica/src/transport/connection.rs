@@ -12,7 +12,7 @@
 use std::{future::Future, sync::Arc};
 
 use gossip_engine::{NodeId, TransportEvent};
-use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode};
+use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -22,7 +22,7 @@ use super::{
     breach::{Breach, CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUTDOWN},
     counters::Counters,
     handler::{Handler, Refusal, deliver},
-    limits::{DEPARTURE_RETRY, STEADY_AFTER},
+    limits::{DEPARTURE_RETRY, RECEIVE_WINDOW, STEADY_AFTER},
     outbound::{self, Link},
     reader::{Fault, Inbound, OpenFlows},
     stop::Stop,
@@ -98,6 +98,7 @@ impl<H: Handler> PeerContext<H> {
         replaced: impl Future<Output = ()>,
     ) -> End {
         let since = Instant::now();
+        connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
         let inbound = Inbound {
             peer: self.peer,
             handler: self.handler.clone(),
@@ -119,7 +120,9 @@ impl<H: Handler> PeerContext<H> {
                     Ok(Err(Fault::Breach(breach))) => return End::Breach(breach),
                     Ok(Err(Fault::HandlerClosed)) => return End::Stopped,
                     Err(error) => {
-                        tracing::error!(peer = %self.peer, %error, "a stream's task has failed");
+                        // Not its text, which may quote what the peer sent.
+                        let panicked = error.is_panic();
+                        tracing::error!(peer = %self.peer, panicked, "a stream's task has failed");
                         return End::NoRoom;
                     }
                 },

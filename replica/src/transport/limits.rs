@@ -10,7 +10,9 @@
 //! | queued to be sent ([`queue_limit`])          | 8.3 MiB  |
 //!
 //! Together about 19 MiB, so that 42 connection ends in one process stay below 800 MiB when all their
-//! peers attack at once. Honest peers leave these windows almost empty.
+//! peers attack at once. Honest peers leave these windows almost empty. A connection that is not
+//! served, because its key is not proven yet or another one of the same peer still is, takes
+//! [`UNSERVED_RECEIVE_WINDOW`] and QUIC's own few KiB.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +47,8 @@ pub const STREAM_RECEIVE_WINDOW: u32 = 1 << 20;
 /// How far ahead of all readers of a connection a peer may send, in bytes: the sum of its streams, so
 /// that three flows whose readers stand still leave the fourth its whole window.
 pub const RECEIVE_WINDOW: u32 = STREAM_RECEIVE_WINDOW * STREAM_FLOWS.len() as u32;
+/// How much a peer may send, in bytes, until its connection is served.
+pub const UNSERVED_RECEIVE_WINDOW: u32 = 64 << 10;
 /// How much may be under way to a peer, in bytes.
 pub const SEND_WINDOW: u64 = 2 << 20;
 /// The largest piece that a reader takes off a stream at once, in bytes.
@@ -91,7 +95,7 @@ pub const fn queue_limit(flow: FlowType) -> QueueLimit {
     }
 }
 
-/// The limits in QUIC's terms; the same for both ends.
+/// The limits in QUIC's terms, for a connection that is not served yet; the same for both ends.
 pub(super) fn quic(idle_timeout: Duration) -> Arc<quinn::TransportConfig> {
     let mut config = quinn::TransportConfig::default();
     // Two pings may get lost before a short timeout ends the connection.
@@ -104,7 +108,7 @@ pub(super) fn quic(idle_timeout: Duration) -> Arc<quinn::TransportConfig> {
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .stream_receive_window(VarInt::from_u32(STREAM_RECEIVE_WINDOW))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(UNSERVED_RECEIVE_WINDOW))
         .send_window(SEND_WINDOW);
     Arc::new(config)
 }

@@ -268,9 +268,9 @@ impl Transport {
             handovers.insert(peer.node_id, handover.clone());
             tasks.spawn(context(peer.node_id).keep_accepting(handover, penalty()));
         }
-        self.endpoint.set_server_config(Some(server));
         let door = Door {
             endpoint: self.endpoint.clone(),
+            config: Arc::new(server),
             handovers,
             counters: self.counters.clone(),
             stop: self.stop.clone(),

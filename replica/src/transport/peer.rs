@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     backoff::{Backoff, Penalty},
-    breach::{CLOSE_NO_ROOM, CLOSE_SHUT_OUT},
+    breach::CLOSE_SHUT_OUT,
     connection::{End, PeerContext},
     handler::Handler,
     handover::Handover,
@@ -123,14 +123,11 @@ impl Route {
     async fn dial(&self) -> Result<(Connection, RecvStream), DialError> {
         let connecting =
             self.endpoint.connect_with(self.config.clone(), self.address, SERVER_NAME)?;
-        let connection =
-            timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| DialError::Timeout)??;
-        match timeout(HANDSHAKE_TIMEOUT, connection.accept_uni()).await {
-            Ok(first) => Ok((connection, first?)),
-            Err(_) => {
-                connection.close(CLOSE_NO_ROOM, b"not served in time");
-                Err(DialError::Timeout)
-            }
-        }
+        let served = async {
+            let connection = connecting.await?;
+            let first = connection.accept_uni().await?;
+            Ok((connection, first))
+        };
+        timeout(HANDSHAKE_TIMEOUT, served).await.unwrap_or(Err(DialError::Timeout))
     }
 }

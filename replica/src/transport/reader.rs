@@ -12,6 +12,7 @@ use std::sync::{
 use bytes::Bytes;
 use gossip_engine::{FlowType, NodeId, TransportEvent, TransportMessage, wire};
 use quinn::{ReadError, RecvStream};
+use tokio::task::consume_budget;
 
 use super::{
     breach::Breach,
@@ -89,6 +90,9 @@ impl<H: Handler> Inbound<H> {
         if found != stream {
             return Err(Breach::WrongFlow { stream, found }.into());
         }
+        // A peer that always has more to read, and a handler that always has room, would keep a thread
+        // of the runtime for themselves.
+        consume_budget().await;
         let length = payload.len();
         let message = TransportMessage { peer_id: self.peer, payload };
         let cells = self.counters.flow(stream);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use gossip_engine::{FlowType, RefusalReason};
 use gossip_replica::{
     identity::Identity,
-    transport::{BindError, Peer, StartError, Transport, TransportOptions},
+    transport::{BindError, Peer, StartError, Transport, TransportOptions, limits::MAX_HANDSHAKES},
 };
 
 use crate::{
     recorder::{LIMIT, Recorder, refusal, until, within},
-    replica::{LOOPBACK, Replica, assert_they_talk, connected, identities, message, others},
+    replica::{
+        LOOPBACK, Replica, assert_they_talk, bare_client, connected, identities, message, others,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,12 +136,49 @@ fn identities_above(id: gossip_engine::NodeId) -> Identity {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_wait_for_the_start() {
-    let [small, large] = identities().map(|identity| Replica::bind(&identity));
-    small.start(&[large.as_peer()]);
-    // It dials somebody who does not serve yet; how often does not matter.
-    tokio::task::yield_now().await;
-    large.start(&[small.as_peer()]);
-    assert_they_talk(&small, &large, 1).await;
+    let [small, large] = identities();
+    let waits = Replica::bind(&large);
+    let endpoint = quinn::Endpoint::client(LOOPBACK).unwrap();
+    let dialled = dial(&endpoint, &small, waits.as_peer());
+    tokio::pin!(dialled);
+    // However long this is, nobody answers.
+    tokio::time::timeout(Duration::from_millis(100), &mut dialled).await.unwrap_err();
+    waits.start(&[Peer { node_id: small.node_id(), address: LOOPBACK }]);
+    let _connection = within("it is let in", dialled).await.unwrap();
+    waits.until_up(small.node_id(), 1).await;
+}
+
+/// More than may be unproven at a time, none of whom has a listed key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_at_the_door_keeps_nobody_out() {
+    let [one, two] = connected().await;
+    let stranger = Identity::generate();
+    let endpoint = quinn::Endpoint::client(LOOPBACK).unwrap();
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..2 * MAX_HANDSHAKES {
+        let (endpoint, stranger, peer) = (endpoint.clone(), stranger.clone(), two.as_peer());
+        crowd.spawn(async move {
+            // TLS 1.3 lets a client believe that it is in until the server says no.
+            if let Ok(connection) = dial(&endpoint, &stranger, peer).await {
+                connection.accept_uni().await.unwrap_err();
+            }
+        });
+    }
+    assert_they_talk(&one, &two, 1).await;
+    within("all are turned away", async { while crowd.join_next().await.is_some() {} }).await;
+    assert_they_talk(&one, &two, 2).await;
+    let counters = two.transport.counters();
+    assert!(counters.rejected_handshakes > 0);
+    assert_eq!(counters.connections, 1);
+}
+
+async fn dial(
+    endpoint: &quinn::Endpoint,
+    identity: &Identity,
+    peer: Peer,
+) -> Result<quinn::Connection, quinn::ConnectionError> {
+    let config = bare_client(identity, peer);
+    endpoint.connect_with(config, peer.address, "any").unwrap().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

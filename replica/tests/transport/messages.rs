@@ -4,7 +4,7 @@ use gossip_engine::{FlowType, GossipMessage, RefusalReason, TransportEvent};
 use gossip_replica::{outbox::SendError, transport::frame::STREAM_FLOWS};
 
 use crate::{
-    recorder::{refusal, until},
+    recorder::{LIMIT, refusal, until},
     replica::{assert_they_talk, connected, message},
 };
 
@@ -57,7 +57,7 @@ async fn up_comes_first_and_down_last() {
     let [one, two] = connected().await;
     // Queued while the other side's `PeerUp` may still be under way.
     assert_they_talk(&one, &two, 1).await;
-    one.transport.shutdown(crate::recorder::LIMIT).await;
+    one.transport.shutdown(LIMIT).await;
     two.until_down(one.id(), 1).await;
     for (here, there) in [(&one, &two), (&two, &one)] {
         let events = here.recorder.events_of(there.id());
@@ -133,6 +133,19 @@ async fn a_full_flow_holds_up_itself_alone() {
     })
     .await;
     assert_eq!(two.recorder.ups_and_downs(one.id()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_waits_does_not_outlive_its_connection() {
+    let [one, two] = connected().await;
+    two.recorder.hold(FlowType::Chunk);
+    one.outbox().send(two.id(), message(FlowType::Chunk, 1)).unwrap();
+    two.recorder.until_one_waits().await;
+    one.transport.shutdown(LIMIT).await;
+    two.until_down(one.id(), 1).await;
+    assert_eq!(two.recorder.waiting(), 0);
+    two.recorder.release(FlowType::Chunk);
+    two.recorder.assert_in_order(one.id());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,6 +103,11 @@ impl Recorder {
         within("an event waits", waiting.wait_for(|waiting| *waiting > 0)).await.unwrap();
     }
 
+    /// How many events wait.
+    pub(crate) fn waiting(&self) -> usize {
+        *self.0.waiting.borrow()
+    }
+
     /// Refuses the next messages.
     pub(crate) fn refuse_next(&self, refusals: impl IntoIterator<Item = EventError>) {
         self.0.refusals.lock().unwrap().extend(refusals);

@@ -15,8 +15,10 @@ use gossip_engine::{
 use gossip_replica::{
     identity::Identity,
     outbox::Outbox,
+    tls,
     transport::{BindError, Peer, Transport, TransportOptions},
 };
+use quinn::crypto::rustls::QuicClientConfig;
 
 use crate::recorder::{Recorder, until, within};
 
@@ -28,6 +30,19 @@ pub(crate) fn patient() -> TransportOptions {
     TransportOptions::default()
         .with_idle_timeout(Duration::from_secs(60))
         .with_first_penalty(Duration::from_secs(60))
+}
+
+/// How bare QUIC dials a replica. It sends now and then, so that it finds out that a connection is
+/// closed when the packet that said so is lost.
+pub(crate) fn bare_client(identity: &Identity, peer: Peer) -> quinn::ClientConfig {
+    let tls = tls::client_config(identity, peer.node_id).unwrap();
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .keep_alive_interval(Some(Duration::from_millis(100)))
+        .max_idle_timeout(Some(Duration::from_secs(10).try_into().unwrap()));
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    config.transport_config(Arc::new(transport));
+    config
 }
 
 /// This many identities, the smallest id first: each dials those after it.
