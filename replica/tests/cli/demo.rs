@@ -98,6 +98,8 @@ fn an_interrupted_one_leaves_nothing_behind() {
         Running::start(command(["demo", "--dir"]).arg(folder.path()).env("TMPDIR", scratch.path()));
     until("the stores are made", || entries() > 0);
     running.signal("INT");
-    assert_eq!(running.end().code(), Some(130));
+    // On a busy machine it may have been done before it heard of the signal.
+    let status = running.end().code();
+    assert!(matches!(status, Some(0 | 130)), "{status:?}");
     assert_eq!(entries(), 0);
 }

@@ -76,7 +76,7 @@ fn of_a_file_that_cannot_be_read() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("locked");
     fs::write(&file, "secret").unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads everything.
     if File::open(&file).is_err() {
         let path = folder.path().to_str().unwrap();
