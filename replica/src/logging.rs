@@ -11,11 +11,7 @@ use crate::failure::Failure;
 const VARIABLE: &str = "RUST_LOG";
 
 /// Begins to log what passes `filter`, that of the environment, or `default`.
-pub(crate) fn start(
-    filter: Option<&str>,
-    default: &str,
-    bar: &ProgressBar,
-) -> Result<(), Failure> {
+pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> Result<(), Failure> {
     let environment = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
     let (source, directives) = match (filter, &environment) {
         (Some(filter), _) => ("--log", filter),

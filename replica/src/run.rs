@@ -90,9 +90,9 @@ async fn resolve(
     name: &str,
     fits: impl Fn(&SocketAddr) -> bool,
 ) -> Result<SocketAddr, Failure> {
-    let mut addresses = lookup_host(name)
-        .await
-        .map_err(|error| Failure::runtime(format_args!("{what}, {name:?}, does not resolve: {error}")))?;
+    let mut addresses = lookup_host(name).await.map_err(|error| {
+        Failure::runtime(format_args!("{what}, {name:?}, does not resolve: {error}"))
+    })?;
     addresses.find(fits).ok_or_else(|| {
         Failure::runtime(format_args!(
             "{what}, {name:?}, has no address of the kind (IPv4 or IPv6) that this replica listens on"

@@ -77,8 +77,7 @@ impl Settings {
         }
         // Joining leaves an absolute path as it is.
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder)
-            .map_err(|error| Failure::usage(format_args!("{shown}, {error}")))
+        Self::parse(&text, folder).map_err(|error| Failure::usage(format_args!("{shown}, {error}")))
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
@@ -122,7 +121,9 @@ fn rescan_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         .filter(|seconds| (1..=MAX_RESCAN_SECONDS).contains(seconds))
         .map(Duration::from_secs)
         .ok_or_else(|| {
-            D::Error::custom(format_args!("rescan_seconds is {seconds}, not 1 to {MAX_RESCAN_SECONDS}"))
+            D::Error::custom(format_args!(
+                "rescan_seconds is {seconds}, not 1 to {MAX_RESCAN_SECONDS}"
+            ))
         })
 }
 

@@ -67,9 +67,8 @@ pub(crate) struct EndRequest(system::Signals);
 
 impl EndRequest {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::runtime(format_args!("cannot listen for signals: {error}"))
-        };
+        let failed =
+            |error: io::Error| Failure::runtime(format_args!("cannot listen for signals: {error}"));
         system::Signals::new().map(Self).map_err(failed)
     }
 

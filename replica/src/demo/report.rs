@@ -80,10 +80,8 @@ impl Report {
         let files = &published.files;
         let distinct: BTreeMap<_, _> =
             files.iter().map(|file| (file.artifact.id, file.artifact.size)).collect();
-        let copies = files
-            .iter()
-            .map(|file| (file.artifact.id, file.publisher))
-            .collect::<BTreeSet<_>>();
+        let copies =
+            files.iter().map(|file| (file.artifact.id, file.publisher)).collect::<BTreeSet<_>>();
         let bytes = distinct.values().sum::<u64>();
         let imported_bytes = copies.iter().map(|(id, _)| distinct[id]).sum::<u64>();
         let fetched_artifacts = distinct.len() * replicas - copies.len();
@@ -116,9 +114,8 @@ impl Report {
     }
 
     fn totals(&self) -> Table {
-        let mut table = table([
-            "files", "artifacts", "bytes", "fetched", "seconds", "artifacts/s", "MB/s",
-        ]);
+        let mut table =
+            table(["files", "artifacts", "bytes", "fetched", "seconds", "artifacts/s", "MB/s"]);
         table.add_row([
             count(self.files as u64),
             count(self.artifacts as u64),
@@ -134,8 +131,16 @@ impl Report {
 
     fn by_flow(&self) -> Table {
         let mut table = table([
-            "flow", "handled", "waited", "dropped", "wait\np50", "\np99", "\np99.9",
-            "service\np50", "\np99", "\np99.9",
+            "flow",
+            "handled",
+            "waited",
+            "dropped",
+            "wait\np50",
+            "\np99",
+            "\np99.9",
+            "service\np50",
+            "\np99",
+            "\np99.9",
         ]);
         let names = FLOWS.map(FlowType::name).into_iter().chain(["Broadcast"]);
         for (name, flow) in names.filter_map(|name| Some((name, self.flows.get(name)?))) {

@@ -66,8 +66,7 @@ impl Folder {
         let unreadable = |path: &Path, error: &io::Error| {
             Failure::runtime(format_args!("cannot read {}: {error}", path.display()))
         };
-        let listing =
-            list_files(path, &[excluded]).map_err(|error| unreadable(path, &error))?;
+        let listing = list_files(path, &[excluded]).map_err(|error| unreadable(path, &error))?;
         for skipped in &listing.skipped {
             match &skipped.reason {
                 SkipReason::Unreadable(error) => return Err(unreadable(&skipped.path, error)),

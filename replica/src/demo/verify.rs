@@ -63,7 +63,8 @@ pub(super) async fn verify(
     while let Some(ended) = threads.join_next().await {
         ended.map_err(|error| Failure::runtime(format_args!("comparing failed: {error}")))?;
     }
-    let mut problems = std::mem::take(&mut *problems.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut problems =
+        std::mem::take(&mut *problems.lock().unwrap_or_else(PoisonError::into_inner));
     problems.sort_unstable();
     match &problems[..] {
         [] => Ok(()),

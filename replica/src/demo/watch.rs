@@ -45,8 +45,12 @@ impl<'a> Watch<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let connected: Vec<u64> =
-                self.cluster.replicas.iter().map(|replica| replica.gossip().snapshot().peers).collect();
+            let connected: Vec<u64> = self
+                .cluster
+                .replicas
+                .iter()
+                .map(|replica| replica.gossip().snapshot().peers)
+                .collect();
             let sum = connected.iter().sum::<u64>();
             self.bar.set_message(format!("connecting {} replicas", connected.len()));
             self.bar.tick();
@@ -114,10 +118,8 @@ impl<'a> Watch<'a> {
             }
             if stall.is_over((done, standing)) {
                 return Err(match &published {
-                    None => self.stalled(&format!(
-                        "{done} of {} files are published",
-                        folder.files.len()
-                    )),
+                    None => self
+                        .stalled(&format!("{done} of {} files are published", folder.files.len())),
                     Some((result, _)) => self.stalled(&self.missing(&result.files)),
                 });
             }
