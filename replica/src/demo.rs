@@ -55,10 +55,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     logging::start(args.log.as_deref(), "warn", &bar)?;
     let end = EndRequest::new()?;
     let scratch = Scratch::new()?;
-    let report = tokio::select! {
-        report = show(args, scratch.path(), &bar) => report,
-        () = end.wait() => Err(Failure::interrupted()),
-    };
+    let report = show(args, scratch.path(), &bar, end).await;
     bar.finish_and_clear();
     let removed = scratch.remove().await;
     let report = report?;
@@ -66,7 +63,12 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     if args.json { say(report.to_json()) } else { say(report) }
 }
 
-async fn show(args: &DemoArgs, scratch: &Path, bar: &ProgressBar) -> Result<Report, Failure> {
+async fn show(
+    args: &DemoArgs,
+    scratch: &Path,
+    bar: &ProgressBar,
+    end: EndRequest,
+) -> Result<Report, Failure> {
     let replicas = usize::from(args.replicas);
     let folder = Folder::list(&args.dir, scratch)?;
     let mut gossip = GossipOptions { chunk_bytes: args.chunk_size, ..GossipOptions::default() };
@@ -81,24 +83,40 @@ async fn show(args: &DemoArgs, scratch: &Path, bar: &ProgressBar) -> Result<Repo
         durability: Durability::Crash,
         ..ReplicaOptions::default()
     };
+    // Not to be interrupted half-way: it is short, and what has been started is ended in order, so
+    // that nobody makes a file in a folder that is being removed.
     let cluster = Cluster::start(replicas, scratch, &options).await?;
+    let report = tokio::select! {
+        report = spread(args, &folder, &cluster, bar) => report,
+        () = end.wait() => Err(Failure::interrupted()),
+    };
+    cluster.shut_down().await;
+    report
+}
+
+/// Publishes the folder, waits until it is everywhere, and compares.
+async fn spread(
+    args: &DemoArgs,
+    folder: &Folder,
+    cluster: &Cluster,
+    bar: &ProgressBar,
+) -> Result<Report, Failure> {
     if !args.json && std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
     }
     let cancel = CancelOnDrop::new();
-    let watch = watch::Watch::new(&cluster, bar, Duration::from_secs(args.patience));
+    let watch = watch::Watch::new(cluster, bar, Duration::from_secs(args.patience));
     watch.until_connected().await?;
     let began = Instant::now();
-    let published = watch.until_everywhere(&folder, &cancel.flag()).await?;
+    let published = watch.until_everywhere(folder, &cancel.flag()).await?;
     let elapsed = began.elapsed();
     let metrics = cluster.metrics();
-    verify::verify(&cluster, published.files.clone(), bar, &cancel.flag()).await?;
-    let report = Report::new(replicas, &published, elapsed, &metrics);
+    verify::verify(cluster, published.files.clone(), bar, &cancel.flag()).await?;
+    let report = Report::new(cluster.replicas.len(), &published, elapsed, &metrics);
     bar.finish_and_clear();
     for Skipped { path, reason } in &published.skipped {
         tracing::warn!("skipped {}: {reason}", path.display());
     }
-    cluster.shut_down().await;
     Ok(report)
 }
 
@@ -137,7 +155,7 @@ impl Scratch {
         self.0.path()
     }
 
-    /// Removes it. Threads of replicas that were dropped may still make a file in it.
+    /// Removes it. A thread that publishes may still end what it was at.
     async fn remove(self) -> Result<(), Failure> {
         let began = Instant::now();
         let path = self.0.keep();
