@@ -139,7 +139,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
     ///
     /// Worst case: this many times the largest advert, and at once about 256 bytes each for the
-    /// queue.
+    /// queue. The peers of an [`ArtifactDestination::Replicas`] come on top.
     ///
     /// # Errors
     ///
@@ -163,7 +163,8 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// old one go to the new one. An advert that the old one is broadcasting at the moment is not
     /// interrupted.
     ///
-    /// After a [shutdown](Self::shutdown) it does nothing that shows.
+    /// After a [shutdown](Self::shutdown) nothing is broadcast any more, and `gossip` is kept until the
+    /// broadcaster is dropped.
     pub fn start(&self, gossip: Arc<G>) {
         self.queue.handler().gossip.store(Some(Arc::new(gossip)));
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.

@@ -20,6 +20,55 @@ pub type MessageOf<G> = GossipMessage<
 /// A replica with message types of its own brings one. `decode` runs on the transport's thread for
 /// every payload, whatever a malicious peer has put into it: it must bound what it allocates, and it
 /// must not panic.
+///
+/// ```
+/// use std::{string::FromUtf8Error, sync::Arc};
+/// use bytes::Bytes;
+/// use gossip_engine::{
+///     ArtifactDestination, AsyncTransportEventHandlerImpl, ChannelConfig, Codec, Gossip,
+///     GossipMessage, MessageOf, MetricsRegistry, NodeId,
+/// };
+///
+/// /// Announces rumours, which need no chunks.
+/// struct Listener;
+///
+/// impl Gossip for Listener {
+///     type GossipAdvert = String;
+///     type GossipChunkRequest = ();
+///     type GossipChunk = ();
+///     type GossipRetransmissionRequest = ();
+///
+///     fn on_gossip_advert(&self, rumour: String, peer: NodeId) {
+///         println!("{peer} says {rumour:?}");
+///     }
+///     fn on_chunk_request(&self, (): (), _: NodeId) {}
+///     fn on_gossip_chunk(&self, (): (), _: NodeId) {}
+///     fn on_gossip_retransmission_request(&self, (): (), _: NodeId) {}
+///     fn on_peer_up(&self, _: NodeId) {}
+///     fn on_peer_down(&self, _: NodeId) {}
+///     fn on_gossip_timer(&self) {}
+///     fn broadcast_advert(&self, _: String, _: ArtifactDestination) {}
+/// }
+///
+/// struct Text;
+///
+/// impl Codec<Listener> for Text {
+///     type Error = FromUtf8Error;
+///
+///     fn decode(&self, payload: Bytes) -> Result<MessageOf<Listener>, FromUtf8Error> {
+///         String::from_utf8(payload.into()).map(GossipMessage::Advert)
+///     }
+/// }
+///
+/// let handler = AsyncTransportEventHandlerImpl::with_codec(
+///     NodeId::new([0; 32]),
+///     &MetricsRegistry::new(),
+///     ChannelConfig::default(),
+///     Arc::new(Listener),
+///     Text,
+/// )?;
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
 pub trait Codec<G: Gossip + ?Sized>: Send + Sync + 'static {
     /// Why a payload is no message.
     type Error: std::error::Error + Send + Sync + 'static;

@@ -17,7 +17,8 @@ pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
 pub const MAX_THREADS_PER_FLOW: usize = 256;
 /// The largest number of submitters that a flow can be told to let wait.
 pub const MAX_WAITERS: usize = 1 << 20;
-/// How many submitters may wait for room in a flow unless configured otherwise.
+/// How many submitters may wait for room in a flow unless configured otherwise. Generous where
+/// messages are small; 65 536 waiting chunks of the largest size are 128 GiB.
 pub const DEFAULT_WAITERS: usize = 1 << 16;
 
 /// What a slot of a flow's queue costs beside its message's fields and payload, in bytes, generously.
@@ -77,8 +78,9 @@ impl FlowConfig {
     /// Sets how many messages may be admitted and not yet finished: 1 to
     /// [`MAX_INFLIGHT_REQUESTS`]; 0 counts as 1.
     ///
-    /// Worst case: this many times the largest message of the flow, and at once, when the flow is
-    /// built, about as many times 256 bytes for the queue.
+    /// Worst case: this many times the largest message of the flow; and at once, when the flow is
+    /// built, as many slots of its queue, each of the size of the message's fields and some 60 bytes,
+    /// below 256 in all for the built-in messages.
     #[must_use]
     pub const fn with_max_inflight_requests(mut self, limit: usize) -> Self {
         self.max_inflight_requests = limit;
@@ -99,9 +101,11 @@ impl FlowConfig {
     /// Sets how many submitters may wait for room: 0 to [`MAX_WAITERS`]. One more is refused and
     /// gets its message back; with 0 nobody waits.
     ///
-    /// Worst case: this many times the largest message of the flow, which the waiting futures
-    /// hold, and about 256 bytes for the place in the line, twice: a submitter that gave up may
-    /// keep its place occupied until half the line is such.
+    /// A transport with one call pending per peer and flow needs no more of them than it has peers.
+    ///
+    /// Worst case: this many times the largest message of the flow, which the line holds, and about
+    /// 512 bytes each for places: a submitter that gave up takes its message away at once, and its
+    /// place when half the line is such.
     #[must_use]
     pub const fn with_max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
@@ -126,8 +130,8 @@ impl FlowConfig {
         self.max_waiters
     }
 
-    /// The most bytes that the flow's messages can hold, admitted and waiting, when none is larger
-    /// than `message_bytes`.
+    /// The most bytes that the flow's messages can hold, admitted and waiting, when none has more than
+    /// `message_bytes` on the heap and 200 bytes in its fields.
     #[must_use]
     pub const fn worst_case_bytes(&self, message_bytes: usize) -> usize {
         let each = SLOT_BYTES.saturating_add(message_bytes);
@@ -221,6 +225,10 @@ impl ChannelConfig {
     /// The most bytes that the messages of all flows can hold with the built-in message types,
     /// admitted and waiting, if every peer sends the largest messages that
     /// [`wire`] lets through. Stacks and histograms come on top.
+    ///
+    /// Bounded is not small: with the defaults this is 131 GiB, nearly all of it chunks that wait. A
+    /// transport whose calls are fewer bounds them by
+    /// [`with_max_waiters`](FlowConfig::with_max_waiters).
     #[must_use]
     pub fn worst_case_bytes(&self) -> usize {
         FlowType::iter().fold(0, |sum: usize, flow| {

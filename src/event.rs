@@ -9,7 +9,8 @@ use crate::{FlowType, NodeId, wire::DecodeError};
 pub struct TransportMessage {
     /// Who sent it; the transport has authenticated it.
     pub peer_id: NodeId,
-    /// One message by the codec of the handler; not trusted.
+    /// One message in the encoding of the handler's codec; not trusted. Decoded fields share its
+    /// memory: if it is a slice of a larger buffer, the whole buffer lives as long as the message.
     pub payload: Bytes,
 }
 
@@ -28,7 +29,7 @@ pub enum TransportEvent {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, strum::IntoStaticStr, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// The flow has been shut down; no later message will be admitted.
+    /// The flow has been closed, shut down or dropped; no later message will be admitted.
     #[error("shut down")]
     Closed,
     /// There is no room, and as many submitters wait already as
@@ -39,8 +40,9 @@ pub enum RefusalReason {
 
 /// Why an event has not been admitted. Nothing of it has run or will.
 ///
-/// The error does not carry the event: a payload is reference-counted, and a transport that wants to
-/// offer it again clones it first.
+/// The error does not carry the event, which is lost unless the transport offers it again. A payload
+/// is reference-counted, so a transport that wants to do so clones it first; a refused `PeerDown` it
+/// must offer again, or the replica never hears of it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError<E = DecodeError> {

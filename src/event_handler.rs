@@ -1,7 +1,7 @@
 //! The face to the transport: decode, choose the flow, admit.
 //!
 //! [`AsyncTransportEventHandlerImpl`] owns the five flows. It holds no message itself: what it is
-//! called with is refused, or waits in the caller's future, or has been admitted to its flow.
+//! called with is refused, or waits in the line of its flow, or has been admitted to it.
 
 use std::{
     fmt,
@@ -152,9 +152,11 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// not started by then, ends the threads of all flows and says what was left.
     ///
     /// Calls that wait for room resolve with an error at once. Concerns all clones. Blocks the caller
-    /// for about `deadline` at the most, so an asynchronous program calls it where blocking is
-    /// allowed; [`FlowWorker::shutdown`] says what happens to a handler that is stuck, and when
-    /// called from inside a handler.
+    /// for `deadline` at the most, and up to a second more for each flow whose threads have nothing
+    /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
+    /// [`FlowWorker::shutdown`] says what happens to a handler that is stuck, and when called from
+    /// inside a handler; two callbacks that call this at the same time wait for each other until the
+    /// deadline.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let until = instant_after(deadline);
         let flows = &self.shared.flows;
@@ -213,12 +215,18 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
         Poll::Ready(Ok(()))
     }
 
-    /// Decodes the event and brings it to its flow, before this returns if there is room.
+    /// Decodes the event and brings it to its flow before this returns: it is admitted if there is room
+    /// and nobody waits, otherwise it has its place in the flow's line, whether the future is polled
+    /// or not.
     ///
     /// # Errors
     ///
     /// The future resolves to [`EventError::Malformed`] if the payload is no message, and to
     /// [`EventError::Refused`] if the flow is closed or too many wait for it.
+    ///
+    /// # Panics
+    ///
+    /// If the codec panics; the event is then not counted.
     ///
     /// # Cancel safety
     ///

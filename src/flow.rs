@@ -1,4 +1,4 @@
-//! The five flows, and why an advert may be dropped.
+//! The five flows.
 //!
 //! A flow is a class of messages with a bound, a pool of threads and counters of its own, so that a
 //! burst of one class never delays another.

@@ -6,11 +6,13 @@ use crate::message::{
     ArtifactDestination, ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest, NodeId,
 };
 
-/// A replica's gossip protocol: the callbacks that the engine runs, each on the threads of its flow.
+/// A replica's gossip protocol: the callbacks that the engine runs.
 ///
 /// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
-/// on the senders of that flow and on nobody else. Several callbacks run at the same time; those of
-/// one flow run in no particular order unless the flow has one thread. A callback may use
+/// on the senders of that flow and on nobody else. Several callbacks run at the same time.
+/// `on_peer_up` and `on_peer_down` run one at a time, in their order; those of another flow run in no
+/// particular order, unless the flow has one thread. Flows have no order between them: a message may
+/// run before the `on_peer_up` of its peer, or after its `on_peer_down`. A callback may use
 /// [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
 /// panics is caught, counted and logged; the engine goes on.
 ///

@@ -1,5 +1,5 @@
 //! Dispatches gossip messages from a replica's network transport to its gossip protocol: bounded per
-//! flow, never blocking, nothing lost in silence.
+//! flow, never blocking the transport, nothing lost in silence.
 //!
 //! A replica's transport hands every event to this engine: payloads from peers, some of them
 //! malicious, and peers that come and go. The engine decodes the payloads, sorts the messages into
@@ -93,18 +93,20 @@
 //!
 //! 1. [`call`](AsyncTransportEventHandlerImpl#method.call) decodes the payload, within limits that
 //!    are known before anything is allocated; the bytes of a chunk are not copied.
-//! 2. The message takes one of its flow's permits. If there is none, the future of the call waits,
-//!    in order of arrival; the transport, which awaits it before it reads on, pushes back on the peer.
+//! 2. The message takes one of its flow's permits. If there is none, it waits in the flow's line, in
+//!    order of arrival; the transport, which awaits the future of the call before it reads on, pushes
+//!    back on the peer.
 //! 3. The message is queued, and a worker is woken if one is missing. Workers are drain jobs on the
 //!    flow's rayon pool: one runs messages until the queue is empty, so that under load a message
 //!    costs neither an allocation nor a wake-up.
-//! 4. The callback runs. Whatever becomes of it, the permit comes back afterwards, and who waits
-//!    longest gets it.
+//! 4. The callback runs. Whatever becomes of it, the permit comes back afterwards, and whoever
+//!    returns it admits the message that has waited longest.
 //!
 //! # What it promises
 //!
-//! - **Bounded.** A flow never has more messages in flight than configured. Every queue, frame, map
-//!   and wait has a limit, and [`ChannelConfig::worst_case_bytes`] adds them up.
+//! - **Bounded.** A flow never has more messages in flight than configured. Every queue and every line
+//!   has a limit; [`ChannelConfig::worst_case_bytes`] adds up the five flows for the built-in
+//!   messages. The broadcaster's queue, stacks and histograms come on top.
 //! - **Flows do not meet.** Each has a bound, a queue and threads of its own: one whose handlers are
 //!   all stuck delays no other.
 //! - **Nothing is lost in silence.** Each event ends as exactly one of malformed, refused, given up by
@@ -115,20 +117,27 @@
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
 //!   no wake-up.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
-//!   a second; its permit comes back and its worker lives on.
+//!   a second; its permit comes back and its worker lives on. (With `panic = "abort"` a panic ends the
+//!   process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
-//! - **Order.** Messages are admitted in the order of the calls. Peers come and go in that order. Adverts are broadcast in the order in which they were sent. Messages of other
-//!   flows run in no particular order, unless the flow has one thread.
+//! - **Order.** A flow admits messages in the order of the calls. Within the Transport flow, and within
+//!   a flow of one thread, they also run in that order; within others in no particular order. Own
+//!   adverts are broadcast in the order in which they were sent.
 //!
 //! # What it does not promise
 //!
-//! - **Fairness between peers within a flow.** Permits go to callers in order of arrival. A transport
-//!   that has one call pending per peer and flow, as it should, gives each peer that waits its turn;
-//!   a peer whose transport offers many at once gets more turns.
-//! - **Textbook lock-freedom.** There is no mutex, no condition variable and no spinning lock on the
-//!   message path. But a thread that is preempted between reserving a slot of a queue and filling it,
-//!   or while it serves those who wait, delays its own flow until it runs again. It never delays
-//!   another flow.
+//! - **Fairness between peers within a flow.** Permits go to callers in order of arrival. If the
+//!   transport has one call pending per peer and flow, as it should, waiting peers take turns; a peer
+//!   for which it has many pending gets more turns.
+//! - **Order between flows.** A message of a peer may run before the peer's `on_peer_up` or after its
+//!   `on_peer_down`; what a peer sent before it left still runs. A callback must not assume that its
+//!   peer is known or connected.
+//! - **Freshness.** A flow is first in, first out: with 100 000 adverts of 0.3 ms queued for 3 threads,
+//!   the last one runs after 10 seconds.
+//! - **Textbook lock-freedom.** The engine takes no mutex, condition variable or spinning lock on the
+//!   message path; rayon takes a sleeping thread's own when a message has to wake it. A thread that is
+//!   preempted between reserving a slot of a queue and filling it, or while it serves those who wait,
+//!   delays its own flow until it runs again. It never delays another flow.
 //! - **Delivery.** Admitted means that the callback will run, unless the flow is shut down first. What a
 //!   peer missed is for the protocol to ask for again.
 //! - **Bounds in bytes.** Limits count messages; the worst case is their number times the largest
@@ -138,20 +147,21 @@
 //!
 //! | what | limit | set by |
 //! |---|---|---|
-//! | messages in flight, per flow | 100 000, 100, 100, 1 000, 1 000 | [`FlowConfig::with_max_inflight_requests`], up to [`MAX_INFLIGHT_REQUESTS`] |
-//! | threads per flow | [`P2P_PER_FLOW_THREADS`] | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
-//! | submitters that wait, per flow | [`DEFAULT_WAITERS`] | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
-//! | own adverts on their way out | [`MAX_ADVERT_BUFFER`] | [`AdvertBroadcaster::with_max_inflight`] |
+//! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::with_max_inflight_requests`], up to [`MAX_INFLIGHT_REQUESTS`] |
+//! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
+//! | submitters that wait, per flow | 65 536 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
+//! | own adverts on their way out | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed |
-//! | a recorded duration | [`MAX_RECORDED`] | fixed |
-//! | log lines about panics, per flow | 1 a second | fixed |
+//! | a recorded duration | 60 s ([`MAX_RECORDED`]) | fixed |
+//! | log lines about panics, per flow, timer and broadcaster | 1 a second | fixed |
 //!
 //! # Performance
 //!
 //! A message costs two readings of the clock, a few atomic operations on its flow's permits and queue,
-//! and a handful of counters. The engine allocates nothing for a message that finds room and a worker
-//! at work; waking a worker allocates rayon's job, and a submitter that waits its place in the line.
-//! Idle flows cost no processor time: a drain job that finds nothing ends, and rayon puts its thread
+//! and a handful of counters. Admission allocates nothing when there is room and a worker at work
+//! (decoding may, to share the payload). Waking a worker allocates rayon's job, a drain job that has
+//! run for 10 ms the offer of its rest to the other threads, and a submitter that waits its place in
+//! the line and a box for its message. Idle flows cost no processor time: a drain job that finds nothing ends, and rayon puts its thread
 //! to sleep.
 
 mod advert_broadcaster;

@@ -34,7 +34,7 @@ pub enum BuildError {
 pub struct FlowReport {
     /// Messages that were admitted and had not started by the deadline: dropped, and counted so.
     pub dropped: usize,
-    /// Messages whose handlers had not returned by the deadline. They go on.
+    /// Messages whose handlers had not returned by the deadline, the caller's own included. They go on.
     pub running: usize,
     /// All threads of the flow have ended.
     pub joined: bool,

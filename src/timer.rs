@@ -21,12 +21,12 @@ pub const P2P_TIMER_DURATION_MS: u64 = 100;
 
 /// Calls `on_gossip_timer` at a fixed period, on a thread of its own (`P2P_OnTimer_Thread`).
 ///
-/// The first call comes one period after the start. A call that takes longer than a period delays the
-/// next one; the ticks that it missed are left out, not made up for. A call that panics is caught,
+/// The first call comes one period after the start. After a call that overran, the next one follows at
+/// once and the period counts from it: ticks that were missed are not made up for. A call that panics is caught,
 /// counted and logged, at most once a second, and the clock goes on.
 ///
-/// Dropping the joiner stops the thread at once and waits for it, that is, for a call that is running.
-/// Dropped from inside the callback it does not wait: the thread ends when the callback returns.
+/// Dropping the joiner wakes the thread at once and waits, without a deadline, for a call that is
+/// running: a callback that never returns blocks the drop for ever. Dropped from inside the callback it does not wait: the thread ends when the callback returns.
 pub struct P2PThreadJoiner {
     running: Option<(Sender<Infallible>, JoinHandle<()>)>,
 }
@@ -44,7 +44,8 @@ impl P2PThreadJoiner {
         Self::with_period(metrics_registry, gossip, Duration::from_millis(P2P_TIMER_DURATION_MS))
     }
 
-    /// Starts the clock with another period.
+    /// Starts the clock with another period. One too long for the clock to name means that the callback
+    /// is never called.
     ///
     /// # Errors
     ///

@@ -20,7 +20,13 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 ///
 /// Without a command it runs the demo.
 #[derive(Debug, Parser)]
-#[command(name = "gossip-replica", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "gossip-replica",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit status: 0 done, 1 what the program met is at fault (files, ports, replicas that \
+                  differ), 2 what it was told is (command line, configuration), 130 interrupted."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -32,9 +38,9 @@ struct CommandLine {
 enum Command {
     /// Start some replicas on this machine, publish a folder, and verify that all hold all of it.
     Demo(DemoArgs),
-    /// Write a new key, and print the id of the node that it makes.
+    /// Write a new private key and print its node id.
     Keygen {
-        /// The new file.
+        /// The key file; an existing file is refused.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -45,7 +51,7 @@ enum Command {
 /// What the demo may be told.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// How many replicas, 2 to 64.
+    /// How many replicas to run, 2 to 64.
     #[arg(
         long,
         value_name = "N",
@@ -53,10 +59,10 @@ pub(crate) struct DemoArgs {
         value_parser = clap::value_parser!(u16).range(2..=64)
     )]
     pub(crate) replicas: u16,
-    /// The folder to publish, without .git, target and symbolic links.
+    /// The folder to publish; .git, target and symbolic links are left out.
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// Into chunks of how many bytes files are cut, 1024 to 2097152.
+    /// Chunk size in bytes, 1024 to 2097152.
     #[arg(
         long,
         value_name = "BYTES",
@@ -68,7 +74,7 @@ pub(crate) struct DemoArgs {
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Give up after so many seconds without progress.
+    /// Give up after this many seconds without progress, 1 to 86400.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -76,7 +82,7 @@ pub(crate) struct DemoArgs {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(crate) patience: u64,
-    /// What to log, as in RUST_LOG; otherwise that, or warnings.
+    /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "warn"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }
@@ -84,10 +90,10 @@ pub(crate) struct DemoArgs {
 /// What a single replica may be told beside its configuration.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Its configuration, in TOML.
+    /// The configuration file (TOML; see the README).
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// What to log, as in RUST_LOG; otherwise that, or what is worth knowing.
+    /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "info"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The configuration of one replica: a TOML file.
 //!
 //! ```toml
-//! listen = "0.0.0.0:7000"
+//! listen = "0.0.0.0:4100"
 //! key_file = "replica.key"        # as `gossip-replica keygen` writes it
 //! store = "store"                 # made if there is none
 //! publish = "outbox"              # optional: a folder whose files are published
@@ -10,7 +10,7 @@
 //!
 //! [[peers]]
 //! key = "0123…"                   # the peer's node id, 64 hexadecimal digits
-//! address = "replica-2.example:7000"
+//! address = "replica-2.example:4100"
 //! ```
 //!
 //! Relative paths are relative to the folder of the file. A word that is not known is refused, since it

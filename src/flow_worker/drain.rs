@@ -144,7 +144,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     fn start(self: &Arc<Self>) {
         if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
-            // The threads have gone, so the flow is abandoned, and draining runs nothing.
+            // Only a shutdown takes the threads away, after it has abandoned the flow: draining runs
+            // nothing any more, it only drops.
             self.drain();
         }
     }

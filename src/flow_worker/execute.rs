@@ -8,7 +8,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
@@ -63,7 +63,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
         Self(State::Refused(Refused { message, reason }))
     }
 
-    pub(super) fn waiting(core: Arc<CoreOf<M, H>>, place: Arc<PlaceOf<M>>) -> Self {
+    pub(super) fn waiting(core: Weak<CoreOf<M, H>>, place: Arc<PlaceOf<M>>) -> Self {
         Self(State::Waiting(Waiting { core, place }))
     }
 }
@@ -73,7 +73,8 @@ type PlaceOf<M> = Place<Brought<(NodeId, M)>>;
 
 /// A place in the line.
 struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
-    core: Arc<CoreOf<M, H>>,
+    /// Weak, so that a future that nobody polls does not keep the threads of a flow that is gone.
+    core: Weak<CoreOf<M, H>>,
     place: Arc<PlaceOf<M>>,
 }
 
@@ -92,9 +93,11 @@ impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
 
 impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
     fn drop(&mut self) {
-        // After a decision there is nothing to leave.
-        if self.core.permits.leave(&self.place, &self.core).is_some() {
-            self.core.metrics.gave_up();
+        // A flow that is gone has refused all who waited, and after a decision there is nothing to
+        // leave.
+        let Some(core) = self.core.upgrade() else { return };
+        if core.permits.leave(&self.place, &core).is_some() {
+            core.metrics.gave_up();
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::{
 /// not rebuilt again and again.
 const CLOSE_UP_AT: usize = 64;
 
+/// How many submitters are woken at once, after the baton has been put down for them.
+pub(super) const WAKE_AT_ONCE: usize = 16;
+
 const WAITING: usize = 0;
 const GRANTED: usize = 1;
 const REFUSED: usize = 2;
@@ -102,11 +105,39 @@ impl<M> fmt::Debug for Place<M> {
     }
 }
 
+/// Places that were decided under the baton and are woken after it.
+pub(super) struct Decided<M> {
+    places: [Option<Arc<Place<M>>>; WAKE_AT_ONCE],
+    count: usize,
+}
+
+impl<M> Default for Decided<M> {
+    fn default() -> Self {
+        Self { places: std::array::from_fn(|_| None), count: 0 }
+    }
+}
+
+impl<M> Decided<M> {
+    pub(super) fn is_full(&self) -> bool {
+        self.count == WAKE_AT_ONCE
+    }
+
+    pub(super) fn push(&mut self, place: Arc<Place<M>>) {
+        self.places[self.count] = Some(place);
+        self.count += 1;
+    }
+
+    /// Wakes the submitters of all of them.
+    pub(super) fn wake(self) {
+        self.places.into_iter().flatten().for_each(wake);
+    }
+}
+
 /// Wakes the submitter of a place that was decided.
 ///
 /// Wakers are the executor's code, and this runs in the middle of something else, by whoever came
 /// by: a waker that panics when it is woken or dropped must harm nobody but its owner.
-pub(super) fn wake<M>(place: Arc<Place<M>>) {
+fn wake<M>(place: Arc<Place<M>>) {
     contain(|| {
         place.waker.wake();
         drop(place);

@@ -43,9 +43,10 @@ const JOIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What a flow does with a message of a peer.
 ///
-/// Every `Fn(NodeId, M)` that may be shared between threads is one.
+/// Every `Fn(NodeId, M)` that may be shared between threads is one. A [`FlowType::Transport`] flow
+/// runs one handler at a time, whatever its threads; others run several.
 pub trait MessageHandler<M>: Send + Sync + 'static {
-    /// Runs one message; called on the flow's threads, by several at the same time.
+    /// Runs one message, on a thread of the flow.
     fn handle(&self, peer: NodeId, message: M);
 }
 
@@ -159,8 +160,8 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
 
 impl<M: Send + 'static, H: Handle<M>> Drop for Flow<M, H> {
     fn drop(&mut self) {
+        // The threads go with the core, when the last drain job lets go of it.
         self.close();
-        self.core.threads.release();
     }
 }
 
@@ -247,7 +248,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
             Err((brought, _)) => match core.permits.join(brought, core) {
                 Ok(place) => {
                     core.metrics.waited();
-                    return Execute::waiting(Arc::clone(core), place);
+                    return Execute::waiting(Arc::downgrade(core), place);
                 }
                 Err(refused) => refused,
             },
@@ -271,12 +272,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Closes the flow, lets what was admitted run until the deadline, drops and counts what has not
     /// started by then, ends the threads and says what was left.
     ///
-    /// Blocks the caller for `deadline`, or a second longer if the threads have nothing to run and
-    /// still do not end. A handler that is stuck beyond that goes on alone, on a thread that is not
+    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer
+    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that goes on alone, on a thread that is not
     /// joined, and the report names it as running. Called again, it reports what is left by then.
     ///
     /// Called from one of the flow's own handlers, it does not wait for that handler, nor for its
-    /// threads; if the flow runs one handler at a time, what is queued behind is dropped at once.
+    /// threads; if the flow runs one handler at a time, what is queued behind is dropped at once. The
+    /// report of such a call is never clean: the calling handler counts as running.
     /// Two handlers that shut the same flow down at the same time wait for each other until the
     /// deadline.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {

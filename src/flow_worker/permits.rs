@@ -37,7 +37,8 @@
 //! looks again before it may put the baton down. The exchange that puts it down fails if a note has
 //! come since, and then reads the note: what its writer did before is seen by the next look.
 //!
-//! No code but the engine's own runs under the baton: wakers are woken after it has been put down.
+//! No handler and no waker runs under the baton: wakers are woken after it has been put down. Only if
+//! a shutdown overtakes an admission is that message dropped under it.
 //! Its holder works for others as long as they return permits and join meanwhile; each of their
 //! notes costs it at most one more look. A thread that is preempted while it holds the baton delays
 //! the waiters of its own flow until it runs again, and nobody else. Submitters that find room never
@@ -50,7 +51,7 @@ use std::{
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use super::line::{self, Line, Place};
+use super::line::{Decided, Line, Place};
 use crate::{
     event::RefusalReason,
     sync::{AtomicU64, AtomicUsize, Ordering},
@@ -62,8 +63,6 @@ const WAITER: u64 = 1 << 31;
 const WAITERS: u64 = ((1 << 31) - 1) << 31;
 const CLOSED: u64 = 1 << 63;
 
-/// How many submitters are woken at once, after the baton has been put down for them.
-const WAKE_AT_ONCE: usize = 16;
 /// Who waits for the last permit looks at least this often, should it miss the word.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -341,33 +340,6 @@ impl<M> Permits<M> {
                 Err(now) => word = now,
             }
         }
-    }
-}
-
-/// Places that were decided under the baton and are woken after it.
-struct Decided<M> {
-    places: [Option<Arc<Place<M>>>; WAKE_AT_ONCE],
-    count: usize,
-}
-
-impl<M> Default for Decided<M> {
-    fn default() -> Self {
-        Self { places: std::array::from_fn(|_| None), count: 0 }
-    }
-}
-
-impl<M> Decided<M> {
-    fn is_full(&self) -> bool {
-        self.count == WAKE_AT_ONCE
-    }
-
-    fn push(&mut self, place: Arc<Place<M>>) {
-        self.places[self.count] = Some(place);
-        self.count += 1;
-    }
-
-    fn wake(self) {
-        self.places.into_iter().flatten().for_each(line::wake);
     }
 }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use strum::IntoEnumIterator;
+
 use super::*;
 
 struct Load(usize);
@@ -65,7 +67,7 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
     let chunk = snapshot.flow(FlowType::Chunk);
     assert_eq!((chunk.refused_closed, chunk.refused_too_many_waiters, chunk.refused()), (1, 2, 3));
     let dropped: Vec<_> =
-        DestinationKind::all().map(|kind| snapshot.dropped_adverts(kind)).collect();
+        DestinationKind::iter().map(|kind| snapshot.dropped_adverts(kind)).collect();
     assert_eq!(dropped, [3, 1]);
     assert_eq!((snapshot.timer_ticks, snapshot.timer_panics), (2, 1));
 }

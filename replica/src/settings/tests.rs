@@ -19,6 +19,15 @@ fn what_is_left_out_has_defaults_and_paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_a_configuration() {
+    let readme = include_str!("../../../README.md");
+    let example = readme.split("```toml").find(|part| part.trim_start().starts_with("listen"));
+    let example = example.and_then(|part| part.split("```").next()).unwrap();
+    let settings = parse(example).unwrap();
+    assert_eq!((settings.listen.as_str(), settings.peers.len()), ("0.0.0.0:4100", 1));
+}
+
+#[test]
 fn everything_can_be_said() {
     let settings = parse(
         "listen = 'a:1'\nkey_file = 'k'\nstore = 's'\npublish = 'p'\nchunk_size = 1024\n\

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow_worker::line::Standing;
+use crate::flow_worker::line::{Standing, WAKE_AT_ONCE};
 
 #[derive(Default)]
 struct Wakes(StdAtomicUsize);
