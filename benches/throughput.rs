@@ -26,6 +26,7 @@ use self::{
         floor::Floor, model::Model, rayon::Rayon, tokio::Tokio, tower::Tower,
     },
     harness::{
+        disturbance::Disturbance,
         ledger::{Ledger, Message},
         output,
         statistics::Quartiles,
@@ -101,11 +102,14 @@ fn run<C: Contender<Arc<Ledger>>>(workload: Workload) -> f64 {
 fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
     let entries = entries();
     let mut times = entries.map(|_| Vec::with_capacity(rounds));
+    let disturbance = Disturbance::start();
     for _ in 0..rounds {
         for ((_, run), times) in entries.iter().zip(&mut times) {
             times.push(run(workload));
         }
     }
+    let others = disturbance.and_then(Disturbance::share);
+    println!("others used {:.0} % of the machine meanwhile", others.unwrap_or(f64::NAN) * 100.0);
     let to = PEERS.map(|peer| {
         let place = entries.iter().position(|(name, _)| *name == peer);
         &times[place.expect("every peer is a contender")]
@@ -132,6 +136,7 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
             "workers": workload.workers,
             "messages": workload.messages,
             "rounds": rounds,
+            "others_share": others,
             "ns_per_message": time.json(),
             "ratio_to_model": to_model.json(),
             "ratio_to_channel": to_channel.json(),

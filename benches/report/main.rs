@@ -5,6 +5,7 @@
 
 #[path = "../harness/folder.rs"]
 mod folder;
+mod latency;
 mod machine;
 mod plot;
 mod table;
@@ -15,7 +16,7 @@ use std::{error::Error, fs, path::Path};
 
 use serde_json::Value;
 
-const COMMAND: &str = "cargo bench -p gossip-engine --bench throughput --bench wire && \
+const COMMAND: &str = "cargo bench -p gossip-engine --bench throughput --bench latency --bench wire && \
                        cargo bench -p gossip-engine --bench report";
 
 /// What a bench left, and how to run it.
@@ -51,8 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 2] =
-        [("throughput", "Throughput", throughput::section), ("wire", "Wire format", wire::section)];
+    let sections: [(&str, &str, Section); 3] = [
+        ("throughput", "Throughput", throughput::section),
+        ("latency", "Latency", latency::section),
+        ("wire", "Wire format", wire::section),
+    ];
     for (bench, title, section) in sections {
         text += &format!("\n## {title}\n\n");
         match Measured::read(bench)? {

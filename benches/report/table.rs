@@ -29,6 +29,11 @@ pub(crate) fn spread(quartiles: &Value) -> String {
     format!("{median} [{lower} {upper}]")
 }
 
+/// A share as a percentage; a question mark if it is not known.
+pub(crate) fn share(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", share * 100.0))
+}
+
 pub(crate) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     plot,
-    table::{distinct, figure, markdown, number, spread, text},
+    table::{distinct, figure, markdown, number, share, spread, text},
 };
 
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
@@ -26,7 +26,8 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         section += &format!(
             "\n### {workers}\n\n![Messages per second by contender, {workers}]({path})\n\n\
              Nanoseconds per message:\n\n{}\nRatio to `model`, round by round; below 1 is \
-             faster:\n\n{}\nThe engine's ratios with their quartiles:\n\n{}",
+             faster:\n\n{}\nThe engine's ratios with their quartiles, and the share of the machine that other \
+             processes used meanwhile:\n\n{}",
             by_contender(&rows, |row| figure(number(&row["ns_per_message"]["median"]))),
             by_contender(&rows, |row| figure(number(&row["ratio_to_model"]["median"]))),
             of_engine(&rows),
@@ -52,13 +53,17 @@ fn by_contender(rows: &[Value], cell: impl Fn(&Value) -> String) -> String {
 }
 
 fn of_engine(rows: &[Value]) -> String {
-    let head = ["permits, producers", "ns", "to `model`", "to `channel`"].map(str::to_owned);
+    let head =
+        ["permits, producers", "ns", "to `model`", "to `channel`", "others"].map(str::to_owned);
     let lines: Vec<Vec<String>> = rows
         .iter()
         .filter(|row| row["contender"] == "engine")
         .map(|row| {
             let figures = ["ns_per_message", "ratio_to_model", "ratio_to_channel"];
-            std::iter::once(workload(row)).chain(figures.map(|name| spread(&row[name]))).collect()
+            std::iter::once(workload(row))
+                .chain(figures.map(|name| spread(&row[name])))
+                .chain([share(&row["others_share"])])
+                .collect()
         })
         .collect();
     markdown(&head, &lines)
