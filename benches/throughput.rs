@@ -152,7 +152,7 @@ fn main() -> io::Result<()> {
         for permits in [100, 1_000, 100_000] {
             for producers in [1, 2, 4] {
                 println!(
-                    "\n{permits} permits, {producers} producers, {workers} workers; {rounds} rounds \
+                    "\npermits: {permits}, producers: {producers}, workers: {workers}; {rounds} rounds \
                      of {messages} messages"
                 );
                 println!(

@@ -31,7 +31,7 @@ pub(crate) fn throughput(path: &Path, rows: &[Value]) -> Result<(), Box<dyn Erro
         root.split_evenly(GRID).iter().zip(rows.chunk_by(|a, b| workload(a) == workload(b)))
     {
         let (permits, producers) = workload(of_workload[0]);
-        let title = format!("{permits} permits, {producers} producers");
+        let title = format!("permits: {permits}, producers: {producers}");
         panel.draw(&Text::new(title, (BARS_FROM, 8), ("sans-serif", 14).into_font()))?;
         for (row, top) in of_workload.iter().zip((30..).step_by(BAR_STEP as usize)) {
             let name = text(&row["contender"]);
