@@ -15,7 +15,16 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          and for the longest wait the median of the rounds.\n",
         first["permits"], first["workers"], first["rounds"],
     );
-    let head = ["share, contender", "p50", "p99", "p99.9", "longest", "p99 to `model`", "others"];
+    let head = [
+        "share, contender",
+        "one in",
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "p99 to `model`",
+        "others",
+    ];
     for handler in distinct(rows, "handler_ns") {
         let rows: Vec<&Value> = rows.iter().filter(|row| row["handler_ns"] == handler).collect();
         let lines: Vec<Vec<String>> = rows
@@ -23,6 +32,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
             .map(|row| {
                 vec![
                     format!("{} %, {}", row["percent_of_model"], text(&row["contender"])),
+                    figure(number(&row["gap_ns"])),
                     spread(&row["p50"]),
                     spread(&row["p99"]),
                     spread(&row["p999"]),
