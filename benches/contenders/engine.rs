@@ -1,0 +1,47 @@
+//! `engine`: one flow of this crate with everything that it counts and times.
+
+use std::time::Duration;
+
+use gossip_engine::{FlowConfig, FlowType, FlowWorker, MessageHandler, MetricsRegistry, NodeId};
+
+use super::{Contender, Handler};
+use crate::harness::ledger::Message;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The handler as the engine wants it.
+struct Handle<H>(H);
+
+impl<H: Handler> MessageHandler<Message> for Handle<H> {
+    fn handle(&self, peer: NodeId, message: Message) {
+        self.0.handle(peer, message);
+    }
+}
+
+pub(crate) struct Engine<H: Handler> {
+    flow: FlowWorker<Message, Handle<H>>,
+    _registry: MetricsRegistry,
+}
+
+impl<H: Handler> Contender<H> for Engine<H> {
+    const NAME: &'static str = "engine";
+
+    fn build(limit: usize, threads: usize, handler: H) -> Self {
+        let registry = MetricsRegistry::new();
+        let config = FlowConfig::new(limit).with_threads(threads);
+        let flow = FlowWorker::new(FlowType::Advert, &config, &registry, Handle(handler))
+            .expect("the configuration is in range");
+        Self { flow, _registry: registry }
+    }
+
+    async fn submit(&self, peer: NodeId, message: Message) {
+        if self.flow.execute(peer, message).await.is_err() {
+            panic!("void: the flow is open and few wait");
+        }
+    }
+
+    fn finish(self) {
+        let report = self.flow.shutdown(DEADLINE);
+        assert!(report.is_clean(), "void: {report:?}");
+    }
+}

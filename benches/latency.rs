@@ -1,0 +1,162 @@
+//! Latency in an open loop: how long a message waits before its handler starts, when messages arrive
+//! by a schedule that does not care whether the last one has been taken.
+//!
+//! Arrivals are Poisson with a fixed seed, at shares of what the model can do at its best, measured
+//! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
+//! producer that was held up hides nothing. One thread brings the messages and spins until each is
+//! due; on a machine with two cores, one is left for the workers.
+
+#![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
+
+#[path = "latency/clock.rs"]
+mod clock;
+#[allow(dead_code, reason = "only some contenders run here")]
+mod contenders;
+#[allow(dead_code, reason = "only some of the harness is used here")]
+mod harness;
+
+use std::{hint::black_box, io, time::Duration};
+
+use gossip_engine::NodeId;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use self::{
+    clock::{Stopwatch, schedule, spin_until},
+    contenders::{Contender, channel::Channel, engine::Engine, model::Model},
+    harness::{disturbance::Disturbance, ledger::Message, output, statistics::Quartiles},
+};
+
+const PERMITS: usize = 1_000;
+const WORKERS: usize = 1;
+const SHARES_PERCENT: [u32; 3] = [25, 50, 75];
+const HANDLERS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(20)];
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Size {
+    messages: usize,
+    calibrating: usize,
+    rounds: usize,
+}
+
+type Entry = (&'static str, fn(Workload) -> Histogram<u64>);
+
+#[derive(Clone, Copy)]
+struct Workload {
+    messages: usize,
+    /// Between two arrivals, on average.
+    gap: Duration,
+    handler: Duration,
+}
+
+fn entry<C: Contender<Stopwatch>>() -> Entry {
+    (C::NAME, run::<C>)
+}
+
+/// One run; the latencies in nanoseconds.
+fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
+    let due = schedule(workload.messages, workload.gap);
+    let stopwatch = Stopwatch::new(due.len(), workload.handler);
+    let contender = C::build(PERMITS, WORKERS, stopwatch.clone());
+    let peer = NodeId::new([1; 32]);
+    let started = stopwatch.started();
+    futures_executor::block_on(async {
+        for (sequence, due) in due.iter().enumerate() {
+            spin_until(started, *due);
+            contender.submit(peer, Message::new(sequence)).await;
+        }
+    });
+    stopwatch.ledger().wait();
+    contender.finish();
+    stopwatch.ledger().verify();
+    stopwatch.latencies(&due)
+}
+
+/// The time that the model takes for a message in a closed loop.
+fn calibrate(handler: Duration, size: Size) -> Duration {
+    let times = (0..size.rounds).map(|_| {
+        let stopwatch = Stopwatch::new(size.calibrating, handler);
+        let model = Model::build(PERMITS, WORKERS, stopwatch.clone());
+        let peer = NodeId::new([1; 32]);
+        let started = stopwatch.started();
+        futures_executor::block_on(async {
+            for sequence in 0..size.calibrating {
+                model.submit(peer, Message::new(sequence)).await;
+            }
+        });
+        let elapsed = stopwatch.ledger().wait() - started;
+        Contender::<Stopwatch>::finish(model);
+        elapsed.as_nanos() as f64 / size.calibrating as f64
+    });
+    Duration::from_nanos(Quartiles::of(black_box(times)).median as u64)
+}
+
+fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
+    let entries: [Entry; 3] =
+        [entry::<Engine<Stopwatch>>(), entry::<Model<Stopwatch>>(), entry::<Channel>()];
+    let mut found = entries.map(|_| Vec::with_capacity(rounds));
+    let disturbance = Disturbance::start();
+    for _ in 0..rounds {
+        for ((_, run), found) in entries.iter().zip(&mut found) {
+            found.push(run(workload));
+        }
+    }
+    let others = disturbance.and_then(Disturbance::share);
+    let at = |rounds: &[Histogram<u64>], quantile| -> Vec<f64> {
+        rounds.iter().map(|round| round.value_at_quantile(quantile) as f64).collect()
+    };
+    let model = &found[1];
+    let rows = entries.iter().zip(&found).map(|((name, _), own)| {
+        let mut row = json!({
+            "contender": name,
+            "percent_of_model": percent,
+            "gap_ns": workload.gap.as_nanos() as u64,
+            "handler_ns": workload.handler.as_nanos() as u64,
+            "permits": PERMITS,
+            "workers": WORKERS,
+            "rounds": rounds,
+            "samples_per_round": workload.messages,
+            "others_share": others,
+        });
+        print!("{name:>10}");
+        for (label, quantile) in QUANTILES {
+            let (own, model) = (at(own, quantile), at(model, quantile));
+            let ratio = Quartiles::of_ratio(&own, &model);
+            let time = Quartiles::of(own);
+            row[label] = time.json();
+            row[format!("{label}_ratio_to_model")] = ratio.json();
+            print!("  {label} {:>8.0} [{:>8.0} {:>8.0}]", time.median, time.lower, time.upper);
+        }
+        let longest = Quartiles::of(own.iter().map(|round| round.max() as f64));
+        row["max"] = longest.json();
+        println!("  max {:>9.0} ns", longest.median);
+        row
+    });
+    rows.collect()
+}
+
+fn main() -> io::Result<()> {
+    let size = if output::is_quick() {
+        Size { messages: 2_000, calibrating: 2_000, rounds: 3 }
+    } else {
+        Size { messages: 100_000, calibrating: 50_000, rounds: 9 }
+    };
+    let mut rows = Vec::new();
+    for handler in HANDLERS {
+        let each = calibrate(handler, size);
+        // The slower the handler, the fewer messages tell as much in the same time.
+        let messages = if handler.is_zero() { size.messages } else { size.messages / 10 };
+        for percent in SHARES_PERCENT {
+            let gap = each * 100 / percent;
+            println!(
+                "\nhandler {handler:?}, one message in {gap:?} ({percent} % of the model's best); \
+                 {} rounds of {messages} messages",
+                size.rounds
+            );
+            rows.extend(measure(Workload { messages, gap, handler }, percent, size.rounds));
+        }
+    }
+    output::publish("latency", rows)
+}

@@ -1,0 +1,77 @@
+//! Writes RESULTS.md and its plots from what the benches left under `target/results/`, and nothing
+//! from anywhere else but the hand-written discussion, which is included as it stands.
+
+#![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
+
+#[path = "../harness/folder.rs"]
+mod folder;
+mod latency;
+mod machine;
+mod plot;
+mod table;
+mod throughput;
+mod wire;
+
+use std::{error::Error, fs, path::Path};
+
+use serde_json::Value;
+
+const COMMAND: &str = "cargo bench -p gossip-engine --bench throughput --bench latency --bench wire && \
+                       cargo bench -p gossip-engine --bench report";
+
+/// What a bench left, and how to run it.
+struct Measured {
+    rows: Vec<Value>,
+    quick: bool,
+}
+
+impl Measured {
+    /// `None` if the bench was not run.
+    fn read(bench: &str) -> Result<Option<Self>, Box<dyn Error>> {
+        let path = folder::results()?.join(bench).with_extension("json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut result: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let quick = result["quick"] == true;
+        match result["rows"].take() {
+            Value::Array(rows) => Ok(Some(Self { rows, quick })),
+            _ => Err(format!("{bench}: no rows").into()),
+        }
+    }
+}
+
+type Section = fn(&[Value], &Path) -> Result<String, Box<dyn Error>>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = format!(
+        "# Results\n\nWritten by a program from what the benches measured; do not edit. The \
+         method is the same for all: contenders run in interleaved rounds, and ratios are taken \
+         round by round; tables give medians and, in brackets, the lower and the upper quartile. \
+         Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
+        machine::describe(),
+    );
+    let sections: [(&str, &str, Section); 3] = [
+        ("throughput", "Throughput", throughput::section),
+        ("latency", "Latency", latency::section),
+        ("wire", "Wire format", wire::section),
+    ];
+    for (bench, title, section) in sections {
+        text += &format!("\n## {title}\n\n");
+        match Measured::read(bench)? {
+            None => text += "Not measured.\n",
+            Some(measured) => {
+                if measured.quick {
+                    text += "**From a quick run, whose figures mean nothing.**\n\n";
+                }
+                text += &section(&measured.rows, package)?;
+            }
+        }
+    }
+    text += "\n";
+    text += &fs::read_to_string(package.join("benches/discussion.md"))?;
+    fs::write(package.join("RESULTS.md"), text)?;
+    println!("RESULTS.md is written");
+    Ok(())
+}
