@@ -242,11 +242,13 @@ impl<M> Permits<M> {
 
     /// Submitters that wait for room.
     pub(super) fn waiting(&self) -> usize {
+        // Acquire: as in `in_flight`.
         waiters(self.word.load(Ordering::Acquire))
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.word.load(Ordering::Acquire) & CLOSED != 0
+        // Relaxed: for the eye only; whoever acts on it does so by an exchange.
+        self.word.load(Ordering::Relaxed) & CLOSED != 0
     }
 
     fn settle(&self, flow: &impl Admit<M>) {
