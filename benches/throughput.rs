@@ -148,7 +148,7 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
 fn main() -> io::Result<()> {
     let (messages, rounds) = if output::is_quick() { (10_000, 3) } else { (200_000, 9) };
     let mut rows = Vec::new();
-    for workers in [1, P2P_PER_FLOW_THREADS] {
+    for workers in [1] {
         for permits in [100, 1_000, 100_000] {
             for producers in [1, 2, 4] {
                 println!(

@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 
 use crate::{
-    ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry,
+    ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry, NodeId,
     RefusalReason,
     flow_worker::{Flow, Handle, instant_after},
     gossip::DynGossip,
@@ -21,6 +21,9 @@ use crate::{
 /// How many adverts may be sent and not yet broadcast, unless configured otherwise. From the
 /// Internet Computer's P2P advert broadcaster.
 pub const MAX_ADVERT_BUFFER: usize = 100_000;
+
+/// All adverts take one lane, so that they go out in order.
+const OWN_LANE: NodeId = NodeId::new([0; 32]);
 
 /// An advert that is not broadcast, and why. The drop has been counted.
 #[derive(Clone, Eq, PartialEq, thiserror::Error)]
@@ -60,7 +63,7 @@ struct Broadcast<G: Gossip + ?Sized> {
 }
 
 impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broadcast<G> {
-    fn handle(&self, (advert, destination): (G::GossipAdvert, ArtifactDestination)) {
+    fn handle(&self, _: NodeId, (advert, destination): (G::GossipAdvert, ArtifactDestination)) {
         // A full load, so that no guard is held while the callback runs.
         let gossip = self.gossip.load_full().expect("nothing runs before the gate opens");
         gossip.broadcast_advert(advert, destination);
@@ -150,7 +153,11 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         max_inflight: usize,
     ) -> Result<Self, BuildError> {
         // One thread, so that adverts go out in order; nobody waits, so that `send` never blocks.
-        let config = FlowConfig::new(max_inflight).with_threads(1).with_max_waiters(0);
+        let config = FlowConfig::new(max_inflight)
+            .with_peer_quota(max_inflight)
+            .with_max_peers(1)
+            .with_max_waiters(0)
+            .with_threads(1);
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
         let queue = Flow::new(None, &config, metrics_registry, broadcast)?;
@@ -187,11 +194,11 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         advert: G::GossipAdvert,
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
-        self.queue.try_admit((advert, dst)).map_err(|((advert, destination), reason)| {
+        self.queue.try_admit(OWN_LANE, (advert, dst)).map_err(|((advert, destination), reason)| {
             self.queue.handler().metrics.dropped_advert(DestinationKind::from(&destination));
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
-                RefusalReason::TooManyWaiters => DropReason::NoRoom,
+                RefusalReason::TooManyWaiters | RefusalReason::TooManyPeers => DropReason::NoRoom,
             };
             AdvertDropped { advert, destination, reason }
         })

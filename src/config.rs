@@ -34,7 +34,7 @@ pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 /// lane, short beside a handler that does something.
 pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(2);
 /// The longest that a worker can be told to linger.
-pub const MAX_LINGER: Duration = Duration::from_secs(1);
+pub const MAX_LINGER: Duration = Duration::from_millis(10);
 /// How long a worker lingers unless configured otherwise: the time between two messages of a
 /// steady trickle, and about what it costs to put a thread to sleep and wake it up.
 pub const DEFAULT_LINGER: Duration = Duration::from_micros(50);

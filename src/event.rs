@@ -26,16 +26,31 @@ pub enum TransportEvent {
 }
 
 /// Why a flow does not admit a message. The flow is unchanged and the message did not run.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, strum::IntoStaticStr, thiserror::Error)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    strum::EnumCount,
+    strum::EnumIter,
+    Eq,
+    Hash,
+    PartialEq,
+    strum::IntoStaticStr,
+    thiserror::Error,
+)]
 #[non_exhaustive]
 pub enum RefusalReason {
     /// The flow has been closed, shut down or dropped; no later message will be admitted.
     #[error("shut down")]
     Closed,
-    /// There is no room, and as many submitters wait already as
+    /// There is no room, and as many submitters wait for the peer already as
     /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows.
     #[error("too many submitters wait")]
     TooManyWaiters,
+    /// The peer has no lane, and as many peers have one with messages as
+    /// [`with_max_peers`](crate::FlowConfig::with_max_peers) allows.
+    #[error("too many peers have messages")]
+    TooManyPeers,
 }
 
 /// Why an event has not been admitted. Nothing of it has run or will.

@@ -2,8 +2,8 @@
 //!
 //! A [`Recorder`] has the buckets of an HdrHistogram of two significant digits from 1 ns to
 //! [`MAX_RECORDED`], as atomics: recording never waits, allocates or is stopped by a reader, and
-//! longer durations count as the longest. Every worker has a recorder of its own, so recording
-//! touches no cache line that another worker writes. Reading adds the recorders up into an
+//! longer durations count as the longest. Every worker has a recorder of its own and is its only
+//! writer, so that a count is a load and a store, on a cache line that nobody else writes. Reading adds the recorders up into an
 //! `hdrhistogram::Histogram`; what is recorded meanwhile may be in it or not.
 
 use std::{fmt, time::Duration};
@@ -40,21 +40,24 @@ const fn lowest_of(bucket: usize) -> u64 {
     (bucket - doublings * HALF) << doublings
 }
 
-/// Counts durations; made for one writer, right for any number.
+/// Counts durations of one writer.
 pub(crate) struct Recorder {
     buckets: Box<[AtomicU64]>,
 }
 
-impl Recorder {
-    pub(crate) fn new() -> Self {
+impl Default for Recorder {
+    fn default() -> Self {
         Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
     }
+}
 
+impl Recorder {
+    /// Counts a duration. One thread calls this, or several one after the other.
     pub(crate) fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(MAX_NANOS);
-        // Relaxed: a count orders nothing; the permit's return publishes it to whoever sees the
-        // message finished.
-        self.buckets[bucket(nanos)].fetch_add(1, Ordering::Relaxed);
+        let bucket = &self.buckets[bucket(nanos)];
+        // Relaxed: a count orders nothing; the count of those that have finished publishes it.
+        bucket.store(bucket.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     fn add_to(&self, histogram: &mut Histogram<u64>) {

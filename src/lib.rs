@@ -165,6 +165,7 @@
 //! to sleep.
 
 mod advert_broadcaster;
+mod clock;
 mod codec;
 mod config;
 mod event;
@@ -178,6 +179,7 @@ mod log_limit;
 mod message;
 mod metrics;
 mod panics;
+mod permits;
 mod sync;
 mod timer;
 pub mod wire;

@@ -5,23 +5,32 @@
 //! locks or allocates, and reading stops nobody: a snapshot taken while messages flow is a little
 //! blurred, one taken at rest is exact.
 //!
+//! What a flow has admitted and what has left it are not counted beside its bound: they are its
+//! bound ([`Permits`]). So a count cannot disagree with it. What each worker counts, it counts on cache
+//! lines of its own, without a locked instruction.
+//!
 //! Every event ends up in exactly one place. At rest, over all flows,
 //!
 //! - `received = malformed + Σ (admitted + refused + gave up)`, and in each flow
 //! - `admitted = handled + panicked + dropped`, with `in flight` and `waiting` both 0.
 
 use std::{
-    sync::{Arc, Weak},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use crossbeam::{
+    channel::{Receiver, Sender, bounded},
+    utils::CachePadded,
+};
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
 
 use crate::{
     ArtifactDestination, FlowType, RefusalReason,
     latency::{LatencySnapshot, Recorder},
-    sync::{AtomicU64, Ordering, fence},
+    permits::Permits,
+    sync::{AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 mod snapshot;
@@ -59,12 +68,6 @@ impl From<&ArtifactDestination> for DestinationKind {
     }
 }
 
-/// What a flow can say of itself at the moment.
-pub(crate) trait FlowLoad: Send + Sync {
-    fn in_flight(&self) -> usize;
-    fn waiting(&self) -> usize;
-}
-
 /// Counts events. Relaxed throughout: a count orders nothing; what orders it for a reader at rest is
 /// the permit that comes back after it.
 #[derive(Debug, Default)]
@@ -80,53 +83,104 @@ impl Counter {
     }
 }
 
-/// A worker's histograms.
-#[derive(Debug)]
-struct WorkerLatency {
+/// Who waits for the last message to finish looks at least this often, should it miss the word.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What one worker counts. Nobody else writes it, so that a count is a load and a store.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerMetrics {
+    finished: AtomicU64,
+    panicked: AtomicU64,
     wait: Recorder,
     service: Recorder,
 }
 
-/// Counters and histograms of one flow of one handler.
-#[derive(Debug)]
-pub(crate) struct FlowMetrics {
-    admitted: Counter,
-    waited: Counter,
-    gave_up: Counter,
-    refused_closed: Counter,
-    refused_too_many: Counter,
-    handled: Counter,
-    panicked: Counter,
-    dropped: Counter,
-    stray_panics: Counter,
-    workers: Box<[WorkerLatency]>,
-}
-
-impl FlowMetrics {
-    pub(crate) fn new(workers: usize) -> Self {
-        let latency = |_| WorkerLatency { wait: Recorder::new(), service: Recorder::new() };
-        Self {
-            admitted: Counter::default(),
-            waited: Counter::default(),
-            gave_up: Counter::default(),
-            refused_closed: Counter::default(),
-            refused_too_many: Counter::default(),
-            handled: Counter::default(),
-            panicked: Counter::default(),
-            dropped: Counter::default(),
-            stray_panics: Counter::default(),
-            workers: (0..workers).map(latency).collect(),
+impl WorkerMetrics {
+    /// A handler has returned or panicked. Only the worker itself calls this.
+    pub(crate) fn ran(&self, wait: Duration, service: Duration, panicked: bool) {
+        self.wait.record(wait);
+        self.service.record(service);
+        if panicked {
+            // Relaxed: `finished` publishes it.
+            let count = self.panicked.load(Ordering::Relaxed);
+            self.panicked.store(count + 1, Ordering::Relaxed);
         }
     }
 
-    /// A message holds a permit.
-    pub(crate) fn admitted(&self) {
-        self.admitted.increment();
+    /// A message that ran is gone, and its room is free. Only the worker itself calls this.
+    pub(crate) fn finished(&self) {
+        // Relaxed: nobody else writes it.
+        let count = self.finished.load(Ordering::Relaxed);
+        // Release: who sees it counted sees what its handler did.
+        self.finished.store(count + 1, Ordering::Release);
+    }
+}
+
+/// Counters and histograms of one flow of one handler, and its bound.
+#[derive(Debug)]
+pub(crate) struct FlowMetrics {
+    /// Written with every message that is admitted.
+    pub(crate) permits: CachePadded<Permits>,
+    pub(crate) workers: Box<[CachePadded<WorkerMetrics>]>,
+    waiting: AtomicUsize,
+    waited: Counter,
+    gave_up: Counter,
+    refused: [Counter; RefusalReason::COUNT],
+    dropped: Counter,
+    stray_panics: Counter,
+    /// One token: a message has finished after the flow was closed.
+    finished: (Sender<()>, Receiver<()>),
+}
+
+impl FlowMetrics {
+    pub(crate) fn new(limit: usize, workers: usize) -> Self {
+        Self {
+            permits: CachePadded::new(Permits::new(limit)),
+            workers: (0..workers).map(|_| CachePadded::default()).collect(),
+            waiting: AtomicUsize::new(0),
+            waited: Counter::default(),
+            gave_up: Counter::default(),
+            refused: Default::default(),
+            dropped: Counter::default(),
+            stray_panics: Counter::default(),
+            finished: bounded(1),
+        }
+    }
+
+    /// How many messages have finished, dropped ones included.
+    pub(crate) fn left(&self) -> u64 {
+        // Acquire: who sees a message finished sees what it did.
+        let ran = self.workers.iter().map(|worker| worker.finished.load(Ordering::Acquire));
+        self.dropped.0.load(Ordering::Acquire) + ran.sum::<u64>()
+    }
+
+    /// Messages admitted and not yet finished.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.permits.in_flight(|| self.left())
+    }
+
+    /// Whether one more message may be admitted now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.permits.has_room(|| self.left())
+    }
+
+    /// Submitters that wait for room.
+    pub(crate) fn waiting(&self) -> usize {
+        // Relaxed: for the eye only.
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// A message found no room, and its submitter waits.
-    pub(crate) fn waited(&self) {
+    pub(crate) fn waits(&self) {
         self.waited.increment();
+        // Relaxed: for the eye only.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A submitter waits no longer.
+    pub(crate) fn waits_no_longer(&self) {
+        // Relaxed: for the eye only.
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A submitter that waited was dropped before its message was admitted.
@@ -136,32 +190,14 @@ impl FlowMetrics {
 
     /// A message was not admitted, and its submitter was told so.
     pub(crate) fn refused(&self, reason: RefusalReason) {
-        match reason {
-            RefusalReason::Closed => self.refused_closed.increment(),
-            RefusalReason::TooManyWaiters => self.refused_too_many.increment(),
-        }
+        self.refused[reason as usize].increment();
     }
 
-    /// A worker ran a message, to whichever end.
-    pub(crate) fn ran(&self, worker: usize, wait: Duration, service: Duration) {
-        let latency = &self.workers[worker % self.workers.len()];
-        latency.wait.record(wait);
-        latency.service.record(service);
-    }
-
-    /// A handler returned.
-    pub(crate) fn handled(&self) {
-        self.handled.increment();
-    }
-
-    /// A handler panicked.
-    pub(crate) fn panicked(&self) {
-        self.panicked.increment();
-    }
-
-    /// A message was admitted but will not run, because the flow was shut down.
+    /// A message was admitted but will not run, because the flow was shut down. It is gone, and its
+    /// room is free.
     pub(crate) fn dropped(&self) {
-        self.dropped.increment();
+        // Release: as for those that ran.
+        self.dropped.0.fetch_add(1, Ordering::Release);
     }
 
     /// Something that a handler has spawned panicked.
@@ -169,33 +205,53 @@ impl FlowMetrics {
         self.stray_panics.increment();
     }
 
-    pub(crate) fn snapshot(&self, load: Option<&dyn FlowLoad>) -> FlowSnapshot {
+    /// A message has finished after the flow was closed.
+    pub(crate) fn tell_who_shuts_down(&self) {
+        // Full means that the word is out already.
+        let _ = self.finished.0.try_send(());
+    }
+
+    /// Waits until no more than `own` messages are in flight; false if the deadline comes first.
+    /// The flow must be closed.
+    pub(crate) fn wait_for_last(&self, own: usize, deadline: Instant) -> bool {
+        loop {
+            if self.in_flight() <= own {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            // Either outcome means to look again.
+            let _ = self.finished.1.recv_deadline(deadline.min(now + LOOK_EVERY));
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> FlowSnapshot {
         // The load first: who finds nothing in flight then reads the counts of all that finished.
-        let in_flight = load.map_or(0, FlowLoad::in_flight);
-        let waiting = load.map_or(0, FlowLoad::waiting);
+        let in_flight = self.in_flight();
+        let ran = |count: fn(&WorkerMetrics) -> &AtomicU64| {
+            // Acquire: as in `left`.
+            self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
+        };
+        let finished = ran(|worker| &worker.finished);
+        let panicked = ran(|worker| &worker.panicked);
         FlowSnapshot {
             in_flight,
-            waiting,
-            handled: self.handled.get(),
-            panicked: self.panicked.get(),
+            waiting: self.waiting(),
+            // One that has panicked may not have finished.
+            handled: finished.saturating_sub(panicked),
+            panicked,
             dropped: self.dropped.get(),
             stray_panics: self.stray_panics.get(),
-            admitted: self.admitted.get(),
+            admitted: self.permits.entered(),
             waiting_for_peer_permit: self.waited.get(),
             gave_up: self.gave_up.get(),
-            refused_closed: self.refused_closed.get(),
-            refused_too_many_waiters: self.refused_too_many.get(),
+            refused: std::array::from_fn(|reason| self.refused[reason].get()),
             wait: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.wait)),
             service: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.service)),
         }
     }
-}
-
-/// One flow's metrics, and the flow itself as long as it lives.
-#[derive(Clone)]
-struct Registered {
-    metrics: Arc<FlowMetrics>,
-    load: Weak<dyn FlowLoad>,
 }
 
 /// All flows of one kind that were ever registered.
@@ -203,30 +259,29 @@ struct Registered {
 struct Registrations {
     /// The sum of those that are gone, so that registering again and again takes no more memory.
     gone: FlowSnapshot,
-    current: Vec<Registered>,
+    current: Vec<Arc<FlowMetrics>>,
 }
 
 impl Registrations {
-    fn with(&self, registered: Registered) -> Self {
-        let mut next = Self { gone: self.gone.clone(), current: vec![registered] };
-        for registered in &self.current {
+    fn with(&self, metrics: &Arc<FlowMetrics>) -> Self {
+        let mut next = Self { gone: self.gone.clone(), current: vec![Arc::clone(metrics)] };
+        for metrics in &self.current {
             // Nobody else holds the metrics, so nobody counts any more. (The flow itself may be gone
             // a little earlier, while it still counts what it drops.)
-            if Arc::strong_count(&registered.metrics) == 1 {
+            if Arc::strong_count(metrics) == 1 {
                 // Acquire: what was counted before the last holder let go is seen.
                 fence(Ordering::Acquire);
-                next.gone.merge(&registered.metrics.snapshot(None));
+                next.gone.merge(&metrics.snapshot());
             } else {
-                next.current.push(registered.clone());
+                next.current.push(Arc::clone(metrics));
             }
         }
         next
     }
 
     fn snapshot(&self) -> FlowSnapshot {
-        self.current.iter().fold(self.gone.clone(), |mut sum, registered| {
-            let load = registered.load.upgrade();
-            sum.merge(&registered.metrics.snapshot(load.as_deref()));
+        self.current.iter().fold(self.gone.clone(), |mut sum, metrics| {
+            sum.merge(&metrics.snapshot());
             sum
         })
     }
@@ -286,18 +341,12 @@ impl MetricsRegistry {
         }
     }
 
-    pub(crate) fn register(
-        &self,
-        flow: Option<FlowType>,
-        metrics: Arc<FlowMetrics>,
-        load: Weak<dyn FlowLoad>,
-    ) {
+    pub(crate) fn register(&self, flow: Option<FlowType>, metrics: &Arc<FlowMetrics>) {
         let registrations = match flow {
             Some(flow) => &self.shared.flows[flow as usize],
             None => &self.shared.broadcast,
         };
-        let registered = Registered { metrics, load };
-        registrations.rcu(|current| current.with(registered.clone()));
+        registrations.rcu(|current| current.with(metrics));
     }
 
     /// An event has come.

@@ -10,9 +10,9 @@ mod real {
     pub(crate) use std::sync::atomic::{Ordering, fence};
 
     pub(crate) use atomic_waker::AtomicWaker;
-    pub(crate) use crossbeam::queue::{ArrayQueue, SegQueue};
+    pub(crate) use crossbeam::queue::ArrayQueue;
 
-    /// Holds a value that one thread puts in and one takes out; a swap of a pointer.
+    /// Holds a boxed value that threads hand to each other; a swap of a pointer.
     pub(crate) type Slot<T> = crossbeam::atomic::AtomicCell<Option<Box<T>>>;
 
     pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;

@@ -28,7 +28,7 @@ impl<H: Handler> Contender<H> for Engine<H> {
 
     fn build(limit: usize, threads: usize, handler: H) -> Self {
         let registry = MetricsRegistry::new();
-        let config = FlowConfig::new(limit).with_threads(threads);
+        let config = FlowConfig::new(limit).with_peer_quota(limit).with_threads(threads);
         let flow = FlowWorker::new(FlowType::Advert, &config, &registry, Handle(handler))
             .expect("the configuration is in range");
         Self { flow, _registry: registry }

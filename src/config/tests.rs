@@ -44,8 +44,8 @@ fn each_figure_is_refused_just_beyond_its_limit() {
             ConfigError::LongQuantum { flow, quantum: Duration::from_micros(10_001) },
         ),
         (
-            valid.with_wait_strategy(WaitStrategy::Linger(Duration::from_millis(1_001))),
-            ConfigError::LongLinger { flow, linger: Duration::from_millis(1_001) },
+            valid.with_wait_strategy(WaitStrategy::Linger(Duration::from_millis(11))),
+            ConfigError::LongLinger { flow, linger: Duration::from_millis(11) },
         ),
     ] {
         assert_eq!(wrong.validate(flow), Err(error));

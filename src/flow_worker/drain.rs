@@ -1,87 +1,63 @@
-//! The heart of a flow: a bounded queue of admitted messages, and the job that runs them.
+//! The pool job: it takes the lanes in turn and runs their messages until none is left.
 //!
-//! A message is admitted when it holds a permit; it is then pushed and wakes a drain job if one is
-//! missing ([`ready`](super::ready)). A drain job runs messages until the queue is empty. Each
-//! message ends in one of three ways, and its permit comes back in a `Drop` after its end has been
-//! counted: handled, panicked, or dropped because the flow was shut down before it started.
+//! Each message ends in one of three ways, and its room comes back after its end has been counted:
+//! handled, panicked, or dropped because the flow was shut down before it started.
 //!
-//! The queue cannot overflow: it has a slot for each permit, and a message's slot is free again
-//! before its permit is.
+//! A lane's *turn* lasts for the flow's quantum, or until it is empty; if no other lane has messages,
+//! the next turn is its own. In a flow that is in order per peer a worker holds the lane during its
+//! turn, and nobody else may take it. Otherwise a lane stays in the ready set while it has messages,
+//! and several workers may pop from it: none of them keeps more than the message that it runs.
 //!
 //! # Handlers that use rayon
 //!
 //! A handler that waits for rayon's other threads, in `join` or `scope`, runs other jobs of the pool
 //! meanwhile, and a drain job may be among them. It must not hold up the handler below it on the stack:
 //!
-//! - A drain job on top of a handler of the same thread passes its claim on at once: the queue is
+//! - A drain job on top of a handler of the same thread passes its claim on at once: the lanes are
 //!   *offered* to every thread of the pool, behind all that the thread has to do. The thread itself
 //!   has a drain job below, so no message is forgotten.
 //! - On top of a part of a handler that another thread has stolen, a drain job cannot know that
-//!   it is on top of anything. So every drain job passes its claim on after [`QUANTUM`].
+//!   it is on top of anything. So every drain job passes its claim on after a [`SHIFT`].
 //!
 //! An offer lies below the thread's own deque, unlike a spawned job, so that a `join` finds its other
 //! half before it finds the offer again.
 
 use std::{
     cell::Cell,
+    hint,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
-    permits::{Admit, Permits},
-    pool::{Job, Pool, Spawn},
-    ready::Claims,
+    core::{Brought, Core, Handle},
+    lane::Lane,
+    pool::{Job, Spawn},
 };
 use crate::{
-    RefusalReason,
-    config::FlowConfig,
-    metrics::{FlowLoad, FlowMetrics},
-    panics::PanicLog,
-    sync::{ArrayQueue, AtomicBool, Ordering},
+    Order, WaitStrategy,
+    clock::Moment,
+    metrics::WorkerMetrics,
+    sync::{Ordering, fence},
 };
 
 /// How long a drain job runs before it offers the rest to all threads of the flow. Long beside the
 /// cost of an offer, which wakes them; short beside what a handler that waits would notice.
-const QUANTUM: Duration = Duration::from_millis(10);
+const SHIFT: Duration = Duration::from_millis(10);
 
-/// What is done with messages.
-pub(crate) trait Handle<M>: Send + Sync + 'static {
-    /// Runs one message.
-    fn handle(&self, message: M);
+/// How often a worker looks into an empty lane before it takes it out of the set: about as long as a
+/// producer at full speed needs for its next message.
+const LOOKS: usize = 32;
 
-    /// Takes a message that will not run.
-    fn discard(&self, message: M) {
-        drop(message);
-    }
-}
-
-/// A message on its way to its handler.
-#[derive(Debug)]
-pub(crate) struct Brought<M> {
-    pub(super) message: M,
-    /// When its submitter brought it.
-    pub(super) arrived: Instant,
-}
-
-/// The inside of a flow: its bound, its queue, its workers and its handler.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
-    name: &'static str,
-    pub(super) permits: Permits<Brought<M>>,
-    pub(super) metrics: Arc<FlowMetrics>,
-    pub(super) threads: S,
-    queue: ArrayQueue<Brought<M>>,
-    claims: Claims,
-    handler: H,
-    /// Nothing is started any more.
-    abandoned: AtomicBool,
-    panics: Arc<PanicLog>,
-}
+/// How often a lingering worker looks at the lanes before it lets others have the processor.
+const SPINS: usize = 32;
 
 thread_local! {
     /// How many handlers are on the stack of this thread.
     static HANDLERS: Cell<usize> = const { Cell::new(0) };
+    /// The seat of the lane whose handler is the innermost of them.
+    static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// How many handlers are on the stack of this thread.
@@ -89,203 +65,278 @@ pub(super) fn handlers_on_this_thread() -> usize {
     HANDLERS.get()
 }
 
-/// What distinguishes a flow from others.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setup {
-    pub(super) name: &'static str,
-    /// How many handlers run at the same time.
-    pub(super) workers: usize,
-    /// Nothing runs until [`Core::open`].
-    pub(super) withheld: bool,
+/// What a drain job knows.
+struct Shift<'a> {
+    metrics: &'a WorkerMetrics,
+    /// The last reading of the clock.
+    now: Moment,
+    /// When it passes on what is left.
+    end: Moment,
+    /// Nothing has been taken since the claim was, or since the lanes were found empty.
+    searches: bool,
+    /// The seat after the lane that was served last.
+    turn: usize,
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
-    pub(super) fn new(
-        Setup { name, workers, withheld }: Setup,
-        config: &FlowConfig,
-        metrics: Arc<FlowMetrics>,
-        panics: Arc<PanicLog>,
-        threads: S,
-        handler: H,
-    ) -> Self {
-        Self {
-            name,
-            permits: Permits::new(config.max_inflight_requests(), config.max_waiters()),
-            metrics,
-            threads,
-            queue: ArrayQueue::new(config.max_inflight_requests()),
-            claims: Claims::new(workers, withheld),
-            handler,
-            abandoned: AtomicBool::new(false),
-            panics,
-        }
-    }
-
-    pub(crate) fn handler(&self) -> &H {
-        &self.handler
-    }
-
-    /// Queues a message for which the caller has acquired a permit, and wakes a worker for it.
-    pub(super) fn push(self: &Arc<Self>, brought: Brought<M>) {
-        self.metrics.admitted();
-        let pushed = self.queue.push(brought);
-        assert!(pushed.is_ok(), "{}: the queue has a slot for each permit", self.name);
-        if self.claims.claim_after_push() {
-            self.start();
-        }
-    }
-
-    /// Lets a flow run that was built withheld. To be called once.
-    pub(super) fn open(self: &Arc<Self>) {
-        if self.claims.hand_out(|| self.queue.is_empty()) {
-            self.start();
-        }
-    }
-
-    fn start(self: &Arc<Self>) {
-        if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
-            // Only a shutdown takes the threads away, after it has abandoned the flow: draining runs
-            // nothing any more, it only drops.
-            self.drain();
-        }
-    }
-
-    /// Runs messages until the queue is empty or the quantum is over. A claim is held.
-    fn drain(self: &Arc<Self>) {
-        let mut now = Instant::now();
-        let end = now + QUANTUM;
+    /// Runs messages until there are none or the shift is over. A claim is held, and searches.
+    pub(super) fn drain(self: &Arc<Self>) {
+        let worker = rayon::current_thread_index().unwrap_or(0) % self.metrics.workers.len();
+        let now = Moment::now();
+        let mut shift = Shift {
+            metrics: &self.metrics.workers[worker],
+            now,
+            end: now.after(SHIFT),
+            searches: true,
+            // Relaxed: where a job begins orders nothing.
+            turn: self.turn.load(Ordering::Relaxed),
+        };
         loop {
-            while let Some(brought) = self.queue.pop() {
-                now = self.run_one(brought, now);
-                if now >= end && self.pass_on() {
+            while let Some(lane) = self.take_lane(&mut shift) {
+                self.serve(&lane, &mut shift);
+                if shift.now >= shift.end && self.pass_on(&mut shift) {
                     return;
                 }
             }
-            if !self.claims.give_back(|| self.queue.is_empty()) {
+            self.search(&mut shift);
+            if self.linger(&mut shift) {
+                continue;
+            }
+            // Relaxed: as above.
+            self.turn.store(shift.turn, Ordering::Relaxed);
+            if shift.now >= shift.end && self.manners.wait == WaitStrategy::Spin {
+                if self.pass_on(&mut shift) {
+                    return;
+                }
+            } else if !self.claims.give_back(|| self.ready.is_empty()) {
                 return;
             }
         }
     }
 
-    /// Gives the claim of this job back and offers what is left to all threads; false if there is
-    /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
-    fn pass_on(self: &Arc<Self>) -> bool {
-        let done = self.claims.pass_on(|| self.queue.is_empty());
-        done || self.threads.offer(Arc::clone(self) as Arc<dyn Job>) || !self.claims.claim()
-    }
-
-    /// Runs one message and says when it ended: the next one's beginning, so that a message costs
-    /// one look at the clock here.
-    fn run_one(
-        self: &Arc<Self>,
-        Brought { message, arrived }: Brought<M>,
-        now: Instant,
-    ) -> Instant {
-        let _permit = Permit(self);
-        // Acquire: pairs with the Release in `abandon`.
-        if self.abandoned.load(Ordering::Acquire) {
-            self.discard(message);
-            return now;
-        }
-        HANDLERS.set(HANDLERS.get() + 1);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.handler.handle(message)));
-        HANDLERS.set(HANDLERS.get() - 1);
-        let ended = Instant::now();
-        let worker = rayon::current_thread_index().unwrap_or(0);
-        // A message that arrived after `now` was read has not waited.
-        self.metrics.ran(
-            worker,
-            now.saturating_duration_since(arrived),
-            ended.saturating_duration_since(now.max(arrived)),
-        );
-        match outcome {
-            Ok(()) => self.metrics.handled(),
-            Err(payload) => {
-                self.metrics.panicked();
-                self.panics.report(payload);
+    /// The next lane in turn.
+    ///
+    /// Ends, because each turn of the loop takes a lane out of the set that comes back only if
+    /// somebody has done something meanwhile.
+    fn take_lane(&self, shift: &mut Shift) -> Option<Arc<Lane<Brought<M>>>> {
+        loop {
+            let seat = self.ready.next(shift.turn)?;
+            let Some(lane) = self.peers.at(seat) else {
+                self.ready.remove(seat);
+                // SeqCst: pairs with that in `list`; somebody may have taken the seat and pushed.
+                fence(Ordering::SeqCst);
+                if self.peers.at(seat).is_some() {
+                    self.ready.insert(seat);
+                }
+                continue;
+            };
+            shift.turn = seat + 1;
+            if self.manners.order == Order::Any {
+                return Some(lane);
+            }
+            self.ready.remove(seat);
+            if lane.hold() {
+                return Some(lane);
+            }
+            // SeqCst: pairs with that of the holder, which looks at the queue after it lets go.
+            fence(Ordering::SeqCst);
+            if !lane.is_held() && !lane.queue.is_empty() {
+                self.ready.insert(seat);
             }
         }
-        ended
     }
 
-    fn discard(&self, message: M) {
-        self.metrics.dropped();
-        let discarded = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message)));
-        if let Err(payload) = discarded {
+    /// Gives a lane its turn.
+    fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift) {
+        let began = shift.now;
+        loop {
+            let Some(brought) = self.next_of(lane, shift) else {
+                self.leave_empty(lane);
+                return;
+            };
+            if shift.searches {
+                shift.searches = false;
+                if self.claims.found(|| self.is_more_than(lane)) {
+                    self.start();
+                }
+            }
+            self.run(lane, brought, shift);
+            let over = shift.now.since(began) >= self.manners.quantum
+                && self.ready.has_other_than(lane.seat);
+            if over || shift.now >= shift.end {
+                break;
+            }
+        }
+        if self.manners.order == Order::PerPeer {
+            lane.release();
+            self.look_again(lane);
+        }
+    }
+
+    /// The next message of a lane, looking for a while if no other lane has any.
+    fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift) -> Option<Brought<M>> {
+        for _ in 0..LOOKS {
+            let brought = lane.queue.pop();
+            if brought.is_some() || self.ready.has_other_than(lane.seat) {
+                return brought;
+            }
+            self.search(shift);
+            hint::spin_loop();
+        }
+        None
+    }
+
+    /// From now on this job finds what is pushed, and nobody need be woken for it.
+    fn search(&self, shift: &mut Shift) {
+        if !shift.searches {
+            shift.searches = true;
+            self.claims.search();
+        }
+    }
+
+    /// Whether another worker would find something to run.
+    fn is_more_than(&self, lane: &Lane<Brought<M>>) -> bool {
+        let shared = self.manners.order == Order::Any && !lane.queue.is_empty();
+        shared || self.ready.has_other_than(lane.seat)
+    }
+
+    /// Takes an empty lane out of the set, or lets go of it, and looks at it once more.
+    fn leave_empty(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>) {
+        match self.manners.order {
+            Order::Any => drop(self.ready.remove(lane.seat)),
+            Order::PerPeer => lane.release(),
+        }
+        self.look_again(lane);
+        if lane.is_forgotten() {
+            self.peers.retire(lane);
+        }
+    }
+
+    fn look_again(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
+        // SeqCst: pairs with that in `list`: the lane is let go of before it, its queue looked at
+        // after.
+        fence(Ordering::SeqCst);
+        if !lane.queue.is_empty() {
+            self.list(lane);
+        }
+    }
+
+    /// Looks for messages as long as the flow's strategy says; true if there are some.
+    fn linger(&self, shift: &mut Shift) -> bool {
+        let linger = match self.manners.wait {
+            WaitStrategy::GiveBack => return false,
+            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::Spin => SHIFT,
+        };
+        shift.now = Moment::now();
+        let end = shift.now.after(linger).min(shift.end);
+        loop {
+            for _ in 0..SPINS {
+                if !self.ready.is_empty() {
+                    return true;
+                }
+                hint::spin_loop();
+            }
+            shift.now = Moment::now();
+            if shift.now >= end || self.admission.is_closed() {
+                return false;
+            }
+            self.threads.help();
+        }
+    }
+
+    /// Gives the claim of this job back and offers what is left to all threads; false if there is
+    /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
+    fn pass_on(self: &Arc<Self>, shift: &mut Shift) -> bool {
+        let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
+        let is_done = || !spins && self.ready.is_empty();
+        if self.claims.pass_on(shift.searches, is_done)
+            || self.threads.offer(Arc::clone(self) as Arc<dyn Job>)
+            || !self.claims.claim()
+        {
+            return true;
+        }
+        shift.searches = true;
+        shift.end = shift.now.after(SHIFT);
+        false
+    }
+
+    /// Runs one message. When it ended is when the next one begins, so that a message costs one look
+    /// at the clock here.
+    fn run(
+        self: &Arc<Self>,
+        lane: &Lane<Brought<M>>,
+        Brought { message, arrived }: Brought<M>,
+        shift: &mut Shift,
+    ) {
+        if self.admission.is_abandoned() {
+            self.discard(lane, message);
+            return;
+        }
+        let _finish = Finish { core: self, lane, metrics: shift.metrics };
+        let outside = SEAT.replace(lane.seat);
+        HANDLERS.set(HANDLERS.get() + 1);
+        let handle = AssertUnwindSafe(|| self.handler.handle(lane.peer, message));
+        let outcome = catch_unwind(handle);
+        HANDLERS.set(HANDLERS.get() - 1);
+        SEAT.set(outside);
+        let began = shift.now.max(arrived);
+        shift.now = Moment::now();
+        // A message that arrived after the last reading has not waited.
+        let (wait, service) = (began.since(arrived), shift.now.since(began));
+        shift.metrics.ran(wait, service, outcome.is_err());
+        if let Err(payload) = outcome {
             self.panics.report(payload);
         }
     }
 
-    /// Starts nothing any more and drops what is queued; returns how many messages that was. The
-    /// flow must be closed.
-    pub(super) fn abandon(self: &Arc<Self>) -> usize {
-        // Release: who sees it sees the flow closed.
-        self.abandoned.store(true, Ordering::Release);
+    /// Whether messages may run while the calling thread's handlers do not end. What is queued behind
+    /// them in order is dropped. The flow must be closed.
+    pub(super) fn runs_beside_handlers(self: &Arc<Self>) -> (bool, usize) {
         let mut dropped = 0;
-        // Ends: the flow is closed, and at most as many messages as there are permits are left.
-        while let Some(Brought { message, .. }) = self.queue.pop() {
-            let _permit = Permit(self);
-            self.discard(message);
-            dropped += 1;
+        if self.manners.order == Order::PerPeer
+            && let Some(lane) = self.peers.at(SEAT.get())
+        {
+            dropped = self.discard_queue(&lane);
         }
-        dropped
-    }
-
-    /// Whether other threads may run messages while the calling handler runs.
-    pub(super) fn runs_beside(&self, handlers: usize) -> bool {
-        handlers < self.claims.limit()
+        (handlers_on_this_thread() < self.claims.limit(), dropped)
     }
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     fn run(self: Arc<Self>) {
-        if handlers_on_this_thread() == 0 || !self.pass_on() {
+        if handlers_on_this_thread() == 0 {
+            return self.drain();
+        }
+        let done = self.claims.pass_on(true, || self.ready.is_empty())
+            || self.threads.offer(Arc::clone(&self) as Arc<dyn Job>)
+            || !self.claims.claim();
+        if !done {
             self.drain();
         }
     }
 
     fn run_if_needed(self: Arc<Self>) {
-        if handlers_on_this_thread() == 0 && !self.queue.is_empty() && self.claims.claim() {
+        let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
+        let needed = spins || !self.ready.is_empty();
+        if needed && handlers_on_this_thread() == 0 && self.claims.claim() {
             self.drain();
         }
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M, H, S>> {
-    fn admit(&self, brought: Brought<M>) {
-        self.push(brought);
-    }
-
-    fn refused(&self) {
-        self.metrics.refused(RefusalReason::Closed);
-    }
+/// Gives the room of a message back, whatever became of it.
+struct Finish<'a, M: Send + 'static, H: Handle<M>, S: Spawn> {
+    core: &'a Arc<Core<M, H, S>>,
+    lane: &'a Lane<Brought<M>>,
+    metrics: &'a WorkerMetrics,
 }
 
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> FlowLoad for Core<M, H, S> {
-    fn in_flight(&self) -> usize {
-        self.permits.in_flight()
-    }
-
-    fn waiting(&self) -> usize {
-        self.permits.waiting()
-    }
-}
-
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
     fn drop(&mut self) {
-        // Those of a flow that was withheld to the end; there is nobody left who waits for room.
-        while let Some(Brought { message, .. }) = self.queue.pop() {
-            self.discard(message);
-        }
-    }
-}
-
-/// Gives the permit of a message back, whatever became of the message.
-struct Permit<'a, M: Send + 'static, H: Handle<M>, S: Spawn>(&'a Arc<Core<M, H, S>>);
-
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Permit<'_, M, H, S> {
-    fn drop(&mut self) {
-        self.0.permits.give_back(self.0);
+        self.lane.leave();
+        self.metrics.finished();
+        self.core.admission.finished(self.lane, self.core);
     }
 }
 

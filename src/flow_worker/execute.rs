@@ -14,10 +14,11 @@ use std::{
 
 use super::{
     MessageHandler, OfPeers,
-    drain::{Brought, Core},
+    core::{Brought, Core},
+    lane::Lane,
     line::{Place, Standing},
 };
-use crate::{NodeId, RefusalReason};
+use crate::RefusalReason;
 
 /// A flow has not admitted a message; here it is again. The flow is unchanged.
 #[derive(Clone, Copy, Eq, PartialEq, thiserror::Error)]
@@ -63,19 +64,21 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
         Self(State::Refused(Refused { message, reason }))
     }
 
-    pub(super) fn waiting(core: Weak<CoreOf<M, H>>, place: Arc<PlaceOf<M>>) -> Self {
-        Self(State::Waiting(Waiting { core, place }))
+    pub(super) fn waiting(
+        core: Weak<Core<M, OfPeers<H>>>,
+        lane: Arc<Lane<Brought<M>>>,
+        place: Arc<Place<Brought<M>>>,
+    ) -> Self {
+        Self(State::Waiting(Waiting { core, lane, place }))
     }
 }
-
-type CoreOf<M, H> = Core<(NodeId, M), OfPeers<H>>;
-type PlaceOf<M> = Place<Brought<(NodeId, M)>>;
 
 /// A place in the line.
 struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
     /// Weak, so that a future that nobody polls does not keep the threads of a flow that is gone.
-    core: Weak<CoreOf<M, H>>,
-    place: Arc<PlaceOf<M>>,
+    core: Weak<Core<M, OfPeers<H>>>,
+    lane: Arc<Lane<Brought<M>>>,
+    place: Arc<Place<Brought<M>>>,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
@@ -84,7 +87,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
             Standing::Waiting => Poll::Pending,
             Standing::Granted => Poll::Ready(Ok(())),
             Standing::Refused => {
-                let Brought { message: (_, message), .. } = self.place.take_message();
+                let Brought { message, .. } = self.place.take_message();
                 Poll::Ready(Err(Refused { message, reason: RefusalReason::Closed }))
             }
         }
@@ -96,8 +99,12 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
         // A flow that is gone has refused all who waited, and after a decision there is nothing to
         // leave.
         let Some(core) = self.core.upgrade() else { return };
-        if core.permits.leave(&self.place, &core).is_some() {
+        if self.place.standing() == Standing::Waiting
+            && core.admission.leave(&self.lane, &self.place, &core).is_some()
+        {
             core.metrics.gave_up();
+        } else {
+            core.admission.keep(Arc::clone(&self.place));
         }
     }
 }

@@ -1,24 +1,31 @@
-//! The submitters that wait for room in a flow, with their messages, in order of arrival.
+//! The submitters that wait for room in one lane, with their messages, in order of arrival.
 //!
-//! A place in the line is waiting, and then one of three: granted, refused or left. Each is decided
-//! once, by one exchange: the holder of the baton ([`Permits`](super::permits::Permits)) grants or
-//! refuses, the submitter leaves, and who comes second sees what the first decided. The message goes
-//! with the decision: to the flow, back to the submitter, or away with it.
+//! ```text
+//!                       ┌──▶ granted: the message goes to the lane
+//!   (spare) ──▶ waiting ┼──▶ refused: back to its submitter
+//!                       └──▶ left:    away with its submitter
+//! ```
 //!
-//! A place that was left stays where it is until the line is served up to it, or until more than
-//! half of the line is such and the line closes up. So the line is at most twice as long as there
-//! are waiters, and a little more.
+//! A place is decided once, by one exchange: the holder of the baton
+//! ([`admission`](super::admission)) grants or refuses, the submitter leaves, and who comes second
+//! sees what the first decided. The message goes with the decision.
+//!
+//! A place that was left stays in the line until the line is served up to it, or until as many are
+//! left as may wait and the line closes up. So the line has room for twice as many as may wait; should
+//! those that are left not be cleared away in time, a submitter more is refused.
+//!
+//! Places that have come to their end are spare, and used again, so that waiting allocates nothing in
+//! steady state.
 
 use std::{fmt, sync::Arc, task::Waker};
 
 use crate::{
     panics::contain,
-    sync::{AtomicUsize, AtomicWaker, Ordering, SegQueue, Slot},
+    sync::{ArrayQueue, AtomicUsize, AtomicWaker, Ordering, Slot},
 };
 
-/// The line closes up only when at least this many places in it are left, so that a short line is
-/// not rebuilt again and again.
-const CLOSE_UP_AT: usize = 64;
+/// How many places a flow keeps for the next to wait.
+const SPARE_PLACES: usize = 64;
 
 /// How many submitters are woken at once, after the baton has been put down for them.
 pub(super) const WAKE_AT_ONCE: usize = 16;
@@ -43,17 +50,28 @@ pub(super) enum Standing {
 pub(super) struct Place<M> {
     state: AtomicUsize,
     waker: AtomicWaker,
-    /// Taken by whoever the decision gives it to.
-    message: Slot<M>,
+    /// Taken out of the box by whoever the decision gives it to; the box stays.
+    message: Slot<Option<M>>,
 }
 
 impl<M> Place<M> {
-    fn new(message: M) -> Self {
+    fn new() -> Self {
         Self {
             state: AtomicUsize::new(WAITING),
             waker: AtomicWaker::new(),
-            message: Slot::new(Some(Box::new(message))),
+            message: Slot::new(Some(Box::default())),
         }
+    }
+
+    /// Waits with this message; nobody else has the place.
+    fn begin(&mut self, message: M) {
+        // Of a submitter that looked again after the decision.
+        drop(self.waker.take());
+        // Relaxed: the line's queue publishes it.
+        self.state.store(WAITING, Ordering::Relaxed);
+        let mut kept = self.message.take().unwrap_or_default();
+        *kept = Some(message);
+        self.message.store(Some(kept));
     }
 
     /// How it stands; if nothing is decided, `waker` will be woken when it is.
@@ -89,7 +107,12 @@ impl<M> Place<M> {
 
     /// The message of a place whose decision gives it to the caller.
     pub(super) fn take_message(&self) -> M {
-        *self.message.take().expect("a decision gives the message to one only")
+        let taken = self.message.take().and_then(|mut kept| {
+            let message = kept.take();
+            self.message.store(Some(kept));
+            message
+        });
+        taken.expect("a decision gives the message to one only")
     }
 
     fn change(&self, state: usize) -> bool {
@@ -144,25 +167,60 @@ fn wake<M>(place: Arc<Place<M>>) {
     });
 }
 
+/// Places that nobody uses at the moment.
+#[derive(Debug)]
+pub(super) struct Spares<M>(ArrayQueue<Arc<Place<M>>>);
+
+impl<M> Spares<M> {
+    pub(super) fn new() -> Self {
+        Self(ArrayQueue::new(SPARE_PLACES))
+    }
+
+    /// A place for a message.
+    fn place(&self, message: M) -> Arc<Place<M>> {
+        let mut place = self.0.pop().unwrap_or_else(|| Arc::new(Place::new()));
+        // Whoever decided it may hold it still; then it is theirs to drop.
+        if Arc::get_mut(&mut place).is_none() {
+            place = Arc::new(Place::new());
+        }
+        Arc::get_mut(&mut place).expect("nobody else has it").begin(message);
+        place
+    }
+
+    /// Keeps a place that has come to its end.
+    pub(super) fn keep(&self, place: Arc<Place<M>>) {
+        // Full means that there are enough.
+        let _ = self.0.push(place);
+    }
+}
+
 /// The places, first come first served. Anybody pushes; only the holder of the baton pops.
 #[derive(Debug)]
 pub(super) struct Line<M> {
     /// Older than all in `back`; filled only when the line closes up.
-    front: SegQueue<Arc<Place<M>>>,
-    back: SegQueue<Arc<Place<M>>>,
+    front: ArrayQueue<Arc<Place<M>>>,
+    back: ArrayQueue<Arc<Place<M>>>,
     /// Places in the line whose submitters have left.
     left: AtomicUsize,
+    /// How many may wait.
+    max: usize,
 }
 
 impl<M> Line<M> {
-    pub(super) fn new() -> Self {
-        Self { front: SegQueue::new(), back: SegQueue::new(), left: AtomicUsize::new(0) }
+    /// A line in which at most `max` wait, at least 1.
+    pub(super) fn new(max: usize) -> Self {
+        let places = || ArrayQueue::new(2 * max);
+        Self { front: places(), back: places(), left: AtomicUsize::new(0), max }
     }
 
-    pub(super) fn push(&self, message: M) -> Arc<Place<M>> {
-        let place = Arc::new(Place::new(message));
-        self.back.push(Arc::clone(&place));
-        place
+    /// Takes a place at the end of the line; gives the message back if there are too many in it that
+    /// were left.
+    pub(super) fn push(&self, message: M, spares: &Spares<M>) -> Result<Arc<Place<M>>, M> {
+        let place = spares.place(message);
+        self.back
+            .push(Arc::clone(&place))
+            .map(|()| place)
+            .map_err(|place| place.take_message())
     }
 
     pub(super) fn pop(&self) -> Option<Arc<Place<M>>> {
@@ -190,45 +248,40 @@ impl<M> Line<M> {
     }
 
     /// A place that was left has been popped.
-    pub(super) fn forget(&self) {
+    pub(super) fn cleared(&self) {
         // Relaxed: nobody waits for this count.
         self.left.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether more of the line is left than waits.
-    pub(super) fn is_mostly_left(&self, waiting: usize) -> bool {
+    /// Whether so many were left that the line should close up.
+    pub(super) fn has_gaps(&self) -> bool {
         // Relaxed: a late look only means that the line closes up later.
-        let left = self.left.load(Ordering::Relaxed);
-        left >= CLOSE_UP_AT && left > waiting
+        self.left.load(Ordering::Relaxed) >= self.max
     }
 
     /// Throws out the places that were left, keeping the others in order.
     ///
-    /// Ends, because it looks at each place once that was there when it began.
-    pub(super) fn close_up(&self) {
-        let (older, newer) = (self.front.len(), self.back.len());
-        for _ in 0..older {
-            let Some(place) = self.front.pop() else { break };
-            self.keep(place);
-        }
-        for _ in 0..newer {
-            let Some(place) = self.back.pop() else { break };
-            self.keep(place);
+    /// Ends, because it looks at each place once that was there when it began. There is room for
+    /// those that it keeps, because they wait, and no more wait than may.
+    pub(super) fn close_up(&self, spares: &Spares<M>) {
+        for line in [&self.front, &self.back] {
+            for _ in 0..line.len() {
+                let Some(place) = line.pop() else { break };
+                // Acquire: so that a place that is found left is found counted. One that is left a
+                // moment later is thrown out the next time.
+                if place.state.load(Ordering::Acquire) == LEFT {
+                    self.cleared();
+                    spares.keep(place);
+                } else {
+                    let kept = self.front.push(place);
+                    assert!(kept.is_ok(), "no more wait than may");
+                }
+            }
         }
     }
 
     #[cfg(all(test, not(loom)))]
     pub(super) fn len(&self) -> usize {
         self.front.len() + self.back.len()
-    }
-
-    fn keep(&self, place: Arc<Place<M>>) {
-        // Acquire: so that a place that is found left is found counted. One that is left a moment
-        // later is thrown out the next time.
-        if place.state.load(Ordering::Acquire) == LEFT {
-            self.forget();
-        } else {
-            self.front.push(place);
-        }
     }
 }

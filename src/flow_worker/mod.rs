@@ -1,41 +1,58 @@
-//! One flow: its bound, its threads and its counters.
+//! One flow: its bound, its lanes, its threads and its counters.
 //!
 //! ```text
-//!  execute ─▶ permits ──▶ queue ──▶ claims ──▶ pool ──▶ drain ──▶ handler
-//!             (line)                (ready)
-//!                ▲                                         │
-//!                └─────────── permit comes back ───────────┘
+//!              ┌─ lane of a peer ─┐
+//!  execute ──▶ │ permits ▶ queue  │ ──▶ ready set ──▶ claims ──▶ pool ──▶ drain ──▶ handler
+//!    (line)    └──────────────────┘                                         │
+//!       ▲                                                                   │
+//!       └───────────────────── room, when a message has finished ───────────┘
 //! ```
 //!
-//! [`permits`] bound what is in flight and let submitters wait in order; [`drain`] holds the queue
-//! and the job that runs it; [`ready`] proves that the job runs whenever there is something to do;
-//! [`pool`] owns the threads.
+//! | room | its subject |
+//! |---|---|
+//! | [`peers`] | who has a lane, and how a message finds it |
+//! | [`lane`] | one peer's queue and quota |
+//! | [`admission`] | who comes in, and who waits in which [`line`]; proof |
+//! | [`lane_set`] | which lanes have messages |
+//! | [`claims`] | that a worker runs whenever there is something to do; proof |
+//! | [`drain`] | what a worker does |
+//! | [`pool`] | the threads |
+//! | [`core`] | all of it put together |
+//!
+//! Words that are written with every message, by more than one side: none. By all submitters: the
+//! flow's and the lane's count of what has entered, which bound them, and the tail of the lane's queue.
+//! By all workers: the lane's count of what has left, and the head of its queue. Each worker's
+//! counters and histograms are its own.
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use self::{
-    drain::{Brought, Core, Setup, handlers_on_this_thread},
-    permits::Attempt,
+    core::{Core, Outcome},
+    drain::handlers_on_this_thread,
     pool::Pool,
 };
 use crate::{
-    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, RefusalReason,
-    metrics::{FlowLoad, FlowMetrics, FlowSnapshot},
+    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, RefusalReason,
+    metrics::{FlowMetrics, FlowSnapshot},
     panics::PanicLog,
 };
 
+mod admission;
+mod claims;
+mod core;
 mod drain;
 mod execute;
+mod lane;
+mod lane_set;
 mod line;
-mod permits;
+mod peers;
 mod pool;
-mod ready;
 
-pub(crate) use drain::Handle;
+pub(crate) use core::Handle;
 pub use execute::{Execute, Refused};
 
 /// How long a shutdown waits beyond its deadline for threads that have nothing left to run.
@@ -43,8 +60,8 @@ const JOIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What a flow does with a message of a peer.
 ///
-/// Every `Fn(NodeId, M)` that may be shared between threads is one. A [`FlowType::Transport`] flow
-/// runs one handler at a time, whatever its threads; others run several.
+/// Every `Fn(NodeId, M)` that may be shared between threads is one. It runs on several threads at the
+/// same time, unless the flow has one; for the messages of one peer, see [`Order`].
 pub trait MessageHandler<M>: Send + Sync + 'static {
     /// Runs one message, on a thread of the flow.
     fn handle(&self, peer: NodeId, message: M);
@@ -59,8 +76,8 @@ impl<M, F: Fn(NodeId, M) + Send + Sync + 'static> MessageHandler<M> for F {
 /// Runs the messages of peers, as the core of a flow wants it.
 pub(crate) struct OfPeers<H>(H);
 
-impl<M, H: MessageHandler<M>> Handle<(NodeId, M)> for OfPeers<H> {
-    fn handle(&self, (peer, message): (NodeId, M)) {
+impl<M, H: MessageHandler<M>> Handle<M> for OfPeers<H> {
+    fn handle(&self, peer: NodeId, message: M) {
         self.0.handle(peer, message);
     }
 }
@@ -81,9 +98,12 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
     ) -> Result<Self, BuildError> {
         let name = flow.map_or("Broadcast", FlowType::name);
         config.validate(name)?;
-        // Peers come and go in their order, so their events run one at a time.
-        let workers = if flow == Some(FlowType::Transport) { 1 } else { config.threads() };
-        let metrics = Arc::new(FlowMetrics::new(config.threads()));
+        let config = match flow {
+            Some(FlowType::Transport) => config.with_order(Order::PerPeer),
+            _ => *config,
+        };
+        let metrics =
+            Arc::new(FlowMetrics::new(config.max_inflight_requests(), config.threads()));
         let panics = Arc::new(PanicLog::new(name));
         let stray_panic = {
             let (metrics, panics) = (Arc::clone(&metrics), Arc::clone(&panics));
@@ -94,37 +114,22 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         };
         let pool = Pool::new(&format!("P2P_{name}_Thread"), config.threads(), stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
-        let setup = Setup { name, workers, withheld: flow.is_none() };
-        let core = Arc::new(Core::new(setup, config, Arc::clone(&metrics), panics, pool, handler));
-        let load: Weak<Core<M, H>> = Arc::downgrade(&core);
-        registry.register(flow, metrics, load);
+        registry.register(flow, &metrics);
+        let withheld = flow.is_none();
+        let core = Arc::new(Core::new(name, &config, withheld, panics, metrics, pool, handler));
         Ok(Self { core })
     }
 
     pub(crate) fn handler(&self) -> &H {
-        self.core.handler()
+        &self.core.handler
     }
 
     /// Admits a message if there is room; nobody waits.
-    pub(crate) fn try_admit(&self, message: M) -> Result<(), (M, RefusalReason)> {
-        let brought = Brought { message, arrived: Instant::now() };
-        self.admit(brought).map_err(|(brought, attempt)| {
-            let reason = match attempt {
-                Attempt::Closed => RefusalReason::Closed,
-                Attempt::Full | Attempt::Acquired => RefusalReason::TooManyWaiters,
-            };
-            self.core.metrics.refused(reason);
-            (brought.message, reason)
-        })
-    }
-
-    fn admit(&self, brought: Brought<M>) -> Result<(), (Brought<M>, Attempt)> {
-        match self.core.permits.try_acquire() {
-            Attempt::Acquired => {
-                self.core.push(brought);
-                Ok(())
-            }
-            refused => Err((brought, refused)),
+    pub(crate) fn try_admit(&self, peer: NodeId, message: M) -> Result<(), (M, RefusalReason)> {
+        match self.core.bring(peer, message, false) {
+            Outcome::Admitted => Ok(()),
+            Outcome::Waits(..) => unreachable!("it may not wait"),
+            Outcome::Refused(message, reason) => Err((message, reason)),
         }
     }
 
@@ -135,22 +140,24 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
 
     /// Refuses every later message and all who wait.
     pub(crate) fn close(&self) {
-        self.core.permits.close(&self.core);
+        self.core.admission.close(&self.core);
     }
 
     /// Closes the flow, waits for what was admitted if it `runs`, drops the rest and ends the
     /// threads.
     pub(crate) fn shut_down(&self, runs: bool, deadline: Instant) -> FlowReport {
         self.close();
-        let Core { permits, threads, .. } = &*self.core;
+        let Core { metrics, threads, .. } = &*self.core;
         let inside = threads.is_current();
         // The handlers below this call on the stack end after it, so it cannot wait for them.
-        let own = if inside { handlers_on_this_thread() } else { 0 };
-        if runs && self.core.runs_beside(own) {
-            permits.wait_for_last(own, deadline);
+        let (beside, behind) =
+            if inside { self.core.runs_beside_handlers() } else { (true, 0) };
+        if runs && beside {
+            let own = if inside { handlers_on_this_thread() } else { 0 };
+            metrics.wait_for_last(own, deadline);
         }
-        let dropped = self.core.abandon();
-        let running = permits.in_flight();
+        let dropped = behind + self.core.abandon();
+        let running = metrics.in_flight();
         threads.release();
         let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
         let joined = !inside && threads.join(deadline.max(Instant::now() + grace));
@@ -195,7 +202,7 @@ impl<M: Send + 'static, H: Handle<M>> Drop for Flow<M, H> {
 /// Dropping the worker closes the flow and does not wait: submitters that wait are refused, what was
 /// admitted still runs, and then the threads end. [`shutdown`](Self::shutdown) waits for that.
 pub struct FlowWorker<M: Send + 'static, H: MessageHandler<M>> {
-    inner: Flow<(NodeId, M), OfPeers<H>>,
+    inner: Flow<M, OfPeers<H>>,
     flow: FlowType,
 }
 
@@ -240,34 +247,24 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// The future may be dropped at any time. A message that waits is dropped with it, counted as
     /// given up, and takes no room; one that was admitted runs.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
-        let brought = Brought { message: (node_id, message), arrived: Instant::now() };
         let core = &self.inner.core;
-        let refused = match self.inner.admit(brought) {
-            Ok(()) => return Execute::admitted(),
-            Err((brought, Attempt::Closed)) => (brought, RefusalReason::Closed),
-            Err((brought, _)) => match core.permits.join(brought, core) {
-                Ok(place) => {
-                    core.metrics.waited();
-                    return Execute::waiting(Arc::downgrade(core), place);
-                }
-                Err(refused) => refused,
-            },
-        };
-        let (Brought { message: (_, message), .. }, reason) = refused;
-        core.metrics.refused(reason);
-        Execute::refused(message, reason)
+        match core.bring(node_id, message, true) {
+            Outcome::Admitted => Execute::admitted(),
+            Outcome::Waits(lane, place) => Execute::waiting(Arc::downgrade(core), lane, place),
+            Outcome::Refused(message, reason) => Execute::refused(message, reason),
+        }
     }
 
     /// The peer has gone: its lane goes as soon as it is empty. What is in it still runs; a later
     /// message brings a new lane.
     pub fn forget_peer(&self, node_id: NodeId) {
-        let _ = node_id;
+        self.inner.core.forget(node_id);
     }
 
     /// What the flow has counted so far.
     #[must_use]
     pub fn snapshot(&self) -> FlowSnapshot {
-        self.inner.core.metrics.snapshot(Some(&*self.inner.core as &dyn FlowLoad))
+        self.inner.core.metrics.snapshot()
     }
 
     /// Refuses every later message and all who wait. What was admitted still runs.
@@ -298,12 +295,12 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
 
 impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for FlowWorker<M, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let permits = &self.inner.core.permits;
+        let Core { metrics, admission, .. } = &*self.inner.core;
         f.debug_struct("FlowWorker")
             .field("flow", &self.flow)
-            .field("in_flight", &permits.in_flight())
-            .field("waiting", &permits.waiting())
-            .field("closed", &permits.is_closed())
+            .field("in_flight", &metrics.in_flight())
+            .field("waiting", &metrics.waiting())
+            .field("closed", &admission.is_closed())
             .finish_non_exhaustive()
     }
 }

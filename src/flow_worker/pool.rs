@@ -7,11 +7,11 @@
 //! What handlers spawn on the pool themselves may panic outside of any message; rayon would abort
 //! the process, so such panics are given to the flow to count and report.
 
-use std::{any::Any, cell::Cell, convert::Infallible, fmt, sync::Arc, time::Instant};
+use std::{any::Any, cell::Cell, convert::Infallible, fmt, sync::Arc, thread, time::Instant};
 
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 /// Something that runs on a thread of the flow.
 pub(super) trait Job: Send + Sync + 'static {
@@ -31,6 +31,10 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// Offers `job` to every thread of the flow, behind all that the thread has to do. False if the
     /// caller is not on one of them, and nobody was offered anything.
     fn offer(&self, job: Arc<dyn Job>) -> bool;
+
+    /// The calling thread of the flow has nothing to do at the moment: it helps a handler that uses
+    /// rayon, or lets other threads of the system run.
+    fn help(&self);
 }
 
 thread_local! {
@@ -59,11 +63,11 @@ impl Pool {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .panic_handler(stray_panic)
-            .spawn_handler(|thread| {
+            .spawn_handler(|worker| {
                 let alive = (alive.clone(), Arc::clone(&token));
-                std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                thread::Builder::new().name(name.to_owned()).spawn(move || {
                     POOL.set(Arc::as_ptr(&alive.1).addr());
-                    thread.run();
+                    worker.run();
                     drop(alive);
                 })?;
                 Ok(())
@@ -103,6 +107,12 @@ impl Spawn for Pool {
             rayon::spawn_broadcast(move |_| Arc::clone(&job).run_if_needed());
         }
         here
+    }
+
+    fn help(&self) {
+        if rayon::yield_now() != Some(Yield::Executed) {
+            thread::yield_now();
+        }
     }
 }
 

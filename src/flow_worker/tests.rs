@@ -13,7 +13,10 @@ use futures_executor::block_on;
 use futures_util::{FutureExt, future::join_all};
 
 use super::*;
-use crate::sync::{AtomicBool, Ordering};
+use crate::{
+    WaitStrategy,
+    sync::{AtomicBool, Ordering},
+};
 
 /// Beyond this a test has failed; nothing passes by taking long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,6 +29,8 @@ fn flow<M: Send + 'static>(
     config: FlowConfig,
     handler: impl Fn(NodeId, M) + Send + Sync + 'static,
 ) -> FlowWorker<M, impl MessageHandler<M>> {
+    // One peer may have all of it, unless a test is about quotas.
+    let config = config.with_peer_quota(config.max_inflight_requests());
     FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), handler).unwrap()
 }
 
@@ -152,7 +157,8 @@ fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
     let refused = block_on(flow.execute(peer(1), 3)).unwrap_err();
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::Closed));
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled, counts.refused_closed), (2, 2, 2));
+    assert_eq!((counts.admitted, counts.handled, counts.refused()), (2, 2, 2));
+    assert_eq!(counts.refused_for(RefusalReason::Closed), 2);
 }
 
 #[test]
@@ -231,7 +237,8 @@ fn handlers_get_the_idle_threads_of_the_flow_as_helpers() {
 
 #[test]
 fn handlers_that_use_rayon_under_load_all_end() {
-    let flow = flow(FlowConfig::new(64).with_threads(2), |_, depth: u32| {
+    let config = FlowConfig::new(64).with_threads(2).with_max_waiters(5_000);
+    let flow = flow(config, |_, depth: u32| {
         fn fork(depth: u32) {
             if depth > 0 {
                 rayon::join(|| fork(depth - 1), || fork(depth - 1));
@@ -295,19 +302,192 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
 }
 
 #[test]
-fn the_transport_flow_runs_one_handler_at_a_time_in_the_order_of_the_calls() {
+fn the_transport_flow_runs_each_peers_messages_one_at_a_time_in_the_order_of_the_calls() {
+    const EACH: u32 = 3_000;
     let (sender, receiver) = channel();
-    let handler = move |_, message: u32| sender.send(message).unwrap();
+    let running: [AtomicBool; 3] = Default::default();
+    let handler = move |peer: NodeId, message: u32| {
+        let running = &running[usize::from(peer.as_bytes()[0])];
+        assert!(!running.swap(true, Ordering::AcqRel), "two at a time");
+        sender.send((peer, message)).unwrap();
+        running.store(false, Ordering::Release);
+    };
     // Little room, so that most have to wait for it, and futures that nobody polls.
-    let config = FlowConfig::new(10);
+    let config = FlowConfig::new(10).with_max_waiters(EACH as usize);
     let flow = FlowWorker::new(FlowType::Transport, &config, &MetricsRegistry::new(), handler);
     let flow = flow.unwrap();
-    let calls: Vec<_> = (0..10_000).map(|number| flow.execute(peer(1), number)).collect();
-    wait_until("the admission of all", || flow.snapshot().admitted == 10_000);
+    let calls: Vec<_> = (0..EACH)
+        .flat_map(|number| [0, 1, 2].map(|from| (from, number)))
+        .map(|(from, number)| flow.execute(peer(from), number))
+        .collect();
+    let all = u64::from(3 * EACH);
+    wait_until("the end of all", || flow.snapshot().finished() == all);
     drop(calls);
     assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((flow.snapshot().handled, flow.snapshot().admitted), (all, all));
     drop(flow);
-    assert!(receiver.into_iter().eq(0..10_000), "out of order");
+    let ran: Vec<_> = receiver.into_iter().collect();
+    for from in [0, 1, 2].map(peer) {
+        let of_peer = ran.iter().filter(|(peer, _)| *peer == from).map(|(_, message)| *message);
+        assert!(of_peer.eq(0..EACH), "out of order");
+    }
+}
+
+#[test]
+fn a_peer_over_its_quota_waits_alone() {
+    let (handler, starts, leave) = gated();
+    let config = FlowConfig::new(8).with_threads(1);
+    assert_eq!(config.peer_quota(), 2);
+    let flow =
+        FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), handler).unwrap();
+    let execute = |from, message| flow.execute(peer(from), message).now_or_never();
+    assert!(execute(1, 10).is_some() && execute(1, 11).is_some());
+    assert!(execute(1, 12).is_none(), "the quota is two");
+    // All the others find room, though somebody waits.
+    for from in 2..5 {
+        assert!(execute(from, 20).is_some() && execute(from, 21).is_some());
+    }
+    assert_eq!(flow.snapshot().in_flight, 8);
+    assert!(execute(5, 50).is_none(), "the flow is full");
+    (0..8).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(flow.snapshot().handled, 8);
+    assert_eq!(starts.try_iter().count(), 8);
+}
+
+#[test]
+fn peers_are_served_in_turn_however_much_one_of_them_has_sent() {
+    let (handler, starts, leave) = gated();
+    let config = FlowConfig::new(100).with_threads(1).with_quantum(Duration::ZERO);
+    let flow = flow(config, handler);
+    let bring = |from: u8, number: u32| {
+        block_on(flow.execute(peer(from), u32::from(from) * 100 + number)).unwrap();
+    };
+    bring(0, 0);
+    starts.recv_timeout(LIMIT).unwrap();
+    (0..20).for_each(|number| bring(1, number));
+    (0..3).for_each(|number| bring(2, number));
+    (0..2).for_each(|number| bring(3, number));
+    (0..26).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
+    let order: Vec<u32> = starts.try_iter().collect();
+    assert_eq!(order[..9], [100, 200, 300, 101, 201, 301, 102, 202, 103]);
+    assert!(order[9..].iter().copied().eq(104..120));
+}
+
+#[test]
+fn lanes_come_with_a_message_and_go_when_they_are_forgotten_and_empty() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(10).with_threads(1), handler);
+    let lanes = || flow.inner.core.peers.iter().count();
+    assert_eq!(lanes(), 0);
+    block_on(flow.execute(peer(1), 1)).unwrap();
+    block_on(flow.execute(peer(2), 2)).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    flow.forget_peer(peer(1));
+    flow.forget_peer(peer(9));
+    assert_eq!(lanes(), 2, "one that has messages stays");
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    wait_until("the lane's end", || lanes() == 1);
+    flow.forget_peer(peer(2));
+    wait_until("the other lane's end", || lanes() == 0);
+    block_on(flow.execute(peer(1), 3)).unwrap();
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((flow.snapshot().handled, lanes()), (3, 1));
+}
+
+#[test]
+fn a_peer_without_a_seat_takes_that_of_an_idle_one_or_is_refused() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(10).with_threads(1).with_max_peers(2), handler);
+    block_on(flow.execute(peer(1), 1)).unwrap();
+    block_on(flow.execute(peer(2), 2)).unwrap();
+    let refused = block_on(flow.execute(peer(3), 3)).unwrap_err();
+    assert_eq!((refused.message, refused.reason), (3, RefusalReason::TooManyPeers));
+    assert_eq!(flow.snapshot().refused_for(RefusalReason::TooManyPeers), 1);
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    wait_until("idleness", || flow.snapshot().in_flight == 0);
+    block_on(flow.execute(peer(3), 3)).unwrap();
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(starts.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn lanes_that_come_and_go_under_load_lose_nothing() {
+    const EACH: usize = 4_000;
+    let config = FlowConfig::new(20).with_max_peers(3).with_threads(2);
+    let flow = flow(config, |_, _: usize| {});
+    let refused: u64 = thread::scope(|scope| {
+        let producers: Vec<_> = (0..4_u8)
+            .map(|producer| {
+                let flow = &flow;
+                scope.spawn(move || {
+                    let bring = |message: usize| {
+                        let from = peer(producer + 4 * (message % 3) as u8);
+                        if message % 5 == 0 {
+                            flow.forget_peer(from);
+                        }
+                        match block_on(flow.execute(from, message)) {
+                            Ok(()) => 0,
+                            Err(refused) => {
+                                assert_eq!(refused.reason, RefusalReason::TooManyPeers);
+                                1
+                            }
+                        }
+                    };
+                    (0..EACH).map(bring).sum::<u64>()
+                })
+            })
+            .collect();
+        producers.into_iter().map(|producer| producer.join().unwrap()).sum()
+    });
+    assert!(flow.shutdown(LIMIT).is_clean());
+    let counts = flow.snapshot();
+    assert_eq!((counts.handled, counts.refused()), (4 * EACH as u64 - refused, refused));
+    assert!(counts.handled > 0 && flow.inner.core.peers.iter().count() <= 3);
+}
+
+#[test]
+fn every_wait_strategy_runs_everything_and_ends() {
+    for strategy in [
+        WaitStrategy::GiveBack,
+        WaitStrategy::Linger(Duration::ZERO),
+        WaitStrategy::Linger(Duration::from_millis(1)),
+        WaitStrategy::Spin,
+    ] {
+        let config = FlowConfig::new(10).with_threads(2).with_wait_strategy(strategy);
+        let flow = flow(config, |_, _: u32| {});
+        for message in 0..2_000 {
+            block_on(flow.execute(peer(1), message)).unwrap();
+            if message % 500 == 0 {
+                wait_until("idleness", || flow.snapshot().in_flight == 0);
+            }
+        }
+        assert!(flow.shutdown(LIMIT).is_clean(), "{strategy:?}");
+        assert_eq!(flow.snapshot().handled, 2_000);
+    }
+}
+
+#[test]
+fn a_spinning_worker_outlives_its_shift_and_helps_handlers() {
+    let (sender, receiver) = channel();
+    let both = Barrier::new(2);
+    let config = FlowConfig::new(1).with_threads(2).with_wait_strategy(WaitStrategy::Spin);
+    let flow = flow(config, move |_, (): ()| {
+        rayon::join(|| both.wait(), || both.wait());
+        sender.send(()).unwrap();
+    });
+    for _ in 0..20 {
+        block_on(flow.execute(peer(1), ())).unwrap();
+        receiver.recv_timeout(LIMIT).expect("the other worker helps");
+        // Longer than a shift.
+        thread::sleep(Duration::from_millis(3));
+    }
+    let claimed = || !flow.inner.core.claims.are_free();
+    wait_until("a worker that spins", claimed);
+    assert!(flow.shutdown(LIMIT).is_clean());
 }
 
 #[test]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn snapshot_of(durations: impl IntoIterator<Item = Duration>) -> LatencySnapshot {
-    let recorder = Recorder::new();
+    let recorder = Recorder::default();
     durations.into_iter().for_each(|duration| recorder.record(duration));
     LatencySnapshot::of([&recorder].into_iter())
 }

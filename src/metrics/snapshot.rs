@@ -3,7 +3,7 @@
 use strum::EnumCount;
 
 use super::DestinationKind;
-use crate::{FlowType, LatencySnapshot};
+use crate::{FlowType, LatencySnapshot, RefusalReason};
 
 /// What one flow has counted. Plain data: nothing in it changes any more.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,17 +13,13 @@ pub struct FlowSnapshot {
     pub in_flight: usize,
     /// Submitters waiting for room, at the moment.
     pub waiting: usize,
-    /// Messages that got a permit; each runs, unless the flow is shut down first.
+    /// Messages that got a permit, modulo 2^43; each runs, unless the flow is shut down first.
     pub admitted: u64,
     /// Messages that found no room at first, so that their submitters had to wait.
     pub waiting_for_peer_permit: u64,
     /// Messages whose submitters waited and were dropped before there was room.
     pub gave_up: u64,
-    /// Messages refused because the flow was closed.
-    pub refused_closed: u64,
-    /// Messages refused because too many submitters waited already; of own adverts, for which nobody
-    /// waits, those that found no room.
-    pub refused_too_many_waiters: u64,
+    pub(super) refused: [u64; RefusalReason::COUNT],
     /// Messages whose handler returned.
     pub handled: u64,
     /// Messages whose handler panicked.
@@ -43,7 +39,14 @@ impl FlowSnapshot {
     /// Messages that were not admitted and whose submitters were told so.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused_closed + self.refused_too_many_waiters
+        self.refused.iter().sum()
+    }
+
+    /// Those that were refused for this reason. Of own adverts, for which nobody waits, those that
+    /// found no room count as [`TooManyWaiters`](RefusalReason::TooManyWaiters).
+    #[must_use]
+    pub fn refused_for(&self, reason: RefusalReason) -> u64 {
+        self.refused[reason as usize]
     }
 
     /// Messages that have come to their end, whichever it was.
@@ -59,8 +62,9 @@ impl FlowSnapshot {
         self.admitted += other.admitted;
         self.waiting_for_peer_permit += other.waiting_for_peer_permit;
         self.gave_up += other.gave_up;
-        self.refused_closed += other.refused_closed;
-        self.refused_too_many_waiters += other.refused_too_many_waiters;
+        for (count, other) in self.refused.iter_mut().zip(&other.refused) {
+            *count += other;
+        }
         self.handled += other.handled;
         self.panicked += other.panicked;
         self.dropped += other.dropped;

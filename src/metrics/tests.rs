@@ -4,38 +4,34 @@ use strum::IntoEnumIterator;
 
 use super::*;
 
-struct Load(usize);
+use crate::permits::Attempt;
 
-impl FlowLoad for Load {
-    fn in_flight(&self) -> usize {
-        self.0
-    }
-
-    fn waiting(&self) -> usize {
-        self.0 + 1
-    }
+fn registered(registry: &MetricsRegistry) -> Arc<FlowMetrics> {
+    let metrics = Arc::new(FlowMetrics::new(10, 2));
+    registry.register(Some(FlowType::Chunk), &metrics);
+    metrics
 }
 
-fn registered(registry: &MetricsRegistry, load: &Arc<Load>) -> Arc<FlowMetrics> {
-    let metrics = Arc::new(FlowMetrics::new(2));
-    let weak: Weak<Load> = Arc::downgrade(load);
-    registry.register(Some(FlowType::Chunk), Arc::clone(&metrics), weak);
-    metrics
+fn admit(metrics: &FlowMetrics) {
+    assert_eq!(metrics.permits.enter(|| metrics.left()), Attempt::Entered);
 }
 
 #[test]
 fn a_registry_adds_up_what_its_flows_count() {
     let registry = MetricsRegistry::new();
-    let load = Arc::new(Load(4));
-    let flows = [registered(&registry, &load), registered(&registry, &load)];
-    flows[0].admitted();
-    flows[1].admitted();
-    flows[1].handled();
-    flows[1].ran(7, Duration::from_micros(3), Duration::from_micros(5));
+    let flows = [registered(&registry), registered(&registry)];
+    admit(&flows[0]);
+    admit(&flows[1]);
+    admit(&flows[1]);
+    flows[0].waits();
+    for (worker, panicked) in flows[1].workers.iter().zip([false, true]) {
+        worker.ran(Duration::from_micros(3), Duration::from_micros(5), panicked);
+        worker.finished();
+    }
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
-    assert_eq!((chunk.admitted, chunk.handled, chunk.finished()), (2, 1, 1));
-    assert_eq!((chunk.in_flight, chunk.waiting), (8, 10));
-    assert_eq!((chunk.wait.count(), chunk.service.count()), (1, 1));
+    assert_eq!((chunk.admitted, chunk.handled, chunk.panicked), (3, 1, 1));
+    assert_eq!((chunk.finished(), chunk.in_flight, chunk.waiting), (2, 1, 1));
+    assert_eq!((chunk.wait.count(), chunk.service.count()), (2, 2));
     assert!(chunk.service.max() > chunk.wait.max());
     assert_eq!(*registry.snapshot().flow(FlowType::Advert), FlowSnapshot::default());
 }
@@ -44,32 +40,49 @@ fn a_registry_adds_up_what_its_flows_count() {
 fn what_a_flow_has_counted_outlives_it_and_takes_no_more_room() {
     let registry = MetricsRegistry::new();
     for _ in 0..1_000 {
-        let load = Arc::new(Load(1));
-        registered(&registry, &load).panicked();
+        let flow = registered(&registry);
+        admit(&flow);
+        flow.dropped();
     }
     assert_eq!(registry.shared.flows[FlowType::Chunk as usize].load().current.len(), 1);
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
-    assert_eq!((chunk.panicked, chunk.in_flight), (1_000, 0));
+    assert_eq!((chunk.admitted, chunk.dropped, chunk.in_flight), (1_000, 1_000, 0));
 }
 
 #[test]
 fn each_reason_and_destination_has_a_count_of_its_own() {
     let registry = MetricsRegistry::new();
-    let load = Arc::new(Load(0));
-    let flow = registered(&registry, &load);
-    flow.refused(RefusalReason::Closed);
-    (0..2).for_each(|_| flow.refused(RefusalReason::TooManyWaiters));
+    let flow = registered(&registry);
+    for (times, reason) in (1..).zip(RefusalReason::iter()) {
+        (0..times).for_each(|_| flow.refused(reason));
+    }
     (0..3).for_each(|_| registry.dropped_advert(DestinationKind::AllReplicas));
     registry.dropped_advert(DestinationKind::Replicas);
     registry.timer_tick(false);
     registry.timer_tick(true);
     let snapshot = registry.snapshot();
     let chunk = snapshot.flow(FlowType::Chunk);
-    assert_eq!((chunk.refused_closed, chunk.refused_too_many_waiters, chunk.refused()), (1, 2, 3));
+    let refused: Vec<_> = RefusalReason::iter().map(|reason| chunk.refused_for(reason)).collect();
+    assert_eq!((refused, chunk.refused()), (vec![1, 2, 3], 6));
     let dropped: Vec<_> =
         DestinationKind::iter().map(|kind| snapshot.dropped_adverts(kind)).collect();
     assert_eq!(dropped, [3, 1]);
     assert_eq!((snapshot.timer_ticks, snapshot.timer_panics), (2, 1));
+}
+
+#[test]
+fn the_last_message_to_finish_ends_the_wait_for_it() {
+    let metrics = FlowMetrics::new(1, 1);
+    admit(&metrics);
+    assert!(!metrics.wait_for_last(0, Instant::now()));
+    assert!(metrics.wait_for_last(1, Instant::now()));
+    let limit = Instant::now() + Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| metrics.wait_for_last(0, limit));
+        metrics.workers[0].finished();
+        metrics.tell_who_shuts_down();
+        assert!(waiter.join().unwrap());
+    });
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl AtomicWaker {
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
     full: AtomicBool,
-    // As in `SegQueue`: a lock that loom does not see adds no order to a model.
+    // As in `ArrayQueue`: a lock that loom does not see adds no order to a model.
     value: std::sync::Mutex<Option<Box<T>>>,
 }
 
@@ -47,13 +47,20 @@ impl<T> Slot<T> {
         self.full.swap(false, Ordering::AcqRel);
         self.value.lock().unwrap().take()
     }
+
+    pub(crate) fn store(&self, value: Option<Box<T>>) {
+        *self.value.lock().unwrap() = value;
+        self.full.swap(true, Ordering::AcqRel);
+    }
 }
 
 /// A model pushes at most this often to one queue; slots are not used again.
 const SLOTS: usize = 6;
 
+/// The slots of a queue, without its bound.
+
 #[derive(Debug)]
-pub(crate) struct SegQueue<T> {
+struct Slots<T> {
     head: AtomicUsize,
     tail: AtomicUsize,
     published: [AtomicBool; SLOTS],
@@ -62,8 +69,8 @@ pub(crate) struct SegQueue<T> {
     values: std::sync::Mutex<VecDeque<Option<T>>>,
 }
 
-impl<T> SegQueue<T> {
-    pub(crate) fn new() -> Self {
+impl<T> Slots<T> {
+    fn new() -> Self {
         Self {
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
@@ -72,14 +79,14 @@ impl<T> SegQueue<T> {
         }
     }
 
-    pub(crate) fn push(&self, value: T) {
+    fn push(&self, value: T) {
         let slot = self.tail.fetch_add(1, Ordering::AcqRel);
         assert!(slot < SLOTS, "the model pushes too often");
         self.values.lock().unwrap()[slot] = Some(value);
         self.published[slot].store(true, Ordering::Release);
     }
 
-    pub(crate) fn pop(&self) -> Option<T> {
+    fn pop(&self) -> Option<T> {
         loop {
             let slot = self.head.load(Ordering::Relaxed);
             if slot == SLOTS || !self.published[slot].load(Ordering::Acquire) {
@@ -98,26 +105,22 @@ impl<T> SegQueue<T> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         let head = self.head.load(Ordering::Acquire);
         self.tail.load(Ordering::Acquire).saturating_sub(head)
     }
 }
 
-/// The same queue with a bound.
+/// crossbeam's bounded queue.
 #[derive(Debug)]
 pub(crate) struct ArrayQueue<T> {
-    queue: SegQueue<T>,
+    queue: Slots<T>,
     capacity: usize,
 }
 
 impl<T> ArrayQueue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { queue: SegQueue::new(), capacity }
+        Self { queue: Slots::new(), capacity }
     }
 
     pub(crate) fn push(&self, value: T) -> Result<(), T> {
@@ -133,6 +136,14 @@ impl<T> ArrayQueue<T> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 }

@@ -1,12 +1,22 @@
 //! The core on a seam that runs jobs when the test says so, on the test's own thread.
 #![expect(clippy::disallowed_types, reason = "a test's own bookkeeping")]
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Instant};
 
 use super::*;
-use crate::{RefusalReason, flow_worker::permits::Attempt};
+use crate::{
+    FlowConfig, NodeId, RefusalReason,
+    flow_worker::{
+        admission::{Admit, Entry},
+        core::Outcome,
+    },
+    metrics::FlowMetrics,
+    panics::PanicLog,
+};
 
 type TestCore<S = Later> = Core<u32, Record, S>;
+
+const PEER: NodeId = NodeId::new([1; 32]);
 
 /// Keeps the jobs until the test runs them, and may lose its threads.
 #[derive(Default)]
@@ -50,6 +60,8 @@ impl Spawn for Later {
         self.offers.lock().unwrap().push(job);
         true
     }
+
+    fn help(&self) {}
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +74,7 @@ struct Seen {
 struct Record(Arc<Mutex<Seen>>);
 
 impl Handle<u32> for Record {
-    fn handle(&self, message: u32) {
+    fn handle(&self, _: NodeId, message: u32) {
         assert!(message != 13, "on purpose");
         self.0.lock().unwrap().handled.push(message);
     }
@@ -72,23 +84,22 @@ impl Handle<u32> for Record {
     }
 }
 
+fn build<H: Handle<u32>>(config: FlowConfig, withheld: bool, handler: H) -> Arc<Core<u32, H, Later>> {
+    let limit = config.max_inflight_requests();
+    let config = config.with_peer_quota(limit).with_wait_strategy(WaitStrategy::GiveBack);
+    let metrics = Arc::new(FlowMetrics::new(limit, config.threads()));
+    let panics = Arc::new(PanicLog::new("Test"));
+    Arc::new(Core::new("Test", &config, withheld, panics, metrics, Later::default(), handler))
+}
+
 fn core(limit: usize, workers: usize, withheld: bool) -> (Arc<TestCore>, Record) {
     let record = Record::default();
-    let setup = Setup { name: "Test", workers, withheld };
-    let metrics = Arc::new(FlowMetrics::new(workers));
-    let panics = Arc::new(PanicLog::new("Test"));
-    let config = FlowConfig::new(limit);
-    let core = Core::new(setup, &config, metrics, panics, Later::default(), record.clone());
-    (Arc::new(core), record)
+    let config = FlowConfig::new(limit).with_threads(workers);
+    (build(config, withheld, record.clone()), record)
 }
 
-fn bring(message: u32) -> Brought<u32> {
-    Brought { message, arrived: Instant::now() }
-}
-
-fn submit(core: &Arc<TestCore>, message: u32) {
-    assert_eq!(core.permits.try_acquire(), Attempt::Acquired);
-    core.push(bring(message));
+fn submit<H: Handle<u32>>(core: &Arc<Core<u32, H, Later>>, message: u32) {
+    assert!(matches!(core.bring(PEER, message, false), Outcome::Admitted));
 }
 
 fn submit_all(core: &Arc<TestCore>, messages: impl IntoIterator<Item = u32>) {
@@ -96,13 +107,18 @@ fn submit_all(core: &Arc<TestCore>, messages: impl IntoIterator<Item = u32>) {
 }
 
 #[test]
-fn a_burst_wakes_as_many_jobs_as_there_are_workers_and_each_message_runs_once() {
+fn a_burst_wakes_one_job_which_wakes_another_and_each_message_runs_once() {
     let (core, record) = core(100, 2, false);
     submit_all(&core, 20..70);
-    assert_eq!(core.threads.len(), 2);
+    // The one that searches will find them all.
+    assert_eq!(core.threads.len(), 1);
+    let first = core.threads.jobs.lock().unwrap().pop().unwrap();
+    first.run();
+    // It has found one, and then that there is more.
+    assert_eq!(core.threads.len(), 1);
     core.threads.run_all();
     assert_eq!(record.0.lock().unwrap().handled.len(), 50);
-    assert_eq!(core.permits.in_flight(), 0);
+    assert!(core.metrics.in_flight() == 0 && core.claims.are_free());
     // The claims are free again: the next message wakes a job.
     submit(&core, 1);
     assert_eq!(core.threads.len(), 1);
@@ -122,7 +138,7 @@ fn a_panic_is_counted_and_returns_its_permit() {
     submit_all(&core, [1, 13, 2]);
     core.threads.run_all();
     assert_eq!(record.0.lock().unwrap().handled, [1, 2]);
-    let counts = core.metrics.snapshot(Some(&*core as &dyn FlowLoad));
+    let counts = core.metrics.snapshot();
     assert_eq!((counts.admitted, counts.handled, counts.panicked), (3, 2, 1));
     assert_eq!((counts.in_flight, counts.wait.count(), counts.service.count()), (0, 3, 3));
 }
@@ -144,20 +160,22 @@ fn what_is_withheld_runs_when_it_is_opened() {
 fn what_is_abandoned_is_dropped_and_counted_and_nothing_starts_later() {
     let (core, record) = core(10, 1, false);
     submit_all(&core, [1, 2]);
-    // A straggler: it has its permit, but has not been pushed.
-    assert_eq!(core.permits.try_acquire(), Attempt::Acquired);
-    core.permits.close(&core);
+    // A straggler: it has been admitted, but not been pushed.
+    let lane = core.peers.iter().next().unwrap();
+    assert_eq!(core.admission.enter(&lane, &core), Entry::Admitted);
+    core.admission.close(&core);
     assert_eq!(core.abandon(), 2);
-    assert_eq!(core.permits.in_flight(), 1);
+    assert_eq!(core.metrics.in_flight(), 1);
     core.threads.run_all();
     *core.threads.gone.lock().unwrap() = true;
-    core.push(bring(3));
-    assert_eq!(core.permits.try_acquire(), Attempt::Closed);
-    let refused = core.permits.join(bring(4), &core).err();
-    assert_eq!(refused.map(|(_, reason)| reason), Some(RefusalReason::Closed));
+    core.admit(&lane, Brought { message: 3, arrived: Moment::now() });
+    for may_wait in [false, true] {
+        let outcome = core.bring(PEER, 4, may_wait);
+        assert!(matches!(outcome, Outcome::Refused(4, RefusalReason::Closed)));
+    }
     let seen = record.0.lock().unwrap();
     assert_eq!((&*seen.handled, &*seen.discarded), ([].as_slice(), [1, 2, 3].as_slice()));
-    let counts = core.metrics.snapshot(Some(&*core as &dyn FlowLoad));
+    let counts = core.metrics.snapshot();
     assert_eq!((counts.admitted, counts.dropped, counts.in_flight), (3, 3, 0));
 }
 
@@ -168,7 +186,7 @@ fn what_never_ran_is_discarded_with_the_core() {
     submit_all(&core, [5, 6]);
     drop(core);
     assert_eq!(record.0.lock().unwrap().discarded, [5, 6]);
-    assert_eq!(metrics.snapshot(None).dropped, 2);
+    assert_eq!(metrics.snapshot().dropped, 2);
 }
 
 #[test]
@@ -184,7 +202,7 @@ fn on_top_of_a_handler_a_job_passes_its_claim_on_and_an_offer_is_declined() {
     // The claim is free for whoever accepts.
     offer.run_if_needed();
     assert_eq!(record.0.lock().unwrap().handled, [1, 2, 3]);
-    assert_eq!(core.permits.in_flight(), 0);
+    assert_eq!(core.metrics.in_flight(), 0);
 }
 
 #[test]
@@ -203,38 +221,45 @@ fn an_offer_that_comes_too_late_does_nothing() {
 fn a_job_whose_quantum_is_over_offers_the_rest() {
     struct Slow;
     impl Handle<u32> for Slow {
-        fn handle(&self, _: u32) {
-            let end = Instant::now() + QUANTUM;
+        fn handle(&self, _: NodeId, _: u32) {
+            let end = Instant::now() + SHIFT;
             while Instant::now() < end {}
         }
     }
-    let setup = Setup { name: "Test", workers: 1, withheld: false };
-    let metrics = Arc::new(FlowMetrics::new(1));
-    let panics = Arc::new(PanicLog::new("Test"));
-    let config = FlowConfig::new(10);
-    let core = Arc::new(Core::new(setup, &config, metrics, panics, Later::default(), Slow));
-    for message in 0..3 {
-        assert_eq!(core.permits.try_acquire(), Attempt::Acquired);
-        core.push(bring(message));
-    }
+    let core = build(FlowConfig::new(10).with_threads(1), false, Slow);
+    (0..3).for_each(|message| submit(&core, message));
     core.threads.run_spawned();
-    assert_eq!((core.permits.in_flight(), core.threads.offers.lock().unwrap().len()), (2, 1));
+    assert_eq!((core.metrics.in_flight(), core.threads.offers.lock().unwrap().len()), (2, 1));
     let offer = core.threads.offers.lock().unwrap().pop().unwrap();
     offer.run_if_needed();
-    assert_eq!((core.permits.in_flight(), core.threads.offers.lock().unwrap().len()), (1, 1));
+    assert_eq!((core.metrics.in_flight(), core.threads.offers.lock().unwrap().len()), (1, 1));
 }
 
 #[test]
-fn the_last_permit_ends_the_wait_for_it() {
-    let (core, _) = core(1, 1, false);
-    submit(&core, 1);
-    core.permits.close(&core);
-    assert!(!core.permits.wait_for_last(0, Instant::now()));
-    assert!(core.permits.wait_for_last(1, Instant::now()));
-    let limit = Instant::now() + Duration::from_secs(60);
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| core.permits.wait_for_last(0, limit));
+fn a_lane_in_order_has_one_worker_at_a_time_and_keeps_its_turn_in_the_set() {
+    let record = Record::default();
+    let config = FlowConfig::new(10).with_threads(2).with_order(Order::PerPeer);
+    let core = build(config, false, record.clone());
+    submit_all(&core, [1, 2]);
+    let lane = core.peers.iter().next().unwrap();
+    assert!(lane.hold());
+    core.threads.run_all();
+    assert!(record.0.lock().unwrap().handled.is_empty());
+    // The holder lets go, and looks at the queue once more.
+    lane.release();
+    core.look_again(&lane);
+    core.threads.run_all();
+    assert_eq!(record.0.lock().unwrap().handled, [1, 2]);
+    assert!(core.metrics.in_flight() == 0 && core.claims.are_free() && core.ready.is_empty());
+}
+
+#[test]
+fn a_trickle_of_messages_wakes_one_job_for_each_and_no_more() {
+    let (core, record) = core(10, 3, false);
+    for message in 20..30 {
+        submit(&core, message);
+        assert_eq!(core.threads.len(), 1);
         core.threads.run_all();
-        assert!(waiter.join().unwrap());
-    });
+    }
+    assert_eq!(record.0.lock().unwrap().handled.len(), 10);
 }

@@ -1,0 +1,28 @@
+//! The clock by which waits and handlers are timed.
+//!
+//! A message costs two readings, one when it is brought and one when its handler has ended, so what a
+//! reading costs shows in every message. `quanta` reads the processor's time-stamp counter where
+//! that is invariant, at less than half the cost of the system's clock, and the system's clock where it
+//! is not. Its first use measures the counter, for up to some hundred milliseconds.
+
+use std::time::Duration;
+
+/// A moment of this process.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Moment(quanta::Instant);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self(quanta::Instant::now())
+    }
+
+    /// The time since `earlier`; zero if that is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// The moment that is `duration` later.
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}

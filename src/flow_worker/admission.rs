@@ -1,0 +1,431 @@
+//! Who comes in, who waits, and who is let in when there is room.
+//!
+//! ```text
+//!                  room in lane and flow, nobody waits
+//!     submitter ───────────────────────────────────────▶ admitted ──▶ finished
+//!         │ no room, or others wait                          ▲            │
+//!         ▼                                                  │ granted    │ room: whoever
+//!       joins the lane's line ──▶ head of the line ──────────┘◀───────────┘ finished settles
+//! ```
+//!
+//! A message is admitted if it enters its lane and its flow, one atomic word each
+//! ([`Permits`](crate::permits::Permits)). A submitter that finds no room leaves its message in the
+//! [line](super::line) of its lane; a newcomer passes nobody who waits in the same lane, nor anybody
+//! who waits for the flow's room. Whoever finishes a message lets in the next that waits, so that a
+//! message's admission does not depend on its future being polled. Lanes whose submitters wait are
+//! served in turn, one message each; one that is over its quota is passed over until it has room, and
+//! holds up nobody.
+//!
+//! # Why room and a waiter never rest together
+//!
+//! The *hungry* set holds the lanes in which somebody waits and that may have room. To *settle* is to
+//! take them in turn and to let in the first of each line, until the set is empty or the flow is full.
+//! What leaves the set is looked at once more, and what stops the settling is looked at once more:
+//!
+//! - *Join*: a submitter is counted in its lane's word, pushes its place onto the line, fences, puts the
+//!   lane into the set, and settles.
+//! - *Finish*: a worker counts a message as finished, in its lane and in its flow, fences, and looks
+//!   at two marks: if the lane is *crowded* it puts it into the set and settles, if the flow is
+//!   *starved* it settles.
+//! - *Stop*: the one who settles and finds a lane empty, or full, or the flow full, takes the lane
+//!   out, or marks the lane as crowded and takes it out, or marks the flow as starved; then it fences
+//!   and looks once more.
+//!
+//! All three fences are sequentially consistent. Take a finish and a stop: if the finish's fence comes
+//! first, the second look sees the room. If the stop's comes first, the worker sees the mark, and
+//! settles. Take a join and a stop that found the line empty: if the join's fence comes first, the
+//! second look sees the place; otherwise the submitter sees the lane taken out, puts it in, and
+//! settles.
+//!
+//! One thread settles at a time, so that places leave their lines in order: whoever raises the
+//! *baton* from 0 holds it; whoever finds it raised has only left a note, and the holder looks again
+//! before it may put the baton down. The exchange that puts it down fails if a note has come since,
+//! and then reads the note: what its writer did before is seen by the next look.
+//!
+//! No handler and no waker runs under the baton: wakers are woken after it has been put down. Only if
+//! a shutdown overtakes an admission is that message dropped under it.
+//! Its holder works for others as long as they finish and join meanwhile; each of their notes costs
+//! it at most one more look. A thread that is preempted while it holds the baton delays those who wait
+//! in its own flow until it runs again, and nobody else. Submitters that find room never touch it.
+
+use std::sync::Arc;
+
+use crossbeam::utils::CachePadded;
+
+use super::{
+    lane::Lane,
+    lane_set::LaneSet,
+    line::{Decided, Place, Spares},
+};
+use crate::{
+    metrics::FlowMetrics,
+    permits::{Attempt, Joined},
+    sync::{AtomicUsize, Ordering, fence},
+};
+
+/// Somebody waits for the flow's room, and newcomers join the line behind.
+const STARVED: usize = 1;
+/// Nobody is admitted any more.
+const CLOSED: usize = 1 << 1;
+/// Nothing is started any more.
+const ABANDONED: usize = 1 << 2;
+
+/// What becomes of the messages of those who wait, and where their lanes are.
+pub(super) trait Admit<M> {
+    /// The lane at this seat.
+    fn lane(&self, seat: usize) -> Option<Arc<Lane<M>>>;
+
+    /// All lanes.
+    fn lanes(&self) -> impl Iterator<Item = Arc<Lane<M>>>;
+
+    /// A message has been admitted. Runs under the baton.
+    fn admit(&self, lane: &Lane<M>, message: M);
+
+    /// The flow is closed, and the submitter gets its message back. Runs under the baton.
+    fn refused(&self);
+}
+
+/// What an attempt to be admitted finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(super) enum Entry {
+    /// The message is admitted, and must finish once.
+    Admitted,
+    /// There is no room for it now.
+    NoRoom,
+    /// The lane has been retired; the peer has another, or none.
+    Retired,
+    /// The flow is closed.
+    Closed,
+}
+
+/// Why a message cannot wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Denied {
+    /// Too many wait.
+    Crowded,
+    /// The lane has been retired; the peer has another, or none.
+    Retired,
+}
+
+/// Where the settling of a lane has stopped.
+enum Stop {
+    /// One was decided; there may be more.
+    Decided,
+    /// Nobody waits in it.
+    Nobody,
+    LaneFull,
+    FlowFull,
+}
+
+/// The door of one flow.
+#[derive(Debug)]
+pub(super) struct Admission<M> {
+    /// Starved, closed, abandoned. Read with every message, hardly ever written.
+    marks: CachePadded<AtomicUsize>,
+    /// Lanes in which somebody waits and that may have room.
+    hungry: LaneSet,
+    /// How many times settling was asked for since the baton was last down; raised means held.
+    baton: AtomicUsize,
+    /// The seat after the one that was served last. Touched under the baton only.
+    turn: AtomicUsize,
+    max_waiters: usize,
+    spares: Spares<M>,
+    metrics: Arc<FlowMetrics>,
+}
+
+impl<M> Admission<M> {
+    pub(super) fn new(seats: usize, max_waiters: usize, metrics: Arc<FlowMetrics>) -> Self {
+        Self {
+            marks: CachePadded::new(AtomicUsize::new(0)),
+            hungry: LaneSet::new(seats),
+            baton: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            max_waiters,
+            spares: Spares::new(),
+            metrics,
+        }
+    }
+
+    fn marks(&self) -> usize {
+        // Acquire: who finds a mark sees what was done before it was set. Where one must not be
+        // missed, a fence comes before.
+        self.marks.load(Ordering::Acquire)
+    }
+
+    fn marked(&self, mark: usize) -> bool {
+        self.marks() & mark != 0
+    }
+
+    /// Admits a message to this lane if there is room and nobody waits for it.
+    pub(super) fn enter(&self, lane: &Lane<M>, flow: &impl Admit<M>) -> Entry {
+        match self.marks() {
+            0 => {}
+            STARVED => return Entry::NoRoom,
+            _ => return Entry::Closed,
+        }
+        match lane.permits.enter(|| lane.left()) {
+            Attempt::Entered => {}
+            Attempt::Full => return Entry::NoRoom,
+            Attempt::Shut => return Entry::Retired,
+        }
+        let refused = match self.metrics.permits.enter_past(|| self.metrics.left()) {
+            Attempt::Entered => return Entry::Admitted,
+            Attempt::Full => Entry::NoRoom,
+            Attempt::Shut => Entry::Closed,
+        };
+        lane.permits.retreat();
+        // SeqCst: as in `finished`; somebody may have found the lane full because of this.
+        fence(Ordering::SeqCst);
+        self.tell(lane, false, flow);
+        refused
+    }
+
+    /// Takes a place at the end of the lane's line. It may have been decided before this returns.
+    pub(super) fn join(
+        &self,
+        lane: &Lane<M>,
+        message: M,
+        flow: &impl Admit<M>,
+    ) -> Result<Arc<Place<M>>, (M, Denied)> {
+        match lane.permits.join(self.max_waiters) {
+            Joined::Waiting => {}
+            Joined::Crowded => return Err((message, Denied::Crowded)),
+            Joined::Shut => return Err((message, Denied::Retired)),
+        }
+        let pushed = lane.line_for(self.max_waiters).push(message, &self.spares);
+        match pushed {
+            Ok(_) => self.metrics.waits(),
+            Err(_) => lane.permits.unjoin(),
+        }
+        // SeqCst: part of the proof above; the place is in the line before it, the lane in the set
+        // after.
+        fence(Ordering::SeqCst);
+        self.hungry.insert(lane.seat);
+        self.settle(flow);
+        pushed.map_err(|message| (message, Denied::Crowded))
+    }
+
+    /// Leaves the line with the message; `None` if the place was decided before.
+    pub(super) fn leave(
+        &self,
+        lane: &Lane<M>,
+        place: &Place<M>,
+        flow: &impl Admit<M>,
+    ) -> Option<M> {
+        let line = lane.line()?;
+        let message = line.give_up(place)?;
+        lane.permits.unjoin();
+        self.metrics.waits_no_longer();
+        if line.has_gaps() {
+            self.hungry.insert(lane.seat);
+            self.settle(flow);
+        }
+        Some(message)
+    }
+
+    /// Keeps a place that was decided, and whose submitter knows, for the next to wait.
+    pub(super) fn keep(&self, place: Arc<Place<M>>) {
+        self.spares.keep(place);
+    }
+
+    /// A message of this lane has finished, and been counted as such.
+    pub(super) fn finished(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
+        // SeqCst: part of the proof above; the counts come before it, the marks after.
+        fence(Ordering::SeqCst);
+        let marks = self.marks();
+        self.tell(lane, marks & STARVED != 0, flow);
+        if marks & CLOSED != 0 {
+            self.metrics.tell_who_shuts_down();
+        }
+    }
+
+    /// Lets in those who wait for room that has come back.
+    fn tell(&self, lane: &Lane<M>, starved: bool, flow: &impl Admit<M>) {
+        // Relaxed: what must be seen is seen because of the caller's fence.
+        let crowded = lane.crowded.load(Ordering::Relaxed);
+        if crowded {
+            self.hungry.insert(lane.seat);
+        }
+        if crowded || starved {
+            self.settle(flow);
+        }
+    }
+
+    /// Admits nothing any more and refuses all who wait.
+    pub(super) fn close(&self, flow: &impl Admit<M>) {
+        self.metrics.permits.shut();
+        // AcqRel: who sees the mark sees the flow shut.
+        self.marks.fetch_or(CLOSED, Ordering::AcqRel);
+        // SeqCst: who joins later, by its fence, settles later, and finds the flow shut; who joined
+        // before is found here.
+        fence(Ordering::SeqCst);
+        for lane in flow.lanes().filter(|lane| lane.permits.waiting() > 0) {
+            self.hungry.insert(lane.seat);
+        }
+        self.settle(flow);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.marked(CLOSED)
+    }
+
+    /// Nothing is started any more. The flow must be closed.
+    pub(super) fn abandon(&self) {
+        // AcqRel: who sees the mark sees the flow closed.
+        self.marks.fetch_or(ABANDONED, Ordering::AcqRel);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.marked(ABANDONED)
+    }
+
+    fn settle(&self, flow: &impl Admit<M>) {
+        loop {
+            // AcqRel: Release so that a holder that finds this note sees what was done before it;
+            // Acquire so that a new holder sees what the last one did to the lines.
+            if self.baton.fetch_add(1, Ordering::AcqRel) > 0 {
+                return;
+            }
+            let mut decided = Decided::default();
+            let mut notes = 1;
+            let more = loop {
+                if self.serve(flow, &mut decided) {
+                    // AcqRel: as below. The notes that this takes away are answered by settling again;
+                    // those who can go on come first.
+                    self.baton.swap(0, Ordering::AcqRel);
+                    break true;
+                }
+                // Release: hands the lines over to the next holder. Acquire on failure: the notes
+                // that have come are read with what their writers did.
+                match self.baton.compare_exchange(notes, 0, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => break false,
+                    Err(now) => notes = now,
+                }
+            };
+            decided.wake();
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Serves the hungry lanes as far as there is room; true if it stopped because enough are decided
+    /// to wake them. Only the holder of the baton calls this.
+    ///
+    /// Ends, because each turn decides a place, of which there are at most as many as are woken at
+    /// once, or takes a lane out, which comes back only if somebody has done something meanwhile.
+    fn serve(&self, flow: &impl Admit<M>, decided: &mut Decided<M>) -> bool {
+        while !decided.is_full() {
+            // Relaxed: the baton orders it.
+            let Some(seat) = self.hungry.next(self.turn.load(Ordering::Relaxed)) else {
+                if self.marked(STARVED) {
+                    // AcqRel: as when it was set. Whoever comes to wait now leaves a note.
+                    self.marks.fetch_and(!STARVED, Ordering::AcqRel);
+                }
+                return false;
+            };
+            let Some(lane) = flow.lane(seat) else {
+                self.hungry.remove(seat);
+                // SeqCst: part of the proof above; somebody may have taken the seat and joined.
+                fence(Ordering::SeqCst);
+                if flow.lane(seat).is_some() {
+                    self.hungry.insert(seat);
+                }
+                continue;
+            };
+            match self.serve_first(&lane, flow, decided) {
+                Stop::Decided => self.turn.store(seat + 1, Ordering::Relaxed),
+                Stop::Nobody => self.pass_over(&lane, false),
+                Stop::LaneFull => self.pass_over(&lane, true),
+                Stop::FlowFull if self.starve() => return false,
+                Stop::FlowFull => {}
+            }
+        }
+        true
+    }
+
+    /// Takes a lane out of the set in which nobody waits or that is full, and looks at it once more.
+    fn pass_over(&self, lane: &Lane<M>, full: bool) {
+        // Release: a worker that sees it has its own room to tell.
+        lane.crowded.store(full, Ordering::Release);
+        self.hungry.remove(lane.seat);
+        // SeqCst: part of the proof above.
+        fence(Ordering::SeqCst);
+        let waits = lane.line().is_some_and(|line| !line.is_empty());
+        if waits && (!full || lane.has_room()) {
+            self.hungry.insert(lane.seat);
+        }
+    }
+
+    /// Marks the flow as starved; false if it has room all the same.
+    fn starve(&self) -> bool {
+        if !self.marked(STARVED) {
+            // AcqRel: who sees the mark sees what was done before.
+            self.marks.fetch_or(STARVED, Ordering::AcqRel);
+        }
+        // SeqCst: part of the proof above.
+        fence(Ordering::SeqCst);
+        !self.metrics.has_room()
+    }
+
+    /// Decides the first place of a lane's line.
+    ///
+    /// Ends, because each turn takes a place from the line.
+    fn serve_first(
+        &self,
+        lane: &Lane<M>,
+        flow: &impl Admit<M>,
+        decided: &mut Decided<M>,
+    ) -> Stop {
+        let Some(line) = lane.line() else { return Stop::Nobody };
+        if line.has_gaps() {
+            line.close_up(&self.spares);
+        }
+        while !line.is_empty() {
+            let closed = self.metrics.permits.is_shut();
+            if !closed {
+                match lane.permits.enter_past(|| lane.left()) {
+                    Attempt::Entered => {}
+                    Attempt::Full | Attempt::Shut => return Stop::LaneFull,
+                }
+                match self.metrics.permits.enter_past(|| self.metrics.left()) {
+                    Attempt::Entered => {}
+                    full_or_shut => {
+                        lane.permits.retreat();
+                        if full_or_shut == Attempt::Shut {
+                            continue;
+                        }
+                        return Stop::FlowFull;
+                    }
+                }
+            }
+            // Only the holder of the baton pops, so what was there is there.
+            let Some(place) = line.pop() else { return Stop::Nobody };
+            let stands = match closed {
+                false => place.grant().map(|message| flow.admit(lane, message)).is_some(),
+                true => place.refuse().then(|| flow.refused()).is_some(),
+            };
+            if stands {
+                // After the message has been admitted, so that no newcomer passes it.
+                lane.permits.unjoin();
+                self.metrics.waits_no_longer();
+                decided.push(place);
+                return Stop::Decided;
+            }
+            line.cleared();
+            self.spares.keep(place);
+            if !closed {
+                // This thread goes on looking for a taker.
+                self.metrics.permits.retreat();
+                lane.permits.retreat();
+            }
+        }
+        Stop::Nobody
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;

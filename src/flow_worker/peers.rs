@@ -1,0 +1,165 @@
+//! Who has a lane: the peer table.
+//!
+//! A message finds its lane by a lookup in an arc-swapped map, without a lock. A lane that comes or
+//! goes makes a new map of its part of the table; there are [`PARTS`] of them, so that ten thousand
+//! peers can connect without copying ten thousand entries each time.
+//!
+//! Each lane has a *seat*, a small number by which the flow's sets know it. There are as many as
+//! [`max_peers`](crate::FlowConfig::with_max_peers), which bounds the table. A lane is a convenience:
+//! one without messages can be made anew at any time. So it goes when its peer is forgotten, and when
+//! a newcomer finds all seats taken.
+//!
+//! # Why no message is left in a lane that goes
+//!
+//! A lane retires by one exchange that succeeds only if nobody has entered or waits that has not
+//! left ([`Permits::shut_if_unused`](crate::permits::Permits::shut_if_unused)), and entering is an
+//! exchange of the same word. So whoever enters has entered a lane that will not retire before its
+//! message has finished, and whoever finds it retired has entered nothing: it takes the lane out of
+//! the table, should that not have been done yet, and looks again.
+
+use std::{array, collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+
+use super::{lane::Lane, lane_set::LaneSet};
+use crate::{
+    NodeId,
+    sync::{AtomicUsize, Ordering},
+};
+
+/// Into how many parts the table is divided.
+const PARTS: usize = 64;
+
+/// How many lanes a newcomer looks at that finds all seats taken, before it is refused; the next one
+/// goes on where it stopped.
+const LOOK_AT: usize = 64;
+
+/// foldhash, seeded at random: a peer chooses its own id, but cannot know where it falls.
+type Part<M> = HashMap<NodeId, Arc<Lane<M>>, foldhash::quality::RandomState>;
+
+/// The lanes of one flow.
+pub(super) struct Peers<M> {
+    parts: [ArcSwap<Part<M>>; PARTS],
+    /// By seat.
+    lanes: Box<[ArcSwapOption<Lane<M>>]>,
+    taken: LaneSet,
+    /// The seat at which the next newcomer without one begins to look.
+    hand: AtomicUsize,
+    quota: usize,
+}
+
+impl<M> Peers<M> {
+    /// A table for at most `max` peers, at least 1, with lanes of this quota.
+    pub(super) fn new(max: usize, quota: usize) -> Self {
+        Self {
+            parts: array::from_fn(|_| ArcSwap::from_pointee(Part::default())),
+            lanes: (0..max).map(|_| ArcSwapOption::empty()).collect(),
+            taken: LaneSet::new(max),
+            hand: AtomicUsize::new(0),
+            quota,
+        }
+    }
+
+    /// How many seats there are.
+    pub(super) fn seats(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn part(&self, peer: NodeId) -> &ArcSwap<Part<M>> {
+        // A peer that chose its id to fall into a crowded part makes joining a little dearer, no more.
+        &self.parts[usize::from(peer.as_bytes()[0]) % PARTS]
+    }
+
+    /// The part of the table that this peer is in.
+    pub(super) fn find(&self, peer: NodeId) -> Guard<Arc<Part<M>>> {
+        self.part(peer).load()
+    }
+
+    /// The lane at this seat.
+    pub(super) fn at(&self, seat: usize) -> Option<Arc<Lane<M>>> {
+        self.lanes.get(seat)?.load_full()
+    }
+
+    /// All lanes, one after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Arc<Lane<M>>> {
+        self.lanes.iter().filter_map(ArcSwapOption::load_full)
+    }
+
+    /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
+    pub(super) fn find_or_seat(&self, peer: NodeId) -> Option<Arc<Lane<M>>> {
+        if let Some(lane) = self.find(peer).get(&peer) {
+            return Some(Arc::clone(lane));
+        }
+        let seat = self.take_seat()?;
+        let lane = Arc::new(Lane::new(peer, seat, self.quota));
+        // Before it can be found, so that whoever finds a message in it finds the lane.
+        self.lanes[seat].store(Some(Arc::clone(&lane)));
+        let before = self.part(peer).rcu(|part| {
+            let mut part = Part::clone(part);
+            part.entry(peer).or_insert_with(|| Arc::clone(&lane));
+            part
+        });
+        let Some(other) = before.get(&peer) else { return Some(lane) };
+        // Somebody else was first. Ours may have been retired already, for another newcomer.
+        self.retire(&lane);
+        Some(Arc::clone(other))
+    }
+
+    /// Takes a lane that was found retired out of the table.
+    pub(super) fn take_out(&self, lane: &Arc<Lane<M>>) {
+        let part = self.part(lane.peer);
+        let is_in = |part: &Part<M>| {
+            part.get(&lane.peer).is_some_and(|current| Arc::ptr_eq(current, lane))
+        };
+        if is_in(&part.load()) {
+            part.rcu(|part| {
+                let mut next = Part::clone(part);
+                if is_in(part) {
+                    next.remove(&lane.peer);
+                }
+                next
+            });
+        }
+    }
+
+    /// Retires a lane if it is unused; false if it is used, or was retired before.
+    pub(super) fn retire(&self, lane: &Arc<Lane<M>>) -> bool {
+        let retired = lane.retire();
+        if retired {
+            self.take_out(lane);
+            self.leave_seat(lane.seat);
+        }
+        retired
+    }
+
+    fn take_seat(&self) -> Option<usize> {
+        self.free_seat().or_else(|| {
+            let seats = self.seats();
+            (0..LOOK_AT.min(seats)).find_map(|_| {
+                // Relaxed: where one looks orders nothing.
+                let seat = self.hand.fetch_add(1, Ordering::Relaxed) % seats;
+                let unused = self.at(seat).is_some_and(|lane| self.retire(&lane));
+                // Another newcomer may have been quicker.
+                (unused && self.taken.insert(seat)).then_some(seat)
+            })
+        })
+    }
+
+    fn free_seat(&self) -> Option<usize> {
+        self.taken.missing(self.seats()).find(|&seat| self.taken.insert(seat))
+    }
+
+    fn leave_seat(&self, seat: usize) {
+        self.lanes[seat].store(None);
+        self.taken.remove(seat);
+    }
+}
+
+impl<M> fmt::Debug for Peers<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").field("lanes", &self.iter().count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,223 @@
+//! A bound: how many have entered, how many of them have left, and how many wait to enter.
+//!
+//! ```text
+//!              entered                  left
+//!   ──────────────┬──────────────────────┬──────────────▶ count
+//!      waiting    │      in flight       │   finished
+//!                 └── at most the limit ─┘
+//! ```
+//!
+//! What enters and what leaves is counted apart, so that the one who brings messages and the one who
+//! finishes them write to different cache lines. How many have left is the caller's to count, as is
+//! fit: one counter for each worker, or one for all. [`Permits`] holds the other side: one atomic
+//! word, changed by read-modify-writes only, so that all of its changes have one order.
+//!
+//! Who enters need not know how many have left: the *horizon* is how far the count may go. It is as
+//! old as the last look at what has left, and since nothing that has left comes back, an old horizon
+//! is only too low. Whoever reaches it looks again.
+//!
+//! The count wraps around after 2^43 messages (ten days of ten millions a second), and all of its
+//! arithmetic with it.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const SHUT: u64 = 1;
+const WAITER: u64 = 1 << 1;
+const WAITERS: u64 = (1 << 20) - 1;
+const ENTRANT: u64 = 1 << 21;
+/// Counts are kept modulo this and one more.
+const COUNT: u64 = u64::MAX / ENTRANT;
+
+const fn waiting(word: u64) -> usize {
+    ((word / WAITER) & WAITERS) as usize
+}
+
+const fn entered(word: u64) -> u64 {
+    word / ENTRANT
+}
+
+/// How far `to` is ahead of `from`.
+const fn distance(from: u64, to: u64) -> u64 {
+    to.wrapping_sub(from) & COUNT
+}
+
+/// What an attempt to enter finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(crate) enum Attempt {
+    /// The caller has entered, and must leave once.
+    Entered,
+    /// No room, or others wait.
+    Full,
+    /// Nobody enters any more.
+    Shut,
+}
+
+/// What an attempt to wait finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(crate) enum Joined {
+    /// The caller is counted as waiting.
+    Waiting,
+    /// As many wait already as may.
+    Crowded,
+    /// Nobody enters any more.
+    Shut,
+}
+
+/// One side of a bound; see the head of this room.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// Entered, waiting, and whether it is shut.
+    word: AtomicU64,
+    horizon: AtomicU64,
+    limit: u64,
+}
+
+impl Permits {
+    /// `limit` is 1 to 2^20.
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit as u64;
+        debug_assert!((1..=1 << 20).contains(&limit));
+        Self { word: AtomicU64::new(0), horizon: AtomicU64::new(limit), limit }
+    }
+
+    /// Enters if there is room and nobody waits for it; `left` counts those who have left.
+    pub(crate) fn enter(&self, left: impl Fn() -> u64) -> Attempt {
+        self.enter_if(|word| waiting(word) == 0, left)
+    }
+
+    /// Enters if there is room, whoever waits for it.
+    pub(crate) fn enter_past(&self, left: impl Fn() -> u64) -> Attempt {
+        self.enter_if(|_| true, left)
+    }
+
+    fn enter_if(&self, may: impl Fn(u64) -> bool, left: impl Fn() -> u64) -> Attempt {
+        // Relaxed: only a first guess, which the exchange checks.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & SHUT != 0 {
+                return Attempt::Shut;
+            }
+            if !may(word) || !self.is_below(entered(word), &left) {
+                return Attempt::Full;
+            }
+            // AcqRel: part of the word's order. Relaxed on failure: only the next guess.
+            match self.word.compare_exchange_weak(
+                word,
+                word.wrapping_add(ENTRANT),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Attempt::Entered,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    fn is_below(&self, entered: u64, left: impl Fn() -> u64) -> bool {
+        let below = |horizon| (1..=self.limit).contains(&distance(entered, horizon));
+        // Acquire: whoever raised the horizon saw others leave; what they left is seen as such.
+        if below(self.horizon.load(Ordering::Acquire)) {
+            return true;
+        }
+        let horizon = left().wrapping_add(self.limit);
+        // Release: pairs with the load above. A horizon that overwrites a later one is too low,
+        // which somebody will find out here.
+        self.horizon.store(horizon, Ordering::Release);
+        below(horizon)
+    }
+
+    /// Takes an entry back that has come to nothing. The room may be somebody else's now.
+    pub(crate) fn retreat(&self) {
+        // AcqRel: part of the word's order.
+        self.word.fetch_sub(ENTRANT, Ordering::AcqRel);
+    }
+
+    /// Waits, if at most `max` do so then.
+    pub(crate) fn join(&self, max: usize) -> Joined {
+        debug_assert!(max as u64 <= WAITERS);
+        // Relaxed: only a first guess, which the exchange checks.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & SHUT != 0 {
+                return Joined::Shut;
+            }
+            if waiting(word) >= max {
+                return Joined::Crowded;
+            }
+            // AcqRel and Relaxed: as in `enter_if`.
+            match self.word.compare_exchange_weak(
+                word,
+                word + WAITER,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Joined::Waiting,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Waits no longer, whether it has entered or given up.
+    pub(crate) fn unjoin(&self) {
+        // AcqRel: part of the word's order.
+        let before = self.word.fetch_sub(WAITER, Ordering::AcqRel);
+        debug_assert!(waiting(before) > 0);
+    }
+
+    /// Lets nobody enter any more.
+    pub(crate) fn shut(&self) {
+        // AcqRel: part of the word's order; who enters later sees it.
+        self.word.fetch_or(SHUT, Ordering::AcqRel);
+    }
+
+    /// Shuts it if nobody is inside and nobody waits; true if it was this call that did.
+    pub(crate) fn shut_if_unused(&self, left: impl Fn() -> u64) -> bool {
+        // Acquire: so that what `left` counts is no older than what is found entered.
+        let word = self.word.load(Ordering::Acquire);
+        let unused = word & SHUT == 0
+            && waiting(word) == 0
+            && distance(left() & COUNT, entered(word)) == 0;
+        // AcqRel: part of the word's order. It fails if anybody has entered or joined since, so those
+        // who have left are still all that ever entered.
+        unused
+            && self
+                .word
+                .compare_exchange(word, word | SHUT, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Entered and not left.
+    pub(crate) fn in_flight(&self, left: impl Fn() -> u64) -> usize {
+        // Before the word, so that nobody is counted as left who is not counted as entered.
+        let left = left();
+        // Acquire: as in `shut_if_unused`.
+        distance(left & COUNT, entered(self.word.load(Ordering::Acquire))) as usize
+    }
+
+    /// Whether one more may enter now.
+    pub(crate) fn has_room(&self, left: impl Fn() -> u64) -> bool {
+        (self.in_flight(left) as u64) < self.limit
+    }
+
+    /// How many have entered, modulo 2^43.
+    pub(crate) fn entered(&self) -> u64 {
+        // Acquire: as in `shut_if_unused`.
+        entered(self.word.load(Ordering::Acquire))
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        // Acquire: as in `shut_if_unused`.
+        waiting(self.word.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        // Relaxed: whoever acts on it does so by an exchange.
+        self.word.load(Ordering::Relaxed) & SHUT != 0
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
