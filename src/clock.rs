@@ -12,8 +12,17 @@ use std::time::Duration;
 pub(crate) struct Moment(quanta::Instant);
 
 impl Moment {
+    #[cfg(not(loom))]
     pub(crate) fn now() -> Self {
         Self(quanta::Instant::now())
+    }
+
+    /// Time stands still, so that a model runs the same way each time.
+    #[cfg(loom)]
+    pub(crate) fn now() -> Self {
+        static NOW: std::sync::LazyLock<Moment> =
+            std::sync::LazyLock::new(|| Moment(quanta::Instant::now()));
+        *NOW
     }
 
     /// The time since `earlier`; zero if that is later.

@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Ordering, Tally};
 
 /// The longest duration that is told apart; longer ones count as this one.
 pub const MAX_RECORDED: Duration = Duration::from_secs(60);
@@ -42,12 +42,12 @@ const fn lowest_of(bucket: usize) -> u64 {
 
 /// Counts durations of one writer.
 pub(crate) struct Recorder {
-    buckets: Box<[AtomicU64]>,
+    buckets: Box<[Tally]>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+        Self { buckets: (0..BUCKETS).map(|_| Tally::new(0)).collect() }
     }
 }
 

@@ -176,9 +176,8 @@ impl Permits {
     pub(crate) fn shut_if_unused(&self, left: impl Fn() -> u64) -> bool {
         // Acquire: so that what `left` counts is no older than what is found entered.
         let word = self.word.load(Ordering::Acquire);
-        let unused = word & SHUT == 0
-            && waiting(word) == 0
-            && distance(left() & COUNT, entered(word)) == 0;
+        let unused =
+            word & SHUT == 0 && waiting(word) == 0 && distance(left() & COUNT, entered(word)) == 0;
         // AcqRel: part of the word's order. It fails if anybody has entered or joined since, so those
         // who have left are still all that ever entered.
         unused

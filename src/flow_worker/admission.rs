@@ -35,7 +35,8 @@
 //! first, the second look sees the room. If the stop's comes first, the worker sees the mark, and
 //! settles. Take a join and a stop that found the line empty: if the join's fence comes first, the
 //! second look sees the place; otherwise the submitter sees the lane taken out, puts it in, and
-//! settles.
+//! settles. To close the flow is to finish for all lanes at once: it is shut before the fence, the lanes
+//! are put into the set after, and the second look asks whether it is shut.
 //!
 //! One thread settles at a time, so that places leave their lines in order: whoever raises the
 //! *baton* from 0 holds it; whoever finds it raised has only left a note, and the holder looks again
@@ -353,7 +354,7 @@ impl<M> Admission<M> {
         // SeqCst: part of the proof above.
         fence(Ordering::SeqCst);
         let waits = lane.line().is_some_and(|line| !line.is_empty());
-        if waits && (!full || lane.has_room()) {
+        if waits && (!full || lane.has_room() || self.metrics.permits.is_shut()) {
             self.hungry.insert(lane.seat);
         }
     }
@@ -372,12 +373,7 @@ impl<M> Admission<M> {
     /// Decides the first place of a lane's line.
     ///
     /// Ends, because each turn takes a place from the line.
-    fn serve_first(
-        &self,
-        lane: &Lane<M>,
-        flow: &impl Admit<M>,
-        decided: &mut Decided<M>,
-    ) -> Stop {
+    fn serve_first(&self, lane: &Lane<M>, flow: &impl Admit<M>, decided: &mut Decided<M>) -> Stop {
         let Some(line) = lane.line() else { return Stop::Nobody };
         if line.has_gaps() {
             line.close_up(&self.spares);

@@ -276,3 +276,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> fmt::Debug for Core<M, H, S> {
         f.debug_struct("Core").field("name", &self.name).field("peers", &self.peers).finish()
     }
 }
+
+#[cfg(all(test, loom))]
+mod model;

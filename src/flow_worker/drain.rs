@@ -48,7 +48,9 @@ const SHIFT: Duration = Duration::from_millis(10);
 
 /// How often a worker looks into an empty lane before it takes it out of the set: about as long as a
 /// producer at full speed needs for its next message.
-const LOOKS: usize = 32;
+const LOOKS: usize = if cfg!(loom) { 1 } else { 16 };
+
+const PAUSE: usize = 8;
 
 /// How often a lingering worker looks at the lanes before it lets others have the processor.
 const SPINS: usize = 32;
@@ -81,7 +83,7 @@ struct Shift<'a> {
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Runs messages until there are none or the shift is over. A claim is held, and searches.
     pub(super) fn drain(self: &Arc<Self>) {
-        let worker = rayon::current_thread_index().unwrap_or(0) % self.metrics.workers.len();
+        let worker = self.threads.worker() % self.metrics.workers.len();
         let now = Moment::now();
         let mut shift = Shift {
             metrics: &self.metrics.workers[worker],
@@ -181,7 +183,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 return brought;
             }
             self.search(shift);
-            hint::spin_loop();
+            (0..PAUSE).for_each(|_| hint::spin_loop());
         }
         None
     }

@@ -79,8 +79,9 @@ impl<M> Lane<M> {
 
     /// Takes the lane for the calling worker; false if another has it.
     pub(super) fn hold(&self) -> bool {
-        // Acquire: what the last holder did comes before what this one does.
-        !self.held.swap(true, Ordering::Acquire)
+        // Acquire: what the last holder did comes before what this one does. Relaxed on failure: the
+        // caller fences.
+        self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Gives the lane back. The caller fences and looks at the queue once more.

@@ -217,10 +217,7 @@ impl<M> Line<M> {
     /// were left.
     pub(super) fn push(&self, message: M, spares: &Spares<M>) -> Result<Arc<Place<M>>, M> {
         let place = spares.place(message);
-        self.back
-            .push(Arc::clone(&place))
-            .map(|()| place)
-            .map_err(|place| place.take_message())
+        self.back.push(Arc::clone(&place)).map(|()| place).map_err(|place| place.take_message())
     }
 
     pub(super) fn pop(&self) -> Option<Arc<Place<M>>> {

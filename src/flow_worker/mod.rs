@@ -102,8 +102,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             Some(FlowType::Transport) => config.with_order(Order::PerPeer),
             _ => *config,
         };
-        let metrics =
-            Arc::new(FlowMetrics::new(config.max_inflight_requests(), config.threads()));
+        let metrics = Arc::new(FlowMetrics::new(config.max_inflight_requests(), config.threads()));
         let panics = Arc::new(PanicLog::new(name));
         let stray_panic = {
             let (metrics, panics) = (Arc::clone(&metrics), Arc::clone(&panics));
@@ -150,8 +149,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         let Core { metrics, threads, .. } = &*self.core;
         let inside = threads.is_current();
         // The handlers below this call on the stack end after it, so it cannot wait for them.
-        let (beside, behind) =
-            if inside { self.core.runs_beside_handlers() } else { (true, 0) };
+        let (beside, behind) = if inside { self.core.runs_beside_handlers() } else { (true, 0) };
         if runs && beside {
             let own = if inside { handlers_on_this_thread() } else { 0 };
             metrics.wait_for_last(own, deadline);

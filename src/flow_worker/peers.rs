@@ -108,9 +108,8 @@ impl<M> Peers<M> {
     /// Takes a lane that was found retired out of the table.
     pub(super) fn take_out(&self, lane: &Arc<Lane<M>>) {
         let part = self.part(lane.peer);
-        let is_in = |part: &Part<M>| {
-            part.get(&lane.peer).is_some_and(|current| Arc::ptr_eq(current, lane))
-        };
+        let is_in =
+            |part: &Part<M>| part.get(&lane.peer).is_some_and(|current| Arc::ptr_eq(current, lane));
         if is_in(&part.load()) {
             part.rcu(|part| {
                 let mut next = Part::clone(part);

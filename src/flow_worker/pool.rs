@@ -32,6 +32,9 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// caller is not on one of them, and nobody was offered anything.
     fn offer(&self, job: Arc<dyn Job>) -> bool;
 
+    /// Which of the flow's threads the calling one is, from 0; on others, any number.
+    fn worker(&self) -> usize;
+
     /// The calling thread of the flow has nothing to do at the moment: it helps a handler that uses
     /// rayon, or lets other threads of the system run.
     fn help(&self);
@@ -107,6 +110,10 @@ impl Spawn for Pool {
             rayon::spawn_broadcast(move |_| Arc::clone(&job).run_if_needed());
         }
         here
+    }
+
+    fn worker(&self) -> usize {
+        rayon::current_thread_index().unwrap_or(0)
     }
 
     fn help(&self) {

@@ -142,8 +142,4 @@ impl<T> ArrayQueue<T> {
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
 }

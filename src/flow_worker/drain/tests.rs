@@ -61,6 +61,10 @@ impl Spawn for Later {
         true
     }
 
+    fn worker(&self) -> usize {
+        0
+    }
+
     fn help(&self) {}
 }
 
@@ -84,7 +88,11 @@ impl Handle<u32> for Record {
     }
 }
 
-fn build<H: Handle<u32>>(config: FlowConfig, withheld: bool, handler: H) -> Arc<Core<u32, H, Later>> {
+fn build<H: Handle<u32>>(
+    config: FlowConfig,
+    withheld: bool,
+    handler: H,
+) -> Arc<Core<u32, H, Later>> {
     let limit = config.max_inflight_requests();
     let config = config.with_peer_quota(limit).with_wait_strategy(WaitStrategy::GiveBack);
     let metrics = Arc::new(FlowMetrics::new(limit, config.threads()));
