@@ -78,7 +78,9 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// It is a `tower` [`Service`]: the transport awaits the future of each
 /// [`call`](Service::call) before it brings the next event of the same stream, so that a flow without
 /// room stops that stream and, through the transport's own flow control, the peer. Streams of other
-/// flows go on. Within a flow, those who wait are served in order of arrival.
+/// flows go on. Within a flow each peer has a lane of its own: it is held back alone when it is over
+/// its quota, and served in turn with the others however much it sends. A `PeerDown` gives up the
+/// peer's lanes when they are empty; what is in them still runs.
 ///
 /// Clones are the same handler and cost one reference count. When the last clone is dropped, the
 /// flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
@@ -198,7 +200,16 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     }
 
     fn peer_change(&self, peer: NodeId, change: PeerChange) -> Admission<G, C::Error> {
-        Admission::Transport(self.shared.flows.transport.execute(peer, change))
+        let flows = &self.shared.flows;
+        let admission = Admission::Transport(flows.transport.execute(peer, change));
+        if let PeerChange::Down = change {
+            flows.advert.forget_peer(peer);
+            flows.request.forget_peer(peer);
+            flows.chunk.forget_peer(peer);
+            flows.retransmission.forget_peer(peer);
+            flows.transport.forget_peer(peer);
+        }
+        admission
     }
 }
 

@@ -124,10 +124,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
             }
             return outcome;
         }
+        if let State::Admitted = state {
+            // Apart, because there is no message to move.
+            *state = State::Resolved;
+            return Poll::Ready(Ok(()));
+        }
         match mem::replace(state, State::Resolved) {
-            State::Admitted => Poll::Ready(Ok(())),
             State::Refused(refused) => Poll::Ready(Err(refused)),
-            State::Waiting(_) | State::Resolved => panic!("polled after it had resolved"),
+            State::Admitted | State::Waiting(_) | State::Resolved => panic!("polled after it had resolved"),
         }
     }
 }

@@ -121,7 +121,9 @@ fn a_hundred_thousand_adverts_with_as_many_permits_run_once_each() {
     let registry = MetricsRegistry::new();
     let mut handler = handler(&registry, ChannelConfig::default(), Arc::new(Recorder::new(told)));
     for number in 0..ADVERTS {
-        let admitted = handler.call(event(1, GossipMessage::Advert(advert(number))));
+        // From a hundred peers, because none of them has room for all.
+        let from = (number % 100) as u8;
+        let admitted = handler.call(event(from, GossipMessage::Advert(advert(number))));
         admitted.now_or_never().expect("there is room for all").unwrap();
     }
     assert!(handler.shutdown(LIMIT).is_clean());
@@ -143,7 +145,10 @@ fn with_one_permit_and_a_slow_handler_the_sender_is_held_back_and_nothing_is_los
     let leaves = Mutex::new(leaves);
     let slow = Recorder::with(told, move |_| leaves.lock().unwrap().recv().unwrap_or(()));
     let registry = MetricsRegistry::new();
-    let config = ChannelConfig::default().with_flow(FlowType::Advert, FlowConfig::new(1));
+    let config = ChannelConfig::default().with_flow(
+        FlowType::Advert,
+        FlowConfig::new(1).with_max_waiters(1_000),
+    );
     let mut handler = handler(&registry, config, Arc::new(slow));
     let mut calls: Vec<_> = (0..1_000)
         .map(|number| handler.call(event(1, GossipMessage::Advert(advert(number)))))
@@ -180,7 +185,8 @@ fn a_stuck_flow_holds_up_no_other() {
         }
     });
     let registry = MetricsRegistry::new();
-    let config = ChannelConfig::default().with_flow(FlowType::Chunk, FlowConfig::new(5));
+    let chunk_flow = FlowConfig::new(5).with_peer_quota(5);
+    let config = ChannelConfig::default().with_flow(FlowType::Chunk, chunk_flow);
     let mut handler = handler(&registry, config, Arc::new(stuck));
     let mut chunks: Vec<_> =
         (0..10).map(|n| handler.call(event(1, GossipMessage::Chunk(chunk(n))))).collect();
