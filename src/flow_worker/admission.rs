@@ -178,7 +178,7 @@ impl<M> Admission<M> {
         lane.permits.retreat();
         // SeqCst: as in `finished`; somebody may have found the lane full because of this.
         fence(Ordering::SeqCst);
-        self.tell(lane, false, flow);
+        self.tell(lane, false, flow, &mut Decided::default());
         refused
     }
 
@@ -203,7 +203,7 @@ impl<M> Admission<M> {
         // after.
         fence(Ordering::SeqCst);
         self.hungry.insert(lane.seat);
-        self.settle(flow);
+        self.settle(flow, &mut Decided::default());
         pushed.map_err(|message| (message, Denied::Crowded))
     }
 
@@ -220,7 +220,7 @@ impl<M> Admission<M> {
         self.metrics.waits_no_longer();
         if line.has_gaps() {
             self.hungry.insert(lane.seat);
-            self.settle(flow);
+            self.settle(flow, &mut Decided::default());
         }
         Some(message)
     }
@@ -230,26 +230,38 @@ impl<M> Admission<M> {
         self.spares.keep(place);
     }
 
-    /// A message of this lane has finished, and been counted as such.
-    pub(super) fn finished(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
+    /// A message of this lane has finished, and been counted as such. The caller wakes those who are
+    /// `decided`.
+    pub(super) fn finished(
+        &self,
+        lane: &Lane<M>,
+        flow: &impl Admit<M>,
+        decided: &mut Decided<M>,
+    ) {
         // SeqCst: part of the proof above; the counts come before it, the marks after.
         fence(Ordering::SeqCst);
         let marks = self.marks();
-        self.tell(lane, marks & STARVED != 0, flow);
+        self.tell(lane, marks & STARVED != 0, flow, decided);
         if marks & CLOSED != 0 {
             self.metrics.tell_who_shuts_down();
         }
     }
 
     /// Lets in those who wait for room that has come back.
-    fn tell(&self, lane: &Lane<M>, starved: bool, flow: &impl Admit<M>) {
+    fn tell(
+        &self,
+        lane: &Lane<M>,
+        starved: bool,
+        flow: &impl Admit<M>,
+        decided: &mut Decided<M>,
+    ) {
         // Relaxed: what must be seen is seen because of the caller's fence.
         let crowded = lane.crowded.load(Ordering::Relaxed);
         if crowded {
             self.hungry.insert(lane.seat);
         }
         if crowded || starved {
-            self.settle(flow);
+            self.settle(flow, decided);
         }
     }
 
@@ -264,7 +276,7 @@ impl<M> Admission<M> {
         for lane in flow.lanes().filter(|lane| lane.permits.waiting() > 0) {
             self.hungry.insert(lane.seat);
         }
-        self.settle(flow);
+        self.settle(flow, &mut Decided::default());
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -281,17 +293,17 @@ impl<M> Admission<M> {
         self.marked(ABANDONED)
     }
 
-    fn settle(&self, flow: &impl Admit<M>) {
+    /// Lets in whoever can be; leaves at most a few of them for the caller to wake.
+    fn settle(&self, flow: &impl Admit<M>, decided: &mut Decided<M>) {
         loop {
             // AcqRel: Release so that a holder that finds this note sees what was done before it;
             // Acquire so that a new holder sees what the last one did to the lines.
             if self.baton.fetch_add(1, Ordering::AcqRel) > 0 {
                 return;
             }
-            let mut decided = Decided::default();
             let mut notes = 1;
             let more = loop {
-                if self.serve(flow, &mut decided) {
+                if self.serve(flow, decided) {
                     // AcqRel: as below. The notes that this takes away are answered by settling again;
                     // those who can go on come first.
                     self.baton.swap(0, Ordering::AcqRel);
@@ -304,10 +316,10 @@ impl<M> Admission<M> {
                     Err(now) => notes = now,
                 }
             };
-            decided.wake();
             if !more {
                 return;
             }
+            decided.wake();
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     claims::Claims,
     lane::Lane,
     lane_set::LaneSet,
-    line::Place,
+    line::{Decided, Place},
     peers::Peers,
     pool::{Job, Pool, Spawn},
 };
@@ -212,7 +212,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let discarded = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message)));
         lane.leave();
         self.metrics.dropped();
-        self.admission.finished(lane, self);
+        self.admission.finished(lane, self, &mut Decided::default());
         if let Err(payload) = discarded {
             self.panics.report(payload);
         }

@@ -8,6 +8,16 @@
 //! turn, and nobody else may take it. Otherwise a lane stays in the ready set while it has messages,
 //! and several workers may pop from it: none of them keeps more than the message that it runs.
 //!
+//! # When submitters are woken
+//!
+//! Whoever finishes a message lets in the next that waits, and then has its submitter to wake, which
+//! costs about a microsecond and, with few cores, the processor. Where handlers are briefer than that,
+//! a worker that wakes for each message runs one message for each wake-up; so it puts them off until
+//! there are [`WAKE_AT_ONCE`](super::line), or nothing is left to run, or [`WAKE_WITHIN`] is over. The
+//! messages themselves are admitted at once. Only if a long handler follows upon a brief one may a
+//! submitter hear of its admission as late as that one ends; room and work is what the flow then has,
+//! and no worker free to use it.
+//!
 //! # Handlers that use rayon
 //!
 //! A handler that waits for rayon's other threads, in `join` or `scope`, runs other jobs of the pool
@@ -33,6 +43,7 @@ use std::{
 use super::{
     core::{Brought, Core, Handle},
     lane::Lane,
+    line::Decided,
     pool::{Job, Spawn},
 };
 use crate::{
@@ -47,10 +58,10 @@ use crate::{
 const SHIFT: Duration = Duration::from_millis(10);
 
 /// How often a worker looks into an empty lane before it takes it out of the set.
-const LOOKS: usize = if cfg!(loom) { 1 } else { 8 };
+const LOOKS: usize = if cfg!(loom) { 1 } else { 3 };
 
 /// How often a lingering worker looks at the lanes before it lets others have the processor.
-const SPINS: usize = 4;
+const SPINS: usize = 1;
 
 /// How long a worker waits between two looks, in spin hints: something below a microsecond. Each look
 /// takes the cache lines that a producer is about to write; a worker that looks all the time finds
@@ -60,6 +71,13 @@ const PAUSE: usize = 32;
 fn pause() {
     (0..PAUSE).for_each(|_| hint::spin_loop());
 }
+
+/// A submitter that was let in is woken at once if the handler before took as long as this: about
+/// what it costs to wake it.
+const BRIEF: Duration = Duration::from_micros(2);
+
+/// Among briefer handlers it is woken after this time at the latest, or when there is nothing to run.
+const WAKE_WITHIN: Duration = Duration::from_micros(10);
 
 thread_local! {
     /// How many handlers are on the stack of this thread.
@@ -74,8 +92,12 @@ pub(super) fn handlers_on_this_thread() -> usize {
 }
 
 /// What a drain job knows.
-struct Shift<'a> {
+struct Shift<'a, M> {
     metrics: &'a WorkerMetrics,
+    /// Submitters that were let in and have yet to be woken.
+    decided: Decided<Brought<M>>,
+    /// When the first of them was let in.
+    decided_at: Moment,
     /// The last reading of the clock.
     now: Moment,
     /// When it passes on what is left.
@@ -93,6 +115,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let now = Moment::now();
         let mut shift = Shift {
             metrics: &self.metrics.workers[worker],
+            decided: Decided::default(),
+            decided_at: now,
             now,
             end: now.after(SHIFT),
             searches: true,
@@ -126,7 +150,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     ///
     /// Ends, because each turn of the loop takes a lane out of the set that comes back only if
     /// somebody has done something meanwhile.
-    fn take_lane(&self, shift: &mut Shift) -> Option<Arc<Lane<Brought<M>>>> {
+    fn take_lane(&self, shift: &mut Shift<'_, M>) -> Option<Arc<Lane<Brought<M>>>> {
         loop {
             let seat = self.ready.next(shift.turn)?;
             let Some(lane) = self.peers.at(seat) else {
@@ -155,7 +179,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// Gives a lane its turn.
-    fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift) {
+    fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M>) {
         let mut began = shift.now;
         loop {
             let Some(brought) = self.next_of(lane, shift) else {
@@ -186,7 +210,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// The next message of a lane, looking for a while if no other lane has any.
-    fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift) -> Option<Brought<M>> {
+    fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift<'_, M>) -> Option<Brought<M>> {
         for _ in 0..LOOKS {
             let brought = lane.queue.pop();
             if brought.is_some() || self.ready.has_other_than(lane.seat) {
@@ -199,7 +223,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// From now on this job finds what is pushed, and nobody need be woken for it.
-    fn search(&self, shift: &mut Shift) {
+    fn search(&self, shift: &mut Shift<'_, M>) {
+        shift.decided.wake();
         if !shift.searches {
             shift.searches = true;
             self.claims.search();
@@ -234,7 +259,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// Looks for messages as long as the flow's strategy says; true if there are some.
-    fn linger(&self, shift: &mut Shift) -> bool {
+    fn linger(&self, shift: &mut Shift<'_, M>) -> bool {
         let linger = match self.manners.wait {
             WaitStrategy::GiveBack => return false,
             WaitStrategy::Linger(linger) => linger,
@@ -249,17 +274,18 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 }
                 pause();
             }
+            self.threads.help();
+            // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
             if shift.now >= end || self.admission.is_closed() {
                 return false;
             }
-            self.threads.help();
         }
     }
 
     /// Gives the claim of this job back and offers what is left to all threads; false if there is
     /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
-    fn pass_on(self: &Arc<Self>, shift: &mut Shift) -> bool {
+    fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
         let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
         let is_done = || !spins && self.ready.is_empty();
         if self.claims.pass_on(shift.searches, is_done)
@@ -279,13 +305,15 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         self: &Arc<Self>,
         lane: &Lane<Brought<M>>,
         Brought { message, arrived }: Brought<M>,
-        shift: &mut Shift,
+        shift: &mut Shift<'_, M>,
     ) {
         if self.admission.is_abandoned() {
             self.discard(lane, message);
             return;
         }
-        let _finish = Finish { core: self, lane, metrics: shift.metrics };
+        let waking = !shift.decided.is_empty();
+        let Shift { metrics, decided, .. } = shift;
+        let finish = Finish { core: self, lane, metrics, decided };
         let outside = SEAT.replace(lane.seat);
         HANDLERS.set(HANDLERS.get() + 1);
         let handle = AssertUnwindSafe(|| self.handler.handle(lane.peer, message));
@@ -293,12 +321,22 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         HANDLERS.set(HANDLERS.get() - 1);
         SEAT.set(outside);
         let began = shift.now.max(arrived);
-        shift.now = Moment::now();
+        let ended = Moment::now();
         // A message that arrived after the last reading has not waited.
-        let (wait, service) = (began.since(arrived), shift.now.since(began));
-        shift.metrics.ran(wait, service, outcome.is_err());
+        let (wait, service) = (began.since(arrived), ended.since(began));
+        finish.metrics.ran(wait, service, outcome.is_err());
         if let Err(payload) = outcome {
             self.panics.report(payload);
+        }
+        drop(finish);
+        shift.now = ended;
+        if !shift.decided.is_empty() {
+            if !waking {
+                shift.decided_at = ended;
+            }
+            if service >= BRIEF || ended.since(shift.decided_at) >= WAKE_WITHIN {
+                shift.decided.wake();
+            }
         }
     }
 
@@ -342,13 +380,14 @@ struct Finish<'a, M: Send + 'static, H: Handle<M>, S: Spawn> {
     core: &'a Arc<Core<M, H, S>>,
     lane: &'a Lane<Brought<M>>,
     metrics: &'a WorkerMetrics,
+    decided: &'a mut Decided<Brought<M>>,
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
     fn drop(&mut self) {
         self.lane.leave();
         self.metrics.finished();
-        self.core.admission.finished(self.lane, self.core);
+        self.core.admission.finished(self.lane, self.core, self.decided);
     }
 }
 

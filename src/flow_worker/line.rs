@@ -27,7 +27,7 @@ use crate::{
 /// How many places a flow keeps for the next to wait.
 const SPARE_PLACES: usize = 64;
 
-/// How many submitters are woken at once, after the baton has been put down for them.
+/// How many submitters can be decided before they are woken.
 pub(super) const WAKE_AT_ONCE: usize = 16;
 
 const WAITING: usize = 0;
@@ -128,7 +128,7 @@ impl<M> fmt::Debug for Place<M> {
     }
 }
 
-/// Places that were decided under the baton and are woken after it.
+/// Places that were decided under the baton and whose submitters are woken after it.
 pub(super) struct Decided<M> {
     places: [Option<Arc<Place<M>>>; WAKE_AT_ONCE],
     count: usize,
@@ -141,6 +141,10 @@ impl<M> Default for Decided<M> {
 }
 
 impl<M> Decided<M> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.count == WAKE_AT_ONCE
     }
@@ -151,8 +155,15 @@ impl<M> Decided<M> {
     }
 
     /// Wakes the submitters of all of them.
-    pub(super) fn wake(self) {
-        self.places.into_iter().flatten().for_each(wake);
+    pub(super) fn wake(&mut self) {
+        self.places[..self.count].iter_mut().filter_map(Option::take).for_each(wake);
+        self.count = 0;
+    }
+}
+
+impl<M> Drop for Decided<M> {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 

@@ -78,7 +78,7 @@ impl Model {
     fn finish(&self, lane: usize, worker: usize) {
         self.flow.lanes[lane].leave();
         self.admission.metrics.workers[worker].finished();
-        self.admission.finished(&self.flow.lanes[lane], &self.flow);
+        self.admission.finished(&self.flow.lanes[lane], &self.flow, &mut Decided::default());
     }
 
     fn close(&self) {

@@ -105,7 +105,7 @@ impl Bench {
     fn finish(&self, lane: usize) {
         self.flow.lanes[lane].leave();
         self.admission.metrics.workers[0].finished();
-        self.admission.finished(&self.flow.lanes[lane], &self.flow);
+        self.admission.finished(&self.flow.lanes[lane], &self.flow, &mut Decided::default());
     }
 
     fn close(&self) {
