@@ -8,8 +8,6 @@
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
-#[path = "latency/clock.rs"]
-mod clock;
 #[allow(dead_code, reason = "only some contenders run here")]
 mod contenders;
 #[allow(dead_code, reason = "only some of the harness is used here")]
@@ -22,13 +20,19 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use self::{
-    clock::{Stopwatch, schedule, spin_until},
     contenders::{Contender, channel::Channel, engine::Engine, model::Model},
-    harness::{disturbance::Disturbance, ledger::Message, output, statistics::Quartiles},
+    harness::{
+        clock::{Stopwatch, poisson, spin_until},
+        disturbance::Disturbance,
+        ledger::Message,
+        output,
+        statistics::Quartiles,
+    },
 };
 
 const PERMITS: usize = 1_000;
 const WORKERS: usize = 1;
+const SEED: u64 = 0x676f_7373_6970;
 const SHARES_PERCENT: [u32; 3] = [25, 50, 75];
 const HANDLERS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(20)];
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
@@ -57,7 +61,7 @@ fn entry<C: Contender<Stopwatch>>() -> Entry {
 
 /// One run; the latencies in nanoseconds.
 fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
-    let due = schedule(workload.messages, workload.gap);
+    let due = poisson(SEED, workload.messages, workload.gap);
     let stopwatch = Stopwatch::new(due.len(), workload.handler);
     let contender = C::build(PERMITS, WORKERS, stopwatch.clone());
     let peer = NodeId::new([1; 32]);

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
 mod contenders;
+#[allow(dead_code, reason = "only some of the harness is used here")]
 mod harness;
 
 use std::{
