@@ -36,7 +36,7 @@ use strum::IntoEnumIterator;
 use self::{
     events::Traffic,
     harness::{
-        clock::Stopwatch, output, rounds::interleaved, statistics::Quartiles, streams::bring,
+        clock::Stopwatch, cores, output, rounds::interleaved, statistics::Quartiles, streams::bring,
     },
     replicas::{Engine, Gate, Model, Replica, Served},
 };
@@ -64,6 +64,7 @@ fn run<R: Replica>(traffic: &Traffic, stuck: bool) -> Vec<Histogram<u64>> {
     let stopwatch = Stopwatch::new(arrivals.len(), SERVICE);
     let gate = Gate::new();
     let served = Served::new(stopwatch.clone(), traffic, stuck.then(|| gate.clone()));
+    cores::others();
     let replica = R::build(THREADS, served);
     let last = arrivals.last().expect("there are events").due;
     thread::scope(|scope| {
@@ -72,6 +73,7 @@ fn run<R: Replica>(traffic: &Traffic, stuck: bool) -> Vec<Histogram<u64>> {
             thread::sleep((last + PATIENCE).saturating_sub(stopwatch.started().elapsed()));
             gate.open();
         });
+        cores::apart();
         bring(stopwatch.started(), arrivals, |arrival| {
             replica.call(traffic.event_of(arrival.sequence), arrival.sequence)
         });

@@ -46,6 +46,7 @@ use self::{
     },
     harness::{
         clock::{LEAD, Stopwatch, poisson},
+        cores,
         ledger::Message,
         output,
         rounds::interleaved,
@@ -115,7 +116,9 @@ fn run<C: Contender<Stopwatch>>(
 ) -> Round {
     let honest = arrivals.len();
     let stopwatch = Stopwatch::new(honest + if flooded { FLOOD } else { 0 }, SERVICE);
+    cores::others();
     let contender = build(stopwatch.clone());
+    cores::apart();
     let is_over = AtomicBool::new(false);
     let end = thread::scope(|scope| {
         let flooder = flooded.then(|| scope.spawn(|| flood(&contender, honest, &is_over)));
@@ -151,6 +154,7 @@ fn run<C: Contender<Stopwatch>>(
 
 /// Sends until the honest peers have got all they came for; returns the number behind its last message.
 fn flood<C: Contender<Stopwatch>>(contender: &C, first: usize, is_over: &AtomicBool) -> usize {
+    cores::anywhere();
     let peer = NodeId::new([0xff; 32]);
     let call = |sequence| contender.submit(peer, Message::new(sequence));
     let mut next = first + PENDING;

@@ -4,7 +4,7 @@
 //! Arrivals are Poisson with a fixed seed, at shares of what the model can do at its best, measured
 //! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
 //! producer that was held up hides nothing. One thread brings the messages and spins until each is
-//! due; on a machine with two cores, one is left for the workers.
+//! due, on a core of its own; on a machine with two cores, one is left for the workers.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
@@ -23,6 +23,7 @@ use self::{
     contenders::{Contender, channel::Channel, engine::Engine, model::Model},
     harness::{
         clock::{Stopwatch, poisson, spin_until},
+        cores,
         disturbance::Disturbance,
         ledger::Message,
         output,
@@ -63,7 +64,9 @@ fn entry<C: Contender<Stopwatch>>() -> Entry {
 fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
     let due = poisson(SEED, workload.messages, workload.gap);
     let stopwatch = Stopwatch::new(due.len(), workload.handler);
+    cores::others();
     let contender = C::build(PERMITS, WORKERS, stopwatch.clone());
+    cores::apart();
     let peer = NodeId::new([1; 32]);
     let started = stopwatch.started();
     futures_executor::block_on(async {
@@ -80,6 +83,7 @@ fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
 
 /// The time that the model takes for a message in a closed loop.
 fn calibrate(handler: Duration, size: Size) -> Duration {
+    cores::anywhere();
     let times = (0..size.rounds).map(|_| {
         let stopwatch = Stopwatch::new(size.calibrating, handler);
         let model = Model::build(PERMITS, WORKERS, stopwatch.clone());

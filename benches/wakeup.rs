@@ -34,6 +34,7 @@ use self::{
     },
     harness::{
         clock::{LEAD, Stopwatch, even, poisson, spin_until},
+        cores,
         ledger::Message,
         output, processor,
         rounds::interleaved,
@@ -83,7 +84,9 @@ fn waiting(due: &[Duration], strategy: WaitStrategy) -> Round {
 
 fn run<C: Contender<Stopwatch>>(due: &[Duration], build: impl FnOnce(Stopwatch) -> C) -> Round {
     let stopwatch = Stopwatch::new(due.len(), Duration::ZERO);
+    cores::others();
     let contender = build(stopwatch.clone());
+    cores::apart();
     let peer = NodeId::new([1; 32]);
     let started = stopwatch.started();
     spin_until(started, LEAD);
@@ -154,6 +157,7 @@ fn main() -> io::Result<()> {
     let mut rows = measure("even", SLOW, &even(slow, SLOW), rounds);
     rows.extend(measure("even", FAST, &even(fast, FAST), rounds));
     rows.extend(measure("Poisson", FAST, &poisson(SEED, fast, FAST), rounds));
+    cores::anywhere();
     rows.push(idle::measure());
     output::publish("wakeup", rows)
 }

@@ -2,6 +2,7 @@
 //! messages are due and how they are brought, the statistics, and where results go.
 
 pub(crate) mod clock;
+pub(crate) mod cores;
 pub(crate) mod disturbance;
 pub(crate) mod folder;
 pub(crate) mod ledger;
