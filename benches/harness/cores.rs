@@ -4,42 +4,59 @@
 //!
 //! A thread starts where the one that started it may run. So the measuring thread goes to the
 //! [`others`], builds the contender there, and then goes [`apart`]. Where there is one core only, or the
-//! system does not let itself be told, both do nothing.
+//! system does not let itself be told, nothing happens, and the figures are noisier.
 
 use std::sync::OnceLock;
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-/// Where this process may run, asked before any thread was told where to.
-fn allowed() -> &'static Vec<usize> {
-    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
-    ALLOWED.get_or_init(|| {
-        let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
-        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
-    })
-}
-
 /// The calling thread runs on the first core only.
 pub(crate) fn apart() {
-    run_on(&allowed()[..1.min(allowed().len())]);
+    if let [first, _, ..] = allowed() {
+        system::run_on(&[*first]);
+    }
 }
 
 /// The calling thread, and those that it starts, run on all but the first core.
 pub(crate) fn others() {
-    run_on(&allowed()[1.min(allowed().len())..]);
+    if let [_, others @ ..] = allowed()
+        && !others.is_empty()
+    {
+        system::run_on(others);
+    }
 }
 
 /// The calling thread, and those that it starts, run anywhere.
 pub(crate) fn anywhere() {
-    run_on(allowed());
+    system::run_on(allowed());
 }
 
-fn run_on(cores: &[usize]) {
-    if allowed().len() < 2 {
-        return;
+/// Where this process may run, asked before any thread was told where to.
+fn allowed() -> &'static [usize] {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    ALLOWED.get_or_init(system::allowed)
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    pub(super) fn allowed() -> Vec<usize> {
+        let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
     }
-    let mut set = CpuSet::new();
-    cores.iter().for_each(|core| set.set(*core));
-    // A refusal leaves the thread where it was, which only makes the figures noisier.
-    let _ = sched_setaffinity(None, &set);
+
+    pub(super) fn run_on(cores: &[usize]) {
+        let mut set = CpuSet::new();
+        cores.iter().for_each(|core| set.set(*core));
+        // Refused, also for no cores at all, it leaves the thread where it was.
+        let _ = sched_setaffinity(None, &set);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    pub(super) fn allowed() -> Vec<usize> {
+        Vec::new()
+    }
+
+    pub(super) fn run_on(_: &[usize]) {}
 }
