@@ -4,12 +4,10 @@
 //! Arrivals are Poisson with a fixed seed, at shares of what the model can do at its best, measured
 //! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
 //! producer that was held up hides nothing. One thread brings the messages and spins until each is
-//! due; on a machine with two cores, one is left for the workers.
+//! due, on a core of its own; on a machine with two cores, one is left for the workers.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
-#[path = "latency/clock.rs"]
-mod clock;
 #[allow(dead_code, reason = "only some contenders run here")]
 mod contenders;
 #[allow(dead_code, reason = "only some of the harness is used here")]
@@ -22,13 +20,20 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use self::{
-    clock::{Stopwatch, schedule, spin_until},
     contenders::{Contender, channel::Channel, engine::Engine, model::Model},
-    harness::{disturbance::Disturbance, ledger::Message, output, statistics::Quartiles},
+    harness::{
+        clock::{Stopwatch, poisson, spin_until},
+        cores,
+        disturbance::Disturbance,
+        ledger::Message,
+        output,
+        statistics::Quartiles,
+    },
 };
 
 const PERMITS: usize = 1_000;
 const WORKERS: usize = 1;
+const SEED: u64 = 0x676f_7373_6970;
 const SHARES_PERCENT: [u32; 3] = [25, 50, 75];
 const HANDLERS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(20)];
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
@@ -57,9 +62,11 @@ fn entry<C: Contender<Stopwatch>>() -> Entry {
 
 /// One run; the latencies in nanoseconds.
 fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
-    let due = schedule(workload.messages, workload.gap);
+    let due = poisson(SEED, workload.messages, workload.gap);
     let stopwatch = Stopwatch::new(due.len(), workload.handler);
+    cores::others();
     let contender = C::build(PERMITS, WORKERS, stopwatch.clone());
+    cores::apart();
     let peer = NodeId::new([1; 32]);
     let started = stopwatch.started();
     futures_executor::block_on(async {
@@ -76,6 +83,7 @@ fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
 
 /// The time that the model takes for a message in a closed loop.
 fn calibrate(handler: Duration, size: Size) -> Duration {
+    cores::anywhere();
     let times = (0..size.rounds).map(|_| {
         let stopwatch = Stopwatch::new(size.calibrating, handler);
         let model = Model::build(PERMITS, WORKERS, stopwatch.clone());

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
 mod contenders;
+#[allow(dead_code, reason = "only some of the harness is used here")]
 mod harness;
 
 use std::{
@@ -34,7 +35,7 @@ use self::{
 };
 
 /// The contenders that ratios are taken to.
-const PEERS: [&str; 2] = ["model", "channel"];
+const PEERS: [&str; 5] = ["model", "tokio", "rayon", "channel", "floor"];
 
 /// One setting of what varies.
 #[derive(Clone, Copy)]
@@ -116,20 +117,8 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
     });
     let rows = entries.iter().zip(&times).map(|((name, _), own)| {
         let time = Quartiles::of(own.iter().copied());
-        let [to_model, to_channel] = to.map(|to| Quartiles::of_ratio(own, to));
-        println!(
-            "{name:>14} {:>8.0} [{:>6.0} {:>6.0}] {:>10.3} [{:.3} {:.3}] {:>10.3} [{:.3} {:.3}]",
-            time.median,
-            time.lower,
-            time.upper,
-            to_model.median,
-            to_model.lower,
-            to_model.upper,
-            to_channel.median,
-            to_channel.lower,
-            to_channel.upper,
-        );
-        json!({
+        print!("{name:>14} {:>8.0} [{:>6.0} {:>6.0}]", time.median, time.lower, time.upper);
+        let mut row = json!({
             "contender": name,
             "permits": workload.permits,
             "producers": workload.producers,
@@ -138,9 +127,14 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
             "rounds": rounds,
             "others_share": others,
             "ns_per_message": time.json(),
-            "ratio_to_model": to_model.json(),
-            "ratio_to_channel": to_channel.json(),
-        })
+        });
+        for (peer, to) in PEERS.iter().zip(to) {
+            let ratio = Quartiles::of_ratio(own, to);
+            print!(" {:>8.3} [{:.3} {:.3}]", ratio.median, ratio.lower, ratio.upper);
+            row[format!("ratio_to_{peer}")] = ratio.json();
+        }
+        println!();
+        row
     });
     rows.collect()
 }
@@ -155,10 +149,9 @@ fn main() -> io::Result<()> {
                     "\npermits: {permits}, producers: {producers}, workers: {workers}; {rounds} rounds \
                      of {messages} messages"
                 );
-                println!(
-                    "{:>14} {:>8} {:15} {:>10} {:13} {:>10}",
-                    "", "ns", "[quartiles]", "to model", "[quartiles]", "to channel"
-                );
+                print!("{:>14} {:>8} {:15}", "", "ns", "[quartiles]");
+                PEERS.iter().for_each(|peer| print!(" {:>22}", format!("to {peer}")));
+                println!();
                 rows.extend(measure(Workload { permits, producers, workers, messages }, rounds));
             }
         }

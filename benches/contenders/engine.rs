@@ -23,15 +23,22 @@ pub(crate) struct Engine<H: Handler> {
     _registry: MetricsRegistry,
 }
 
+impl<H: Handler> Engine<H> {
+    pub(crate) fn with(config: &FlowConfig, handler: H) -> Self {
+        let registry = MetricsRegistry::new();
+        let flow = FlowWorker::new(FlowType::Advert, config, &registry, Handle(handler))
+            .expect("the configuration is in range");
+        Self { flow, _registry: registry }
+    }
+}
+
 impl<H: Handler> Contender<H> for Engine<H> {
     const NAME: &'static str = "engine";
 
+    /// One peer may have all permits, as with the other contenders.
     fn build(limit: usize, threads: usize, handler: H) -> Self {
-        let registry = MetricsRegistry::new();
-        let config = FlowConfig::new(limit).with_peer_quota(limit).with_threads(threads);
-        let flow = FlowWorker::new(FlowType::Advert, &config, &registry, Handle(handler))
-            .expect("the configuration is in range");
-        Self { flow, _registry: registry }
+        let config = FlowConfig::new(limit).with_threads(threads).with_peer_quota(limit);
+        Self::with(&config, handler)
     }
 
     async fn submit(&self, peer: NodeId, message: Message) {

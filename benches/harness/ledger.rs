@@ -65,8 +65,14 @@ impl Ledger {
     #[inline]
     pub(crate) fn handled(&self, message: &Message) {
         black_box(message);
+        self.mark(message.sequence);
+    }
+
+    /// Notes that a handler was called with the message of this number.
+    #[inline]
+    pub(crate) fn mark(&self, sequence: usize) {
         // Relaxed: the count below is what publishes the mark.
-        self.seen[message.sequence].store(1, Ordering::Relaxed);
+        self.seen[sequence].store(1, Ordering::Relaxed);
         let calls = &self.calls[counter_of_this_thread()];
         // Relaxed: only this thread writes this counter. Were there ever more threads than counters,
         // calls would be missing and the round would be void.
@@ -82,10 +88,15 @@ impl Ledger {
     ///
     /// If messages are missing after two minutes.
     pub(crate) fn wait(&self) -> Instant {
+        self.wait_for(self.seen.len())
+    }
+
+    /// Like [`wait`](Self::wait), for so many messages.
+    pub(crate) fn wait_for(&self, messages: usize) -> Instant {
         let started = Instant::now();
         loop {
             let now = Instant::now();
-            if self.calls() >= self.seen.len() as u64 {
+            if self.calls() >= messages as u64 {
                 return now;
             }
             assert!(now - started < PATIENCE, "void: {} messages handled", self.calls());
@@ -97,8 +108,14 @@ impl Ledger {
     ///
     /// If a message was handled not exactly once. To be called when no handler can run any more.
     pub(crate) fn verify(&self) {
-        assert_eq!(self.calls(), self.seen.len() as u64, "void: handled too often or not at all");
-        let missing = self.seen.iter().position(|seen| seen.load(Ordering::Relaxed) == 0);
+        self.verify_first(self.seen.len());
+    }
+
+    /// Like [`verify`](Self::verify), of a round that brought only so many messages.
+    pub(crate) fn verify_first(&self, messages: usize) {
+        assert_eq!(self.calls(), messages as u64, "void: handled too often or not at all");
+        let brought = &self.seen[..messages];
+        let missing = brought.iter().position(|seen| seen.load(Ordering::Relaxed) == 0);
         assert_eq!(missing, None, "void: a message was never handled and another one twice");
     }
 

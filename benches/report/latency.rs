@@ -4,15 +4,24 @@ use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
-use super::table::{distinct, figure, markdown, number, share, spread, text};
+use super::{
+    lines::{self, Panel, Plot, Scale},
+    table::{distinct, duration, figure, markdown, number, share, spread, text},
+};
 
-pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+const PLOT: &str = "benches/plots/latency.svg";
+const QUANTILES: [(&str, &str); 4] =
+    [("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("longest", "max")];
+
+pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
+    plot(rows, package)?;
     let mut section = format!(
         "Open loop, Poisson arrivals at shares of the model's best throughput; {} permits, {} \
          worker; from the intended arrival to the start of the handler, in nanoseconds. A quantile \
          is taken in each of {} rounds; the table gives the median of the rounds and the quartiles, \
-         and for the longest wait the median of the rounds.\n",
+         and for the longest wait the median of the rounds.\n\n![Wait by quantile and contender, for \
+         each load and handler]({PLOT})\n",
         first["permits"], first["workers"], first["rounds"],
     );
     let head = [
@@ -50,4 +59,33 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         );
     }
     Ok(section)
+}
+
+/// A panel for each handler and load.
+fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
+    let workload = |row: &Value| (row["handler_ns"].clone(), row["percent_of_model"].clone());
+    let panel = |rows: &[Value]| {
+        let (handler, percent) = workload(&rows[0]);
+        let of_row = |row: &Value| {
+            let own = QUANTILES.map(|(_, name)| row[name].clone());
+            (text(&row["contender"]), own.into())
+        };
+        Panel {
+            title: format!(
+                "handler of {}, {percent} % of the model's best",
+                duration(number(&handler))
+            ),
+            points: QUANTILES.map(|(label, _)| label.to_owned()).into(),
+            series: rows.iter().map(of_row).collect(),
+        }
+    };
+    let panels: Vec<Panel> = rows.chunk_by(|a, b| workload(a) == workload(b)).map(panel).collect();
+    let plot = Plot {
+        title: "Wait from the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
+        scale: Scale::Logarithmic,
+        columns: panels.len().div_ceil(distinct(rows, "handler_ns").len()),
+        width: 320,
+        panels,
+    };
+    lines::draw(&package.join(PLOT), &plot)
 }

@@ -3,20 +3,27 @@
 
 #![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
 
+mod five_flows;
+mod flood;
 #[path = "../harness/folder.rs"]
 mod folder;
 mod latency;
+mod lines;
 mod machine;
+mod peers;
 mod plot;
+mod small;
 mod table;
 mod throughput;
+mod wakeup;
 mod wire;
 
 use std::{error::Error, fs, path::Path};
 
 use serde_json::Value;
 
-const COMMAND: &str = "cargo bench -p gossip-engine --bench throughput --bench latency --bench wire && \
+const COMMAND: &str = "cargo bench -p gossip-engine && \
+                       cargo bench -p gossip-engine --bench instructions && \
                        cargo bench -p gossip-engine --bench report";
 
 /// What a bench left, and how to run it.
@@ -52,15 +59,26 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 3] = [
+    let sections: [(&str, &str, Section); 10] = [
         ("throughput", "Throughput", throughput::section),
         ("latency", "Latency", latency::section),
+        ("flood", "A flood by one peer", flood::section),
+        ("wakeup", "Waking up and idling", wakeup::section),
+        ("peers", "Many peers", peers::section),
+        ("peer_memory", "Memory of a peer", peers::memory),
+        ("five_flows", "Five flows, one of them stuck", five_flows::section),
+        ("inside", "rayon inside a handler", small::inside),
+        ("instructions", "Instructions", small::instructions),
         ("wire", "Wire format", wire::section),
     ];
     for (bench, title, section) in sections {
         text += &format!("\n## {title}\n\n");
         match Measured::read(bench)? {
-            None => text += "Not measured.\n",
+            None => {
+                text += &format!(
+                    "Not measured; `cargo bench -p gossip-engine --bench {bench}` does.\n"
+                );
+            }
             Some(measured) => {
                 if measured.quick {
                     text += "**From a quick run, whose figures mean nothing.**\n\n";

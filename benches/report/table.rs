@@ -11,13 +11,11 @@ pub(crate) fn markdown(head: &[String], rows: &[Vec<String>]) -> String {
     line(head) + &line(&rule) + &body
 }
 
-/// Three significant digits.
+/// Three significant digits, but no more than six behind the point.
 pub(crate) fn figure(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 || size == 0.0 => 0,
-        size if size >= 10.0 => 1,
-        size if size >= 1.0 => 2,
-        _ => 3,
+        size => (2 - size.log10().floor() as i32).clamp(0, 6) as usize,
     };
     format!("{value:.digits$}")
 }
@@ -32,6 +30,22 @@ pub(crate) fn spread(quartiles: &Value) -> String {
 /// A share as a percentage; a question mark if it is not known.
 pub(crate) fn share(value: &Value) -> String {
     value.as_f64().map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", share * 100.0))
+}
+
+/// Whether a target was met; empty where there is none.
+pub(crate) fn verdict(value: &Value) -> String {
+    value.as_bool().map_or("", |met| if met { "met" } else { "missed" }).to_owned()
+}
+
+/// A time that is given in nanoseconds, in the unit that suits it.
+pub(crate) fn duration(nanoseconds: f64) -> String {
+    let (unit, size) = match nanoseconds {
+        time if time >= 1e9 => ("s", 1e9),
+        time if time >= 1e6 => ("ms", 1e6),
+        time if time >= 1e3 => ("µs", 1e3),
+        _ => ("ns", 1.0),
+    };
+    format!("{} {unit}", nanoseconds / size)
 }
 
 pub(crate) fn number(value: &Value) -> f64 {

@@ -10,6 +10,9 @@ use super::{
     table::{distinct, figure, markdown, number, share, spread, text},
 };
 
+/// The contenders that the bench takes ratios to.
+const PEERS: [&str; 5] = ["model", "tokio", "rayon", "channel", "floor"];
+
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
     let mut section = format!(
@@ -53,15 +56,18 @@ fn by_contender(rows: &[Value], cell: impl Fn(&Value) -> String) -> String {
 }
 
 fn of_engine(rows: &[Value]) -> String {
-    let head =
-        ["permits, producers", "ns", "to `model`", "to `channel`", "others"].map(str::to_owned);
+    let head = ["permits, producers".to_owned(), "ns".to_owned()]
+        .into_iter()
+        .chain(PEERS.map(|peer| format!("to `{peer}`")))
+        .chain(["others".to_owned()])
+        .collect::<Vec<_>>();
     let lines: Vec<Vec<String>> = rows
         .iter()
         .filter(|row| row["contender"] == "engine")
         .map(|row| {
-            let figures = ["ns_per_message", "ratio_to_model", "ratio_to_channel"];
-            std::iter::once(workload(row))
-                .chain(figures.map(|name| spread(&row[name])))
+            [workload(row), spread(&row["ns_per_message"])]
+                .into_iter()
+                .chain(PEERS.map(|peer| spread(&row[format!("ratio_to_{peer}")])))
                 .chain([share(&row["others_share"])])
                 .collect()
         })

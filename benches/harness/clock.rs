@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,14 +23,15 @@ use crate::{
     harness::ledger::{Ledger, Message},
 };
 
-const SEED: u64 = 0x676f_7373_6970;
 /// How long before the first message a contender may still be starting its threads.
-const LEAD: Duration = Duration::from_millis(20);
+pub(crate) const LEAD: Duration = Duration::from_millis(20);
+/// How long a handler may take to start before the round is void.
+const PATIENCE: Duration = Duration::from_secs(120);
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// The same schedule for every contender and every round: exponential gaps with this mean.
-pub(crate) fn schedule(messages: usize, gap: Duration) -> Vec<Duration> {
-    let mut state = SEED;
+/// Exponential gaps with this mean; for one seed always the same.
+pub(crate) fn poisson(seed: u64, messages: usize, gap: Duration) -> Vec<Duration> {
+    let mut state = seed;
     let mut at = LEAD;
     let mut next = || {
         // 53 random bits; 1 is added, so that the logarithm is finite.
@@ -40,8 +42,13 @@ pub(crate) fn schedule(messages: usize, gap: Duration) -> Vec<Duration> {
     (0..messages).map(|_| next()).collect()
 }
 
+/// One message in each gap.
+pub(crate) fn even(messages: usize, gap: Duration) -> Vec<Duration> {
+    (1..=messages).map(|number| LEAD + gap.mul_f64(number as f64)).collect()
+}
+
 /// SplitMix64, by Steele, Lea and Flood.
-fn split_mix(state: &mut u64) -> u64 {
+pub(crate) fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -83,11 +90,52 @@ impl Stopwatch {
         &self.0.ledger
     }
 
+    /// Runs the message of this number.
+    pub(crate) fn run(&self, sequence: usize) {
+        let shared = &*self.0;
+        let start = shared.started.elapsed();
+        // Relaxed: the ledger's count publishes it.
+        shared.starts[sequence].store(start.as_nanos() as u64, Ordering::Relaxed);
+        if !shared.work.is_zero() {
+            spin_until(shared.started, start + shared.work);
+        }
+        shared.ledger.mark(sequence);
+    }
+
+    /// When the handler of this message started; zero if it has not.
+    pub(crate) fn start_of(&self, sequence: usize) -> Duration {
+        // Relaxed: as in `run`, or the caller looks again.
+        Duration::from_nanos(self.0.starts[sequence].load(Ordering::Relaxed))
+    }
+
+    /// Waits until the handlers of the first so many messages have started.
+    ///
+    /// # Panics
+    ///
+    /// If they have not after two minutes.
+    pub(crate) fn wait_for_first(&self, messages: usize) {
+        let until = Instant::now() + PATIENCE;
+        for sequence in 0..messages {
+            while self.start_of(sequence).is_zero() {
+                assert!(Instant::now() < until, "void: message {sequence} does not start");
+                thread::sleep(Duration::from_micros(100));
+            }
+        }
+    }
+
     /// From when each message was due to when its handler started.
     pub(crate) fn latencies(&self, due: &[Duration]) -> Histogram<u64> {
+        self.latencies_of(due.iter().copied().enumerate())
+    }
+
+    /// Like [`latencies`](Self::latencies), of some messages by their numbers.
+    pub(crate) fn latencies_of(
+        &self,
+        due: impl IntoIterator<Item = (usize, Duration)>,
+    ) -> Histogram<u64> {
         let mut histogram = Histogram::new(SIGNIFICANT_DIGITS).expect("the precision is in range");
-        for (start, due) in self.0.starts.iter().zip(due) {
-            let latency = start.load(Ordering::Relaxed).saturating_sub(due.as_nanos() as u64);
+        for (sequence, due) in due {
+            let latency = self.start_of(sequence).saturating_sub(due).as_nanos() as u64;
             histogram.record(latency).expect("it grows as needed");
         }
         histogram
@@ -96,13 +144,7 @@ impl Stopwatch {
 
 impl Handler for Stopwatch {
     fn handle(&self, _: NodeId, message: Message) {
-        let shared = &*self.0;
-        let start = shared.started.elapsed();
-        // Relaxed: the ledger's count publishes it.
-        shared.starts[message.sequence].store(start.as_nanos() as u64, Ordering::Relaxed);
-        if !shared.work.is_zero() {
-            spin_until(shared.started, start + shared.work);
-        }
-        shared.ledger.handled(&message);
+        hint::black_box(&message);
+        self.run(message.sequence);
     }
 }

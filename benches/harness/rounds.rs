@@ -1,0 +1,19 @@
+//! Rounds in which the contenders take turns, so that what disturbs the machine disturbs all.
+
+use super::disturbance::Disturbance;
+
+/// For each entry what it found in each round; and the share of the machine that others used.
+pub(crate) fn interleaved<E, T>(
+    entries: &[E],
+    rounds: usize,
+    mut run: impl FnMut(&E) -> T,
+) -> (Vec<Vec<T>>, Option<f64>) {
+    let mut found: Vec<Vec<T>> = entries.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    let disturbance = Disturbance::start();
+    for _ in 0..rounds {
+        for (entry, found) in entries.iter().zip(&mut found) {
+            found.push(run(entry));
+        }
+    }
+    (found, disturbance.and_then(Disturbance::share))
+}
