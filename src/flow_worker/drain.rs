@@ -108,6 +108,17 @@ struct Shift<'a, M> {
     turn: usize,
 }
 
+impl<M> Shift<'_, M> {
+    /// Wakes the submitters that were let in.
+    fn wake(&mut self) {
+        if !self.decided.is_empty() {
+            self.decided.wake();
+            // They may have run instead of this thread, and that is not the next handler's time.
+            self.now = Moment::now();
+        }
+    }
+}
+
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Runs messages until there are none or the shift is over. A claim is held, and searches.
     pub(super) fn drain(self: &Arc<Self>) {
@@ -224,7 +235,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// From now on this job finds what is pushed, and nobody need be woken for it.
     fn search(&self, shift: &mut Shift<'_, M>) {
-        shift.decided.wake();
+        shift.wake();
         if !shift.searches {
             shift.searches = true;
             self.claims.search();
@@ -335,7 +346,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 shift.decided_at = ended;
             }
             if service >= BRIEF || ended.since(shift.decided_at) >= WAKE_WITHIN {
-                shift.decided.wake();
+                shift.wake();
             }
         }
     }
