@@ -34,7 +34,7 @@ use self::{
 };
 
 const PEERS: [usize; 4] = [10, 100, 1_000, 10_000];
-const QUOTA: usize = 32;
+const QUOTA: usize = 4;
 const PERMITS: usize = QUOTA * PEERS[0];
 const WORKERS: usize = 1;
 const SEED: u64 = 0x7065_6572_7300;

@@ -61,10 +61,11 @@ struct Round {
 
 type Entry = (&'static str, fn(&[Duration]) -> Round);
 
-fn entries() -> [Entry; 8] {
+fn entries() -> [Entry; 9] {
     [
         ("engine", |due| waiting(due, WaitStrategy::default())),
         ("engine, give back", |due| waiting(due, WaitStrategy::GiveBack)),
+        ("engine, park", |due| waiting(due, WaitStrategy::Park)),
         ("engine, linger 5 µs", |due| waiting(due, WaitStrategy::Linger(SHORT_LINGER))),
         ("engine, spin", |due| waiting(due, WaitStrategy::Spin)),
         ("model", |due| run(due, |handler| Model::build(PERMITS, WORKERS, handler))),

@@ -131,6 +131,10 @@ pub enum WaitStrategy {
     /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile, and helps handlers of the
     /// flow that use rayon.
     Linger(Duration),
+    /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
+    /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
+    /// not help handlers that use rayon.
+    Park,
     /// It never gives its thread back: for flows whose threads have cores of their own. It helps
     /// handlers that use rayon, and uses all of the core's time.
     Spin,
@@ -331,7 +335,7 @@ impl FlowConfig {
     pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
         let linger = match self.wait_strategy {
             WaitStrategy::Linger(linger) => linger,
-            WaitStrategy::GiveBack | WaitStrategy::Spin => Duration::ZERO,
+            WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
         };
         match *self {
             Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),

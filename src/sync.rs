@@ -9,6 +9,8 @@
 mod real {
     pub(crate) use std::sync::atomic::{Ordering, fence};
 
+    pub(crate) use std::thread::{Thread, current as current_thread, park};
+
     pub(crate) use atomic_waker::AtomicWaker;
     pub(crate) use crossbeam::queue::ArrayQueue;
 

@@ -232,12 +232,7 @@ impl<M> Admission<M> {
 
     /// A message of this lane has finished, and been counted as such. The caller wakes those who are
     /// `decided`.
-    pub(super) fn finished(
-        &self,
-        lane: &Lane<M>,
-        flow: &impl Admit<M>,
-        decided: &mut Decided<M>,
-    ) {
+    pub(super) fn finished(&self, lane: &Lane<M>, flow: &impl Admit<M>, decided: &mut Decided<M>) {
         // SeqCst: part of the proof above; the counts come before it, the marks after.
         fence(Ordering::SeqCst);
         let marks = self.marks();
@@ -248,13 +243,7 @@ impl<M> Admission<M> {
     }
 
     /// Lets in those who wait for room that has come back.
-    fn tell(
-        &self,
-        lane: &Lane<M>,
-        starved: bool,
-        flow: &impl Admit<M>,
-        decided: &mut Decided<M>,
-    ) {
+    fn tell(&self, lane: &Lane<M>, starved: bool, flow: &impl Admit<M>, decided: &mut Decided<M>) {
         // Relaxed: what must be seen is seen because of the caller's fence.
         let crowded = lane.crowded.load(Ordering::Relaxed);
         if crowded {

@@ -19,6 +19,7 @@ use super::{
     lane::Lane,
     lane_set::LaneSet,
     line::{Decided, Place},
+    parking::Parking,
     peers::Peers,
     pool::{Job, Pool, Spawn},
 };
@@ -76,6 +77,7 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
     /// Lanes with messages.
     pub(super) ready: LaneSet,
     pub(super) claims: CachePadded<Claims>,
+    pub(super) parking: Parking,
     pub(super) metrics: Arc<FlowMetrics>,
     pub(super) threads: S,
     pub(super) handler: H,
@@ -108,6 +110,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             admission: Admission::new(peers, config.max_waiters(), Arc::clone(&metrics)),
             ready: LaneSet::new(peers),
             claims: CachePadded::new(Claims::new(config.threads(), withheld)),
+            parking: Parking::new(config.threads()),
             metrics,
             threads,
             handler,
@@ -182,8 +185,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    /// Starts a drain job. The caller has taken a claim for it.
+    /// Starts a drain job, or wakes one that sleeps. The caller has taken a claim for it.
     pub(super) fn start(self: &Arc<Self>) {
+        let parks = self.manners.wait == WaitStrategy::Park;
+        if parks && self.parking.call_one() {
+            return;
+        }
         if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
             // Only a shutdown takes the threads away, after it has abandoned the flow: draining runs
             // nothing any more, it only drops.
@@ -196,6 +203,13 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if self.claims.hand_out(|| self.ready.is_empty()) {
             self.start();
         }
+    }
+
+    /// Admits nothing any more and refuses all who wait. What was admitted still runs.
+    pub(super) fn close(self: &Arc<Self>) {
+        self.admission.close(self);
+        // After the mark that says so, and a fence: who lies down later sees it.
+        self.parking.call_all_to_leave();
     }
 
     /// The peer's lane goes when it is unused.

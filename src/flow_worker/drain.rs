@@ -44,6 +44,7 @@ use super::{
     core::{Brought, Core, Handle},
     lane::Lane,
     line::Decided,
+    parking::Call,
     pool::{Job, Spawn},
 };
 use crate::{
@@ -151,7 +152,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 if self.pass_on(&mut shift) {
                     return;
                 }
-            } else if !self.claims.give_back(|| self.ready.is_empty()) {
+            } else if !self.rest(worker) {
                 return;
             }
         }
@@ -272,7 +273,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Looks for messages as long as the flow's strategy says; true if there are some.
     fn linger(&self, shift: &mut Shift<'_, M>) -> bool {
         let linger = match self.manners.wait {
-            WaitStrategy::GiveBack => return false,
+            WaitStrategy::GiveBack | WaitStrategy::Park => return false,
             WaitStrategy::Linger(linger) => linger,
             WaitStrategy::Spin => SHIFT,
         };
@@ -294,20 +295,56 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
+    /// Gives the claim of this job back, and sleeps if that is the flow's strategy; true if it has a
+    /// claim again and there is something to do.
+    fn rest(&self, worker: usize) -> bool {
+        let is_empty = || self.ready.is_empty();
+        // On top of a handler it would sleep on the handler's time.
+        if self.manners.wait != WaitStrategy::Park || handlers_on_this_thread() > 0 {
+            return self.claims.give_back(is_empty);
+        }
+        self.parking.lie_down(worker);
+        if self.claims.give_back(is_empty) {
+            let called = self.parking.get_up(worker);
+            if called == Some(Call::Go) {
+                // One claim is enough; it goes on looking with the other.
+                let _ = self.claims.give_back(|| true);
+            }
+            return true;
+        }
+        // After the fence in `give_back`: whoever closes the flow now finds this worker in its bed.
+        let call = if self.admission.is_closed() {
+            self.parking.get_up(worker)
+        } else {
+            Some(self.parking.sleep(worker))
+        };
+        call == Some(Call::Go)
+    }
+
     /// Gives the claim of this job back and offers what is left to all threads; false if there is
     /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
     fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
         let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
         let is_done = || !spins && self.ready.is_empty();
-        if self.claims.pass_on(shift.searches, is_done)
-            || self.threads.offer(Arc::clone(self) as Arc<dyn Job>)
-            || !self.claims.claim()
-        {
+        if self.claims.pass_on(shift.searches, is_done) || self.offer_rest() {
             return true;
         }
         shift.searches = true;
         shift.end = shift.now.after(SHIFT);
         false
+    }
+
+    /// Leaves what is in the lanes to others; false if there are none, and the caller has a claim
+    /// again.
+    fn offer_rest(self: &Arc<Self>) -> bool {
+        if self.manners.wait == WaitStrategy::Park && self.claims.claim() {
+            if self.parking.call_one() {
+                return true;
+            }
+            // Nobody sleeps, so the threads of the pool hear of the offer.
+            let _ = self.claims.give_back(|| true);
+        }
+        self.threads.offer(Arc::clone(self) as Arc<dyn Job>) || !self.claims.claim()
     }
 
     /// Runs one message. When it ended is when the next one begins, so that a message costs one look
@@ -369,10 +406,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
         if handlers_on_this_thread() == 0 {
             return self.drain();
         }
-        let done = self.claims.pass_on(true, || self.ready.is_empty())
-            || self.threads.offer(Arc::clone(&self) as Arc<dyn Job>)
-            || !self.claims.claim();
-        if !done {
+        if !self.claims.pass_on(true, || self.ready.is_empty()) && !self.offer_rest() {
             self.drain();
         }
     }

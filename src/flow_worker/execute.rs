@@ -131,7 +131,9 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
         }
         match mem::replace(state, State::Resolved) {
             State::Refused(refused) => Poll::Ready(Err(refused)),
-            State::Admitted | State::Waiting(_) | State::Resolved => panic!("polled after it had resolved"),
+            State::Admitted | State::Waiting(_) | State::Resolved => {
+                panic!("polled after it had resolved")
+            }
         }
     }
 }

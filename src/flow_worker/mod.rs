@@ -16,6 +16,7 @@
 //! | [`lane_set`] | which lanes have messages |
 //! | [`claims`] | that a worker runs whenever there is something to do; proof |
 //! | [`drain`] | what a worker does |
+//! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
 //! | [`core`] | all of it put together |
 //!
@@ -49,6 +50,7 @@ mod execute;
 mod lane;
 mod lane_set;
 mod line;
+mod parking;
 mod peers;
 mod pool;
 
@@ -139,7 +141,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
 
     /// Refuses every later message and all who wait.
     pub(crate) fn close(&self) {
-        self.core.admission.close(&self.core);
+        self.core.close();
     }
 
     /// Closes the flow, waits for what was admitted if it `runs`, drops the rest and ends the

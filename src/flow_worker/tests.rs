@@ -455,6 +455,7 @@ fn every_wait_strategy_runs_everything_and_ends() {
         WaitStrategy::GiveBack,
         WaitStrategy::Linger(Duration::ZERO),
         WaitStrategy::Linger(Duration::from_millis(1)),
+        WaitStrategy::Park,
         WaitStrategy::Spin,
     ] {
         let config = FlowConfig::new(10).with_threads(2).with_wait_strategy(strategy);

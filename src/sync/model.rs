@@ -6,7 +6,10 @@
 
 use std::collections::VecDeque;
 
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use loom::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    thread::{Thread, current as current_thread, park},
+};
 
 /// loom's, with the signature of the `atomic-waker` crate.
 #[derive(Debug)]

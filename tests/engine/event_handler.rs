@@ -145,10 +145,8 @@ fn with_one_permit_and_a_slow_handler_the_sender_is_held_back_and_nothing_is_los
     let leaves = Mutex::new(leaves);
     let slow = Recorder::with(told, move |_| leaves.lock().unwrap().recv().unwrap_or(()));
     let registry = MetricsRegistry::new();
-    let config = ChannelConfig::default().with_flow(
-        FlowType::Advert,
-        FlowConfig::new(1).with_max_waiters(1_000),
-    );
+    let config = ChannelConfig::default()
+        .with_flow(FlowType::Advert, FlowConfig::new(1).with_max_waiters(1_000));
     let mut handler = handler(&registry, config, Arc::new(slow));
     let mut calls: Vec<_> = (0..1_000)
         .map(|number| handler.call(event(1, GossipMessage::Advert(advert(number)))))
