@@ -162,7 +162,6 @@ impl Bench {
 }
 
 #[test]
-#[ignore = "until the lanes are in"]
 fn a_message_allocates_nothing() {
     let mut bench = Bench::new();
     let of_load = bench.fewest_allocations(Bench::load);

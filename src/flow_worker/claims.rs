@@ -69,7 +69,7 @@ pub(super) struct Claims {
 impl Claims {
     /// `limit` claims, 1 to 2^15, all free or all withheld.
     pub(super) fn new(limit: usize, withheld: bool) -> Self {
-        debug_assert!(limit >= 1 && limit < SEARCHER / 2);
+        debug_assert!((1..SEARCHER / 2).contains(&limit));
         Self { word: AtomicUsize::new(if withheld { limit } else { 0 }), limit }
     }
 

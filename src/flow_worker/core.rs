@@ -84,6 +84,8 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
     pub(super) panics: Arc<PanicLog>,
     /// The seat at which the next drain job begins: where the last one has ended.
     pub(super) turn: AtomicUsize,
+    /// The least depth of the stack at which a drain job was ever found.
+    pub(super) bottom: AtomicUsize,
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
@@ -116,6 +118,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             handler,
             panics,
             turn: AtomicUsize::new(0),
+            bottom: AtomicUsize::new(usize::MAX),
         }
     }
 

@@ -26,8 +26,13 @@
 //! - A drain job on top of a handler of the same thread passes its claim on at once: the lanes are
 //!   *offered* to every thread of the pool, behind all that the thread has to do. The thread itself
 //!   has a drain job below, so no message is forgotten.
-//! - On top of a part of a handler that another thread has stolen, a drain job cannot know that
-//!   it is on top of anything. So every drain job passes its claim on after a [`SHIFT`].
+//! - On top of a part of a handler that another thread has stolen, a drain job cannot ask what it is
+//!   on top of. But the depth of its stack tells: the flow's first drain job runs on top of rayon's own
+//!   loop, because there was no handler before it, and so does every other that is no deeper. A job
+//!   that is deeper passes its claim on after a [`SHIFT`]. (A depth that is taken for larger than it
+//!   is costs an offer in each shift, no more; the same frames have the same size each time.)
+//! - A drain job at the bottom may run for ever. After each shift it runs what handlers have spawned on
+//!   its thread.
 //!
 //! An offer lies below the thread's own deque, unlike a spawned job, so that a `join` finds its other
 //! half before it finds the offer again.
@@ -103,6 +108,8 @@ struct Shift<'a, M> {
     now: Moment,
     /// When it passes on what is left.
     end: Moment,
+    /// Nothing on this thread's stack waits for it.
+    at_bottom: bool,
     /// Nothing has been taken since the claim was, or since the lanes were found empty.
     searches: bool,
     /// The seat after the lane that was served last.
@@ -131,6 +138,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             decided_at: now,
             now,
             end: now.after(SHIFT),
+            at_bottom: self.is_at_bottom(),
             searches: true,
             // Relaxed: where a job begins orders nothing.
             turn: self.turn.load(Ordering::Relaxed),
@@ -148,7 +156,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             }
             // Relaxed: as above.
             self.turn.store(shift.turn, Ordering::Relaxed);
-            if shift.now >= shift.end && self.manners.wait == WaitStrategy::Spin {
+            let goes_on = shift.at_bottom || self.manners.wait == WaitStrategy::Spin;
+            if shift.now >= shift.end && goes_on && !self.admission.is_closed() {
                 if self.pass_on(&mut shift) {
                     return;
                 }
@@ -324,6 +333,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Gives the claim of this job back and offers what is left to all threads; false if there is
     /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
     fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
+        if shift.at_bottom && !self.admission.is_closed() {
+            self.threads.run_spawned();
+            shift.now = Moment::now();
+            shift.end = shift.now.after(SHIFT);
+            return false;
+        }
         let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
         let is_done = || !spins && self.ready.is_empty();
         if self.claims.pass_on(shift.searches, is_done) || self.offer_rest() {
@@ -332,6 +347,13 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         shift.searches = true;
         shift.end = shift.now.after(SHIFT);
         false
+    }
+
+    /// Whether this drain job runs at the bottom of its thread's stack, on top of rayon's own loop.
+    fn is_at_bottom(&self) -> bool {
+        let depth = self.threads.stack_depth();
+        // Relaxed: it orders nothing.
+        depth <= self.bottom.fetch_min(depth, Ordering::Relaxed)
     }
 
     /// Leaves what is in the lanes to others; false if there are none, and the caller has a claim

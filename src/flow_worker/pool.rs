@@ -7,7 +7,9 @@
 //! What handlers spawn on the pool themselves may panic outside of any message; rayon would abort
 //! the process, so such panics are given to the flow to count and report.
 
-use std::{any::Any, cell::Cell, convert::Infallible, fmt, sync::Arc, thread, time::Instant};
+use std::{
+    any::Any, cell::Cell, convert::Infallible, fmt, hint, ptr, sync::Arc, thread, time::Instant,
+};
 
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
@@ -35,14 +37,33 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// Which of the flow's threads the calling one is, from 0; on others, any number.
     fn worker(&self) -> usize;
 
+    /// How deep the stack of the calling thread is, in bytes.
+    fn stack_depth(&self) -> usize;
+
     /// The calling thread of the flow has nothing to do at the moment: it helps a handler that uses
     /// rayon, or lets other threads of the system run.
     fn help(&self);
+
+    /// Runs what handlers have spawned on the calling thread of the flow, up to a limit.
+    fn run_spawned(&self);
 }
 
 thread_local! {
     /// The token of the pool that the thread belongs to.
     static POOL: Cell<usize> = const { Cell::new(0) };
+    /// Where the thread's stack begins, nearly.
+    static STACK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How much of what handlers have spawned a drain job runs at once.
+const RUN_SPAWNED: usize = 64;
+
+/// The address of something on the stack of the caller. Never inlined, so that it is as far from the
+/// caller's frame each time.
+#[inline(never)]
+fn here() -> usize {
+    let something = 0_u8;
+    ptr::from_ref(hint::black_box(&something)).addr()
 }
 
 /// A rayon pool of one flow.
@@ -70,6 +91,7 @@ impl Pool {
                 let alive = (alive.clone(), Arc::clone(&token));
                 thread::Builder::new().name(name.to_owned()).spawn(move || {
                     POOL.set(Arc::as_ptr(&alive.1).addr());
+                    STACK.set(here());
                     worker.run();
                     drop(alive);
                 })?;
@@ -114,6 +136,18 @@ impl Spawn for Pool {
 
     fn worker(&self) -> usize {
         rayon::current_thread_index().unwrap_or(0)
+    }
+
+    fn stack_depth(&self) -> usize {
+        STACK.get().abs_diff(here())
+    }
+
+    fn run_spawned(&self) {
+        for _ in 0..RUN_SPAWNED {
+            if rayon::yield_local() != Some(Yield::Executed) {
+                return;
+            }
+        }
     }
 
     fn help(&self) {

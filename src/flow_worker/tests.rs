@@ -539,6 +539,24 @@ fn a_handler_is_not_held_up_by_the_messages_that_come_while_it_waits_for_rayon()
 }
 
 #[test]
+fn what_a_handler_spawns_runs_though_messages_keep_coming() {
+    let done = Arc::new(AtomicBool::new(false));
+    let in_handler = Arc::clone(&done);
+    let flow = flow(FlowConfig::new(100).with_threads(1), move |_, spawns: bool| {
+        if spawns {
+            let done = Arc::clone(&in_handler);
+            rayon::spawn(move || done.store(true, Ordering::Relaxed));
+        }
+    });
+    let limit = Instant::now() + LIMIT;
+    block_on(flow.execute(peer(1), true)).unwrap();
+    while !done.load(Ordering::Relaxed) {
+        assert!(Instant::now() < limit, "what was spawned starves");
+        block_on(flow.execute(peer(1), false)).unwrap();
+    }
+}
+
+#[test]
 fn what_a_handler_spawns_may_panic() {
     let (sender, receiver) = channel();
     let flow = flow(FlowConfig::new(10), move |_, (): ()| {

@@ -29,6 +29,12 @@ impl Spawn for Inline {
         WORKER.with(|worker| worker.get())
     }
 
+    fn stack_depth(&self) -> usize {
+        0
+    }
+
+    fn run_spawned(&self) {}
+
     fn help(&self) {}
 }
 

@@ -24,6 +24,7 @@ struct Later {
     jobs: Mutex<Vec<Arc<dyn Job>>>,
     offers: Mutex<Vec<Arc<dyn Job>>>,
     gone: Mutex<bool>,
+    depth: Mutex<usize>,
 }
 
 impl Later {
@@ -64,6 +65,12 @@ impl Spawn for Later {
     fn worker(&self) -> usize {
         0
     }
+
+    fn stack_depth(&self) -> usize {
+        *self.depth.lock().unwrap()
+    }
+
+    fn run_spawned(&self) {}
 
     fn help(&self) {}
 }
@@ -226,7 +233,7 @@ fn an_offer_that_comes_too_late_does_nothing() {
 }
 
 #[test]
-fn a_job_whose_quantum_is_over_offers_the_rest() {
+fn a_job_on_top_of_something_offers_the_rest_after_its_shift() {
     struct Slow;
     impl Handle<u32> for Slow {
         fn handle(&self, _: NodeId, _: u32) {
@@ -235,6 +242,12 @@ fn a_job_whose_quantum_is_over_offers_the_rest() {
         }
     }
     let core = build(FlowConfig::new(10).with_threads(1), false, Slow);
+    // One at the bottom of its stack goes on to the end.
+    submit(&core, 0);
+    submit(&core, 1);
+    core.threads.run_spawned();
+    assert_eq!((core.metrics.in_flight(), core.threads.offers.lock().unwrap().len()), (0, 0));
+    *core.threads.depth.lock().unwrap() = 1;
     (0..3).for_each(|message| submit(&core, message));
     core.threads.run_spawned();
     assert_eq!((core.metrics.in_flight(), core.threads.offers.lock().unwrap().len()), (2, 1));
