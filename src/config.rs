@@ -128,15 +128,15 @@ pub enum WaitStrategy {
     /// a thread.
     GiveBack,
     /// It looks for the next message for so long before it gives its thread back: zero to
-    /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile, and helps handlers of the
-    /// flow that use rayon.
+    /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile; it helps no handler that
+    /// uses rayon until it has given its thread back.
     Linger(Duration),
     /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
     /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
     /// not help handlers that use rayon.
     Park,
-    /// It never gives its thread back: for flows whose threads have cores of their own. It helps
-    /// handlers that use rayon, and uses all of the core's time.
+    /// It never gives its thread back: for flows whose threads have cores of their own. It looks for
+    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
     Spin,
 }
 

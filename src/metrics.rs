@@ -177,6 +177,13 @@ impl FlowMetrics {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A submitter that was counted as waiting has found no place to wait.
+    pub(crate) fn never_waited(&self) {
+        // Relaxed: a count.
+        self.waited.0.fetch_sub(1, Ordering::Relaxed);
+        self.waits_no_longer();
+    }
+
     /// A submitter waits no longer.
     pub(crate) fn waits_no_longer(&self) {
         // Relaxed: for the eye only.

@@ -93,21 +93,31 @@ impl Permits {
     }
 
     fn enter_if(&self, may: impl Fn(u64) -> bool, left: impl Fn() -> u64) -> Attempt {
-        // Relaxed: only a first guess, which the exchange checks.
-        let mut word = self.word.load(Ordering::Relaxed);
+        // Acquire: so that those who had left when this many had entered are counted as left.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word & SHUT != 0 {
                 return Attempt::Shut;
             }
-            if !may(word) || !self.is_below(entered(word), &left) {
+            if !may(word) {
                 return Attempt::Full;
             }
-            // AcqRel: part of the word's order. Relaxed on failure: only the next guess.
+            if !self.is_below(entered(word), &left) {
+                // Acquire: as above. If others have entered since and left, a horizon says nothing about
+                // the old word.
+                let now = self.word.load(Ordering::Acquire);
+                if now == word {
+                    return Attempt::Full;
+                }
+                word = now;
+                continue;
+            }
+            // AcqRel: part of the word's order. Acquire on failure: as above.
             match self.word.compare_exchange_weak(
                 word,
                 word.wrapping_add(ENTRANT),
                 Ordering::AcqRel,
-                Ordering::Relaxed,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return Attempt::Entered,
                 Err(now) => word = now,
@@ -218,5 +228,7 @@ impl Permits {
     }
 }
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -29,7 +29,7 @@
 //!   *starved* it settles.
 //! - *Stop*: the one who settles and finds a lane empty, or full, or the flow full, takes the lane
 //!   out, or marks the lane as crowded and takes it out, or marks the flow as starved; then it fences
-//!   and looks once more.
+//!   and looks once more: at the lane, or if that was retired, at the one that has its seat by now.
 //!
 //! All three fences are sequentially consistent. Take a finish and a stop: if the finish's fence comes
 //! first, the second look sees the room. If the stop's comes first, the worker sees the mark, and
@@ -194,10 +194,11 @@ impl<M> Admission<M> {
             Joined::Crowded => return Err((message, Denied::Crowded)),
             Joined::Shut => return Err((message, Denied::Retired)),
         }
+        self.metrics.waits();
         let pushed = lane.line_for(self.max_waiters).push(message, &self.spares);
-        match pushed {
-            Ok(_) => self.metrics.waits(),
-            Err(_) => lane.permits.unjoin(),
+        if pushed.is_err() {
+            lane.permits.unjoin();
+            self.metrics.never_waited();
         }
         // SeqCst: part of the proof above; the place is in the line before it, the lane in the set
         // after.
@@ -338,8 +339,8 @@ impl<M> Admission<M> {
             };
             match self.serve_first(&lane, flow, decided) {
                 Stop::Decided => self.turn.store(seat + 1, Ordering::Relaxed),
-                Stop::Nobody => self.pass_over(&lane, false),
-                Stop::LaneFull => self.pass_over(&lane, true),
+                Stop::Nobody => self.pass_over(&lane, false, flow),
+                Stop::LaneFull => self.pass_over(&lane, true, flow),
                 Stop::FlowFull if self.starve() => return false,
                 Stop::FlowFull => {}
             }
@@ -347,15 +348,22 @@ impl<M> Admission<M> {
         true
     }
 
-    /// Takes a lane out of the set in which nobody waits or that is full, and looks at it once more.
-    fn pass_over(&self, lane: &Lane<M>, full: bool) {
+    /// Takes a lane out of the set in which nobody waits or that is full, and looks once more at it, or
+    /// at the one that has its seat by now.
+    fn pass_over(&self, lane: &Lane<M>, full: bool, flow: &impl Admit<M>) {
         // Release: a worker that sees it has its own room to tell.
         lane.crowded.store(full, Ordering::Release);
         self.hungry.remove(lane.seat);
         // SeqCst: part of the proof above.
         fence(Ordering::SeqCst);
-        let waits = lane.line().is_some_and(|line| !line.is_empty());
-        if waits && (!full || lane.has_room() || self.metrics.permits.is_shut()) {
+        let waits = |lane: &Lane<M>| lane.line().is_some_and(|line| !line.is_empty());
+        let again = if lane.permits.is_shut() {
+            // Nobody waits in it any more.
+            flow.lane(lane.seat).is_some_and(|other| !other.permits.is_shut() && waits(&other))
+        } else {
+            waits(lane) && (!full || lane.has_room() || self.metrics.permits.is_shut())
+        };
+        if again {
             self.hungry.insert(lane.seat);
         }
     }
@@ -399,14 +407,18 @@ impl<M> Admission<M> {
             }
             // Only the holder of the baton pops, so what was there is there.
             let Some(place) = line.pop() else { return Stop::Nobody };
-            let stands = match closed {
-                false => place.grant().map(|message| flow.admit(lane, message)).is_some(),
-                true => place.refuse().then(|| flow.refused()).is_some(),
-            };
-            if stands {
-                // After the message has been admitted, so that no newcomer passes it.
+            if let Some(message) = place.decide() {
+                if closed {
+                    flow.refused();
+                    place.refuse(message);
+                } else {
+                    flow.admit(lane, message);
+                }
+                // After the message has been admitted, so that no newcomer passes it; before its
+                // submitter knows, so that its next one finds its place free.
                 lane.permits.unjoin();
                 self.metrics.waits_no_longer();
+                place.tell(!closed);
                 decided.push(place);
                 return Stop::Decided;
             }

@@ -129,7 +129,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         loop {
             let part = self.peers.find(peer);
             let seated;
-            let lane = match part.get(&peer) {
+            let lane = match part.lane() {
                 Some(lane) => lane,
                 None => {
                     seated = self.peers.find_or_seat(peer);
@@ -217,7 +217,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// The peer's lane goes when it is unused.
     pub(super) fn forget(&self, peer: NodeId) {
-        if let Some(lane) = self.peers.find(peer).get(&peer) {
+        if let Some(lane) = self.peers.find(peer).lane() {
             // The mark first: whoever makes the lane unused after the attempt below finds it.
             lane.forget();
             self.peers.retire(lane);

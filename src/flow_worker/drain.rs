@@ -31,6 +31,8 @@
 //!   loop, because there was no handler before it, and so does every other that is no deeper. A job
 //!   that is deeper passes its claim on after a [`SHIFT`]. (A depth that is taken for larger than it
 //!   is costs an offer in each shift, no more; the same frames have the same size each time.)
+//! - A drain job that lingers runs nobody's parts: it has a claim, and others rely on it. One that spins
+//!   gives its claim back now and then, and helps.
 //! - A drain job at the bottom may run for ever. After each shift it runs what handlers have spawned on
 //!   its thread.
 //!
@@ -42,6 +44,7 @@ use std::{
     hint,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -69,6 +72,9 @@ const LOOKS: usize = if cfg!(loom) { 1 } else { 3 };
 /// How often a lingering worker looks at the lanes before it lets others have the processor.
 const SPINS: usize = 1;
 
+/// How often a worker that spins looks for something else to do in its pool.
+const HELP_EVERY: Duration = Duration::from_micros(100);
+
 /// How long a worker waits between two looks, in spin hints: something below a microsecond. Each look
 /// takes the cache lines that a producer is about to write; a worker that looks all the time finds
 /// each message a little sooner and makes each of them twice as dear.
@@ -88,6 +94,8 @@ const WAKE_WITHIN: Duration = Duration::from_micros(10);
 thread_local! {
     /// How many handlers are on the stack of this thread.
     static HANDLERS: Cell<usize> = const { Cell::new(0) };
+    /// A drain job of this thread runs what handlers wait for.
+    static HELPS: Cell<bool> = const { Cell::new(false) };
     /// The seat of the lane whose handler is the innermost of them.
     static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
@@ -95,6 +103,21 @@ thread_local! {
 /// How many handlers are on the stack of this thread.
 pub(super) fn handlers_on_this_thread() -> usize {
     HANDLERS.get()
+}
+
+/// Whether a drain job on this thread would hold up a handler, or one that spins.
+fn is_on_top() -> bool {
+    HANDLERS.get() > 0 || HELPS.get()
+}
+
+/// What came of lingering.
+enum Linger {
+    /// There is something to run, or may be.
+    Found,
+    /// There is nothing.
+    Over,
+    /// There is nothing, and the claim is gone to another job.
+    Ended,
 }
 
 /// What a drain job knows.
@@ -151,18 +174,21 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 }
             }
             self.search(&mut shift);
-            if self.linger(&mut shift) {
-                continue;
-            }
-            // Relaxed: as above.
-            self.turn.store(shift.turn, Ordering::Relaxed);
-            let goes_on = shift.at_bottom || self.manners.wait == WaitStrategy::Spin;
-            if shift.now >= shift.end && goes_on && !self.admission.is_closed() {
-                if self.pass_on(&mut shift) {
-                    return;
+            match self.linger(&mut shift) {
+                Linger::Found if shift.now < shift.end => {}
+                Linger::Found => {
+                    if self.pass_on(&mut shift) {
+                        return;
+                    }
                 }
-            } else if !self.rest(worker) {
-                return;
+                Linger::Over => {
+                    // Relaxed: as above.
+                    self.turn.store(shift.turn, Ordering::Relaxed);
+                    if !self.rest(worker) {
+                        return;
+                    }
+                }
+                Linger::Ended => return,
             }
         }
     }
@@ -174,21 +200,23 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     fn take_lane(&self, shift: &mut Shift<'_, M>) -> Option<Arc<Lane<Brought<M>>>> {
         loop {
             let seat = self.ready.next(shift.turn)?;
+            shift.turn = seat + 1;
+            if self.manners.order == Order::PerPeer {
+                self.ready.remove(seat);
+                // SeqCst: pairs with that in `list`. Whichever lane has the seat is looked at after the
+                // seat was taken out, so that nothing is overlooked in the one that has it next.
+                fence(Ordering::SeqCst);
+            }
             let Some(lane) = self.peers.at(seat) else {
                 self.ready.remove(seat);
-                // SeqCst: pairs with that in `list`; somebody may have taken the seat and pushed.
+                // SeqCst: the same.
                 fence(Ordering::SeqCst);
                 if self.peers.at(seat).is_some() {
                     self.ready.insert(seat);
                 }
                 continue;
             };
-            shift.turn = seat + 1;
-            if self.manners.order == Order::Any {
-                return Some(lane);
-            }
-            self.ready.remove(seat);
-            if lane.hold() {
+            if self.manners.order == Order::Any || lane.hold() {
                 return Some(lane);
             }
             // SeqCst: pairs with that of the holder, which looks at the queue after it lets go.
@@ -270,38 +298,58 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
+    /// Looks once more at a lane that was taken out of the set or let go of, and at the one that has
+    /// its seat by now, should it have been retired: that one's submitter may have found the seat in
+    /// the set still.
     fn look_again(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
         // SeqCst: pairs with that in `list`: the lane is let go of before it, its queue looked at
         // after.
         fence(Ordering::SeqCst);
         if !lane.queue.is_empty() {
             self.list(lane);
+        } else if lane.permits.is_shut()
+            && let Some(successor) = self.peers.at(lane.seat)
+            && !successor.queue.is_empty()
+        {
+            self.list(&successor);
         }
     }
 
-    /// Looks for messages as long as the flow's strategy says; true if there are some.
-    fn linger(&self, shift: &mut Shift<'_, M>) -> bool {
+    /// Looks for messages as long as the flow's strategy says.
+    fn linger(&self, shift: &mut Shift<'_, M>) -> Linger {
         let linger = match self.manners.wait {
-            WaitStrategy::GiveBack | WaitStrategy::Park => return false,
+            WaitStrategy::GiveBack | WaitStrategy::Park => return Linger::Over,
             WaitStrategy::Linger(linger) => linger,
-            WaitStrategy::Spin => SHIFT,
+            WaitStrategy::Spin => HELP_EVERY,
         };
         shift.now = Moment::now();
-        let end = shift.now.after(linger).min(shift.end);
+        let end = shift.now.after(linger);
         loop {
             for _ in 0..SPINS {
                 if !self.ready.is_empty() {
-                    return true;
+                    return Linger::Found;
                 }
                 pause();
             }
-            self.threads.help();
+            thread::yield_now();
             // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
             if shift.now >= end || self.admission.is_closed() {
-                return false;
+                break;
             }
         }
+        if self.manners.wait != WaitStrategy::Spin || self.admission.is_closed() {
+            return Linger::Over;
+        }
+        // What it runs may take long. Meanwhile this job has no claim, so that nobody relies on it.
+        if self.claims.give_back(|| self.ready.is_empty()) {
+            return Linger::Found;
+        }
+        let outside = HELPS.replace(true);
+        self.threads.help();
+        HELPS.set(outside);
+        shift.now = Moment::now();
+        if self.claims.claim() { Linger::Found } else { Linger::Ended }
     }
 
     /// Gives the claim of this job back, and sleeps if that is the flow's strategy; true if it has a
@@ -309,7 +357,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     fn rest(&self, worker: usize) -> bool {
         let is_empty = || self.ready.is_empty();
         // On top of a handler it would sleep on the handler's time.
-        if self.manners.wait != WaitStrategy::Park || handlers_on_this_thread() > 0 {
+        if self.manners.wait != WaitStrategy::Park || is_on_top() {
             return self.claims.give_back(is_empty);
         }
         self.parking.lie_down(worker);
@@ -333,6 +381,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Gives the claim of this job back and offers what is left to all threads; false if there is
     /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
     fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
+        // Relaxed: where a job begins orders nothing.
+        self.turn.store(shift.turn, Ordering::Relaxed);
         if shift.at_bottom && !self.admission.is_closed() {
             self.threads.run_spawned();
             shift.now = Moment::now();
@@ -425,7 +475,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     fn run(self: Arc<Self>) {
-        if handlers_on_this_thread() == 0 {
+        if !is_on_top() {
             return self.drain();
         }
         if !self.claims.pass_on(true, || self.ready.is_empty()) && !self.offer_rest() {
@@ -436,7 +486,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     fn run_if_needed(self: Arc<Self>) {
         let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
         let needed = spins || !self.ready.is_empty();
-        if needed && handlers_on_this_thread() == 0 && self.claims.claim() {
+        if needed && !is_on_top() && self.claims.claim() {
             self.drain();
         }
     }

@@ -99,12 +99,21 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
         // A flow that is gone has refused all who waited, and after a decision there is nothing to
         // leave.
         let Some(core) = self.core.upgrade() else { return };
-        if self.place.standing() == Standing::Waiting
-            && core.admission.leave(&self.lane, &self.place, &core).is_some()
-        {
-            core.metrics.gave_up();
-        } else {
-            core.admission.keep(Arc::clone(&self.place));
+        match self.place.standing() {
+            Standing::Waiting => {
+                // Counted before the message is dropped, whose `Drop` may panic.
+                let left = core.admission.leave(&self.lane, &self.place, &core);
+                if left.is_some() {
+                    core.metrics.gave_up();
+                }
+            }
+            Standing::Granted => core.admission.keep(Arc::clone(&self.place)),
+            Standing::Refused => {
+                // Whether it was polled and has handed its message out, or not.
+                let refused = self.place.message();
+                core.admission.keep(Arc::clone(&self.place));
+                drop(refused);
+            }
         }
     }
 }

@@ -31,9 +31,11 @@ const SPARE_PLACES: usize = 64;
 pub(super) const WAKE_AT_ONCE: usize = 16;
 
 const WAITING: usize = 0;
-const GRANTED: usize = 1;
-const REFUSED: usize = 2;
-const LEFT: usize = 3;
+/// Decided, and not told yet.
+const DECIDED: usize = 1;
+const GRANTED: usize = 2;
+const REFUSED: usize = 3;
+const LEFT: usize = 4;
 
 /// How it stands with a place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,10 +67,18 @@ impl<M> Place<M> {
 
     /// Waits with this message; nobody else has the place.
     fn begin(&mut self, message: M) {
-        // Of a submitter that looked again after the decision.
-        drop(self.waker.take());
         // Relaxed: the line's queue publishes it.
         self.state.store(WAITING, Ordering::Relaxed);
+        self.put_message(message);
+    }
+
+    /// Drops the waker of a submitter that looked again after the decision.
+    fn drop_waker(&self) {
+        // The executor's code, in the middle of ours.
+        contain(|| drop(self.waker.take()));
+    }
+
+    fn put_message(&self, message: M) {
         let mut kept = self.message.take().unwrap_or_default();
         *kept = Some(message);
         self.message.store(Some(kept));
@@ -95,24 +105,34 @@ impl<M> Place<M> {
         }
     }
 
-    /// Grants the place and hands out its message; `None` if the submitter has left.
-    pub(super) fn grant(&self) -> Option<M> {
-        self.change(GRANTED).then(|| self.take_message())
+    /// Decides the place and hands out its message; `None` if the submitter has left. The submitter
+    /// knows nothing until it is [told](Self::tell).
+    pub(super) fn decide(&self) -> Option<M> {
+        self.change(DECIDED).then(|| self.take_message())
     }
 
-    /// Refuses the place; false if the submitter has left.
-    pub(super) fn refuse(&self) -> bool {
-        self.change(REFUSED)
+    /// Puts the message back for its submitter; the place has been decided.
+    pub(super) fn refuse(&self, message: M) {
+        self.put_message(message);
+    }
+
+    /// Tells whoever asks whether the place was granted or refused. It has been decided.
+    pub(super) fn tell(&self, granted: bool) {
+        // Release: who finds it sees what was done before.
+        self.state.swap(if granted { GRANTED } else { REFUSED }, Ordering::Release);
     }
 
     /// The message of a place whose decision gives it to the caller.
     pub(super) fn take_message(&self) -> M {
-        let taken = self.message.take().and_then(|mut kept| {
-            let message = kept.take();
-            self.message.store(Some(kept));
-            message
-        });
-        taken.expect("a decision gives the message to one only")
+        self.message().expect("a decision gives the message to one only")
+    }
+
+    /// The message, if it has not been taken.
+    pub(super) fn message(&self) -> Option<M> {
+        let mut kept = self.message.take()?;
+        let message = kept.take();
+        self.message.store(Some(kept));
+        message
     }
 
     fn change(&self, state: usize) -> bool {
@@ -198,8 +218,9 @@ impl<M> Spares<M> {
         place
     }
 
-    /// Keeps a place that has come to its end.
+    /// Keeps a place that has come to its end, without its message.
     pub(super) fn keep(&self, place: Arc<Place<M>>) {
+        place.drop_waker();
         // Full means that there are enough.
         let _ = self.0.push(place);
     }
@@ -251,7 +272,7 @@ impl<M> Line<M> {
             return None;
         }
         // The place may stay in the line for a while; the executor's waker does not.
-        drop(place.waker.take());
+        place.drop_waker();
         Some(place.take_message())
     }
 

@@ -17,9 +17,10 @@
 //! message has finished, and whoever finds it retired has entered nothing: it takes the lane out of
 //! the table, should that not have been done yet, and looks again.
 
-use std::{array, collections::HashMap, fmt, sync::Arc};
+use std::{array, fmt, hash::BuildHasher, sync::Arc};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use hashbrown::HashTable;
 
 use super::{lane::Lane, lane_set::LaneSet};
 use crate::{
@@ -34,12 +35,27 @@ const PARTS: usize = 64;
 /// goes on where it stopped.
 const LOOK_AT: usize = 64;
 
-/// foldhash, seeded at random: a peer chooses its own id, but cannot know where it falls.
-type Part<M> = HashMap<NodeId, Arc<Lane<M>>, foldhash::quality::RandomState>;
+/// Some of the lanes.
+type Lanes<M> = HashTable<Arc<Lane<M>>>;
+
+/// The part of the table in which a peer is found, if it has a lane.
+pub(super) struct Part<M> {
+    lanes: Guard<Arc<Lanes<M>>>,
+    peer: NodeId,
+    hash: u64,
+}
+
+impl<M> Part<M> {
+    pub(super) fn lane(&self) -> Option<&Arc<Lane<M>>> {
+        self.lanes.find(self.hash, |lane| lane.peer == self.peer)
+    }
+}
 
 /// The lanes of one flow.
 pub(super) struct Peers<M> {
-    parts: [ArcSwap<Part<M>>; PARTS],
+    parts: [ArcSwap<Lanes<M>>; PARTS],
+    /// Seeded at random: a peer chooses its own id, but cannot know where it falls.
+    hasher: foldhash::quality::RandomState,
     /// By seat.
     lanes: Box<[ArcSwapOption<Lane<M>>]>,
     taken: LaneSet,
@@ -52,7 +68,8 @@ impl<M> Peers<M> {
     /// A table for at most `max` peers, at least 1, with lanes of this quota.
     pub(super) fn new(max: usize, quota: usize) -> Self {
         Self {
-            parts: array::from_fn(|_| ArcSwap::from_pointee(Part::default())),
+            parts: array::from_fn(|_| ArcSwap::from_pointee(Lanes::new())),
+            hasher: foldhash::quality::RandomState::default(),
             lanes: (0..max).map(|_| ArcSwapOption::empty()).collect(),
             taken: LaneSet::new(max),
             hand: AtomicUsize::new(0),
@@ -65,14 +82,19 @@ impl<M> Peers<M> {
         self.lanes.len()
     }
 
-    fn part(&self, peer: NodeId) -> &ArcSwap<Part<M>> {
-        // A peer that chose its id to fall into a crowded part makes joining a little dearer, no more.
-        &self.parts[usize::from(peer.as_bytes()[0]) % PARTS]
+    fn hash(&self, peer: NodeId) -> u64 {
+        self.hasher.hash_one(peer.as_bytes())
+    }
+
+    fn part(&self, hash: u64) -> &ArcSwap<Lanes<M>> {
+        // From the middle of the hash: the table looks at both of its ends.
+        &self.parts[(hash >> 32) as usize % PARTS]
     }
 
     /// The part of the table that this peer is in.
-    pub(super) fn find(&self, peer: NodeId) -> Guard<Arc<Part<M>>> {
-        self.part(peer).load()
+    pub(super) fn find(&self, peer: NodeId) -> Part<M> {
+        let hash = self.hash(peer);
+        Part { lanes: self.part(hash).load(), peer, hash }
     }
 
     /// The lane at this seat.
@@ -87,19 +109,21 @@ impl<M> Peers<M> {
 
     /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
     pub(super) fn find_or_seat(&self, peer: NodeId) -> Option<Arc<Lane<M>>> {
-        if let Some(lane) = self.find(peer).get(&peer) {
+        if let Some(lane) = self.find(peer).lane() {
             return Some(Arc::clone(lane));
         }
         let seat = self.take_seat()?;
         let lane = Arc::new(Lane::new(peer, seat, self.quota));
         // Before it can be found, so that whoever finds a message in it finds the lane.
         self.lanes[seat].store(Some(Arc::clone(&lane)));
-        let before = self.part(peer).rcu(|part| {
-            let mut part = Part::clone(part);
-            part.entry(peer).or_insert_with(|| Arc::clone(&lane));
-            part
+        let hash = self.hash(peer);
+        let before = self.part(hash).rcu(|lanes| {
+            let mut next = Lanes::clone(lanes);
+            next.entry(hash, |lane| lane.peer == peer, |lane| self.hash(lane.peer))
+                .or_insert_with(|| Arc::clone(&lane));
+            next
         });
-        let Some(other) = before.get(&peer) else { return Some(lane) };
+        let Some(other) = before.find(hash, |lane| lane.peer == peer) else { return Some(lane) };
         // Somebody else was first. Ours may have been retired already, for another newcomer.
         self.retire(&lane);
         Some(Arc::clone(other))
@@ -107,14 +131,14 @@ impl<M> Peers<M> {
 
     /// Takes a lane that was found retired out of the table.
     pub(super) fn take_out(&self, lane: &Arc<Lane<M>>) {
-        let part = self.part(lane.peer);
-        let is_in =
-            |part: &Part<M>| part.get(&lane.peer).is_some_and(|current| Arc::ptr_eq(current, lane));
-        if is_in(&part.load()) {
-            part.rcu(|part| {
-                let mut next = Part::clone(part);
-                if is_in(part) {
-                    next.remove(&lane.peer);
+        let hash = self.hash(lane.peer);
+        let part = self.part(hash);
+        let is_it = |other: &Arc<Lane<M>>| Arc::ptr_eq(other, lane);
+        if part.load().find(hash, is_it).is_some() {
+            part.rcu(|lanes| {
+                let mut next = Lanes::clone(lanes);
+                if let Ok(entry) = next.find_entry(hash, is_it) {
+                    entry.remove();
                 }
                 next
             });

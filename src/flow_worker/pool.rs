@@ -31,7 +31,8 @@ pub(super) trait Spawn: Send + Sync + 'static {
     fn spawn(&self, job: Arc<dyn Job>) -> bool;
 
     /// Offers `job` to every thread of the flow, behind all that the thread has to do. False if the
-    /// caller is not on one of them, and nobody was offered anything.
+    /// caller is not on one of them, or too many offers have not been looked at by all threads, and
+    /// nobody was offered anything.
     fn offer(&self, job: Arc<dyn Job>) -> bool;
 
     /// Which of the flow's threads the calling one is, from 0; on others, any number.
@@ -40,8 +41,8 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// How deep the stack of the calling thread is, in bytes.
     fn stack_depth(&self) -> usize;
 
-    /// The calling thread of the flow has nothing to do at the moment: it helps a handler that uses
-    /// rayon, or lets other threads of the system run.
+    /// The calling thread of the flow has nothing to do at the moment, and helps a handler that uses
+    /// rayon, if there is one.
     fn help(&self);
 
     /// Runs what handlers have spawned on the calling thread of the flow, up to a limit.
@@ -54,6 +55,10 @@ thread_local! {
     /// Where the thread's stack begins, nearly.
     static STACK: Cell<usize> = const { Cell::new(0) };
 }
+
+/// How many offers may wait to be looked at by all threads; a job that finds so many keeps its claim
+/// and goes on.
+const MAX_OFFERS: usize = 256;
 
 /// How much of what handlers have spawned a drain job runs at once.
 const RUN_SPAWNED: usize = 64;
@@ -73,6 +78,8 @@ pub(super) struct Pool {
     pub(super) ended: Receiver<Infallible>,
     /// Its address tells the pool from others as long as one of its threads lives.
     token: Arc<u8>,
+    /// Held by each offer that some thread has not looked at.
+    offers: Arc<()>,
 }
 
 impl Pool {
@@ -98,7 +105,7 @@ impl Pool {
                 Ok(())
             })
             .build()?;
-        Ok(Self { threads: ArcSwapOption::from_pointee(pool), ended, token })
+        Ok(Self { threads: ArcSwapOption::from_pointee(pool), ended, token, offers: Arc::new(()) })
     }
 
     /// Whether the calling thread is one of the pool's.
@@ -126,12 +133,17 @@ impl Spawn for Pool {
     }
 
     fn offer(&self, job: Arc<dyn Job>) -> bool {
-        let here = self.is_current();
-        if here {
-            // Through the thread's own registry, which outlives the pool's handle.
-            rayon::spawn_broadcast(move |_| Arc::clone(&job).run_if_needed());
+        // A thread whose handler does not end looks at none of them, and each takes room.
+        if !self.is_current() || Arc::strong_count(&self.offers) > MAX_OFFERS {
+            return false;
         }
-        here
+        let offer = Arc::clone(&self.offers);
+        // Through the thread's own registry, which outlives the pool's handle.
+        rayon::spawn_broadcast(move |_| {
+            let _ = &offer;
+            Arc::clone(&job).run_if_needed();
+        });
+        true
     }
 
     fn worker(&self) -> usize {
@@ -151,9 +163,8 @@ impl Spawn for Pool {
     }
 
     fn help(&self) {
-        if rayon::yield_now() != Some(Yield::Executed) {
-            thread::yield_now();
-        }
+        // Whether there was something to do makes no difference.
+        let _ = rayon::yield_now();
     }
 }
 

@@ -426,7 +426,7 @@ fn lanes_that_come_and_go_under_load_lose_nothing() {
                 scope.spawn(move || {
                     let bring = |message: usize| {
                         let from = peer(producer + 4 * (message % 3) as u8);
-                        if message % 5 == 0 {
+                        if message.is_multiple_of(5) {
                             flow.forget_peer(from);
                         }
                         match block_on(flow.execute(from, message)) {
@@ -447,6 +447,154 @@ fn lanes_that_come_and_go_under_load_lose_nothing() {
     let counts = flow.snapshot();
     assert_eq!((counts.handled, counts.refused()), (4 * EACH as u64 - refused, refused));
     assert!(counts.handled > 0 && flow.inner.core.peers.iter().count() <= 3);
+}
+
+/// Messages one after the other, each in a lane that has the seat of one that has just gone.
+fn reseat(config: FlowConfig, forgets: bool) {
+    let (sender, receiver) = channel();
+    let flow = flow(config, move |_, message: u32| sender.send(message).unwrap());
+    for message in 0..4_000 {
+        let from = if forgets { 1 } else { (message % 2) as u8 };
+        if forgets {
+            flow.forget_peer(peer(from));
+        }
+        // Until the other peer's lane is unused.
+        while block_on(flow.execute(peer(from), message)).is_err() {}
+        assert_eq!(receiver.recv_timeout(LIMIT), Ok(message), "it rests in its lane");
+    }
+}
+
+#[test]
+fn a_message_in_a_lane_that_took_the_seat_of_another_runs() {
+    reseat(FlowConfig::new(8).with_threads(1).with_max_peers(1), false);
+    reseat(FlowConfig::new(8).with_threads(3).with_max_peers(1), false);
+    reseat(FlowConfig::new(100), true);
+    reseat(FlowConfig::new(100).with_order(Order::PerPeer), true);
+}
+
+#[test]
+fn peers_have_their_turn_though_each_handler_outlasts_a_shift() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(100).with_threads(1), move |peer, message| {
+        handler(peer, message);
+        // Longer than a shift.
+        thread::sleep(Duration::from_millis(11));
+    });
+    for (from, number) in (0..8).map(|number| (1, number)).chain([(2, 0), (2, 1), (3, 0)]) {
+        block_on(flow.execute(peer(from), u32::from(from) * 100 + number)).unwrap();
+    }
+    (0..11).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
+    let order: Vec<u32> = starts.try_iter().take(5).collect();
+    assert!(order.contains(&200) && order.contains(&300), "{order:?}");
+}
+
+#[test]
+fn a_message_runs_though_one_thread_is_busy_with_what_a_handler_has_spawned() {
+    let (go, gone) = crossbeam::channel::unbounded::<()>();
+    let (end, ended) = crossbeam::channel::unbounded::<()>();
+    let (sender, receiver) = channel();
+    let flow = flow(FlowConfig::new(100).with_threads(2), move |_, message: u32| match message {
+        0 => {
+            sender.send(0).unwrap();
+            gone.recv_timeout(LIMIT).unwrap();
+        }
+        1 => {
+            let (ended, sender) = (ended.clone(), sender.clone());
+            rayon::spawn(move || {
+                sender.send(100).unwrap();
+                ended.recv_timeout(LIMIT).unwrap();
+            });
+        }
+        other => sender.send(other).unwrap(),
+    });
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    assert_eq!(receiver.recv_timeout(LIMIT), Ok(0));
+    block_on(flow.execute(peer(2), 1)).unwrap();
+    assert_eq!(receiver.recv_timeout(LIMIT), Ok(100), "the other thread runs it");
+    go.send(()).unwrap();
+    wait_until("idleness", || flow.inner.core.claims.are_free());
+    block_on(flow.execute(peer(3), 7)).unwrap();
+    assert_eq!(receiver.recv_timeout(LIMIT), Ok(7), "it rests beside an idle thread");
+    end.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn offers_behind_a_handler_that_does_not_end_are_limited() {
+    let (handler, starts, leave) = gated();
+    let config = FlowConfig::new(100).with_threads(3).with_wait_strategy(WaitStrategy::Spin);
+    let flow = flow(config, move |peer, message| {
+        if message == 1 {
+            handler(peer, message);
+        }
+    });
+    block_on(flow.execute(peer(1), 1)).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    let end = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < end {
+        block_on(flow.execute(peer(2), 0)).unwrap();
+    }
+    assert!(Arc::strong_count(&flow.inner.core) < 20);
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn one_call_at_a_time_needs_one_place() {
+    let config = FlowConfig::new(1).with_threads(1).with_max_waiters(1);
+    let flow = flow(config, |_, _: u32| {});
+    for message in 0..100_000 {
+        let mut execute = flow.execute(peer(1), message);
+        while match (&mut execute).now_or_never() {
+            Some(outcome) => {
+                assert!(outcome.is_ok(), "refused, though nobody else waits");
+                false
+            }
+            None => true,
+        } {}
+    }
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_leaves_nobody_counted_as_waiting() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(1).with_threads(1), handler);
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    let mut waiting = flow.execute(peer(1), 1);
+    let waker = std::task::Waker::from(Arc::new(Bomb));
+    assert!(waiting.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    drop(waiting);
+    assert_eq!((flow.snapshot().waiting, flow.snapshot().gave_up), (0, 1));
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn a_refused_message_goes_with_its_future() {
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let flow = flow(FlowConfig::new(1).with_threads(1), move |_, _: Arc<()>| {
+        leaves.recv_timeout(LIMIT).unwrap();
+    });
+    block_on(flow.execute(peer(1), Arc::new(()))).unwrap();
+    let message = Arc::new(());
+    let waiting = flow.execute(peer(1), Arc::clone(&message));
+    flow.close();
+    drop(waiting);
+    assert_eq!(Arc::strong_count(&message), 1, "it is kept");
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn an_unused_lane_gives_its_seat_up_and_a_used_one_does_not() {
     assert_eq!(used.permits.enter(|| used.left()), Attempt::Entered);
     let third = peers.find_or_seat(peer(3)).unwrap();
     assert_eq!((third.seat, unused.permits.is_shut()), (unused.seat, true));
-    assert!(peers.find(peer(2)).get(&peer(2)).is_none());
+    assert!(peers.find(peer(2)).lane().is_none());
     assert_eq!(third.permits.enter(|| third.left()), Attempt::Entered);
     assert!(peers.find_or_seat(peer(2)).is_none(), "all seats are used");
     assert!(!peers.retire(&used));
@@ -89,5 +89,5 @@ fn threads_that_seat_and_retire_the_same_peers_agree() {
         assert!(peers.retire(&lane));
     }
     assert!(peers.taken.is_empty());
-    assert!((0..6).all(|number| peers.find(peer(number)).get(&peer(number)).is_none()));
+    assert!((0..6).all(|number| peers.find(peer(number)).lane().is_none()));
 }
