@@ -157,6 +157,8 @@ pub struct FlowConfig {
     order: Order,
     quantum: Duration,
     wait_strategy: WaitStrategy,
+    /// Set only with the feature `pinning`.
+    first_core: Option<usize>,
 }
 
 impl FlowConfig {
@@ -173,6 +175,7 @@ impl FlowConfig {
             order: Order::Any,
             quantum: DEFAULT_QUANTUM,
             wait_strategy: WaitStrategy::Linger(DEFAULT_LINGER),
+            first_core: None,
         }
     }
 
@@ -255,6 +258,20 @@ impl FlowConfig {
     pub const fn with_wait_strategy(mut self, strategy: WaitStrategy) -> Self {
         self.wait_strategy = strategy;
         self
+    }
+
+    /// Pins the flow's threads to cores: the first to this one of those that the process may use,
+    /// counted from 0, the others to those that follow, and around again. Best effort: where the system
+    /// does not let a thread be pinned, it runs anywhere, and the log says so once.
+    #[cfg(feature = "pinning")]
+    #[must_use]
+    pub const fn with_first_core(mut self, core: usize) -> Self {
+        self.first_core = Some(core);
+        self
+    }
+
+    pub(crate) const fn first_core(&self) -> Option<usize> {
+        self.first_core
     }
 
     /// How many messages may be admitted and not yet finished, at least 1.

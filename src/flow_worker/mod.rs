@@ -113,7 +113,8 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
                 panics.report(payload);
             }
         };
-        let pool = Pool::new(&format!("P2P_{name}_Thread"), config.threads(), stray_panic)
+        let threads = format!("P2P_{name}_Thread");
+        let pool = Pool::new(&threads, config.threads(), config.first_core(), stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
         registry.register(flow, &metrics);
         let withheld = flow.is_none();

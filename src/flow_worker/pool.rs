@@ -71,6 +71,19 @@ fn here() -> usize {
     ptr::from_ref(hint::black_box(&something)).addr()
 }
 
+/// Pins the calling thread to this one of the process's cores, if it can be done.
+#[cfg(feature = "pinning")]
+fn pin(core: usize) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[core % cores.len()]);
+    if !pinned && core == 0 {
+        tracing::warn!("threads cannot be pinned here, and run on any core");
+    }
+}
+
+#[cfg(not(feature = "pinning"))]
+fn pin(_: usize) {}
+
 /// A rayon pool of one flow.
 pub(super) struct Pool {
     threads: ArcSwapOption<ThreadPool>,
@@ -83,10 +96,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads called `name`; `stray_panic` hears of panics outside of jobs.
+    /// Starts `threads` threads called `name`, pinned from `first_core` on if there is one;
+    /// `stray_panic` hears of panics outside of jobs.
     pub(super) fn new(
         name: &str,
         threads: usize,
+        first_core: Option<usize>,
         stray_panic: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         let (alive, ended) = bounded::<Infallible>(0);
@@ -96,9 +111,13 @@ impl Pool {
             .panic_handler(stray_panic)
             .spawn_handler(|worker| {
                 let alive = (alive.clone(), Arc::clone(&token));
+                let core = first_core.map(|first| first.wrapping_add(worker.index()));
                 thread::Builder::new().name(name.to_owned()).spawn(move || {
                     POOL.set(Arc::as_ptr(&alive.1).addr());
                     STACK.set(here());
+                    if let Some(core) = core {
+                        pin(core);
+                    }
                     worker.run();
                     drop(alive);
                 })?;

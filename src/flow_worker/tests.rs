@@ -79,6 +79,20 @@ fn handlers_run_on_the_named_threads_of_the_flow() {
     assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), (name, peer(1), 7, 3));
 }
 
+#[cfg(all(feature = "pinning", target_os = "linux"))]
+#[test]
+fn pinned_threads_run_on_their_cores_only() {
+    let (sender, receiver) = channel();
+    let config = FlowConfig::new(10).with_threads(1).with_first_core(1);
+    let flow = flow(config, move |_, (): ()| {
+        // Only those cores are shown that the thread may use.
+        sender.send(core_affinity::get_core_ids().unwrap()).unwrap();
+    });
+    block_on(flow.execute(peer(1), ())).unwrap();
+    let all = core_affinity::get_core_ids().unwrap();
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), [all[1 % all.len()]]);
+}
+
 #[test]
 fn with_one_permit_the_second_waits_and_nothing_is_lost() {
     let (handler, starts, leave) = gated();
@@ -773,4 +787,91 @@ fn a_handler_may_shut_its_flow_down_after_somebody_else_has() {
 fn a_deadline_that_no_clock_can_name_is_a_long_one() {
     assert!(instant_after(Duration::MAX) > Instant::now() + LIMIT);
     wait_until("a moment", || Instant::now() > instant_after(Duration::ZERO) - LIMIT);
+}
+
+/// How often the stress test is repeated; `GOSSIP_STRESS_ROUNDS` says otherwise.
+const STRESS_ROUNDS: usize = 20;
+
+/// Everything at once, briefly: producers of the same peers and of others, futures that are dropped,
+/// handlers that panic, lanes that are forgotten, and a shutdown in the middle.
+#[test]
+fn whatever_happens_each_message_comes_to_one_end() {
+    let rounds = std::env::var("GOSSIP_STRESS_ROUNDS").ok();
+    let rounds = rounds.map_or(STRESS_ROUNDS, |rounds| rounds.parse().expect("a number"));
+    (0..rounds).for_each(stress);
+}
+
+fn stress(round: usize) {
+    const EACH: usize = 60;
+    const PRODUCERS: usize = 3;
+    let strategy = [
+        WaitStrategy::Linger(Duration::from_micros(20)),
+        WaitStrategy::GiveBack,
+        WaitStrategy::Park,
+        WaitStrategy::Spin,
+    ][round % 4];
+    let config = FlowConfig::new(1 + round % 7)
+        .with_peer_quota(1 + round % 3)
+        .with_max_peers(1 + round % 5)
+        .with_threads(1 + round % 3)
+        .with_order(if round % 2 == 0 { Order::Any } else { Order::PerPeer })
+        .with_wait_strategy(strategy);
+    let (sender, receiver) = channel();
+    let handler = move |_, message: usize| {
+        sender.send(message).unwrap();
+        if message.is_multiple_of(13) {
+            // Without the noise.
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+    };
+    let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler);
+    let flow = flow.unwrap();
+    let (mut admitted, mut refused) = (0, 0);
+    let report = thread::scope(|scope| {
+        let produce = |producer: usize| {
+            let flow = &flow;
+            move || {
+                let (mut known, mut refused) = (0, 0);
+                for number in 0..EACH {
+                    let message = producer * EACH + number;
+                    let from = peer((message % 4) as u8);
+                    let mut execute = flow.execute(from, message);
+                    match (&mut execute).now_or_never() {
+                        None if message % 3 == 0 => continue,
+                        None => match block_on(execute) {
+                            Ok(()) => known += 1,
+                            Err(_) => refused += 1,
+                        },
+                        Some(Ok(())) => known += 1,
+                        Some(Err(_)) => refused += 1,
+                    }
+                    if message % 7 == 0 {
+                        flow.forget_peer(from);
+                    }
+                }
+                (known, refused)
+            }
+        };
+        let producers: Vec<_> = (0..PRODUCERS).map(|number| scope.spawn(produce(number))).collect();
+        let report = (round % 5 == 0).then(|| flow.shutdown(LIMIT));
+        for producer in producers {
+            let (known, not) = producer.join().unwrap();
+            admitted += known;
+            refused += not;
+        }
+        report
+    });
+    let report = report.unwrap_or_else(|| flow.shutdown(LIMIT));
+    assert!(report.joined && report.running == 0, "round {round}: {report:?}");
+    let counts = flow.snapshot();
+    drop(flow);
+    let ran: Vec<usize> = receiver.into_iter().collect();
+    let distinct: BTreeSet<usize> = ran.iter().copied().collect();
+    assert_eq!(distinct.len(), ran.len(), "round {round}: a message ran twice");
+    assert_eq!((counts.in_flight, counts.waiting), (0, 0), "round {round}");
+    assert_eq!(counts.admitted, counts.finished(), "round {round}");
+    assert_eq!(counts.handled + counts.panicked, ran.len() as u64, "round {round}");
+    let all = counts.admitted + counts.refused() + counts.gave_up;
+    assert_eq!(all, (PRODUCERS * EACH) as u64, "round {round}");
+    assert!(counts.admitted >= admitted && counts.refused() >= refused, "round {round}");
 }
