@@ -93,22 +93,28 @@
 //!
 //! 1. [`call`](AsyncTransportEventHandlerImpl#method.call) decodes the payload, within limits that
 //!    are known before anything is allocated; the bytes of a chunk are not copied.
-//! 2. The message takes one of its flow's permits. If there is none, it waits in the flow's line, in
+//! 2. The message finds its peer's *lane* in the flow, a bounded queue of its own, and is admitted if
+//!    the peer is below its quota and the flow below its bound. If not, it waits in the lane's line, in
 //!    order of arrival; the transport, which awaits the future of the call before it reads on, pushes
-//!    back on the peer.
-//! 3. The message is queued, and a worker is woken if one is missing. Workers are drain jobs on the
-//!    flow's rayon pool: one runs messages until the queue is empty, so that under load a message
-//!    costs neither an allocation nor a wake-up.
-//! 4. The callback runs. Whatever becomes of it, the permit comes back afterwards, and whoever
-//!    returns it admits the message that has waited longest.
+//!    back on the peer. A peer over its quota waits alone.
+//! 3. The message is queued, and a worker is woken if none would find it. Workers are drain jobs on the
+//!    flow's rayon pool: one takes the lanes in turn and runs their messages until none is left, and
+//!    lingers for a moment before it gives up, so that neither a load nor a trickle costs an allocation
+//!    or a wake-up for each message.
+//! 4. The callback runs. Whatever becomes of it, the room comes back afterwards, and whoever returns it
+//!    lets in the next that waits: lane by lane in turn.
 //!
 //! # What it promises
 //!
-//! - **Bounded.** A flow never has more messages in flight than configured. Every queue and every line
-//!   has a limit; [`ChannelConfig::worst_case_bytes`] adds up the five flows for the built-in
-//!   messages. The broadcaster's queue, stacks and histograms come on top.
-//! - **Flows do not meet.** Each has a bound, a queue and threads of its own: one whose handlers are
+//! - **Bounded.** A flow never has more messages in flight than configured, nor a peer in it more than
+//!   its quota. Every queue, every line and the number of lanes has a limit;
+//!   [`ChannelConfig::worst_case_bytes`] adds up the five flows for the built-in messages. The
+//!   broadcaster's queue, stacks and histograms come on top.
+//! - **Flows do not meet.** Each has a bound, lanes and threads of its own: one whose handlers are
 //!   all stuck delays no other.
+//! - **Peers take turns.** Within a flow the lanes with messages are served in turn, each for a
+//!   [quantum](FlowConfig::with_quantum), and those who wait are let in one from each lane in turn.
+//!   However much one peer sends, another's message waits for at most one turn of each peer.
 //! - **Nothing is lost in silence.** Each event ends as exactly one of malformed, refused, given up by
 //!   its caller, handled, panicked or dropped at shutdown, and each has a counter
 //!   ([`MetricsSnapshot`] says how they add up).
@@ -120,20 +126,21 @@
 //!   a second; its permit comes back and its worker lives on. (With `panic = "abort"` a panic ends the
 //!   process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
-//! - **Order.** A flow admits messages in the order of the calls. Within the Transport flow, and within
-//!   a flow of one thread, they also run in that order; within others in no particular order. Own
-//!   adverts are broadcast in the order in which they were sent.
+//! - **Order.** The messages of a peer are admitted in the order of the calls, and taken up in that
+//!   order; with several threads, two that are taken up at the same moment may start in either order.
+//!   In the Transport flow, and in others that are [told so](FlowConfig::with_order), each also ends
+//!   before the next of the same peer begins. Own adverts are broadcast in the order in which they were
+//!   sent.
 //!
 //! # What it does not promise
 //!
-//! - **Fairness between peers within a flow.** Permits go to callers in order of arrival. If the
-//!   transport has one call pending per peer and flow, as it should, waiting peers take turns; a peer
-//!   for which it has many pending gets more turns.
+//! - **Equal shares of processor time.** Turns are equal in time only as far as messages are short: one
+//!   whose handler runs longer than the quantum is a turn of its own.
 //! - **Order between flows.** A message of a peer may run before the peer's `on_peer_up` or after its
 //!   `on_peer_down`; what a peer sent before it left still runs. A callback must not assume that its
 //!   peer is known or connected.
-//! - **Freshness.** A flow is first in, first out: with 100 000 adverts of 0.3 ms queued for 3 threads,
-//!   the last one runs after 10 seconds.
+//! - **Freshness.** A lane is first in, first out, and nothing is dropped for its age: with 100 000
+//!   adverts of 0.3 ms queued for 3 threads, the last one runs after 10 seconds.
 //! - **Textbook lock-freedom.** The engine takes no mutex, condition variable or spinning lock on the
 //!   message path; rayon takes a sleeping thread's own when a message has to wake it. A thread that is
 //!   preempted between reserving a slot of a queue and filling it, or while it serves those who wait,
@@ -149,7 +156,9 @@
 //! |---|---|---|
 //! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::with_max_inflight_requests`], up to [`MAX_INFLIGHT_REQUESTS`] |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
-//! | submitters that wait, per flow | 65 536 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
+//! | a peer's messages in flight, per flow | a quarter of the flow's, at most 1 024; Transport 8 | [`FlowConfig::with_peer_quota`] |
+//! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`MAX_PEERS`] |
+//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
 //! | own adverts on their way out | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed |
 //! | a recorded duration | 60 s ([`MAX_RECORDED`]) | fixed |
@@ -157,12 +166,25 @@
 //!
 //! # Performance
 //!
-//! A message costs two readings of the clock, a few atomic operations on its flow's permits and queue,
-//! and a handful of counters. Admission allocates nothing when there is room and a worker at work
-//! (decoding may, to share the payload). Waking a worker allocates rayon's job, a drain job that has
-//! run for 10 ms the offer of its rest to the other threads, and a submitter that waits its place in
-//! the line and a box for its message. Idle flows cost no processor time: a drain job that finds nothing ends, and rayon puts its thread
-//! to sleep.
+//! A message costs two readings of the clock (one when it is brought, one when its handler has ended,
+//! which is when the next one begins; a worker that has idled reads it once more), one lookup, an
+//! atomic exchange for each of its two bounds on the way in, and a few on the way through its lane's
+//! queue. Nothing is allocated from the call with a decoded message to the handler's end, whether there
+//! is room or the message waits, as long as a worker is at work or lingers: a test counts. A peer's
+//! first message makes its lane; waking a thread that the flow has given back to the pool allocates
+//! rayon's job.
+//!
+//! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for
+//! 50 µs: a message that comes meanwhile is found within about a microsecond, at the cost of a busy
+//! core. [`WaitStrategy::Park`] costs the least processor time, and a wake-up for each message that
+//! finds the workers asleep. Idle flows cost nothing with either.
+//!
+//! These words are written with each message and shared: by all submitters, the flow's and the lane's
+//! count of what has entered, which bound them, the tail of the lane's queue, and the registry's count
+//! of events; by all workers of a lane, its count of what has left and the head of its queue. None is
+//! written by both sides.
+//!
+//! `RESULTS.md` in the repository sets the engine beside other designs, and says where it loses.
 
 mod advert_broadcaster;
 mod clock;

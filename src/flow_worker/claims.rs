@@ -14,7 +14,8 @@
 //! Two sides, of two events each:
 //!
 //! - *Push*: a submitter pushes a message and puts its lane into the ready set, and then, after its
-//!   fence, *looks* at the claims: it takes one if one is free and nobody searches.
+//!   fence, *looks* at the claims: it takes one if one is free and nobody searches. (If the lane was in
+//!   the set already, whoever put it in looks as well, and whoever takes it out looks at the lane.)
 //! - *Lower*: a drain job that searches no longer, because it has found something or because it gives
 //!   its claim back, says so in the claims, and then, after its fence, *re-checks* the lanes.
 //!
@@ -30,6 +31,10 @@
 //! their lowering is later in the order of the word, and the last of them re-checks. When all claims
 //! are taken, every drain job has its search and its lowering before it. So in all cases a drain job
 //! looks at the lanes after the push.
+//!
+//! So a drain job that searches must look at the lanes before anything that may take long: it runs
+//! nobody else's code between its search and its lowering. And a claim must mean a thread: two drain jobs
+//! on one stack would be one, which is why a job on top of a handler passes its claim on.
 //!
 //! Finding must come before lowering: a drain job takes its message first, so that its re-check asks
 //! whether there is *more*, and a trickle wakes one worker and not all.

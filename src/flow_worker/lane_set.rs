@@ -4,8 +4,8 @@
 //! that the next lane in turn is found by looking at a few words, whether there are ten seats or ten
 //! thousand. Putting a lane in twice is putting it in once, and what is found in the set is a hint:
 //! a lane may be in it that wants nothing, and the finder takes it out. What must not happen is that
-//! a lane wants something and is not in the set; whoever takes one out therefore fences and looks at
-//! the lane once more.
+//! a lane wants something and is not in the set; whoever takes one out therefore fences and looks once
+//! more, at the lane that has the seat then.
 //!
 //! # Why a set word is never hidden
 //!

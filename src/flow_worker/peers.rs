@@ -16,6 +16,10 @@
 //! exchange of the same word. So whoever enters has entered a lane that will not retire before its
 //! message has finished, and whoever finds it retired has entered nothing: it takes the lane out of
 //! the table, should that not have been done yet, and looks again.
+//!
+//! The seat goes to the next lane at once, and what the flow's sets say of it with it. So whoever takes
+//! a seat out of a set, having looked at the lane that had it before, must fence and look at the lane
+//! that has it now.
 
 use std::{array, fmt, hash::BuildHasher, sync::Arc};
 

@@ -1,10 +1,13 @@
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use strum::IntoEnumIterator;
 
 use super::*;
 
-use crate::permits::Attempt;
+use crate::{RefusalReason, permits::Attempt};
 
 fn registered(registry: &MetricsRegistry) -> Arc<FlowMetrics> {
     let metrics = Arc::new(FlowMetrics::new(10, 2));

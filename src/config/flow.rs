@@ -1,0 +1,276 @@
+//! How large and how wide one flow is, and how it treats its peers and its threads.
+
+use std::time::Duration;
+
+use super::{
+    ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS,
+    LANE_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM, MAX_THREADS_PER_FLOW,
+    MAX_WAITERS, P2P_PER_FLOW_THREADS, PLACE_BYTES, SLOT_BYTES,
+};
+
+/// In which order a flow runs the messages of one peer.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Order {
+    /// They start in the order of admission, and as many may run at the same time as there are
+    /// threads.
+    #[default]
+    Any,
+    /// One runs at a time, in the order of admission. Those of different peers run side by side.
+    PerPeer,
+}
+
+/// What a flow's worker does when there is nothing to run.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum WaitStrategy {
+    /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
+    /// a thread.
+    GiveBack,
+    /// It looks for the next message for so long before it gives its thread back: zero to
+    /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile; it helps no handler that
+    /// uses rayon until it has given its thread back.
+    Linger(Duration),
+    /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
+    /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
+    /// not help handlers that use rayon.
+    Park,
+    /// It never gives its thread back: for flows whose threads have cores of their own. It looks for
+    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
+    Spin,
+}
+
+impl Default for WaitStrategy {
+    fn default() -> Self {
+        Self::Linger(DEFAULT_LINGER)
+    }
+}
+
+/// Bounds, threads and manners of one flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FlowConfig {
+    max_inflight_requests: usize,
+    peer_quota: Option<usize>,
+    max_peers: usize,
+    max_waiters: usize,
+    threads: usize,
+    order: Order,
+    quantum: Duration,
+    wait_strategy: WaitStrategy,
+    /// Set only with the feature `pinning`.
+    first_core: Option<usize>,
+}
+
+impl FlowConfig {
+    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes,
+    /// [`DEFAULT_WAITERS`] waiters for each and the default quota, order, quantum and wait strategy.
+    #[must_use]
+    pub const fn new(max_inflight_requests: usize) -> Self {
+        Self {
+            max_inflight_requests,
+            peer_quota: None,
+            max_peers: DEFAULT_PEERS,
+            max_waiters: DEFAULT_WAITERS,
+            threads: P2P_PER_FLOW_THREADS,
+            order: Order::Any,
+            quantum: DEFAULT_QUANTUM,
+            wait_strategy: WaitStrategy::Linger(DEFAULT_LINGER),
+            first_core: None,
+        }
+    }
+
+    /// Sets how many messages may be admitted and not yet finished: 1 to
+    /// [`MAX_INFLIGHT_REQUESTS`]; 0 counts as 1.
+    ///
+    /// Worst case: this many times the largest message of the flow.
+    #[must_use]
+    pub const fn with_max_inflight_requests(mut self, limit: usize) -> Self {
+        self.max_inflight_requests = limit;
+        self
+    }
+
+    /// Sets how many of these messages may be one peer's: 1 to the flow's limit; 0 counts as 1, and
+    /// what is over the limit as the limit. Unless set, it is a quarter of the limit, at most
+    /// [`DEFAULT_QUOTA`].
+    ///
+    /// Worst case: the lane of a peer that has sent a message has this many slots, each of the size of
+    /// the message's fields and some 20 bytes, below 256 in all for the built-in messages.
+    #[must_use]
+    pub const fn with_peer_quota(mut self, quota: usize) -> Self {
+        self.peer_quota = Some(quota);
+        self
+    }
+
+    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`]. A lane comes with the
+    /// peer's first message; if there are as many already, one without messages makes place for it,
+    /// and if there is none, the message is refused.
+    ///
+    /// Worst case: this many lanes, each of as many slots as the quota and 1 KiB; and at once, when
+    /// the flow is built, about 10 bytes each.
+    #[must_use]
+    pub const fn with_max_peers(mut self, peers: usize) -> Self {
+        self.max_peers = peers;
+        self
+    }
+
+    /// Sets how many submitters may wait for room on behalf of one peer: 0 to [`MAX_WAITERS`]. One
+    /// more is refused and gets its message back; with 0 nobody waits.
+    ///
+    /// A transport with one call pending for each stream needs no more of them than a peer has streams
+    /// of the flow.
+    ///
+    /// Worst case: this many times the largest message of the flow, for each peer, and about 1 KiB
+    /// each for places.
+    #[must_use]
+    pub const fn with_max_waiters(mut self, waiters: usize) -> Self {
+        self.max_waiters = waiters;
+        self
+    }
+
+    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`].
+    ///
+    /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
+    /// and about 60 KiB of histograms each.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets in which order the messages of one peer run.
+    #[must_use]
+    pub const fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`]. Lanes with messages are
+    /// served in turn. A turn ends with the first message that ends later than this, or when the lane
+    /// is empty; with zero it is one message.
+    #[must_use]
+    pub const fn with_quantum(mut self, quantum: Duration) -> Self {
+        self.quantum = quantum;
+        self
+    }
+
+    /// Sets what the flow's workers do when there is nothing to run.
+    #[must_use]
+    pub const fn with_wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.wait_strategy = strategy;
+        self
+    }
+
+    /// Pins the flow's threads to cores: the first to this one of those that the process may use,
+    /// counted from 0, the others to those that follow, and around again. Best effort: where the system
+    /// does not let a thread be pinned, it runs anywhere, and the log says so once.
+    #[cfg(feature = "pinning")]
+    #[must_use]
+    pub const fn with_first_core(mut self, core: usize) -> Self {
+        self.first_core = Some(core);
+        self
+    }
+
+    pub(crate) const fn first_core(&self) -> Option<usize> {
+        self.first_core
+    }
+
+    /// How many messages may be admitted and not yet finished, at least 1.
+    #[must_use]
+    pub const fn max_inflight_requests(&self) -> usize {
+        if self.max_inflight_requests == 0 { 1 } else { self.max_inflight_requests }
+    }
+
+    /// How many of these may be one peer's, at least 1 and at most all of them.
+    #[must_use]
+    pub const fn peer_quota(&self) -> usize {
+        let limit = self.max_inflight_requests();
+        let quota = match self.peer_quota {
+            Some(quota) => quota,
+            None if limit.div_ceil(4) > DEFAULT_QUOTA => DEFAULT_QUOTA,
+            None => limit.div_ceil(4),
+        };
+        match quota {
+            0 => 1,
+            quota if quota > limit => limit,
+            quota => quota,
+        }
+    }
+
+    /// How many peers can have a lane at the same time.
+    #[must_use]
+    pub const fn max_peers(&self) -> usize {
+        self.max_peers
+    }
+
+    /// How many submitters may wait for room on behalf of one peer.
+    #[must_use]
+    pub const fn max_waiters(&self) -> usize {
+        self.max_waiters
+    }
+
+    /// How many threads run the flow's handlers.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// In which order the messages of one peer run.
+    #[must_use]
+    pub const fn order(&self) -> Order {
+        self.order
+    }
+
+    /// How long the turn of a peer's lane is.
+    #[must_use]
+    pub const fn quantum(&self) -> Duration {
+        self.quantum
+    }
+
+    /// What the flow's workers do when there is nothing to run.
+    #[must_use]
+    pub const fn wait_strategy(&self) -> WaitStrategy {
+        self.wait_strategy
+    }
+
+    /// The most bytes that the flow can hold on behalf of so many peers, at most
+    /// [`max_peers`](Self::max_peers), when no message has more than `message_bytes` on the heap and
+    /// 200 bytes in its fields: what is admitted, what waits, and the slots for both.
+    #[must_use]
+    pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
+        let peers = if peers > self.max_peers { self.max_peers } else { peers };
+        let lane = self.peer_quota().saturating_mul(SLOT_BYTES).saturating_add(LANE_BYTES);
+        let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(PLACE_BYTES));
+        let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
+        peers.saturating_mul(lane.saturating_add(waiting)).saturating_add(admitted)
+    }
+
+    /// Checks the figures against their limits.
+    ///
+    /// # Errors
+    ///
+    /// The first figure that is out of its range; `flow` is what the error calls the flow.
+    pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
+        let linger = match self.wait_strategy {
+            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
+        };
+        match *self {
+            Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
+            Self { threads, .. } if threads > MAX_THREADS_PER_FLOW => {
+                Err(ConfigError::TooManyThreads { flow, threads })
+            }
+            Self { max_inflight_requests: limit, .. } if limit > MAX_INFLIGHT_REQUESTS => {
+                Err(ConfigError::TooManyInflight { flow, limit })
+            }
+            Self { max_waiters: waiters, .. } if waiters > MAX_WAITERS => {
+                Err(ConfigError::TooManyWaiters { flow, waiters })
+            }
+            Self { max_peers: peers, .. } if peers == 0 || peers > MAX_PEERS => {
+                Err(ConfigError::Peers { flow, peers })
+            }
+            Self { quantum, .. } if quantum > MAX_QUANTUM => {
+                Err(ConfigError::LongQuantum { flow, quantum })
+            }
+            _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
+            _ => Ok(()),
+        }
+    }
+}

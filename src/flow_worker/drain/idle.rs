@@ -1,0 +1,146 @@
+//! What a worker does when there is nothing to run, and when its shift is over.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use super::{HELPS, SHIFT, Shift, is_on_top, pause};
+use crate::{
+    WaitStrategy,
+    clock::Moment,
+    flow_worker::{
+        core::{Core, Handle},
+        parking::Call,
+        pool::{Job, Spawn},
+    },
+    sync::Ordering,
+};
+
+/// How often a lingering worker looks at the lanes before it lets others have the processor.
+const SPINS: usize = 1;
+
+/// How often a worker that spins looks for something else to do in its pool.
+const HELP_EVERY: Duration = Duration::from_micros(100);
+
+/// What came of lingering.
+pub(super) enum Linger {
+    /// There is something to run, or may be.
+    Found,
+    /// There is nothing.
+    Over,
+    /// There is nothing, and the claim is gone to another job.
+    Ended,
+}
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
+    /// From now on this job finds what is pushed, and nobody need be woken for it.
+    pub(super) fn search(&self, shift: &mut Shift<'_, M>) {
+        shift.wake();
+        if !shift.searches {
+            shift.searches = true;
+            self.claims.search();
+        }
+    }
+
+    /// Looks for messages as long as the flow's strategy says.
+    pub(super) fn linger(&self, shift: &mut Shift<'_, M>) -> Linger {
+        let linger = match self.manners.wait {
+            WaitStrategy::GiveBack | WaitStrategy::Park => return Linger::Over,
+            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::Spin => HELP_EVERY,
+        };
+        shift.now = Moment::now();
+        let end = shift.now.after(linger);
+        loop {
+            for _ in 0..SPINS {
+                if !self.ready.is_empty() {
+                    return Linger::Found;
+                }
+                pause();
+            }
+            thread::yield_now();
+            // After others may have run, so that their time is not taken for a handler's.
+            shift.now = Moment::now();
+            if shift.now >= end || self.admission.is_closed() {
+                break;
+            }
+        }
+        if self.manners.wait != WaitStrategy::Spin || self.admission.is_closed() {
+            return Linger::Over;
+        }
+        // What it runs may take long. Meanwhile this job has no claim, so that nobody relies on it.
+        if self.claims.give_back(|| self.ready.is_empty()) {
+            return Linger::Found;
+        }
+        let outside = HELPS.replace(true);
+        self.threads.help();
+        HELPS.set(outside);
+        shift.now = Moment::now();
+        if self.claims.claim() { Linger::Found } else { Linger::Ended }
+    }
+
+    /// Gives the claim of this job back, and sleeps if that is the flow's strategy; true if it has a
+    /// claim again and there is something to do.
+    pub(super) fn rest(&self, worker: usize) -> bool {
+        let is_empty = || self.ready.is_empty();
+        // On top of a handler it would sleep on the handler's time.
+        if self.manners.wait != WaitStrategy::Park || is_on_top() {
+            return self.claims.give_back(is_empty);
+        }
+        self.parking.lie_down(worker);
+        if self.claims.give_back(is_empty) {
+            let called = self.parking.get_up(worker);
+            if called == Some(Call::Go) {
+                // One claim is enough; it goes on looking with the other.
+                let _ = self.claims.give_back(|| true);
+            }
+            return true;
+        }
+        // After the fence in `give_back`: whoever closes the flow now finds this worker in its bed.
+        let call = if self.admission.is_closed() {
+            self.parking.get_up(worker)
+        } else {
+            Some(self.parking.sleep(worker))
+        };
+        call == Some(Call::Go)
+    }
+
+    /// Gives the claim of this job back and offers what is left to all threads; false if there is
+    /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
+    pub(super) fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
+        // Relaxed: where a job begins orders nothing.
+        self.turn.store(shift.turn, Ordering::Relaxed);
+        if shift.at_bottom && !self.admission.is_closed() {
+            self.threads.run_spawned();
+            shift.now = Moment::now();
+            shift.end = shift.now.after(SHIFT);
+            return false;
+        }
+        let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
+        let is_done = || !spins && self.ready.is_empty();
+        if self.claims.pass_on(shift.searches, is_done) || self.offer_rest() {
+            return true;
+        }
+        shift.searches = true;
+        shift.end = shift.now.after(SHIFT);
+        false
+    }
+
+    /// Whether this drain job runs at the bottom of its thread's stack, on top of rayon's own loop.
+    pub(super) fn is_at_bottom(&self) -> bool {
+        let depth = self.threads.stack_depth();
+        // Relaxed: it orders nothing.
+        depth <= self.bottom.fetch_min(depth, Ordering::Relaxed)
+    }
+
+    /// Leaves what is in the lanes to others; false if there are none, and the caller has a claim
+    /// again.
+    pub(super) fn offer_rest(self: &Arc<Self>) -> bool {
+        if self.manners.wait == WaitStrategy::Park && self.claims.claim() {
+            if self.parking.call_one() {
+                return true;
+            }
+            // Nobody sleeps, so the threads of the pool hear of the offer.
+            let _ = self.claims.give_back(|| true);
+        }
+        self.threads.offer(Arc::clone(self) as Arc<dyn Job>) || !self.claims.claim()
+    }
+}
