@@ -814,7 +814,7 @@ fn stress(round: usize) {
         .with_peer_quota(1 + round % 3)
         .with_max_peers(1 + round % 5)
         .with_threads(1 + round % 3)
-        .with_order(if round % 2 == 0 { Order::Any } else { Order::PerPeer })
+        .with_order(if round.is_multiple_of(2) { Order::Any } else { Order::PerPeer })
         .with_wait_strategy(strategy);
     let (sender, receiver) = channel();
     let handler = move |_, message: usize| {
@@ -837,7 +837,7 @@ fn stress(round: usize) {
                     let from = peer((message % 4) as u8);
                     let mut execute = flow.execute(from, message);
                     match (&mut execute).now_or_never() {
-                        None if message % 3 == 0 => continue,
+                        None if message.is_multiple_of(3) => continue,
                         None => match block_on(execute) {
                             Ok(()) => known += 1,
                             Err(_) => refused += 1,
@@ -845,7 +845,7 @@ fn stress(round: usize) {
                         Some(Ok(())) => known += 1,
                         Some(Err(_)) => refused += 1,
                     }
-                    if message % 7 == 0 {
+                    if message.is_multiple_of(7) {
                         flow.forget_peer(from);
                     }
                 }
@@ -853,7 +853,7 @@ fn stress(round: usize) {
             }
         };
         let producers: Vec<_> = (0..PRODUCERS).map(|number| scope.spawn(produce(number))).collect();
-        let report = (round % 5 == 0).then(|| flow.shutdown(LIMIT));
+        let report = round.is_multiple_of(5).then(|| flow.shutdown(LIMIT));
         for producer in producers {
             let (known, not) = producer.join().unwrap();
             admitted += known;
