@@ -35,6 +35,8 @@ use self::{
 
 const PEERS: [usize; 4] = [10, 100, 1_000, 10_000];
 const QUOTA: usize = 4;
+/// A lane is a ring: the larger the quota, the more memory its messages go through in turn.
+const LARGE_QUOTA: usize = 32;
 const PERMITS: usize = QUOTA * PEERS[0];
 const WORKERS: usize = 1;
 const SEED: u64 = 0x7065_6572_7300;
@@ -51,18 +53,21 @@ struct Entry {
 
 /// In the order in which a round runs them.
 fn entries() -> Vec<Entry> {
-    let engine = |peers: &[NodeId], messages| {
+    fn engine(peers: &[NodeId], messages: usize, quota: usize) -> f64 {
         let config = FlowConfig::new(PERMITS)
             .with_threads(WORKERS)
-            .with_peer_quota(QUOTA)
+            .with_peer_quota(quota)
             .with_max_peers(PEERS[PEERS.len() - 1]);
         run(peers, messages, |handler| Engine::with(&config, handler))
-    };
+    }
+    let small = |peers: &[NodeId], messages| engine(peers, messages, QUOTA);
+    let large = |peers: &[NodeId], messages| engine(peers, messages, LARGE_QUOTA);
     let channel = |peers: &[NodeId], messages| {
         run(peers, messages, |handler| Channel::build(PERMITS, WORKERS, handler))
     };
     let of = |name, run| PEERS.map(|peers| Entry { name, peers, run });
-    of("engine", engine).into_iter().chain(of("channel", channel)).collect()
+    let engines = of("engine", small).into_iter().chain(of("engine, quota 32", large));
+    engines.chain(of("channel", channel)).collect()
 }
 
 /// Random ids, in the order in which their messages come.

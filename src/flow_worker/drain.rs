@@ -170,7 +170,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 Linger::Over => {
                     // Relaxed: as above.
                     self.turn.store(shift.turn, Ordering::Relaxed);
-                    if !self.rest(worker) {
+                    if !self.rest(worker, &mut shift) {
                         return;
                     }
                 }

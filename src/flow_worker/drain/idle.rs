@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use super::{HELPS, SHIFT, Shift, is_on_top, pause};
+use super::{HELPS, SHIFT, Shift, pause};
 use crate::{
     WaitStrategy,
     clock::Moment,
@@ -79,10 +79,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Gives the claim of this job back, and sleeps if that is the flow's strategy; true if it has a
     /// claim again and there is something to do.
-    pub(super) fn rest(&self, worker: usize) -> bool {
+    pub(super) fn rest(&self, worker: usize, shift: &mut Shift<'_, M>) -> bool {
         let is_empty = || self.ready.is_empty();
-        // On top of a handler it would sleep on the handler's time.
-        if self.manners.wait != WaitStrategy::Park || is_on_top() {
+        // On top of something it would sleep on its time.
+        if self.manners.wait != WaitStrategy::Park || !shift.at_bottom {
             return self.claims.give_back(is_empty);
         }
         self.parking.lie_down(worker);
@@ -100,6 +100,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         } else {
             Some(self.parking.sleep(worker))
         };
+        // Its sleep is no handler's time.
+        shift.now = Moment::now();
         call == Some(Call::Go)
     }
 
@@ -109,8 +111,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         // Relaxed: where a job begins orders nothing.
         self.turn.store(shift.turn, Ordering::Relaxed);
         if shift.at_bottom && !self.admission.is_closed() {
-            self.threads.run_spawned();
-            shift.now = Moment::now();
+            self.run_spawned(shift);
             shift.end = shift.now.after(SHIFT);
             return false;
         }
@@ -122,6 +123,22 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         shift.searches = true;
         shift.end = shift.now.after(SHIFT);
         false
+    }
+
+    /// Runs what handlers have spawned on this thread. It may take long: whoever relies on this job to
+    /// search, or to be woken by it, relies on others first.
+    fn run_spawned(self: &Arc<Self>, shift: &mut Shift<'_, M>) {
+        shift.wake();
+        if shift.searches {
+            shift.searches = false;
+            if self.claims.found(|| !self.ready.is_empty()) {
+                self.start();
+            }
+        }
+        let outside = HELPS.replace(true);
+        self.threads.run_spawned();
+        HELPS.set(outside);
+        shift.now = Moment::now();
     }
 
     /// Whether this drain job runs at the bottom of its thread's stack, on top of rayon's own loop.
