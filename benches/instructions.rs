@@ -42,13 +42,13 @@ const ACCEPT: &str = "GOSSIP_BENCH_ACCEPT";
 /// Tells the program that it is the one to be counted: a case and a number of messages.
 const COUNTED: &str = "--counted";
 
-/// Instructions of the whole process.
+/// Instructions of the whole process, from the part that counts on.
 fn count(case: &str, messages: usize) -> Result<f64, Box<dyn Error>> {
     let out = tempfile::NamedTempFile::new()?;
     let mut file = std::ffi::OsString::from("--callgrind-out-file=");
     file.push(out.path());
     let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet"])
+        .args(["--tool=callgrind", "--quiet", "--zero-before=*the_counted_part*"])
         .arg(file)
         .arg(env::current_exe()?)
         .args([COUNTED, case, &messages.to_string()])

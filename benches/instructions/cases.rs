@@ -24,6 +24,7 @@ use gossip_engine::{
     GossipMessage, IntegrityHash, MAX_QUANTUM, MetricsRegistry, NodeId, TransportEvent,
     TransportMessage, WaitStrategy, wire,
 };
+use strum::IntoEnumIterator;
 use tower::Service;
 
 /// A name and how it runs with so many messages.
@@ -68,9 +69,18 @@ fn run(messages: usize, start: impl FnOnce(Gate) -> Box<dyn FnMut(u64)>) {
     let mut bring = start(Gate { held, opened, ended, missing });
     bring(0);
     is_held.recv().expect("the first message is handled");
-    (1..=messages as u64).for_each(&mut bring);
-    open.send(()).expect("the worker waits");
-    has_ended.recv().expect("the last message is handled");
+    the_counted_part(|| {
+        (1..=messages as u64).for_each(&mut bring);
+        open.send(()).expect("the worker waits");
+        has_ended.recv().expect("the last message is handled");
+    });
+}
+
+/// What comes before is not counted: the clock's calibration takes as many instructions as it likes.
+/// callgrind knows this function by its name.
+#[inline(never)]
+fn the_counted_part(run: impl FnOnce()) {
+    run();
 }
 
 /// The manners of the flow that is counted.
@@ -101,10 +111,14 @@ fn worker(messages: usize, peers: usize, quantum: Duration) {
 /// All five flows, and adverts as they come from the network.
 fn adverts(messages: usize) {
     run(messages, |gate| {
+        // The other flows' threads look for work when they start, and that is counted.
+        let config = FlowType::iter().fold(ChannelConfig::default(), |config, other| {
+            config.with_flow(other, FlowConfig::new(1).with_threads(1))
+        });
         let mut handler = AsyncTransportEventHandlerImpl::new(
             NodeId::new([0; 32]),
             &MetricsRegistry::new(),
-            ChannelConfig::default().with_flow(FlowType::Advert, flow(1, MAX_QUANTUM)),
+            config.with_flow(FlowType::Advert, flow(1, MAX_QUANTUM)),
             Arc::new(Adverts(gate)),
         )
         .expect("the configuration is in range");

@@ -38,6 +38,7 @@ use self::{
 };
 use crate::{
     BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, RefusalReason,
+    clock::Moment,
     metrics::{FlowMetrics, FlowSnapshot},
     panics::PanicLog,
 };
