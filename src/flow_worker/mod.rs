@@ -105,6 +105,8 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             Some(FlowType::Transport) => config.with_order(Order::PerPeer),
             _ => *config,
         };
+        // The clock's first reading calibrates it, which no message should wait for.
+        Moment::now();
         let metrics = Arc::new(FlowMetrics::new(config.max_inflight_requests(), config.threads()));
         let panics = Arc::new(PanicLog::new(name));
         let stray_panic = {
