@@ -1,5 +1,5 @@
-//! A flood: how long twelve honest peers wait, and what they get, while another one offers ten times
-//! what the flow can do.
+//! A flood: how long twelve honest peers wait, and what they get, while another one keeps as
+//! many calls pending as the flow lets it, which is more than ten times what the flow can do.
 //!
 //! The handler works for 20 µs by the clock, and there is one worker, because the honest peers' thread
 //! spins on a core of its own and two cores are all that can be counted on. The honest peers together

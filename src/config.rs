@@ -1,7 +1,7 @@
 //! How large and how wide each flow is.
 //!
-//! Everything that the engine holds is bounded by these figures, and each setter says how many bytes
-//! the worst case costs. [`ChannelConfig::validate`] refuses what cannot work before anything is
+//! Everything that the engine holds is bounded by these figures, and each setter of a bound says how
+//! many bytes the worst case costs. [`ChannelConfig::validate`] refuses what cannot work before anything is
 //! built.
 
 use std::time::Duration;
@@ -159,7 +159,8 @@ impl ChannelConfig {
     /// Sets the bounds and threads of one flow.
     ///
     /// The Transport flow is always [in order per peer](Order::PerPeer), so that each peer comes and
-    /// goes in its order.
+    /// goes in its order. Its quota of 8 is a default of this configuration and not of
+    /// [`FlowConfig::new`]: whoever sets the flow sets the quota.
     ///
     /// Worst case: that of each figure of `config`; [`worst_case_bytes`](Self::worst_case_bytes)
     /// adds them up.
@@ -182,9 +183,9 @@ impl ChannelConfig {
     /// types, if every peer sends the largest messages that [`wire`] lets through and waits with as
     /// many as it may. Stacks and histograms come on top.
     ///
-    /// Bounded is not small: with the defaults this is about 400 MiB and 145 MiB for each peer, nearly
-    /// all of it chunks that wait. A transport whose calls are fewer bounds them by
-    /// [`with_max_waiters`](FlowConfig::with_max_waiters).
+    /// Bounded is not small: with the defaults this is 1.8 GiB, nearly all of it 100 000 adverts of the
+    /// largest size, and 129 MiB for each peer, nearly all of it chunks that wait. A transport whose
+    /// calls are fewer bounds them by [`with_max_waiters`](FlowConfig::with_max_waiters).
     #[must_use]
     pub fn worst_case_bytes(&self, peers: usize) -> usize {
         FlowType::iter().fold(0, |sum: usize, flow| {

@@ -44,11 +44,13 @@ pub enum RefusalReason {
     #[error("shut down")]
     Closed,
     /// There is no room, and as many submitters wait for the peer already as
-    /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows.
+    /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows. Places whose submitters have
+    /// given up count until they are cleared away.
     #[error("too many submitters wait")]
     TooManyWaiters,
-    /// The peer has no lane, and as many peers have one with messages as
-    /// [`with_max_peers`](crate::FlowConfig::with_max_peers) allows.
+    /// The peer has no lane, as many peers have one as
+    /// [`with_max_peers`](crate::FlowConfig::with_max_peers) allows, and none of those that were looked
+    /// at is unused. The next attempt looks at others.
     #[error("too many peers have messages")]
     TooManyPeers,
 }

@@ -1,7 +1,7 @@
 //! The face to the transport: decode, choose the flow, admit.
 //!
 //! [`AsyncTransportEventHandlerImpl`] owns the five flows. It holds no message itself: what it is
-//! called with is refused, or waits in the line of its flow, or has been admitted to it.
+//! called with is refused, or waits in the line of its peer's lane, or has been admitted to its flow.
 
 use std::{
     fmt,
@@ -227,13 +227,14 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     }
 
     /// Decodes the event and brings it to its flow before this returns: it is admitted if there is room
-    /// and nobody waits, otherwise it has its place in the flow's line, whether the future is polled
+    /// and nobody waits, otherwise it has its place in the line of its peer's lane, whether the future is polled
     /// or not.
     ///
     /// # Errors
     ///
     /// The future resolves to [`EventError::Malformed`] if the payload is no message, and to
-    /// [`EventError::Refused`] if the flow is closed or too many wait for it.
+    /// [`EventError::Refused`] if the flow is closed, too many events of the peer wait for it, or too
+    /// many other peers have messages in it.
     ///
     /// # Panics
     ///

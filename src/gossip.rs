@@ -10,8 +10,9 @@ use crate::message::{
 ///
 /// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
 /// on the senders of that flow and on nobody else. Several callbacks run at the same time.
-/// `on_peer_up` and `on_peer_down` run one at a time, in their order; those of another flow run in no
-/// particular order, unless the flow has one thread. Flows have no order between them: a message may
+/// `on_peer_up` and `on_peer_down` of one peer run one at a time, in their order; those of different
+/// peers run side by side. Callbacks of another flow may run in any order, unless it has one thread or
+/// is told to keep the order of each peer. Flows have no order between them: a message may
 /// run before the `on_peer_up` of its peer, or after its `on_peer_down`. A callback may use
 /// [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
 /// panics is caught, counted and logged; the engine goes on.

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`Gossip`] | what a replica implements: the callbacks |
 //! | [`AsyncTransportEventHandlerImpl`] | the face to the transport, a `tower` service |
-//! | [`FlowWorker`] | one flow: its bound, its threads, its counters |
+//! | [`FlowWorker`] | one flow: its bound, a lane for each peer, its threads, its counters |
 //! | [`ChannelConfig`] | how large and how wide each flow is |
 //! | [`AdvertBroadcaster`] | what the replica's own side calls to announce an artifact |
 //! | [`P2PThreadJoiner`] | the clock that calls `on_gossip_timer` |
@@ -114,7 +114,8 @@
 //!   all stuck delays no other.
 //! - **Peers take turns.** Within a flow the lanes with messages are served in turn, each for a
 //!   [quantum](FlowConfig::with_quantum), and those who wait are let in one from each lane in turn.
-//!   However much one peer sends, another's message waits for at most one turn of each peer.
+//!   However much one peer sends, another's message that is the first of its lane waits for at most
+//!   one turn of each other peer.
 //! - **Nothing is lost in silence.** Each event ends as exactly one of malformed, refused, given up by
 //!   its caller, handled, panicked or dropped at shutdown, and each has a counter
 //!   ([`MetricsSnapshot`] says how they add up).
@@ -140,7 +141,7 @@
 //!   `on_peer_down`; what a peer sent before it left still runs. A callback must not assume that its
 //!   peer is known or connected.
 //! - **Freshness.** A lane is first in, first out, and nothing is dropped for its age: with 100 000
-//!   adverts of 0.3 ms queued for 3 threads, the last one runs after 10 seconds.
+//!   adverts of 0.3 ms queued by many peers for 3 threads, the last one runs after 10 seconds.
 //! - **Textbook lock-freedom.** The engine takes no mutex, condition variable or spinning lock on the
 //!   message path; rayon takes a sleeping thread's own when a message has to wake it. A thread that is
 //!   preempted between reserving a slot of a queue and filling it, or while it serves those who wait,
@@ -169,9 +170,10 @@
 //! A message costs two readings of the clock (one when it is brought, one when its handler has ended,
 //! which is when the next one begins; a worker that has idled reads it once more), one lookup, an
 //! atomic exchange for each of its two bounds on the way in, and a few on the way through its lane's
-//! queue. Nothing is allocated from the call with a decoded message to the handler's end, whether there
-//! is room or the message waits, as long as a worker is at work or lingers: a test counts. A peer's
-//! first message makes its lane; waking a thread that the flow has given back to the pool allocates
+//! queue. Nothing is allocated from the call with a decoded message to the handler's end where there is
+//! room and a worker is at work, lingers or is parked: a test counts. A message that waits takes a place
+//! that was used before, of which a flow keeps 64, or a new one. A peer's first message makes its lane,
+//! the first that waits its line; waking a thread that the flow has given back to the pool allocates
 //! rayon's job.
 //!
 //! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for
@@ -181,8 +183,8 @@
 //!
 //! These words are written with each message and shared: by all submitters, the flow's and the lane's
 //! count of what has entered, which bound them, the tail of the lane's queue, and the registry's count
-//! of events; by all workers of a lane, its count of what has left and the head of its queue. None is
-//! written by both sides.
+//! of events; by all workers of a lane, its count of what has left and the head of its queue. None but
+//! the queue's slots is written by both sides.
 //!
 //! `RESULTS.md` in the repository sets the engine beside other designs, and says where it loses.
 

@@ -61,7 +61,7 @@ impl From<&ArtifactDestination> for DestinationKind {
     }
 }
 
-/// Counts events. Relaxed throughout: a count orders nothing; what orders it for a reader at rest is
+/// Counts events. Relaxed, but for the dropped ones, which are part of the bound: a count orders nothing; what orders it for a reader at rest is
 /// the permit that comes back after it.
 #[derive(Debug, Default)]
 struct Counter(AtomicU64);

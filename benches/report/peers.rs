@@ -29,7 +29,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         .collect();
     Ok(format!(
         "Closed loop, one producer, {} worker, an empty handler, messages from all peers in turn, in a \
-         shuffled order; {} permits, {} for a peer; {} rounds of {} messages. `channel` knows no \
+         shuffled order; {} permits, {} for a peer unless the name says otherwise; {} rounds of {} messages. `channel` knows no \
          peers: what it loses with their number, the bench itself takes.\n\n![Cost of a message by \
          number of peers]({PLOT})\n\n{}",
         first["workers"],

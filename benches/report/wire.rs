@@ -38,8 +38,8 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         .collect();
     Ok(format!(
         "{} rounds; one thread. `prost` is prost's own decoding of the same payload into generated \
-         structs with shared bytes and no checks. Allocations are counted for one operation; a chunk's \
-         are few and small because its content is not copied, and for \
+         structs with shared bytes and no checks. Allocations are counted for one operation; \
+         decoding a chunk makes none because its content is not copied, and for \
          the same reason its bytes per second mean little.\n\n{}",
         first["rounds"],
         markdown(&head, &lines),

@@ -11,8 +11,8 @@ use super::{
 /// In which order a flow runs the messages of one peer.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Order {
-    /// They start in the order of admission, and as many may run at the same time as there are
-    /// threads.
+    /// They are taken up in the order of admission, and as many may run at the same time as there are
+    /// threads; those that are taken up at once may start in another order.
     #[default]
     Any,
     /// One runs at a time, in the order of admission. Those of different peers run side by side.
@@ -33,7 +33,7 @@ pub enum WaitStrategy {
     /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
     /// not help handlers that use rayon.
     Park,
-    /// It never gives its thread back: for flows whose threads have cores of their own. It looks for
+    /// From its first message on it never gives its thread back: for flows whose threads have cores of their own. It looks for
     /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
     Spin,
 }
@@ -100,8 +100,8 @@ impl FlowConfig {
     }
 
     /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`]. A lane comes with the
-    /// peer's first message; if there are as many already, one without messages makes place for it,
-    /// and if there is none, the message is refused.
+    /// peer's first message. If there are as many already, an unused one makes place for it, if there is
+    /// one among the next 64 that are looked at; otherwise the message is refused.
     ///
     /// Worst case: this many lanes, each of as many slots as the quota and 1 KiB; and at once, when
     /// the flow is built, about 10 bytes each.
@@ -135,7 +135,8 @@ impl FlowConfig {
         self
     }
 
-    /// Sets in which order the messages of one peer run.
+    /// Sets in which order the messages of one peer run. The Transport flow is in order per peer
+    /// whatever is set.
     #[must_use]
     pub const fn with_order(mut self, order: Order) -> Self {
         self.order = order;
@@ -144,7 +145,8 @@ impl FlowConfig {
 
     /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`]. Lanes with messages are
     /// served in turn. A turn ends with the first message that ends later than this, or when the lane
-    /// is empty; with zero it is one message.
+    /// is empty; with zero it is one message. As long as no other lane has messages, the next turn is its
+    /// own.
     #[must_use]
     pub const fn with_quantum(mut self, quantum: Duration) -> Self {
         self.quantum = quantum;

@@ -161,7 +161,7 @@ impl<M> Admission<M> {
             lane.permits.unjoin();
             self.metrics.never_waited();
         }
-        // SeqCst: part of the proof above; the place is in the line before it, the lane in the set
+        // SeqCst: part of the proof in `settle`; the place is in the line before it, the lane in the set
         // after.
         fence(Ordering::SeqCst);
         self.hungry.insert(lane.seat);
@@ -195,7 +195,7 @@ impl<M> Admission<M> {
     /// A message of this lane has finished, and been counted as such. The caller wakes those who are
     /// `decided`.
     pub(super) fn finished(&self, lane: &Lane<M>, flow: &impl Admit<M>, decided: &mut Decided<M>) {
-        // SeqCst: part of the proof above; the counts come before it, the marks after.
+        // SeqCst: part of the proof in `settle`; the counts come before it, the marks after.
         fence(Ordering::SeqCst);
         let marks = self.marks();
         self.tell(lane, marks & STARVED != 0, flow, decided);

@@ -12,15 +12,17 @@
 //! |---|---|
 //! | [`peers`] | who has a lane, and how a message finds it |
 //! | [`lane`] | one peer's queue and quota |
-//! | [`admission`] | who comes in, and who waits in which [`line`]; proof |
+//! | [`admission`] | who comes in, and who waits in which [`line`]; in `settle`, in which turn they are let in, with the proof |
 //! | [`lane_set`] | which lanes have messages |
 //! | [`claims`] | that a worker runs whenever there is something to do; proof |
-//! | [`drain`] | what a worker does |
+//! | [`drain`] | what a worker does: the turns of lanes, the run of a message, idling |
 //! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
 //! | [`core`] | all of it put together |
+//! | [`execute`] | the future of a message that was brought |
 //!
-//! Words that are written with every message, by more than one side: none. By all submitters: the
+//! Words that are written with every message, by more than one side: none, but for the slots of the
+//! queues. By all submitters: the
 //! flow's and the lane's count of what has entered, which bound them, and the tail of the lane's queue.
 //! By all workers: the lane's count of what has left, and the head of its queue. Each worker's
 //! counters and histograms are its own.
@@ -181,6 +183,7 @@ impl<M: Send + 'static, H: Handle<M>> Drop for Flow<M, H> {
 /// At most [`max_inflight_requests`](FlowConfig::max_inflight_requests) messages are admitted and
 /// not yet finished. Handlers run on the flow's own threads (`P2P_Advert_Thread` and the like), which
 /// belong to a rayon pool, so that a handler may use `rayon::join` and gets idle threads as helpers.
+/// Each peer has a lane of its own, with a quota; lanes are served in turn.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -237,14 +240,15 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// If there is room and nobody waits for it, the message is admitted before this returns, and
     /// the future is ready. Otherwise the wait is counted (`waiting_for_peer_permit`) and the
-    /// future resolves when the message has been admitted. Messages are admitted in the order of the
-    /// calls, whether their futures are polled or not. Admitted means that the message will run,
+    /// future resolves when the message has been admitted. The messages of one peer are
+    /// admitted in the order of the calls, whether their futures are polled or not. Admitted means that the message will run,
     /// unless the flow is [shut down](Self::shutdown) before it starts; it does not mean that it has
     /// run.
     ///
     /// # Errors
     ///
-    /// The future resolves to [`Refused`], with the message, if the flow is closed or too many wait.
+    /// The future resolves to [`Refused`], with the message, if the flow is closed, too many of the
+    /// peer's submitters wait, or too many other peers have messages.
     ///
     /// # Cancel safety
     ///
@@ -280,11 +284,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// started by then, ends the threads and says what was left.
     ///
     /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer
-    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that goes on alone, on a thread that is not
-    /// joined, and the report names it as running. Called again, it reports what is left by then.
+    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that
+    /// goes on alone, on a thread that is not joined, and the report names it as running. Called again,
+    /// it reports what is left by then.
     ///
     /// Called from one of the flow's own handlers, it does not wait for that handler, nor for its
-    /// threads; if the flow runs one handler at a time, what is queued behind is dropped at once. The
+    /// threads. In a flow that is in order per peer, what is queued of the handler's own peer is dropped at
+    /// once; in one whose threads are all taken by the handlers below the call, everything queued is. The
     /// report of such a call is never clean: the calling handler counts as running.
     /// Two handlers that shut the same flow down at the same time wait for each other until the
     /// deadline.

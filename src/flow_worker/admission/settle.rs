@@ -15,7 +15,7 @@
 //!   out, or marks the lane as crowded and takes it out, or marks the flow as starved; then it fences
 //!   and looks once more: at the lane, or if that was retired, at the one that has its seat by now.
 //!
-//! All three fences are sequentially consistent. Take a finish and a stop: if the finish's fence comes
+//! All these fences are sequentially consistent. Take a finish and a stop: if the finish's fence comes
 //! first, the second look sees the room. If the stop's comes first, the worker sees the mark, and
 //! settles. Take a join and a stop that found the line empty: if the join's fence comes first, the
 //! second look sees the place; otherwise the submitter sees the lane taken out, puts it in, and
@@ -27,8 +27,8 @@
 //! before it may put the baton down. The exchange that puts it down fails if a note has come since,
 //! and then reads the note: what its writer did before is seen by the next look.
 //!
-//! No handler and no waker runs under the baton: wakers are woken after it has been put down. Only if
-//! a shutdown overtakes an admission is that message dropped under it.
+//! No handler runs and no waker is woken under the baton; wakers are woken after it has been put down.
+//! A waker may be dropped under it, contained, and if a shutdown overtakes an admission, that message.
 //! Its holder works for others as long as they finish and join meanwhile; each of their notes costs
 //! it at most one more look. A thread that is preempted while it holds the baton delays those who wait
 //! in its own flow until it runs again, and nobody else. Submitters that find room never touch it.
