@@ -84,7 +84,7 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
     pub(super) panics: Arc<PanicLog>,
     /// The seat at which the next drain job begins: where the last one has ended.
     pub(super) turn: AtomicUsize,
-    /// The least depth of the stack at which a drain job was ever found.
+    /// The least depth of the stack at which a spawned drain job was ever found.
     pub(super) bottom: AtomicUsize,
 }
 
@@ -197,7 +197,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
             // Only a shutdown takes the threads away, after it has abandoned the flow: draining runs
             // nothing any more, it only drops.
-            self.drain();
+            self.drain(false);
         }
     }
 

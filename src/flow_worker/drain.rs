@@ -28,8 +28,8 @@
 //!   has a drain job below, so no message is forgotten.
 //! - On top of a part of a handler that another thread has stolen, a drain job cannot ask what it is
 //!   on top of. But the depth of its stack tells: the flow's first drain job runs on top of rayon's own
-//!   loop, because there was no handler before it, and so does every other that is no deeper. A job
-//!   that is deeper passes its claim on after a [`SHIFT`]. (A depth that is taken for larger than it
+//!   loop, because there was no handler before it, and so does every other that was spawned like it and
+//!   is no deeper. A job that is deeper, or came by an offer, passes its claim on after a [`SHIFT`]. (A depth that is taken for larger than it
 //!   is costs an offer in each shift, no more; the same frames have the same size each time.)
 //! - A drain job that lingers runs nobody's parts: it has a claim, and others rely on it. One that spins
 //!   gives its claim back now and then, and helps.
@@ -137,8 +137,9 @@ impl<M> Shift<'_, M> {
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
-    /// Runs messages until there are none or the shift is over. A claim is held, and searches.
-    pub(super) fn drain(self: &Arc<Self>) {
+    /// Runs messages until there are none or the shift is over. A claim is held, and searches. A job
+    /// that was `spawned` may be at the bottom of its thread's stack.
+    pub(super) fn drain(self: &Arc<Self>, spawned: bool) {
         let worker = self.threads.worker() % self.metrics.workers.len();
         let now = Moment::now();
         let mut shift = Shift {
@@ -147,7 +148,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             decided_at: now,
             now,
             end: now.after(SHIFT),
-            at_bottom: self.is_at_bottom(),
+            at_bottom: spawned && self.is_at_bottom(),
             searches: true,
             // Relaxed: where a job begins orders nothing.
             turn: self.turn.load(Ordering::Relaxed),
@@ -349,10 +350,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     fn run(self: Arc<Self>) {
         if !is_on_top() {
-            return self.drain();
+            return self.drain(true);
         }
         if !self.claims.pass_on(true, || self.ready.is_empty()) && !self.offer_rest() {
-            self.drain();
+            self.drain(false);
         }
     }
 
@@ -360,7 +361,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
         let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
         let needed = spins || !self.ready.is_empty();
         if needed && !is_on_top() && self.claims.claim() {
-            self.drain();
+            self.drain(false);
         }
     }
 }
