@@ -161,6 +161,8 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
         let queue = Flow::new(None, &config, metrics_registry, broadcast)?;
+        // There is one seat, which two that send at once would each want for a lane of their own.
+        queue.seat(OWN_LANE);
         Ok(Self { queue, started: AtomicBool::new(false) })
     }
 

@@ -131,6 +131,11 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         &self.core.handler
     }
 
+    /// Makes the lane of a peer before its first message.
+    pub(crate) fn seat(&self, peer: NodeId) {
+        self.core.peers.find_or_seat(peer);
+    }
+
     /// Admits a message if there is room; nobody waits.
     pub(crate) fn try_admit(&self, peer: NodeId, message: M) -> Result<(), (M, RefusalReason)> {
         match self.core.bring(peer, message, false) {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         mpsc::{Receiver, channel},
     },
     thread,
@@ -28,6 +28,24 @@ fn numbers(hear: Receiver<Told>) -> Vec<u64> {
 fn recorder() -> (GossipArc, Receiver<Told>) {
     let (told, hear) = channel();
     (Arc::new(Recorder::new(told)), hear)
+}
+
+#[test]
+fn the_first_adverts_find_room_however_many_threads_send_them_at_once() {
+    for _ in 0..300 {
+        let broadcaster: AdvertBroadcaster =
+            AdvertBroadcaster::with_max_inflight(&MetricsRegistry::new(), 100).unwrap();
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (broadcaster, start) = (&broadcaster, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    broadcaster.send(advert(number), ALL).expect("there is room");
+                });
+            }
+        });
+    }
 }
 
 #[test]
