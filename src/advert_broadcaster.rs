@@ -115,7 +115,7 @@ type Queue<G> = Flow<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadca
 /// broadcaster.send(advert, ArtifactDestination::AllReplicas).expect("there is room");
 /// broadcaster.start(replica);
 /// assert!(broadcaster.shutdown(Duration::from_secs(60)).is_clean());
-/// assert_eq!(registry.snapshot().broadcast.handled, 1);
+/// assert_eq!(registry.snapshot().broadcast.handled(), 1);
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
 ///
@@ -160,7 +160,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             .with_threads(1);
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
-        let queue = Flow::new(None, &config, metrics_registry, broadcast)?;
+        let queue = Flow::new(None, &config, metrics_registry, broadcast, Arc::default())?;
         // There is one seat, which two that send at once would each want for a lane of their own.
         queue.seat(OWN_LANE);
         Ok(Self { queue, started: AtomicBool::new(false) })
@@ -200,7 +200,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             self.queue.handler().metrics.dropped_advert(DestinationKind::from(&destination));
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
-                RefusalReason::TooManyWaiters | RefusalReason::TooManyPeers => DropReason::NoRoom,
+                _ => DropReason::NoRoom,
             };
             AdvertDropped { advert, destination, reason }
         })

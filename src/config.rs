@@ -11,8 +11,10 @@ use strum::{EnumCount, IntoEnumIterator};
 use crate::{FlowType, wire};
 
 mod flow;
+mod policy;
 
 pub use flow::{FlowConfig, Order, WaitStrategy};
+pub use policy::{Codel, OverloadPolicy, PanicPolicy, Quarantine};
 
 /// Threads per flow unless configured otherwise. From the Internet Computer's P2P event handler.
 pub const P2P_PER_FLOW_THREADS: usize = 3;
@@ -42,6 +44,18 @@ pub const MAX_LINGER: Duration = Duration::from_millis(10);
 /// How long a worker lingers unless configured otherwise: the time between two messages of a
 /// steady trickle, and about what it costs to put a thread to sleep and wake it up.
 pub const DEFAULT_LINGER: Duration = Duration::from_micros(50);
+
+/// The largest bound in bytes that a flow or a peer in it can be given.
+pub const MAX_BYTES: u64 = 1 << 40;
+/// The largest age at which messages can be told to expire.
+pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// How many peers a flow knows by the panics of their messages' handlers.
+pub const MAX_SUSPECTS: usize = 1 << 10;
+/// How often a replica is told that messages of one peer and flow were dropped, at most, unless
+/// configured otherwise: once in a tick of the timer.
+pub const DEFAULT_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a handler runs before it is reported as stuck, unless configured otherwise.
+pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// A peer comes and goes; more than this of one peer only queue for nothing, and every peer that is
 /// connected has a lane of this size.
@@ -104,6 +118,52 @@ pub enum ConfigError {
         /// What was asked for.
         quantum: Duration,
     },
+    /// A bound of no bytes, or of more than [`MAX_BYTES`].
+    #[error("{flow} flow: a bound of {bytes} bytes; give it 1 to {MAX_BYTES}")]
+    Bytes {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        bytes: u64,
+    },
+    /// Messages that expire at once, or after more than [`MAX_AGE`].
+    #[error("{flow} flow: an age of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
+    Age {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        age: Duration,
+    },
+    /// A CoDel interval that is shorter than its target.
+    #[error("{flow} flow: a CoDel interval of {interval:?}, which is shorter than its target")]
+    ShortInterval {
+        /// The flow.
+        flow: &'static str,
+        /// What was asked for.
+        interval: Duration,
+    },
+    /// A quarantine without a panic.
+    #[error("{flow} flow: quarantine after no panics; give it 1 or more")]
+    NoPanics {
+        /// The flow.
+        flow: &'static str,
+    },
+    /// A Transport flow that would drop what it is to tell the replica.
+    #[error(
+        "{flow} flow: it cannot drop messages: no maximum age, no CoDel, policy Wait or Refuse"
+    )]
+    Lossy {
+        /// The flow.
+        flow: &'static str,
+    },
+    /// A change of what cannot change while the flow runs.
+    #[error("{flow} flow: cannot change while it runs: {what}")]
+    Fixed {
+        /// The flow.
+        flow: &'static str,
+        /// The figure.
+        what: &'static str,
+    },
     /// A longer wait than [`MAX_LINGER`].
     #[error("{flow} flow: workers that linger for {linger:?}, over the maximum of {MAX_LINGER:?}")]
     LongLinger {
@@ -139,6 +199,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelConfig {
     flows: [FlowConfig; FlowType::COUNT],
+    notice_interval: Duration,
+    stuck_after: Duration,
 }
 
 impl Default for ChannelConfig {
@@ -151,6 +213,8 @@ impl Default for ChannelConfig {
                 FlowConfig::new(1_000),
                 FlowConfig::new(1_000).with_peer_quota(TRANSPORT_QUOTA).with_order(Order::PerPeer),
             ],
+            notice_interval: DEFAULT_NOTICE_INTERVAL,
+            stuck_after: DEFAULT_STUCK_AFTER,
         }
     }
 }
@@ -171,6 +235,35 @@ impl ChannelConfig {
             _ => config,
         };
         self
+    }
+
+    /// Sets how often [`on_messages_dropped`](crate::Gossip::on_messages_dropped) is called for one peer
+    /// and flow, at most. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a shorter
+    /// interval is as good as none.
+    #[must_use]
+    pub const fn with_notice_interval(mut self, interval: Duration) -> Self {
+        self.notice_interval = interval;
+        self
+    }
+
+    /// Sets how long a handler may run before the log names it and
+    /// [`stuck`](crate::FlowSnapshot::stuck) counts it, once.
+    #[must_use]
+    pub const fn with_stuck_after(mut self, duration: Duration) -> Self {
+        self.stuck_after = duration;
+        self
+    }
+
+    /// How often a replica is told that messages of one peer and flow were dropped, at most.
+    #[must_use]
+    pub const fn notice_interval(&self) -> Duration {
+        self.notice_interval
+    }
+
+    /// How long a handler may run before it is reported as stuck.
+    #[must_use]
+    pub const fn stuck_after(&self) -> Duration {
+        self.stuck_after
     }
 
     /// The bounds and threads of one flow.

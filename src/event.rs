@@ -43,6 +43,13 @@ pub enum RefusalReason {
     /// The flow has been closed, shut down or dropped; no later message will be admitted.
     #[error("shut down")]
     Closed,
+    /// The peer has gone while its message waited for room.
+    #[error("its peer has gone")]
+    Disconnected,
+    /// There is no room, and the flow lets nobody wait
+    /// ([`OverloadPolicy::Refuse`](crate::OverloadPolicy::Refuse)).
+    #[error("no room")]
+    NoRoom,
     /// There is no room, and as many submitters wait for the peer already as
     /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows. Places whose submitters have
     /// given up count until they are cleared away.
@@ -53,6 +60,10 @@ pub enum RefusalReason {
     /// at is unused. The next attempt looks at others.
     #[error("too many peers have messages")]
     TooManyPeers,
+    /// Handlers have panicked too often on messages of this peer
+    /// ([`PanicPolicy::Quarantine`](crate::PanicPolicy::Quarantine)).
+    #[error("its peer is in quarantine")]
+    Quarantined,
 }
 
 /// Why an event has not been admitted. Nothing of it has run or will.

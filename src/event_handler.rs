@@ -15,62 +15,24 @@ use std::{
 use bytes::Bytes;
 use tower_service::Service;
 
+use self::flows::{
+    Flows, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
+};
 use crate::{
-    BuildError, ChannelConfig, Codec, EventError, Execute, FlowType, FlowWorker, Gossip,
+    BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
     MessageHandler, MetricsRegistry, NodeId, Refused, ShutdownReport, TransportEvent,
     TransportMessage, WireCodec, flow_worker::instant_after, gossip::DynGossip,
-    message::GossipMessage,
+    message::GossipMessage, watch::Watch,
 };
 
-/// Names the handler of a flow: the callback of `G` that it runs.
-macro_rules! callback {
-    ($name:ident, $message:ident, $callback:ident) => {
-        struct $name<G: ?Sized>(Arc<G>);
-
-        impl<G: Gossip + ?Sized> MessageHandler<G::$message> for $name<G> {
-            fn handle(&self, peer: NodeId, message: G::$message) {
-                self.0.$callback(message, peer);
-            }
-        }
-    };
-}
-
-callback!(OnAdvert, GossipAdvert, on_gossip_advert);
-callback!(OnRequest, GossipChunkRequest, on_chunk_request);
-callback!(OnChunk, GossipChunk, on_gossip_chunk);
-callback!(OnRetransmission, GossipRetransmissionRequest, on_gossip_retransmission_request);
-
-/// A peer has come or gone.
-#[derive(Clone, Copy)]
-enum PeerChange {
-    Up,
-    Down,
-}
-
-struct OnPeerChange<G: ?Sized>(Arc<G>);
-
-impl<G: Gossip + ?Sized> MessageHandler<PeerChange> for OnPeerChange<G> {
-    fn handle(&self, peer: NodeId, change: PeerChange) {
-        match change {
-            PeerChange::Up => self.0.on_peer_up(peer),
-            PeerChange::Down => self.0.on_peer_down(peer),
-        }
-    }
-}
-
-struct Flows<G: Gossip + ?Sized> {
-    advert: FlowWorker<G::GossipAdvert, OnAdvert<G>>,
-    request: FlowWorker<G::GossipChunkRequest, OnRequest<G>>,
-    chunk: FlowWorker<G::GossipChunk, OnChunk<G>>,
-    retransmission: FlowWorker<G::GossipRetransmissionRequest, OnRetransmission<G>>,
-    transport: FlowWorker<PeerChange, OnPeerChange<G>>,
-}
+mod flows;
 
 struct Shared<G: Gossip + ?Sized, C> {
     node_id: NodeId,
     metrics: MetricsRegistry,
     codec: C,
-    flows: Flows<G>,
+    flows: Arc<Flows<G>>,
+    _watch: Watch,
 }
 
 /// Takes what happens at a transport and runs the callbacks of a [`Gossip`] for it.
@@ -79,8 +41,12 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// [`call`](Service::call) before it brings the next event of the same stream, so that a flow without
 /// room stops that stream and, through the transport's own flow control, the peer. Streams of other
 /// flows go on. Within a flow each peer has a lane of its own: it is held back alone when it is over
-/// its quota, and served in turn with the others however much it sends. A `PeerDown` gives up the
-/// peer's lanes when they are empty; what is in them still runs.
+/// its quota, and served in turn with the others however much it sends.
+///
+/// A `PeerDown` ends what the peer has queued: it does not start any more and is counted as
+/// [`Cancelled`](crate::End::Cancelled), and calls that wait on the peer's behalf are refused. What comes
+/// after a `PeerUp` starts when the replica has been told of the peer. [`Gossip`] says what that means for
+/// the order of callbacks.
 ///
 /// Clones are the same handler and cost one reference count. When the last clone is dropped, the
 /// flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
@@ -127,27 +93,38 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         gossip: Arc<G>,
         codec: C,
     ) -> Result<Self, BuildError> {
-        channel_config.validate()?;
-        macro_rules! flow {
-            ($flow:ident, $handler:ident) => {
-                FlowWorker::new(
-                    FlowType::$flow,
-                    &channel_config.flow(FlowType::$flow),
-                    metrics_registry,
-                    $handler(Arc::clone(&gossip)),
-                )?
-            };
-        }
-        let flows = Flows {
-            advert: flow!(Advert, OnAdvert),
-            request: flow!(Request, OnRequest),
-            chunk: flow!(Chunk, OnChunk),
-            retransmission: flow!(Retransmission, OnRetransmission),
-            transport: flow!(Transport, OnPeerChange),
-        };
+        let flows = Flows::new(channel_config, metrics_registry, gossip)?;
+        let watch = Watch::start(Arc::downgrade(&flows))?;
         tracing::info!(node = %node_id, "event handler started");
         let metrics = metrics_registry.clone();
-        Ok(Self { shared: Arc::new(Shared { node_id, metrics, codec, flows }) })
+        let shared = Shared { node_id, metrics, codec, flows, _watch: watch };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Changes the configuration while messages flow: that of all flows, or of none if any of it cannot be
+    /// or cannot change. [`FlowWorker::reconfigure`](crate::FlowWorker::reconfigure) says what can, and from
+    /// when on it holds. Concerns all clones.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; nothing has changed.
+    pub fn reconfigure(&self, channel_config: ChannelConfig) -> Result<(), ConfigError> {
+        self.shared.flows.reconfigure(channel_config)?;
+        tracing::info!(node = %self.shared.node_id, "event handler reconfigured");
+        Ok(())
+    }
+
+    /// Swaps the replica while messages flow: `gossip` is called for everything that no worker has taken
+    /// up. Callbacks of the old one that run end beside it; then it is dropped. Concerns all clones.
+    pub fn replace_gossip(&self, gossip: &Arc<G>) {
+        self.shared.flows.replace_gossip(gossip);
+        tracing::info!(node = %self.shared.node_id, "gossip replaced");
+    }
+
+    /// Forgets the panics that this peer's messages have caused, and ends its quarantine in all flows;
+    /// true if it was in one.
+    pub fn lift_quarantine(&self, peer: NodeId) -> bool {
+        self.shared.flows.lift_quarantine(peer)
     }
 
     /// Admits nothing more, lets what was admitted run until the deadline, drops and counts what has
@@ -156,60 +133,36 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// Calls that wait for room resolve with an error at once. Concerns all clones. Blocks the caller
     /// for `deadline` at the most, and up to a second more for each flow whose threads have nothing
     /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
-    /// [`FlowWorker::shutdown`] says what happens to a handler that is stuck, and when called from
-    /// inside a handler; two callbacks that call this at the same time wait for each other until the
-    /// deadline.
+    /// [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) says what happens to a handler that is stuck,
+    /// and when called from inside a handler; callbacks of two flows that call this at the same time wait
+    /// for each other until the deadline.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let until = instant_after(deadline);
-        let flows = &self.shared.flows;
-        // All first, so that the flows run out side by side.
-        flows.advert.close();
-        flows.request.close();
-        flows.chunk.close();
-        flows.retransmission.close();
-        flows.transport.close();
-        let report = ShutdownReport::new(|flow| match flow {
-            FlowType::Advert => flows.advert.shut_down_by(until),
-            FlowType::Request => flows.request.shut_down_by(until),
-            FlowType::Chunk => flows.chunk.shut_down_by(until),
-            FlowType::Retransmission => flows.retransmission.shut_down_by(until),
-            FlowType::Transport => flows.transport.shut_down_by(until),
-        });
+        let report = self.shared.flows.shut_down(instant_after(deadline));
         tracing::info!(node = %self.shared.node_id, clean = report.is_clean(), "event handler shut down");
         report
     }
 
     fn message(&self, peer: NodeId, payload: Bytes) -> Admission<G, C::Error> {
         let flows = &self.shared.flows;
+        let bytes = payload.len();
         match self.shared.codec.decode(payload) {
             Ok(GossipMessage::Advert(advert)) => {
-                Admission::Advert(flows.advert.execute(peer, advert))
+                Admission::Advert(flows.advert.execute_sized(peer, advert, bytes))
             }
             Ok(GossipMessage::ChunkRequest(request)) => {
-                Admission::Request(flows.request.execute(peer, request))
+                Admission::Request(flows.request.execute_sized(peer, request, bytes))
             }
-            Ok(GossipMessage::Chunk(chunk)) => Admission::Chunk(flows.chunk.execute(peer, chunk)),
+            Ok(GossipMessage::Chunk(chunk)) => {
+                Admission::Chunk(flows.chunk.execute_sized(peer, chunk, bytes))
+            }
             Ok(GossipMessage::RetransmissionRequest(request)) => {
-                Admission::Retransmission(flows.retransmission.execute(peer, request))
+                Admission::Retransmission(flows.retransmission.execute_sized(peer, request, bytes))
             }
             Err(source) => {
                 self.shared.metrics.malformed();
                 Admission::Malformed(Some(source))
             }
         }
-    }
-
-    fn peer_change(&self, peer: NodeId, change: PeerChange) -> Admission<G, C::Error> {
-        let flows = &self.shared.flows;
-        let admission = Admission::Transport(flows.transport.execute(peer, change));
-        if let PeerChange::Down = change {
-            flows.advert.forget_peer(peer);
-            flows.request.forget_peer(peer);
-            flows.chunk.forget_peer(peer);
-            flows.retransmission.forget_peer(peer);
-            flows.transport.forget_peer(peer);
-        }
-        admission
     }
 }
 
@@ -233,8 +186,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     /// # Errors
     ///
     /// The future resolves to [`EventError::Malformed`] if the payload is no message, and to
-    /// [`EventError::Refused`] if the flow is closed, too many events of the peer wait for it, or too
-    /// many other peers have messages in it.
+    /// [`EventError::Refused`] for any of the [`RefusalReason`](crate::RefusalReason)s.
     ///
     /// # Panics
     ///
@@ -249,8 +201,12 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {
                 (peer_id, self.message(peer_id, payload))
             }
-            TransportEvent::PeerUp(peer) => (peer, self.peer_change(peer, PeerChange::Up)),
-            TransportEvent::PeerDown(peer) => (peer, self.peer_change(peer, PeerChange::Down)),
+            TransportEvent::PeerUp(peer) => {
+                (peer, Admission::Transport(self.shared.flows.peer_up(peer)))
+            }
+            TransportEvent::PeerDown(peer) => {
+                (peer, Admission::Transport(self.shared.flows.peer_down(peer)))
+            }
         };
         // After the codec, so that one that panics leaves no event without an end.
         self.shared.metrics.received();

@@ -2,20 +2,34 @@
 
 use std::sync::Arc;
 
-use crate::message::{
-    ArtifactDestination, ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest, NodeId,
+use crate::{
+    FlowType,
+    message::{
+        ArtifactDestination, ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest, NodeId,
+    },
 };
 
 /// A replica's gossip protocol: the callbacks that the engine runs.
 ///
 /// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
-/// on the senders of that flow and on nobody else. Several callbacks run at the same time.
-/// `on_peer_up` and `on_peer_down` of one peer run one at a time, in their order; those of different
-/// peers run side by side. Callbacks of another flow may run in any order, unless it has one thread or
-/// is told to keep the order of each peer. Flows have no order between them: a message may
-/// run before the `on_peer_up` of its peer, or after its `on_peer_down`. A callback may use
-/// [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
-/// panics is caught, counted and logged; the engine goes on.
+/// on the senders of that flow and on nobody else. Several callbacks run at the same time. A callback may
+/// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
+/// panics is caught, counted and logged; the engine goes on, as far as the flow's
+/// [`PanicPolicy`](crate::PanicPolicy) says. [`message_wait`](crate::message_wait) tells a callback how
+/// long its message was queued.
+///
+/// # Order
+///
+/// `on_peer_up`, `on_peer_down` and `on_messages_dropped` of one peer run one at a time, in their order;
+/// those of different peers run side by side.
+///
+/// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned. (Unless
+///   older ones of the same peer, brought before the `PeerUp`, are still in flight in the flow.)
+/// - When `on_peer_down` starts, no message of the peer that was brought before the `PeerDown` starts any
+///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s.
+///
+/// Otherwise flows have no order between them, and the callbacks of another flow run in any order, unless
+/// it has one thread or is told to keep the order of each peer.
 ///
 /// A callback must not wait for another message of its own flow, which may be queued behind it.
 pub trait Gossip: Send + Sync + 'static {
@@ -50,6 +64,25 @@ pub trait Gossip: Send + Sync + 'static {
 
     /// `peer` is no longer connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_peer_down(&self, peer: NodeId);
+
+    /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too
+    /// old when their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) or
+    /// [`Codel`](crate::Codel) says so. What was lost is for the protocol to ask for again. Does nothing,
+    /// unless it is implemented.
+    ///
+    /// Called at most once in a [notice interval](crate::ChannelConfig::with_notice_interval) for each
+    /// connected peer and flow, with all that were dropped since. Runs in
+    /// [`FlowType::Transport`](crate::FlowType::Transport).
+    fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
+        let _ = (flow, peer, count);
+    }
+
+    /// A callback of `flow` has panicked on a message of `peer`, and the flow admits nothing more, since its
+    /// policy is [`PanicPolicy::FailFast`](crate::PanicPolicy::FailFast). Called once for each flow, on one
+    /// of its threads. Does nothing, unless it is implemented.
+    fn on_flow_failed(&self, flow: FlowType, peer: NodeId) {
+        let _ = (flow, peer);
+    }
 
     /// Time has passed: [`P2PThreadJoiner`](crate::P2PThreadJoiner) calls this on its own thread,
     /// every [`P2P_TIMER_DURATION_MS`](crate::P2P_TIMER_DURATION_MS) unless told otherwise.

@@ -84,7 +84,7 @@
 //! let report = handler.shutdown(Duration::from_secs(60));
 //! assert!(report.is_clean());
 //! assert_eq!(replica.adverts.load(Ordering::Relaxed), 1);
-//! assert_eq!(registry.snapshot().flow(FlowType::Advert).handled, 1);
+//! assert_eq!(registry.snapshot().flow(FlowType::Advert).handled(), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -192,6 +192,7 @@ mod advert_broadcaster;
 mod clock;
 mod codec;
 mod config;
+mod end;
 mod event;
 mod event_handler;
 mod flow;
@@ -206,19 +207,23 @@ mod panics;
 mod permits;
 mod sync;
 mod timer;
+mod watch;
 pub mod wire;
 
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
 pub use codec::{Codec, MessageOf, WireCodec};
 pub use config::{
-    ChannelConfig, ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA,
-    DEFAULT_WAITERS, FlowConfig, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM,
-    MAX_THREADS_PER_FLOW, MAX_WAITERS, Order, P2P_PER_FLOW_THREADS, WaitStrategy,
+    ChannelConfig, Codel, ConfigError, DEFAULT_LINGER, DEFAULT_NOTICE_INTERVAL, DEFAULT_PEERS,
+    DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_STUCK_AFTER, DEFAULT_WAITERS, FlowConfig, MAX_AGE,
+    MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM, MAX_SUSPECTS,
+    MAX_THREADS_PER_FLOW, MAX_WAITERS, Order, OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy,
+    Quarantine, WaitStrategy,
 };
+pub use end::End;
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
 pub use flow::FlowType;
-pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused};
+pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused, message_wait};
 pub use gossip::{DynGossip, Gossip, GossipArc};
 pub use latency::{LatencySnapshot, MAX_RECORDED};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
@@ -226,8 +231,9 @@ pub use message::{
     ArtifactDestination, ArtifactFilter, ArtifactId, ChunkError, GossipAdvert, GossipChunk,
     GossipChunkRequest, GossipMessage, IntegrityHash, NodeId, ParseIdError,
 };
-pub use metrics::{DestinationKind, FlowSnapshot, MetricsRegistry, MetricsSnapshot};
+pub use metrics::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
+pub use watch::WATCH_PERIOD;
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

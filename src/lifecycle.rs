@@ -22,6 +22,9 @@ pub enum BuildError {
     /// The system gives no thread for the timer.
     #[error("cannot start the timer's thread: {0}")]
     TimerThread(#[source] std::io::Error),
+    /// The system gives no thread for the watch over a handler's flows.
+    #[error("cannot start the watch's thread: {0}")]
+    WatchThread(#[source] std::io::Error),
     /// A timer without a period would never rest.
     #[error("the timer's period is zero")]
     ZeroPeriod,

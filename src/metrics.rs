@@ -9,10 +9,8 @@
 //! bound ([`Permits`]). So a count cannot disagree with it. What each worker counts, it counts on cache
 //! lines of its own, without a locked instruction.
 //!
-//! Every event ends up in exactly one place. At rest, over all flows,
-//!
-//! - `received = malformed + Σ (admitted + refused + gave up)`, and in each flow
-//! - `admitted = handled + panicked + dropped`, with `in flight` and `waiting` both 0.
+//! Every event comes to exactly one [`End`](crate::End), or is malformed; how the counts add up is what
+//! [`MetricsSnapshot::verify`] checks.
 
 use std::sync::Arc;
 
@@ -27,8 +25,8 @@ use crate::{
 mod flow;
 mod snapshot;
 
-pub(crate) use flow::{FlowMetrics, WorkerMetrics};
-pub use snapshot::{FlowSnapshot, MetricsSnapshot};
+pub(crate) use flow::{FlowMetrics, Gauges, WorkerMetrics};
+pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 
 /// Where a dropped advert was to go: the label under which it is counted.
 #[derive(
@@ -113,6 +111,7 @@ impl Registrations {
 struct Shared {
     received: Counter,
     malformed: Counter,
+    notices: Counter,
     timer_ticks: Counter,
     timer_panics: Counter,
     flows: [ArcSwap<Registrations>; FlowType::COUNT],
@@ -131,7 +130,7 @@ struct Shared {
 /// let adverts = registry.snapshot().flow(FlowType::Advert).clone();
 /// println!(
 ///     "{} adverts handled, p99 of the wait {:?}",
-///     adverts.handled,
+///     adverts.handled(),
 ///     adverts.wait.quantile(0.99),
 /// );
 /// ```
@@ -158,6 +157,7 @@ impl MetricsRegistry {
             dropped_adverts: std::array::from_fn(|kind| shared.dropped_adverts[kind].get()),
             received: shared.received.get(),
             malformed: shared.malformed.get(),
+            notices: shared.notices.get(),
             timer_ticks: shared.timer_ticks.get(),
             timer_panics: shared.timer_panics.get(),
         }
@@ -179,6 +179,11 @@ impl MetricsRegistry {
     /// A payload was no message.
     pub(crate) fn malformed(&self) {
         self.shared.malformed.increment();
+    }
+
+    /// The engine brings an event of its own.
+    pub(crate) fn notice(&self) {
+        self.shared.notices.increment();
     }
 
     /// The timer has called the replica.

@@ -12,14 +12,23 @@
 //! fit: one counter for each worker, or one for all. [`Permits`] holds the other side: one atomic
 //! word, changed by read-modify-writes only, so that all of its changes have one order.
 //!
-//! Who enters need not know how many have left: the *horizon* is how far the count may go. It is as
-//! old as the last look at what has left, and since nothing that has left comes back, an old horizon
-//! is only too low. Whoever reaches it looks again.
+//! Who enters need not know how many have left by now: it is enough to know how many had when somebody
+//! looked last, and since nothing that has left comes back, an old look only finds less room than there
+//! is. Whoever finds none by the old look looks again. The limit is read each time, so that a new one
+//! holds from the next attempt on.
 //!
-//! The count wraps around after 2^43 messages (ten days of ten millions a second), and all of its
-//! arithmetic with it.
+//! What is counted may be messages or bytes: who enters does so with a weight, and finds room as long
+//! as the limit has not been reached. So the last to enter may exceed it, by its weight less one, and
+//! whether there is room does not depend on who asks.
+//!
+//! The count wraps around after 2^43 (ten days of ten million messages a second, a quarter of an hour of
+//! ten gigabytes a second), and all of its arithmetic with it.
 
 use crate::sync::{AtomicU64, Ordering};
+
+mod bytes;
+
+pub(crate) use bytes::ByteBound;
 
 const SHUT: u64 = 1;
 const WAITER: u64 = 1 << 1;
@@ -30,6 +39,10 @@ const COUNT: u64 = u64::MAX / ENTRANT;
 
 const fn waiting(word: u64) -> usize {
     ((word / WAITER) & WAITERS) as usize
+}
+
+const fn is_unused(word: u64, left: u64) -> bool {
+    waiting(word) == 0 && distance(left & COUNT, entered(word)) == 0
 }
 
 const fn entered(word: u64) -> u64 {
@@ -70,29 +83,52 @@ pub(crate) enum Joined {
 pub(crate) struct Permits {
     /// Entered, waiting, and whether it is shut.
     word: AtomicU64,
-    horizon: AtomicU64,
-    limit: u64,
+    /// How many had left when somebody looked last.
+    seen: AtomicU64,
+    limit: AtomicU64,
 }
 
 impl Permits {
-    /// `limit` is 1 to 2^20.
-    pub(crate) fn new(limit: usize) -> Self {
-        let limit = limit as u64;
-        debug_assert!((1..=1 << 20).contains(&limit));
-        Self { word: AtomicU64::new(0), horizon: AtomicU64::new(limit), limit }
+    /// `limit` is 1 to 2^42.
+    pub(crate) fn new(limit: u64) -> Self {
+        debug_assert!((1..=COUNT / 2 + 1).contains(&limit));
+        Self { word: AtomicU64::new(0), seen: AtomicU64::new(0), limit: AtomicU64::new(limit) }
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        // Relaxed: who sets another one fences, and looks at those who wait.
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets another limit, which holds from the next attempt on. The caller fences and lets in those
+    /// who wait.
+    pub(crate) fn set_limit(&self, limit: u64) {
+        // Relaxed: as above.
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Enters if there is room and nobody waits for it; `left` counts those who have left.
     pub(crate) fn enter(&self, left: impl Fn() -> u64) -> Attempt {
-        self.enter_if(|word| waiting(word) == 0, left)
+        self.enter_if(1, |word| waiting(word) == 0, left)
     }
 
     /// Enters if there is room, whoever waits for it.
     pub(crate) fn enter_past(&self, left: impl Fn() -> u64) -> Attempt {
-        self.enter_if(|_| true, left)
+        self.enter_with(1, left)
     }
 
-    fn enter_if(&self, may: impl Fn(u64) -> bool, left: impl Fn() -> u64) -> Attempt {
+    /// Enters with a weight, 1 to 2^32, if there is room, whoever waits for it.
+    pub(crate) fn enter_with(&self, weight: u64, left: impl Fn() -> u64) -> Attempt {
+        self.enter_if(weight, |_| true, left)
+    }
+
+    /// Enters with a weight whether there is room or not.
+    pub(crate) fn force(&self, weight: u64) {
+        // AcqRel: part of the word's order.
+        self.word.fetch_add(weight * ENTRANT, Ordering::AcqRel);
+    }
+
+    fn enter_if(&self, weight: u64, may: impl Fn(u64) -> bool, left: impl Fn() -> u64) -> Attempt {
         // Acquire: so that those who had left when this many had entered are counted as left.
         let mut word = self.word.load(Ordering::Acquire);
         loop {
@@ -103,8 +139,8 @@ impl Permits {
                 return Attempt::Full;
             }
             if !self.is_below(entered(word), &left) {
-                // Acquire: as above. If others have entered since and left, a horizon says nothing about
-                // the old word.
+                // Acquire: as above. If others have entered since and left, what has left says nothing
+                // about the old word.
                 let now = self.word.load(Ordering::Acquire);
                 if now == word {
                     return Attempt::Full;
@@ -115,7 +151,7 @@ impl Permits {
             // AcqRel: part of the word's order. Acquire on failure: as above.
             match self.word.compare_exchange_weak(
                 word,
-                word.wrapping_add(ENTRANT),
+                word.wrapping_add(weight * ENTRANT),
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
@@ -126,22 +162,28 @@ impl Permits {
     }
 
     fn is_below(&self, entered: u64, left: impl Fn() -> u64) -> bool {
-        let below = |horizon| (1..=self.limit).contains(&distance(entered, horizon));
-        // Acquire: whoever raised the horizon saw others leave; what they left is seen as such.
-        if below(self.horizon.load(Ordering::Acquire)) {
+        let limit = self.limit();
+        let below = |left| distance(left, entered) < limit;
+        // Acquire: whoever wrote it saw others leave; what they left is seen as such.
+        if below(self.seen.load(Ordering::Acquire)) {
             return true;
         }
-        let horizon = left().wrapping_add(self.limit);
-        // Release: pairs with the load above. A horizon that overwrites a later one is too low,
+        let left = left() & COUNT;
+        // Release: pairs with the load above. One that overwrites a later one shows too little room,
         // which somebody will find out here.
-        self.horizon.store(horizon, Ordering::Release);
-        below(horizon)
+        self.seen.store(left, Ordering::Release);
+        below(left)
     }
 
     /// Takes an entry back that has come to nothing. The room may be somebody else's now.
     pub(crate) fn retreat(&self) {
+        self.retreat_with(1);
+    }
+
+    /// Takes an entry of this weight back.
+    pub(crate) fn retreat_with(&self, weight: u64) {
         // AcqRel: part of the word's order.
-        self.word.fetch_sub(ENTRANT, Ordering::AcqRel);
+        self.word.fetch_sub(weight * ENTRANT, Ordering::AcqRel);
     }
 
     /// Waits, if at most `max` do so then.
@@ -186,15 +228,21 @@ impl Permits {
     pub(crate) fn shut_if_unused(&self, left: impl Fn() -> u64) -> bool {
         // Acquire: so that what `left` counts is no older than what is found entered.
         let word = self.word.load(Ordering::Acquire);
-        let unused =
-            word & SHUT == 0 && waiting(word) == 0 && distance(left() & COUNT, entered(word)) == 0;
         // AcqRel: part of the word's order. It fails if anybody has entered or joined since, so those
         // who have left are still all that ever entered.
-        unused
+        word & SHUT == 0
+            && is_unused(word, left())
             && self
                 .word
                 .compare_exchange(word, word | SHUT, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
+    }
+
+    /// Whether it is shut, nobody is inside and nobody waits: for good, since nobody enters.
+    pub(crate) fn is_done(&self, left: impl Fn() -> u64) -> bool {
+        // Acquire: as above.
+        let word = self.word.load(Ordering::Acquire);
+        word & SHUT != 0 && is_unused(word, left())
     }
 
     /// Entered and not left.
@@ -207,7 +255,16 @@ impl Permits {
 
     /// Whether one more may enter now.
     pub(crate) fn has_room(&self, left: impl Fn() -> u64) -> bool {
-        (self.in_flight(left) as u64) < self.limit
+        (self.in_flight(left) as u64) < self.limit()
+    }
+
+    /// No less than are in flight, and most of the time more: by the last look at those who have left.
+    pub(crate) fn at_most_in_flight(&self) -> u64 {
+        // Relaxed: for the eye only.
+        let entered = entered(self.word.load(Ordering::Relaxed));
+        let most = distance(self.seen.load(Ordering::Relaxed), entered);
+        // A look that is newer than the word wraps around.
+        if most > COUNT / 2 { 0 } else { most }
     }
 
     /// How many have entered, modulo 2^43.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use crate::FlowType;
+
 use super::{
-    ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS,
-    LANE_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM, MAX_THREADS_PER_FLOW,
-    MAX_WAITERS, P2P_PER_FLOW_THREADS, PLACE_BYTES, SLOT_BYTES,
+    Codel, ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA,
+    DEFAULT_WAITERS, LANE_BYTES, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS,
+    MAX_QUANTUM, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS,
+    PLACE_BYTES, PanicPolicy, Quarantine, SLOT_BYTES,
 };
 
 /// In which order a flow runs the messages of one peer.
@@ -44,7 +47,7 @@ impl Default for WaitStrategy {
     }
 }
 
-/// Bounds, threads and manners of one flow.
+/// Bounds, threads, policies and manners of one flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FlowConfig {
     max_inflight_requests: usize,
@@ -55,6 +58,12 @@ pub struct FlowConfig {
     order: Order,
     quantum: Duration,
     wait_strategy: WaitStrategy,
+    max_bytes: Option<u64>,
+    peer_max_bytes: Option<u64>,
+    overload: OverloadPolicy,
+    max_age: Option<Duration>,
+    codel: Option<Codel>,
+    panics: PanicPolicy,
     /// Set only with the feature `pinning`.
     first_core: Option<usize>,
 }
@@ -73,6 +82,12 @@ impl FlowConfig {
             order: Order::Any,
             quantum: DEFAULT_QUANTUM,
             wait_strategy: WaitStrategy::Linger(DEFAULT_LINGER),
+            max_bytes: None,
+            peer_max_bytes: None,
+            overload: OverloadPolicy::Wait,
+            max_age: None,
+            codel: None,
+            panics: PanicPolicy::Contain,
             first_core: None,
         }
     }
@@ -160,6 +175,56 @@ impl FlowConfig {
         self
     }
 
+    /// Bounds the messages in flight in bytes as well: 1 to [`MAX_BYTES`], or not, which is the default. A
+    /// message is admitted while fewer bytes are in flight, so that one that is larger than the bound
+    /// runs too. A message's bytes are those of its payload, or what its submitter
+    /// [says](crate::FlowWorker::execute_sized); those that wait for room do not count.
+    ///
+    /// Worst case: this many bytes, and the two largest messages.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Bounds each peer's messages in flight in bytes, as [`with_max_bytes`](Self::with_max_bytes) bounds
+    /// the flow's.
+    #[must_use]
+    pub const fn with_peer_max_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.peer_max_bytes = bytes;
+        self
+    }
+
+    /// Sets what the flow does with a message for which there is no room.
+    #[must_use]
+    pub const fn with_overload_policy(mut self, policy: OverloadPolicy) -> Self {
+        self.overload = policy;
+        self
+    }
+
+    /// Sets the age at which a message is not started any more, counted from the submitter's call, but
+    /// counted as [`Expired`](crate::End::Expired): above zero and at most [`MAX_AGE`], or none, which
+    /// is the default. A message that waits for room expires when its turn comes, not before.
+    #[must_use]
+    pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// Sets whether messages are dropped from a lane whose queue stands. Unless set, they are not.
+    #[must_use]
+    pub const fn with_codel(mut self, codel: Codel) -> Self {
+        self.codel = Some(codel);
+        self
+    }
+
+    /// Sets what the flow does when a handler panics.
+    #[must_use]
+    pub const fn with_panic_policy(mut self, policy: PanicPolicy) -> Self {
+        self.panics = policy;
+        self
+    }
+
     /// Pins the flow's threads to cores: the first to this one of those that the process may use,
     /// counted from 0, the others to those that follow, and around again. Best effort: where the system
     /// does not let a thread be pinned, it runs anywhere, and the log says so once.
@@ -232,6 +297,42 @@ impl FlowConfig {
         self.wait_strategy
     }
 
+    /// The bound of the messages in flight in bytes, if there is one.
+    #[must_use]
+    pub const fn max_bytes(&self) -> Option<u64> {
+        self.max_bytes
+    }
+
+    /// The bound of a peer's messages in flight in bytes, if there is one.
+    #[must_use]
+    pub const fn peer_max_bytes(&self) -> Option<u64> {
+        self.peer_max_bytes
+    }
+
+    /// What the flow does with a message for which there is no room.
+    #[must_use]
+    pub const fn overload_policy(&self) -> OverloadPolicy {
+        self.overload
+    }
+
+    /// The age at which a message is not started any more, if there is one.
+    #[must_use]
+    pub const fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// Whether messages are dropped from a lane whose queue stands.
+    #[must_use]
+    pub const fn codel(&self) -> Option<Codel> {
+        self.codel
+    }
+
+    /// What the flow does when a handler panics.
+    #[must_use]
+    pub const fn panic_policy(&self) -> PanicPolicy {
+        self.panics
+    }
+
     /// The most bytes that the flow can hold on behalf of so many peers, at most
     /// [`max_peers`](Self::max_peers), when no message has more than `message_bytes` on the heap and
     /// 200 bytes in its fields: what is admitted, what waits, and the slots for both.
@@ -241,6 +342,14 @@ impl FlowConfig {
         let lane = self.peer_quota().saturating_mul(SLOT_BYTES).saturating_add(LANE_BYTES);
         let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(PLACE_BYTES));
         let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
+        let admitted = match self.max_bytes {
+            Some(bytes) => {
+                let bytes = if bytes > MAX_BYTES { MAX_BYTES } else { bytes };
+                let most = (bytes as usize).saturating_add(message_bytes.saturating_mul(2));
+                if most < admitted { most } else { admitted }
+            }
+            None => admitted,
+        };
         peers.saturating_mul(lane.saturating_add(waiting)).saturating_add(admitted)
     }
 
@@ -272,7 +381,56 @@ impl FlowConfig {
                 Err(ConfigError::LongQuantum { flow, quantum })
             }
             _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
+            _ => self.validate_policies(flow),
+        }
+    }
+
+    fn validate_policies(&self, flow: &'static str) -> Result<(), ConfigError> {
+        for bytes in [self.max_bytes, self.peer_max_bytes].into_iter().flatten() {
+            if bytes == 0 || bytes > MAX_BYTES {
+                return Err(ConfigError::Bytes { flow, bytes });
+            }
+        }
+        let ages = [self.max_age, self.codel.map(|codel| codel.target)];
+        for age in ages.into_iter().chain([self.codel.map(|codel| codel.interval)]).flatten() {
+            if age.is_zero() || age > MAX_AGE {
+                return Err(ConfigError::Age { flow, age });
+            }
+        }
+        if let Some(Codel { target, interval }) = self.codel
+            && target > interval
+        {
+            return Err(ConfigError::ShortInterval { flow, interval });
+        }
+        // Each event tells the replica that a peer has come or gone.
+        let is_lossy = self.max_age.is_some()
+            || self.codel.is_some()
+            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
+        if flow == FlowType::Transport.name() && is_lossy {
+            return Err(ConfigError::Lossy { flow });
+        }
+        match self.panics {
+            PanicPolicy::Quarantine(Quarantine { panics: 0, .. }) => {
+                Err(ConfigError::NoPanics { flow })
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that a flow that was built with this configuration can be given another while it runs.
+    pub(crate) fn validate_change(&self, to: &Self, flow: &'static str) -> Result<(), ConfigError> {
+        to.validate(flow)?;
+        let fixed = [
+            ("max_peers", self.max_peers != to.max_peers),
+            ("max_waiters", self.max_waiters != to.max_waiters),
+            ("order", self.order != to.order),
+            ("first_core", self.first_core != to.first_core),
+            ("threads, which can only be fewer", to.threads > self.threads),
+            ("peer_quota, which can only be smaller", to.peer_quota() > self.peer_quota()),
+        ];
+        match fixed.into_iter().find(|(_, changed)| *changed) {
+            Some((what, _)) => Err(ConfigError::Fixed { flow, what }),
+            None => Ok(()),
         }
     }
 }

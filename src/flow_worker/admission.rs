@@ -11,7 +11,9 @@
 //! A message is admitted if it enters its lane and its flow, one atomic word each
 //! ([`Permits`](crate::permits::Permits)). A submitter that finds no room leaves its message in the
 //! [line](super::line) of its lane; a newcomer passes nobody who waits in the same lane, nor anybody
-//! who waits for the flow's room. Whoever finishes a message lets in the next that waits, so that a
+//! who waits for the flow's room. Where the flow or its peers are bounded in bytes, there is room as long as
+//! neither of those bounds is reached either: a message's own size does not matter, so that a large one
+//! at the head of its line does not hold up the question. Whoever finishes a message lets in the next that waits, so that a
 //! message's admission does not depend on its future being polled. Lanes whose submitters wait are
 //! served in turn, one message each; one that is over its quota is passed over until it has room, and
 //! holds up nobody.
@@ -28,6 +30,7 @@ use super::{
     line::{Decided, Place, Spares},
 };
 use crate::{
+    RefusalReason,
     metrics::FlowMetrics,
     permits::{Attempt, Joined},
     sync::{AtomicUsize, Ordering, fence},
@@ -53,8 +56,21 @@ pub(super) trait Admit<M> {
     /// A message has been admitted. Runs under the baton.
     fn admit(&self, lane: &Lane<M>, message: M);
 
-    /// The flow is closed, and the submitter gets its message back. Runs under the baton.
-    fn refused(&self);
+    /// The flow is closed or the peer has gone, and the submitter gets its message back. Runs under the
+    /// baton.
+    fn refused(&self, reason: RefusalReason);
+
+    /// Nobody is in this lane any more, for the moment; if it is shut, it is for good.
+    fn is_empty(&self, lane: &Arc<Lane<M>>);
+}
+
+/// What a bound in bytes must know of a message.
+pub(super) trait Weigh {
+    /// What it is charged where there is such a bound, at least 1.
+    fn bytes(&self) -> u32;
+
+    /// It has been charged, and is to be taken off when it leaves.
+    fn charged(&mut self);
 }
 
 /// What an attempt to be admitted finds.
@@ -96,7 +112,7 @@ pub(super) struct Admission<M> {
     metrics: Arc<FlowMetrics>,
 }
 
-impl<M> Admission<M> {
+impl<M: Weigh> Admission<M> {
     pub(super) fn new(seats: usize, max_waiters: usize, metrics: Arc<FlowMetrics>) -> Self {
         Self {
             marks: CachePadded::new(AtomicUsize::new(0)),
@@ -120,7 +136,12 @@ impl<M> Admission<M> {
     }
 
     /// Admits a message to this lane if there is room and nobody waits for it.
-    pub(super) fn enter(&self, lane: &Lane<M>, flow: &impl Admit<M>) -> Entry {
+    pub(super) fn enter(
+        &self,
+        lane: &Arc<Lane<M>>,
+        message: &mut M,
+        flow: &impl Admit<M>,
+    ) -> Entry {
         match self.marks() {
             0 => {}
             STARVED => return Entry::NoRoom,
@@ -131,16 +152,44 @@ impl<M> Admission<M> {
             Attempt::Full => return Entry::NoRoom,
             Attempt::Shut => return Entry::Retired,
         }
-        let refused = match self.metrics.permits.enter_past(|| self.metrics.left()) {
-            Attempt::Entered => return Entry::Admitted,
+        let refused = match self.metrics.enter() {
+            Attempt::Entered if self.charge(lane, message) => return Entry::Admitted,
+            Attempt::Entered => {
+                self.metrics.permits.retreat();
+                Entry::NoRoom
+            }
             Attempt::Full => Entry::NoRoom,
             Attempt::Shut => Entry::Closed,
         };
         lane.permits.retreat();
-        // SeqCst: as in `finished`; somebody may have found the lane full because of this.
-        fence(Ordering::SeqCst);
-        self.tell(lane, false, flow, &mut Decided::default());
+        // What was entered for a moment may have kept others out.
+        self.finished(lane, flow, &mut Decided::default());
+        if lane.permits.is_shut() {
+            flow.is_empty(lane);
+        }
         refused
+    }
+
+    /// Charges the message's bytes to its lane and its flow, if either is bounded in bytes; false if there
+    /// is no room.
+    fn charge(&self, lane: &Lane<M>, message: &mut M) -> bool {
+        if !self.is_bounded_in_bytes(lane) {
+            return true;
+        }
+        let bytes = message.bytes();
+        if !lane.bytes.enter(bytes) {
+            return false;
+        }
+        if !self.metrics.bytes.enter(bytes) {
+            lane.bytes.retreat(bytes);
+            return false;
+        }
+        message.charged();
+        true
+    }
+
+    fn is_bounded_in_bytes(&self, lane: &Lane<M>) -> bool {
+        lane.bytes.is_set() || self.metrics.bytes.is_set()
     }
 
     /// Takes a place at the end of the lane's line. It may have been decided before this returns.
@@ -172,7 +221,7 @@ impl<M> Admission<M> {
     /// Leaves the line with the message; `None` if the place was decided before.
     pub(super) fn leave(
         &self,
-        lane: &Lane<M>,
+        lane: &Arc<Lane<M>>,
         place: &Place<M>,
         flow: &impl Admit<M>,
     ) -> Option<M> {
@@ -180,6 +229,9 @@ impl<M> Admission<M> {
         let message = line.give_up(place)?;
         lane.permits.unjoin();
         self.metrics.waits_no_longer();
+        if lane.permits.is_shut() {
+            flow.is_empty(lane);
+        }
         if line.has_gaps() {
             self.hungry.insert(lane.seat);
             self.settle(flow, &mut Decided::default());
@@ -224,10 +276,24 @@ impl<M> Admission<M> {
         // SeqCst: who joins later, by its fence, settles later, and finds the flow shut; who joined
         // before is found here.
         fence(Ordering::SeqCst);
+        self.settle_all(flow);
+    }
+
+    /// Looks at all who wait: there may be more room than before, or the flow is closed. The caller has
+    /// fenced.
+    pub(super) fn settle_all(&self, flow: &impl Admit<M>) {
         for lane in flow.lanes().filter(|lane| lane.permits.waiting() > 0) {
             self.hungry.insert(lane.seat);
         }
         self.settle(flow, &mut Decided::default());
+    }
+
+    /// Refuses all who wait in a lane that was cancelled. The caller has fenced.
+    pub(super) fn disperse(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
+        if lane.permits.waiting() > 0 {
+            self.hungry.insert(lane.seat);
+            self.settle(flow, &mut Decided::default());
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -244,6 +310,9 @@ impl<M> Admission<M> {
         self.marked(ABANDONED)
     }
 }
+
+#[cfg(test)]
+mod stand_in;
 
 #[cfg(all(test, loom))]
 mod model;

@@ -44,6 +44,10 @@
 //! between a pass and its acceptance a message may be in a lane with no claim taken; but every
 //! thread has the offer before it, and only one that has another drain job below may decline.
 //!
+//! How many claims may be taken can change. One more is a lowering by whoever changes it, who then fences
+//! and re-checks the lanes. One less is given back by a drain job between two turns, if more are taken
+//! than may be: the others have their search and their lowering before them.
+//!
 //! Claims can be *withheld*: a flow that begins with all of them taken by nobody queues what is
 //! admitted and runs nothing. Handing them out later is a lowering followed by the re-check, so it
 //! needs no argument of its own.
@@ -68,19 +72,26 @@ pub(super) struct Claims {
     /// whether its holder searches, so it is not written then: a steady flow of one worker writes
     /// nothing here.
     word: AtomicUsize,
-    limit: usize,
+    /// How many claims may be taken; may change.
+    limit: AtomicUsize,
+    /// How many there are at the most: the flow's threads.
+    threads: usize,
 }
 
 impl Claims {
     /// `limit` claims, 1 to 2^15, all free or all withheld.
     pub(super) fn new(limit: usize, withheld: bool) -> Self {
         debug_assert!((1..SEARCHER / 2).contains(&limit));
-        Self { word: AtomicUsize::new(if withheld { limit } else { 0 }), limit }
+        Self {
+            word: AtomicUsize::new(if withheld { limit } else { 0 }),
+            limit: AtomicUsize::new(limit),
+            threads: limit,
+        }
     }
 
     /// What a drain job adds to the word while it searches.
     fn searcher(&self) -> usize {
-        if self.limit == 1 { 0 } else { SEARCHER }
+        if self.threads == 1 { 0 } else { SEARCHER }
     }
 
     /// A message has been pushed and its lane put into the set, and the caller has fenced since; true
@@ -100,7 +111,7 @@ impl Claims {
     fn claim_if(&self, wanted: impl Fn(usize) -> bool) -> bool {
         // Relaxed: the fence before it, where one is needed, is what makes it see what was lowered.
         let mut word = self.word.load(Ordering::Relaxed);
-        while taken(word) < self.limit && wanted(word) {
+        while taken(word) < self.limit() && wanted(word) {
             // Acquire: pairs with the Release in `lower`. Relaxed on failure: only the next guess.
             match self.word.compare_exchange_weak(
                 word,
@@ -119,11 +130,11 @@ impl Claims {
     /// what `is_more` has found.
     #[must_use]
     pub(super) fn found(&self, is_more: impl FnOnce() -> bool) -> bool {
-        if self.limit == 1 {
+        if self.threads == 1 {
             return false;
         }
         let now = self.lower(SEARCHER);
-        if searching(now) > 0 || taken(now) == self.limit {
+        if searching(now) > 0 || taken(now) >= self.limit() {
             // Others are yet to look.
             return false;
         }
@@ -134,7 +145,7 @@ impl Claims {
 
     /// A drain job that ran has found nothing more, and searches.
     pub(super) fn search(&self) {
-        if self.limit > 1 {
+        if self.threads > 1 {
             // Relaxed: who sees it leaves a message to this job, which has its lowering before it.
             self.word.fetch_add(SEARCHER, Ordering::Relaxed);
         }
@@ -164,7 +175,7 @@ impl Claims {
     /// the caller must start a drain job. To be called once.
     #[must_use]
     pub(super) fn hand_out(&self, is_empty: impl FnOnce() -> bool) -> bool {
-        self.lower(self.limit);
+        self.lower(self.threads);
         // SeqCst: as in `found`.
         fence(Ordering::SeqCst);
         !is_empty() && self.claim_if_unseen()
@@ -178,9 +189,40 @@ impl Claims {
         before - by
     }
 
-    /// How many claims there are.
+    /// How many claims may be taken.
     pub(super) fn limit(&self) -> usize {
-        self.limit
+        // Relaxed: who changes it fences, and then looks at the lanes.
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many claims may be taken, 1 to as many as there are threads. The caller fences, and starts a
+    /// drain job if there is something in the lanes and a claim to be had.
+    pub(super) fn set_limit(&self, limit: usize) {
+        debug_assert!((1..=self.threads).contains(&limit));
+        // Relaxed: as above.
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// A drain job that ran, or `searched`, gives its claim back if more are taken than may be; true if it
+    /// did. The others go on, and look at the lanes before they lower theirs: there is one at least.
+    #[must_use]
+    pub(super) fn give_back_surplus(&self, searched: bool) -> bool {
+        let by = CLAIM + if searched { self.searcher() } else { 0 };
+        // Relaxed: only a first guess, which the exchange checks.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while taken(word) > self.limit() {
+            // Release: as in `lower`. Relaxed on failure: only the next guess.
+            match self.word.compare_exchange_weak(
+                word,
+                word - by,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     #[cfg(test)]

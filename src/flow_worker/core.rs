@@ -8,28 +8,32 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 
 use super::{
-    admission::{Admission, Admit, Denied, Entry},
+    admission::{Admission, Admit, Denied, Entry, Weigh},
     claims::Claims,
     lane::Lane,
     lane_set::LaneSet,
     line::{Decided, Place},
+    live::Live,
+    overload::MAX_EVICTIONS,
     parking::Parking,
     peers::Peers,
     pool::{Job, Pool, Spawn},
+    quarantine::Suspects,
+    welcome::Welcomes,
 };
 use crate::{
-    NodeId, Order, RefusalReason, WaitStrategy,
+    End, NodeId, Order, OverloadPolicy, RefusalReason,
     clock::Moment,
     config::FlowConfig,
     metrics::FlowMetrics,
     panics::PanicLog,
-    sync::{AtomicUsize, Ordering, fence},
+    sync::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
 /// What is done with messages.
@@ -41,6 +45,9 @@ pub(crate) trait Handle<M>: Send + Sync + 'static {
     fn discard(&self, message: M) {
         drop(message);
     }
+
+    /// The flow has closed because a handler has panicked on a message of this peer.
+    fn failed(&self, _peer: NodeId) {}
 }
 
 /// A message on its way to its handler.
@@ -49,6 +56,32 @@ pub(crate) struct Brought<M> {
     pub(super) message: M,
     /// When its submitter brought it.
     pub(super) arrived: Moment,
+    /// How large it is.
+    bytes: u32,
+    /// Its bytes are taken off when it leaves.
+    charged: bool,
+}
+
+impl<M> Brought<M> {
+    /// One of so many bytes, at least 1.
+    pub(super) fn new(message: M, arrived: Moment, bytes: u32) -> Self {
+        Self { message, arrived, bytes, charged: false }
+    }
+
+    /// What it was charged.
+    pub(super) fn charge(&self) -> u32 {
+        if self.charged { self.bytes } else { 0 }
+    }
+}
+
+impl<M> Weigh for Brought<M> {
+    fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    fn charged(&mut self) {
+        self.charged = true;
+    }
 }
 
 /// What becomes of a message that was brought.
@@ -58,100 +91,134 @@ pub(super) enum Outcome<M> {
     Admitted,
     Waits(Arc<Lane<Brought<M>>>, Arc<Place<Brought<M>>>),
     Refused(M, RefusalReason),
-}
-
-/// How a flow treats its lanes and its threads.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Manners {
-    pub(super) order: Order,
-    pub(super) quantum: Duration,
-    pub(super) wait: WaitStrategy,
+    /// It has come to its end.
+    Dropped,
 }
 
 /// The inside of a flow.
 pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
-    name: &'static str,
-    pub(super) manners: Manners,
+    pub(super) name: &'static str,
+    pub(super) order: Order,
+    /// What it was built with; some of it never changes.
+    pub(super) built: FlowConfig,
+    /// What may change while it runs.
+    pub(super) live: ArcSwap<Live<H>>,
     pub(super) peers: Peers<Brought<M>>,
     pub(super) admission: Admission<Brought<M>>,
     /// Lanes with messages.
     pub(super) ready: LaneSet,
+    /// Lanes whose messages were dropped.
+    pub(super) lossy: LaneSet,
+    pub(super) suspects: Suspects,
+    /// A handler has panicked, and the flow does not survive that.
+    pub(super) failed: AtomicBool,
     pub(super) claims: CachePadded<Claims>,
     pub(super) parking: Parking,
     pub(super) metrics: Arc<FlowMetrics>,
     pub(super) threads: S,
-    pub(super) handler: H,
     pub(super) panics: Arc<PanicLog>,
+    /// From when the flow's own times count.
+    pub(super) epoch: Moment,
     /// The seat at which the next drain job begins: where the last one has ended.
     pub(super) turn: AtomicUsize,
     /// The least depth of the stack at which a spawned drain job was ever found.
     pub(super) bottom: AtomicUsize,
 }
 
+/// What a flow is built of, beside its configuration.
+pub(super) struct Parts<H, S> {
+    pub(super) name: &'static str,
+    /// Nothing runs until [`open`](Core::open).
+    pub(super) withheld: bool,
+    pub(super) welcomes: Arc<Welcomes>,
+    pub(super) panics: Arc<PanicLog>,
+    pub(super) metrics: Arc<FlowMetrics>,
+    pub(super) threads: S,
+    pub(super) handler: H,
+}
+
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
-    /// A flow of a checked configuration; one that is `withheld` runs nothing until
-    /// [`open`](Self::open).
-    pub(super) fn new(
-        name: &'static str,
-        config: &FlowConfig,
-        withheld: bool,
-        panics: Arc<PanicLog>,
-        metrics: Arc<FlowMetrics>,
-        threads: S,
-        handler: H,
-    ) -> Self {
+    /// A flow of a checked configuration.
+    pub(super) fn new(config: &FlowConfig, parts: Parts<H, S>) -> Self {
+        let Parts { name, withheld, welcomes, panics, metrics, threads, handler } = parts;
         let peers = config.max_peers();
         Self {
             name,
-            manners: Manners {
-                order: config.order(),
-                quantum: config.quantum(),
-                wait: config.wait_strategy(),
-            },
-            peers: Peers::new(peers, config.peer_quota()),
+            order: config.order(),
+            built: *config,
+            live: ArcSwap::from_pointee(Live { config: *config, handler: Arc::new(handler) }),
+            peers: Peers::new(peers, config.peer_quota(), welcomes),
             admission: Admission::new(peers, config.max_waiters(), Arc::clone(&metrics)),
             ready: LaneSet::new(peers),
+            lossy: LaneSet::new(peers),
+            suspects: Suspects::default(),
+            failed: AtomicBool::new(false),
             claims: CachePadded::new(Claims::new(config.threads(), withheld)),
             parking: Parking::new(config.threads()),
             metrics,
             threads,
-            handler,
             panics,
+            epoch: Moment::now(),
             turn: AtomicUsize::new(0),
             bottom: AtomicUsize::new(usize::MAX),
         }
     }
 
-    /// Brings a message of a peer; if there is no room for it, it waits if it `may`.
-    pub(super) fn bring(self: &Arc<Self>, peer: NodeId, message: M, may_wait: bool) -> Outcome<M> {
-        let mut brought = Brought { message, arrived: Moment::now() };
-        // Whoever turns this loop once more has found a lane that another thread has retired.
+    /// Brings a message of a peer, of so many bytes; if there is no room for it, it waits if it `may`,
+    /// or what the flow's policy says is done with it.
+    pub(super) fn bring(
+        self: &Arc<Self>,
+        peer: NodeId,
+        message: M,
+        bytes: usize,
+        may_wait: bool,
+    ) -> Outcome<M> {
+        // One of no bytes counts as one byte, one of more than a count holds as that many.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        let mut brought = Brought::new(message, Moment::now(), bytes);
+        if self.suspects.holds(peer, || brought.arrived.since(self.epoch)) {
+            return self.refuse(brought, RefusalReason::Quarantined);
+        }
+        let mut evictions = 0;
+        // Whoever turns this loop once more has found a lane that another thread has retired, or has
+        // made room, which it does a few times only.
         loop {
             let part = self.peers.find(peer);
             let seated;
             let lane = match part.lane() {
                 Some(lane) => lane,
                 None => {
-                    seated = self.peers.find_or_seat(peer);
+                    seated = self.seat(peer);
                     let Some(lane) = &seated else {
                         return self.refuse(brought, RefusalReason::TooManyPeers);
                     };
                     lane
                 }
             };
-            match self.admission.enter(lane, self) {
+            match self.admission.enter(lane, &mut brought, self) {
                 Entry::Admitted => {
                     self.push(lane, brought);
                     return Outcome::Admitted;
                 }
-                Entry::NoRoom if may_wait => match self.admission.join(lane, brought, self) {
-                    Ok(place) => return Outcome::Waits(Arc::clone(lane), place),
-                    Err((back, Denied::Crowded)) => {
-                        return self.refuse(back, RefusalReason::TooManyWaiters);
+                Entry::NoRoom => match self.overload_policy(may_wait) {
+                    OverloadPolicy::Wait => match self.admission.join(lane, brought, self) {
+                        Ok(place) => return Outcome::Waits(Arc::clone(lane), place),
+                        Err((back, Denied::Crowded)) => {
+                            return self.refuse(back, RefusalReason::TooManyWaiters);
+                        }
+                        Err((back, Denied::Retired)) => brought = back,
+                    },
+                    OverloadPolicy::Refuse => return self.refuse(brought, RefusalReason::NoRoom),
+                    OverloadPolicy::DropOldest
+                        if evictions < MAX_EVICTIONS && self.make_room(lane) =>
+                    {
+                        evictions += 1;
+                        continue;
                     }
-                    Err((back, Denied::Retired)) => brought = back,
+                    OverloadPolicy::DropNewest | OverloadPolicy::DropOldest => {
+                        return self.drop_newest(lane, brought);
+                    }
                 },
-                Entry::NoRoom => return self.refuse(brought, RefusalReason::TooManyWaiters),
                 Entry::Closed => return self.refuse(brought, RefusalReason::Closed),
                 Entry::Retired => {}
             }
@@ -159,39 +226,63 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
+    /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
+    pub(super) fn seat(&self, peer: NodeId) -> Option<Arc<Lane<Brought<M>>>> {
+        let live = self.live.load();
+        let lane = self.peers.find_or_seat(peer, &live.config)?;
+        // SeqCst: pairs with that of whoever changes the configuration, and then looks at all lanes: the
+        // lane is in its place before it, the configuration looked at after.
+        fence(Ordering::SeqCst);
+        let now = self.live.load();
+        if !Arc::ptr_eq(&live, &now) {
+            lane.bound(&now.config, self.peers.slots());
+        }
+        Some(lane)
+    }
+
     fn refuse(&self, brought: Brought<M>, reason: RefusalReason) -> Outcome<M> {
-        self.metrics.refused(reason);
+        self.metrics.ended(reason.into());
         Outcome::Refused(brought.message, reason)
     }
 
     /// Queues a message that has been admitted, and wakes a worker for it.
     fn push(self: &Arc<Self>, lane: &Lane<Brought<M>>, brought: Brought<M>) {
+        let arrived = self.nanos(brought.arrived);
         let pushed = lane.queue.push(brought);
         assert!(pushed.is_ok(), "{}: a lane has a slot for each message of its quota", self.name);
-        self.list(lane);
+        if self.list(lane) {
+            lane.begins_to_queue(arrived);
+        }
     }
 
-    /// Makes sure that somebody will look into a lane that has messages.
-    pub(super) fn list(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
-        // SeqCst: pairs with that of whoever takes the lane out of the set or lets go of it, and of
-        // whoever lowers a claim: the message is pushed before it, they are looked at after.
+    /// A moment as the flow's own times are kept.
+    pub(super) fn nanos(&self, moment: Moment) -> u64 {
+        u64::try_from(moment.since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Makes sure that somebody will look into a lane that has messages; true if nobody would have.
+    pub(super) fn list(self: &Arc<Self>, lane: &Lane<Brought<M>>) -> bool {
+        // SeqCst: pairs with that of whoever takes the lane out of the set or lets go of it, of whoever
+        // releases it, and of whoever lowers a claim: the message is pushed before it, they are looked at
+        // after.
         fence(Ordering::SeqCst);
-        if self.manners.order == Order::PerPeer && lane.is_held() {
-            return;
+        if self.order == Order::PerPeer && lane.is_held() || lane.is_withheld() {
+            return false;
         }
-        if self.ready.insert(lane.seat) {
+        let is_new = self.ready.insert(lane.seat);
+        if is_new {
             // SeqCst: the same, for the lane in the set and the claims.
             fence(Ordering::SeqCst);
         }
         if self.claims.claim_if_unseen() {
             self.start();
         }
+        is_new
     }
 
     /// Starts a drain job, or wakes one that sleeps. The caller has taken a claim for it.
     pub(super) fn start(self: &Arc<Self>) {
-        let parks = self.manners.wait == WaitStrategy::Park;
-        if parks && self.parking.call_one() {
+        if self.parking.call_one() {
             return;
         }
         if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
@@ -215,34 +306,58 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         self.parking.call_all_to_leave();
     }
 
-    /// The peer's lane goes when it is unused.
-    pub(super) fn forget(&self, peer: NodeId) {
-        if let Some(lane) = self.peers.find(peer).lane() {
-            // The mark first: whoever makes the lane unused after the attempt below finds it.
-            lane.forget();
-            self.peers.retire(lane);
+    /// Takes a message that will not run and that no worker has taken, and frees its room.
+    pub(super) fn discard(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<Brought<M>>>,
+        brought: Brought<M>,
+        end: End,
+    ) {
+        let charge = brought.charge();
+        let discarded = self.discard_message(brought.message);
+        if end.was_dropped() {
+            self.lose(lane);
         }
-    }
-
-    /// Takes a message that will not run, and frees its room.
-    pub(super) fn discard(self: &Arc<Self>, lane: &Lane<Brought<M>>, message: M) {
-        let discarded = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message)));
-        lane.leave();
-        self.metrics.dropped();
+        self.leave(lane, charge);
+        self.metrics.ended(end);
         self.admission.finished(lane, self, &mut Decided::default());
+        self.retire_if_done(lane);
         if let Err(payload) = discarded {
             self.panics.report(payload);
         }
     }
 
+    /// Lets a message go, whose `Drop` may panic.
+    pub(super) fn discard_message(&self, message: M) -> std::thread::Result<()> {
+        let handler = self.live.load_full();
+        catch_unwind(AssertUnwindSafe(|| handler.handler.discard(message)))
+    }
+
+    /// A message of this lane, charged with so many bytes, is gone.
+    pub(super) fn leave(&self, lane: &Lane<Brought<M>>, charge: u32) {
+        if charge > 0 {
+            lane.bytes.leave(charge);
+            self.metrics.bytes.leave(charge);
+        }
+        lane.leave();
+    }
+
+    /// Gives the seat of a lane back that goes when it is unused, if it is.
+    pub(super) fn retire_if_done(&self, lane: &Arc<Lane<Brought<M>>>) {
+        if lane.is_forgotten() {
+            self.peers.retire(lane);
+        }
+    }
+
     /// Drops what is queued in a lane; returns how many messages that was. The flow must have been
     /// abandoned, or its calling handler hold the lane.
-    pub(super) fn discard_queue(self: &Arc<Self>, lane: &Lane<Brought<M>>) -> usize {
+    pub(super) fn discard_queue(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>) -> usize {
         let mut dropped = 0;
         // Ends: the flow is closed, and at most as many messages as the quota are left.
-        while let Some(Brought { message, .. }) = lane.queue.pop() {
-            self.discard(lane, message);
-            dropped += 1;
+        while let Some(brought) = lane.queue.pop() {
+            let end = if lane.is_cancelled() { End::Cancelled } else { End::Abandoned };
+            self.discard(lane, brought, end);
+            dropped += usize::from(end == End::Abandoned);
         }
         dropped
     }
@@ -268,8 +383,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M
         self.push(lane, brought);
     }
 
-    fn refused(&self) {
-        self.metrics.refused(RefusalReason::Closed);
+    fn refused(&self, reason: RefusalReason) {
+        self.metrics.ended(reason.into());
+    }
+
+    fn is_empty(&self, lane: &Arc<Lane<Brought<M>>>) {
+        self.retire_if_done(lane);
     }
 }
 
@@ -278,8 +397,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
         // Those of a flow that was withheld to the end; there is nobody left who waits for room.
         for lane in self.peers.iter() {
             while let Some(Brought { message, .. }) = lane.queue.pop() {
-                let discarded = catch_unwind(AssertUnwindSafe(|| self.handler.discard(message)));
-                self.metrics.dropped();
+                let discarded = self.discard_message(message);
+                self.metrics.ended(End::Abandoned);
                 if let Err(payload) = discarded {
                     self.panics.report(payload);
                 }

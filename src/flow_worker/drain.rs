@@ -1,7 +1,9 @@
 //! The pool job: it takes the lanes in turn and runs their messages until none is left.
 //!
-//! Each message ends in one of three ways, and its room comes back after its end has been counted:
-//! handled, panicked, or dropped because the flow was shut down before it started.
+//! A worker looks at each message once more before it starts: it may have come to its end in the queue,
+//! because it is too old ([`overload`](super::overload)), its peer has gone ([`departure`](super::departure)) or
+//! the flow has been shut down. Otherwise it is handled, or its handler panics. Its room comes back after its
+//! end has been counted.
 //!
 //! A lane's *turn* lasts for the flow's quantum, or until it is empty; if no other lane has messages,
 //! the next turn is its own. In a flow that is in order per peer a worker holds the lane during its
@@ -47,16 +49,20 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::{ArcSwap, Cache};
+
 use super::{
     core::{Brought, Core, Handle},
     lane::Lane,
     line::Decided,
+    live::Live,
     pool::{Job, Spawn},
 };
 use crate::{
-    Order, WaitStrategy,
+    End, FlowConfig, Order, PanicPolicy,
     clock::Moment,
     metrics::WorkerMetrics,
+    panics::contain,
     sync::{Ordering, fence},
 };
 
@@ -94,6 +100,35 @@ thread_local! {
     static HELPS: Cell<bool> = const { Cell::new(false) };
     /// The seat of the lane whose handler is the innermost of them.
     static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How long its message has waited.
+    static WAITED: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// How long the message has waited that the calling handler runs, from its submitter's call to the
+/// handler's start, waiting for room included; `None` outside of handlers, and on other threads that help
+/// one.
+///
+/// A handler asks when what it has to judge depends on time: a peer is not to be blamed for an answer that
+/// was late only because it was queued here.
+///
+/// ```
+/// use std::{sync::mpsc, time::Duration};
+/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, message_wait};
+///
+/// let (sender, receiver) = mpsc::channel();
+/// let handler = move |_: NodeId, (): ()| sender.send(message_wait()).unwrap();
+/// let registry = MetricsRegistry::new();
+/// let flow = FlowWorker::new(FlowType::Chunk, &FlowConfig::new(1), &registry, handler)?;
+/// # futures_executor::block_on(async {
+/// flow.execute(NodeId::new([1; 32]), ()).await.expect("the flow is open");
+/// # });
+/// assert!(receiver.recv().unwrap().is_some_and(|waited| waited < Duration::from_secs(60)));
+/// assert_eq!(message_wait(), None);
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
+#[must_use]
+pub fn message_wait() -> Option<Duration> {
+    WAITED.get()
 }
 
 /// How many handlers are on the stack of this thread.
@@ -107,8 +142,10 @@ fn is_on_top() -> bool {
 }
 
 /// What a drain job knows.
-struct Shift<'a, M> {
+struct Shift<'a, M, H> {
     metrics: &'a WorkerMetrics,
+    /// The configuration and the handler, as they are by now.
+    live: Cache<&'a ArcSwap<Live<H>>, Arc<Live<H>>>,
     /// Submitters that were let in and have yet to be woken.
     decided: Decided<Brought<M>>,
     /// When the first of them was let in.
@@ -125,7 +162,12 @@ struct Shift<'a, M> {
     turn: usize,
 }
 
-impl<M> Shift<'_, M> {
+impl<M, H> Shift<'_, M, H> {
+    /// The configuration as it is by now.
+    fn config(&mut self) -> &FlowConfig {
+        &self.live.load().config
+    }
+
     /// Wakes the submitters that were let in.
     fn wake(&mut self) {
         if !self.decided.is_empty() {
@@ -144,6 +186,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let now = Moment::now();
         let mut shift = Shift {
             metrics: &self.metrics.workers[worker],
+            live: Cache::new(&self.live),
             decided: Decided::default(),
             decided_at: now,
             now,
@@ -155,7 +198,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         };
         loop {
             while let Some(lane) = self.take_lane(&mut shift) {
-                self.serve(&lane, &mut shift);
+                self.take_turn(&lane, &mut shift);
+                if self.claims.give_back_surplus(shift.searches) {
+                    return;
+                }
                 if shift.now >= shift.end && self.pass_on(&mut shift) {
                     return;
                 }
@@ -184,11 +230,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     ///
     /// Ends, because each turn of the loop takes a lane out of the set that comes back only if
     /// somebody has done something meanwhile.
-    fn take_lane(&self, shift: &mut Shift<'_, M>) -> Option<Arc<Lane<Brought<M>>>> {
+    fn take_lane(&self, shift: &mut Shift<'_, M, H>) -> Option<Arc<Lane<Brought<M>>>> {
         loop {
             let seat = self.ready.next(shift.turn)?;
             shift.turn = seat + 1;
-            if self.manners.order == Order::PerPeer {
+            if self.order == Order::PerPeer {
                 self.ready.remove(seat);
                 // SeqCst: pairs with that in `list`. Whichever lane has the seat is looked at after the
                 // seat was taken out, so that nothing is overlooked in the one that has it next.
@@ -203,7 +249,16 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 }
                 continue;
             };
-            if self.manners.order == Order::Any || lane.hold() {
+            if lane.is_withheld() {
+                self.ready.remove(seat);
+                // SeqCst: pairs with that of whoever releases the lane, and then lists it.
+                fence(Ordering::SeqCst);
+                if !lane.is_withheld() && !lane.queue.is_empty() {
+                    self.ready.insert(seat);
+                }
+                continue;
+            }
+            if self.order == Order::Any || lane.hold() {
                 return Some(lane);
             }
             // SeqCst: pairs with that of the holder, which looks at the queue after it lets go.
@@ -214,8 +269,18 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    /// Gives a lane its turn.
-    fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M>) {
+    /// Gives a lane its turn, and says so, for whoever cancels it meanwhile.
+    fn take_turn(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M, H>) {
+        shift.metrics.begins(self.nanos(shift.now));
+        let outside = shift.metrics.begins_turn(lane.seat);
+        // SeqCst: part of the proof in `departure`.
+        fence(Ordering::SeqCst);
+        self.serve(lane, shift);
+        shift.metrics.ends_turn(outside);
+    }
+
+    /// Runs messages of a lane until its turn is over.
+    fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M, H>) {
         let mut began = shift.now;
         loop {
             let Some(brought) = self.next_of(lane, shift) else {
@@ -232,21 +297,21 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             if shift.now >= shift.end {
                 break;
             }
-            if shift.now.since(began) >= self.manners.quantum {
+            if shift.now.since(began) >= shift.config().quantum() {
                 if self.ready.has_other_than(lane.seat) {
                     break;
                 }
                 began = shift.now;
             }
         }
-        if self.manners.order == Order::PerPeer {
+        if self.order == Order::PerPeer {
             lane.release();
             self.look_again(lane);
         }
     }
 
     /// The next message of a lane, looking for a while if no other lane has any.
-    fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift<'_, M>) -> Option<Brought<M>> {
+    fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift<'_, M, H>) -> Option<Brought<M>> {
         for _ in 0..LOOKS {
             let brought = lane.queue.pop();
             if brought.is_some() || self.ready.has_other_than(lane.seat) {
@@ -260,20 +325,19 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Whether another worker would find something to run.
     fn is_more_than(&self, lane: &Lane<Brought<M>>) -> bool {
-        let shared = self.manners.order == Order::Any && !lane.queue.is_empty();
+        let shared = self.order == Order::Any && !lane.queue.is_empty();
         shared || self.ready.has_other_than(lane.seat)
     }
 
     /// Takes an empty lane out of the set, or lets go of it, and looks at it once more.
     fn leave_empty(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>) {
-        match self.manners.order {
+        match self.order {
             Order::Any => drop(self.ready.remove(lane.seat)),
             Order::PerPeer => lane.release(),
         }
+        lane.is_served();
         self.look_again(lane);
-        if lane.is_forgotten() {
-            self.peers.retire(lane);
-        }
+        self.retire_if_done(lane);
     }
 
     /// Looks once more at a lane that was taken out of the set or let go of, and at the one that has
@@ -293,43 +357,117 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    /// Runs one message. When it ended is when the next one begins, so that a message costs one look
-    /// at the clock here.
+    /// Runs one message, if it may start still. When it ended is when the next one begins, so that a
+    /// message costs one look at the clock here.
     fn run(
         self: &Arc<Self>,
-        lane: &Lane<Brought<M>>,
-        Brought { message, arrived }: Brought<M>,
-        shift: &mut Shift<'_, M>,
+        lane: &Arc<Lane<Brought<M>>>,
+        brought: Brought<M>,
+        shift: &mut Shift<'_, M, H>,
     ) {
         if self.admission.is_abandoned() {
-            self.discard(lane, message);
-            return;
+            return self.discard(lane, brought, End::Abandoned);
         }
+        let live = shift.live.load();
+        let end = self.end_before_start(lane, brought.arrived, shift.now, &live.config);
         let waking = !shift.decided.is_empty();
-        let Shift { metrics, decided, .. } = shift;
-        let finish = Finish { core: self, lane, metrics, decided };
-        let outside = SEAT.replace(lane.seat);
-        HANDLERS.set(HANDLERS.get() + 1);
-        let handle = AssertUnwindSafe(|| self.handler.handle(lane.peer, message));
-        let outcome = catch_unwind(handle);
-        HANDLERS.set(HANDLERS.get() - 1);
-        SEAT.set(outside);
-        let began = shift.now.max(arrived);
-        let ended = Moment::now();
+        let service = match end {
+            Some(end) => self.run_out(lane, brought, end, shift),
+            None => self.run_handler(lane, brought, shift),
+        };
+        if !shift.decided.is_empty() {
+            if !waking {
+                shift.decided_at = shift.now;
+            }
+            if service >= BRIEF || shift.now.since(shift.decided_at) >= WAKE_WITHIN {
+                shift.wake();
+            }
+        }
+    }
+
+    /// Runs the handler; returns how long it took.
+    fn run_handler(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<Brought<M>>>,
+        brought: Brought<M>,
+        shift: &mut Shift<'_, M, H>,
+    ) -> Duration {
+        let charge = brought.charge();
+        let Brought { message, arrived, .. } = brought;
+        lane.is_served_up_to(self.nanos(arrived));
         // A message that arrived after the last reading has not waited.
-        let (wait, service) = (began.since(arrived), ended.since(began));
+        let began = shift.now.max(arrived);
+        let wait = began.since(arrived);
+        let Shift { metrics, decided, live, .. } = shift;
+        let live = live.load();
+        metrics.begins(self.nanos(began));
+        let finish = Finish { core: self, lane, metrics, decided, charge };
+        let outside = (SEAT.replace(lane.seat), WAITED.replace(Some(wait)));
+        HANDLERS.set(HANDLERS.get() + 1);
+        let outcome = catch_unwind(AssertUnwindSafe(|| live.handler.handle(lane.peer, message)));
+        HANDLERS.set(HANDLERS.get() - 1);
+        SEAT.set(outside.0);
+        WAITED.set(outside.1);
+        let ended = Moment::now();
+        let service = ended.since(began);
         finish.metrics.ran(wait, service, outcome.is_err());
+        let panicked = outcome.is_err();
         if let Err(payload) = outcome {
             self.panics.report(payload);
         }
         drop(finish);
+        if panicked {
+            self.answer_panic(lane, live, ended);
+        }
         shift.now = ended;
-        if !shift.decided.is_empty() {
-            if !waking {
-                shift.decided_at = ended;
+        service
+    }
+
+    /// Lets a message go that a worker has taken and that must not start.
+    fn run_out(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<Brought<M>>>,
+        brought: Brought<M>,
+        end: End,
+        shift: &mut Shift<'_, M, H>,
+    ) -> Duration {
+        let charge = brought.charge();
+        lane.is_served_up_to(self.nanos(brought.arrived));
+        let Shift { metrics, decided, .. } = shift;
+        let finish = Finish { core: self, lane, metrics, decided, charge };
+        let discarded = self.discard_message(brought.message);
+        if end.was_dropped() {
+            self.lose(lane);
+        }
+        finish.metrics.discarded(end);
+        drop(finish);
+        if let Err(payload) = discarded {
+            self.panics.report(payload);
+        }
+        let began = shift.now;
+        shift.now = Moment::now();
+        shift.now.since(began)
+    }
+
+    /// Does what the flow's policy says about a handler that has panicked.
+    fn answer_panic(self: &Arc<Self>, lane: &Lane<Brought<M>>, live: &Live<H>, now: Moment) {
+        match live.config.panic_policy() {
+            PanicPolicy::Contain => {}
+            PanicPolicy::Quarantine(policy) => {
+                if self.suspects.panicked(lane.peer, policy, now.since(self.epoch)) {
+                    // The subscriber is the user's code.
+                    contain(|| tracing::warn!(flow = self.name, peer = %lane.peer, "quarantined"));
+                }
             }
-            if service >= BRIEF || ended.since(shift.decided_at) >= WAKE_WITHIN {
-                shift.wake();
+            PanicPolicy::FailFast => {
+                // AcqRel: one of several calls the hook.
+                if !self.failed.swap(true, Ordering::AcqRel) {
+                    self.close();
+                    contain(|| {
+                        tracing::error!(flow = self.name, peer = %lane.peer, "failed by a panic");
+                    });
+                    contain(|| live.handler.failed(lane.peer));
+                }
             }
         }
     }
@@ -338,7 +476,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// them in order is dropped. The flow must be closed.
     pub(super) fn runs_beside_handlers(self: &Arc<Self>) -> (bool, usize) {
         let mut dropped = 0;
-        if self.manners.order == Order::PerPeer
+        if self.order == Order::PerPeer
             && let Some(lane) = self.peers.at(SEAT.get())
         {
             dropped = self.discard_queue(&lane);
@@ -358,7 +496,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
     }
 
     fn run_if_needed(self: Arc<Self>) {
-        let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
+        let spins = self.spins(self.live.load().config.wait_strategy());
         let needed = spins || !self.ready.is_empty();
         if needed && !is_on_top() && self.claims.claim() {
             self.drain(false);
@@ -372,11 +510,12 @@ struct Finish<'a, M: Send + 'static, H: Handle<M>, S: Spawn> {
     lane: &'a Lane<Brought<M>>,
     metrics: &'a WorkerMetrics,
     decided: &'a mut Decided<Brought<M>>,
+    charge: u32,
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
     fn drop(&mut self) {
-        self.lane.leave();
+        self.core.leave(self.lane, self.charge);
         self.metrics.finished();
         self.core.admission.finished(self.lane, self.core, self.decided);
     }

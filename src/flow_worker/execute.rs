@@ -18,7 +18,7 @@ use super::{
     lane::Lane,
     line::{Place, Standing},
 };
-use crate::RefusalReason;
+use crate::{End, RefusalReason};
 
 /// A flow has not admitted a message; here it is again. The flow is unchanged.
 #[derive(Clone, Copy, Eq, PartialEq, thiserror::Error)]
@@ -56,7 +56,8 @@ enum State<M: Send + 'static, H: MessageHandler<M>> {
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
-    pub(super) fn admitted() -> Self {
+    /// There is nothing to wait for, and nothing to give back.
+    pub(super) fn resolved() -> Self {
         Self(State::Admitted)
     }
 
@@ -86,9 +87,9 @@ impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
         match self.place.poll(context.waker()) {
             Standing::Waiting => Poll::Pending,
             Standing::Granted => Poll::Ready(Ok(())),
-            Standing::Refused => {
+            Standing::Refused(reason) => {
                 let Brought { message, .. } = self.place.take_message();
-                Poll::Ready(Err(Refused { message, reason: RefusalReason::Closed }))
+                Poll::Ready(Err(Refused { message, reason }))
             }
         }
     }
@@ -104,11 +105,11 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
                 // Counted before the message is dropped, whose `Drop` may panic.
                 let left = core.admission.leave(&self.lane, &self.place, &core);
                 if left.is_some() {
-                    core.metrics.gave_up();
+                    core.metrics.ended(End::GaveUp);
                 }
             }
             Standing::Granted => core.admission.keep(Arc::clone(&self.place)),
-            Standing::Refused => {
+            Standing::Refused(_) => {
                 // Whether it was polled and has handed its message out, or not.
                 let refused = self.place.message();
                 core.admission.keep(Arc::clone(&self.place));

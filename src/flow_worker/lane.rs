@@ -7,8 +7,14 @@
 //!
 //! ```text
 //!             first message              unused, and forgotten or in the way
-//!   (no lane) ─────────────▶ in the table ─────────────▶ retired ──▶ (dropped)
+//!   (no lane) ─────────────▶ in the table ─────────────────────────────────▶ retired ──▶ (dropped)
+//!                                 │ its peer has gone                           ▲
+//!                                 └─────────▶ cancelled ────────────────────────┘ its last message has ended
 //! ```
+//!
+//! A lane is one connection's. When the peer goes, its lane is cancelled, whatever is queued in it: one
+//! mark, which is looked at when a message would start. A message that comes later, of the peer's next
+//! connection, finds no lane and makes a new one.
 //!
 //! What the submitters write, what the workers write, and what hardly anybody writes lie on cache
 //! lines of their own.
@@ -18,20 +24,25 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwapOption;
 use crossbeam::utils::CachePadded;
 
-use super::line::Line;
+use super::{codel::Standing, line::Line, welcome::Welcome};
 use crate::{
-    NodeId,
-    permits::Permits,
+    FlowConfig, NodeId,
+    permits::{ByteBound, Permits},
     sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering},
 };
 
+/// As the time since when messages are queued.
+const NOBODY: u64 = u64::MAX;
+
 /// A peer's lane.
 pub(super) struct Lane<M> {
-    /// Written with every message that is brought. Shut means retired.
+    /// Written with every message that is brought. Shut means cancelled or retired.
     pub(super) permits: CachePadded<Permits>,
     /// Messages that were finished. Written with every one of them, by whichever worker.
     left: CachePadded<AtomicU64>,
     pub(super) queue: ArrayQueue<M>,
+    /// Written with every message, if the flow or its peers are bounded in bytes.
+    pub(super) bytes: ByteBound,
     pub(super) peer: NodeId,
     /// Its place in the flow's sets of lanes.
     pub(super) seat: usize,
@@ -41,23 +52,57 @@ pub(super) struct Lane<M> {
     pub(super) crowded: AtomicBool,
     /// The lane goes when it is unused.
     forgotten: AtomicBool,
+    /// Nothing that is in it starts any more.
+    cancelled: AtomicBool,
+    /// Its seat is given back.
+    vacated: AtomicBool,
+    /// Nothing that is in it starts before the replica has been told of the peer.
+    welcome: Option<Arc<Welcome>>,
+    /// Messages that were dropped and of which the replica has not been told.
+    lost: AtomicU64,
+    /// When it was told last, in nanoseconds since the flow was made, and one more.
+    told: AtomicU64,
+    /// No message in the queue has come before this, in nanoseconds since the flow was made, or none is
+    /// queued.
+    since: AtomicU64,
+    pub(super) standing: Standing,
     /// Made when somebody waits for the first time.
     line: ArcSwapOption<Line<M>>,
 }
 
 impl<M> Lane<M> {
-    pub(super) fn new(peer: NodeId, seat: usize, quota: usize) -> Self {
+    pub(super) fn new(
+        peer: NodeId,
+        seat: usize,
+        config: &FlowConfig,
+        slots: usize,
+        welcome: Option<Arc<Welcome>>,
+    ) -> Self {
         Self {
-            permits: CachePadded::new(Permits::new(quota)),
+            permits: CachePadded::new(Permits::new(config.peer_quota().min(slots) as u64)),
             left: CachePadded::new(AtomicU64::new(0)),
-            queue: ArrayQueue::new(quota),
+            queue: ArrayQueue::new(slots),
+            bytes: ByteBound::new(config.peer_max_bytes()),
             peer,
             seat,
             held: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            vacated: AtomicBool::new(false),
+            welcome,
+            lost: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            since: AtomicU64::new(NOBODY),
+            standing: Standing::default(),
             line: ArcSwapOption::empty(),
         }
+    }
+
+    /// Sets the bounds of the lane anew. The caller fences and lets in those who wait.
+    pub(super) fn bound(&self, config: &FlowConfig, slots: usize) {
+        self.permits.set_limit(config.peer_quota().min(slots) as u64);
+        self.bytes.set_limit(config.peer_max_bytes());
     }
 
     /// Messages that were finished.
@@ -74,7 +119,7 @@ impl<M> Lane<M> {
 
     /// Whether one more may enter now.
     pub(super) fn has_room(&self) -> bool {
-        self.permits.has_room(|| self.left())
+        self.permits.has_room(|| self.left()) && self.bytes.has_room()
     }
 
     /// Takes the lane for the calling worker; false if another has it.
@@ -106,9 +151,94 @@ impl<M> Lane<M> {
         self.forgotten.load(Ordering::Relaxed)
     }
 
+    /// Ends what is queued and whoever waits: nothing of it starts after the caller's fence, unless a
+    /// worker has looked before its own.
+    pub(super) fn cancel(&self) {
+        self.forget();
+        // Release: who sees it sees what led to it. The caller fences.
+        self.cancelled.store(true, Ordering::Release);
+        self.permits.shut();
+    }
+
+    /// Whether the peer has gone. To be asked when a message would start.
+    pub(super) fn is_cancelled(&self) -> bool {
+        // Relaxed: the fence at the beginning of a worker's turn pairs with that of whoever cancels.
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether its messages must not start yet. The caller fences before; whoever opens it fences and
+    /// looks at the queue after.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.welcome.as_ref().is_some_and(|welcome| !welcome.is_open()) && !self.is_cancelled()
+    }
+
     /// Retires the lane if it is unused; true if it was this call that did.
     pub(super) fn retire(&self) -> bool {
-        self.permits.shut_if_unused(|| self.left())
+        let left = || self.left();
+        // Relaxed: what is lost is counted before its message has left, which has been seen.
+        let is_owed = || !self.is_forgotten() && self.lost.load(Ordering::Relaxed) > 0;
+        let is_unused = self.permits.is_done(left)
+            || self.permits.in_flight(left) == 0 && !is_owed() && self.permits.shut_if_unused(left);
+        // AcqRel: one of those who find it unused gives its seat back.
+        is_unused && !self.vacated.swap(true, Ordering::AcqRel)
+    }
+
+    /// A message was dropped of which the replica is to be told.
+    pub(super) fn lose(&self) {
+        // Relaxed: the set of lanes that have lost some publishes it.
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were dropped since the replica was told last, if that is `interval` ago. The caller
+    /// tells it, or [gives them back](Self::give_back_losses).
+    pub(super) fn take_losses(&self, now: u64, interval: u64) -> u64 {
+        // Relaxed: one thread at a time takes them.
+        let told = self.told.load(Ordering::Relaxed);
+        if told > 0 && now.saturating_sub(told - 1) < interval {
+            return 0;
+        }
+        self.told.store(now.saturating_add(1), Ordering::Relaxed);
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn give_back_losses(&self, count: u64) {
+        // Relaxed: as above.
+        self.told.store(0, Ordering::Relaxed);
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_losses(&self) -> bool {
+        // Relaxed: the caller's fence pairs with that of whoever has lost some.
+        self.lost.load(Ordering::Relaxed) > 0
+    }
+
+    /// A message that came at `nanos` is taken, so nothing older is in the queue.
+    pub(super) fn is_served_up_to(&self, nanos: u64) {
+        // Relaxed, here and below: for the eye only.
+        self.since.store(nanos, Ordering::Relaxed);
+    }
+
+    /// A message that came at `nanos` has been pushed, and nobody was looking at the lane.
+    pub(super) fn begins_to_queue(&self, nanos: u64) {
+        if self.since.load(Ordering::Relaxed) == NOBODY {
+            let _ =
+                self.since.compare_exchange(NOBODY, nanos, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// The queue was found empty.
+    pub(super) fn is_served(&self) {
+        self.since.store(NOBODY, Ordering::Relaxed);
+    }
+
+    /// When the oldest message in the queue has come, at the earliest; a message that nobody has put
+    /// down counts from `now`.
+    pub(super) fn queues_since(&self, now: u64) -> Option<u64> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        self.begins_to_queue(now);
+        Some(self.since.load(Ordering::Relaxed).min(now))
     }
 
     /// Those who wait, if anybody ever did.

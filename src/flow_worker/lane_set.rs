@@ -122,6 +122,19 @@ impl LaneSet {
         self.next(0).is_none()
     }
 
+    /// All seats in the set, as they are found word by word.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.lanes.iter().enumerate().flat_map(|(word, lanes)| {
+            // Acquire: as in `next`.
+            let mut found = lanes.load(Ordering::Acquire);
+            iter::from_fn(move || {
+                let bit = (found != 0).then(|| found.trailing_zeros() as usize)?;
+                found &= found - 1;
+                Some(word * BITS + bit)
+            })
+        })
+    }
+
     /// The seats below `seats` that are not in the set, as they are found word by word.
     pub(super) fn missing(&self, seats: usize) -> impl Iterator<Item = usize> {
         self.lanes.iter().enumerate().flat_map(move |(word, lanes)| {

@@ -20,6 +20,7 @@
 use std::{fmt, sync::Arc, task::Waker};
 
 use crate::{
+    RefusalReason,
     panics::contain,
     sync::{ArrayQueue, AtomicUsize, AtomicWaker, Ordering, Slot},
 };
@@ -34,8 +35,11 @@ const WAITING: usize = 0;
 /// Decided, and not told yet.
 const DECIDED: usize = 1;
 const GRANTED: usize = 2;
-const REFUSED: usize = 3;
-const LEFT: usize = 4;
+const LEFT: usize = 3;
+/// The flow is closed.
+const CLOSED: usize = 4;
+/// The peer has gone.
+const DISCONNECTED: usize = 5;
 
 /// How it stands with a place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,8 +48,8 @@ pub(super) enum Standing {
     Waiting,
     /// The message has been admitted.
     Granted,
-    /// The flow was closed; the message is still in the place.
-    Refused,
+    /// Nobody is let in any more; the message is still in the place.
+    Refused(RefusalReason),
 }
 
 /// One submitter's place in the line.
@@ -100,7 +104,8 @@ impl<M> Place<M> {
         // Acquire: who finds a decision sees what was done before it.
         match self.state.load(Ordering::Acquire) {
             GRANTED => Standing::Granted,
-            REFUSED => Standing::Refused,
+            CLOSED => Standing::Refused(RefusalReason::Closed),
+            DISCONNECTED => Standing::Refused(RefusalReason::Disconnected),
             _ => Standing::Waiting,
         }
     }
@@ -116,10 +121,15 @@ impl<M> Place<M> {
         self.put_message(message);
     }
 
-    /// Tells whoever asks whether the place was granted or refused. It has been decided.
-    pub(super) fn tell(&self, granted: bool) {
+    /// Tells whoever asks whether the place was granted, or why it was refused. It has been decided.
+    pub(super) fn tell(&self, refusal: Option<RefusalReason>) {
+        let state = match refusal {
+            None => GRANTED,
+            Some(RefusalReason::Disconnected) => DISCONNECTED,
+            Some(_) => CLOSED,
+        };
         // Release: who finds it sees what was done before.
-        self.state.swap(if granted { GRANTED } else { REFUSED }, Ordering::Release);
+        self.state.swap(state, Ordering::Release);
     }
 
     /// The message of a place whose decision gives it to the caller.

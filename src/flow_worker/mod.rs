@@ -16,9 +16,14 @@
 //! | [`lane_set`] | which lanes have messages |
 //! | [`claims`] | that a worker runs whenever there is something to do; proof |
 //! | [`drain`] | what a worker does: the turns of lanes, the run of a message, idling |
+//! | [`overload`], [`codel`] | what is dropped when there is too much to do, and who is told |
+//! | [`departure`], [`welcome`] | what becomes of messages when their peer goes, and when it comes; proof |
+//! | [`quarantine`] | peers on whose messages handlers panic |
+//! | [`live`] | what can change while messages flow |
+//! | [`watch`] | what is looked at from outside |
 //! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
-//! | [`core`] | all of it put together |
+//! | [`core`], [`flow`] | all of it put together, and its beginning and end |
 //! | [`execute`] | the future of a message that was brought |
 //!
 //! Words that are written with every message, by more than one side: none, but for the slots of the
@@ -29,157 +34,65 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use self::{
     core::{Core, Outcome},
-    drain::handlers_on_this_thread,
-    pool::Pool,
+    flow::OfPeers,
 };
 use crate::{
-    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, RefusalReason,
-    clock::Moment,
-    metrics::{FlowMetrics, FlowSnapshot},
-    panics::PanicLog,
+    BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
+    metrics::FlowSnapshot, panics::contain,
 };
 
 mod admission;
 mod claims;
+mod codel;
 mod core;
+mod departure;
 mod drain;
 mod execute;
+mod flow;
 mod lane;
 mod lane_set;
 mod line;
+mod live;
+mod overload;
 mod parking;
 mod peers;
 mod pool;
+mod quarantine;
+mod watch;
+mod welcome;
 
-pub(crate) use core::Handle;
+pub(crate) use self::{
+    core::Handle,
+    flow::Flow,
+    watch::Reported,
+    welcome::{Connected, Greeting, Welcomes},
+};
+pub use drain::message_wait;
 pub use execute::{Execute, Refused};
-
-/// How long a shutdown waits beyond its deadline for threads that have nothing left to run.
-const JOIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What a flow does with a message of a peer.
 ///
 /// Every `Fn(NodeId, M)` that may be shared between threads is one. It runs on several threads at the
-/// same time, unless the flow has one; for the messages of one peer, see [`Order`].
+/// same time, unless the flow has one; for the messages of one peer, see [`Order`](crate::Order).
 pub trait MessageHandler<M>: Send + Sync + 'static {
     /// Runs one message, on a thread of the flow.
     fn handle(&self, peer: NodeId, message: M);
+
+    /// The flow admits nothing more, because a handler has panicked on a message of this peer
+    /// ([`PanicPolicy::FailFast`](crate::PanicPolicy::FailFast)). Called once, on a thread of the flow,
+    /// which may shut the flow down; a panic in it is contained.
+    fn failed(&self, _peer: NodeId) {}
 }
 
 impl<M, F: Fn(NodeId, M) + Send + Sync + 'static> MessageHandler<M> for F {
     fn handle(&self, peer: NodeId, message: M) {
         self(peer, message);
-    }
-}
-
-/// Runs the messages of peers, as the core of a flow wants it.
-pub(crate) struct OfPeers<H>(H);
-
-impl<M, H: MessageHandler<M>> Handle<M> for OfPeers<H> {
-    fn handle(&self, peer: NodeId, message: M) {
-        self.0.handle(peer, message);
-    }
-}
-
-/// Owns a flow: when it is dropped, the flow closes, what was admitted still runs, and the threads end.
-pub(crate) struct Flow<M: Send + 'static, H: Handle<M>> {
-    core: Arc<Core<M, H>>,
-}
-
-impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
-    /// Builds a flow and registers its metrics; `flow` is `None` for the adverts on their way out,
-    /// which are withheld until [`open`](Self::open).
-    pub(crate) fn new(
-        flow: Option<FlowType>,
-        config: &FlowConfig,
-        registry: &MetricsRegistry,
-        handler: H,
-    ) -> Result<Self, BuildError> {
-        let name = flow.map_or("Broadcast", FlowType::name);
-        config.validate(name)?;
-        let config = match flow {
-            Some(FlowType::Transport) => config.with_order(Order::PerPeer),
-            _ => *config,
-        };
-        // The clock's first reading calibrates it, which no message should wait for.
-        Moment::now();
-        let metrics = Arc::new(FlowMetrics::new(config.max_inflight_requests(), config.threads()));
-        let panics = Arc::new(PanicLog::new(name));
-        let stray_panic = {
-            let (metrics, panics) = (Arc::clone(&metrics), Arc::clone(&panics));
-            move |payload| {
-                metrics.stray_panic();
-                panics.report(payload);
-            }
-        };
-        let threads = format!("P2P_{name}_Thread");
-        let pool = Pool::new(&threads, config.threads(), config.first_core(), stray_panic)
-            .map_err(|source| BuildError::Threads { flow: name, source })?;
-        registry.register(flow, &metrics);
-        let withheld = flow.is_none();
-        let core = Arc::new(Core::new(name, &config, withheld, panics, metrics, pool, handler));
-        Ok(Self { core })
-    }
-
-    pub(crate) fn handler(&self) -> &H {
-        &self.core.handler
-    }
-
-    /// Makes the lane of a peer before its first message.
-    pub(crate) fn seat(&self, peer: NodeId) {
-        self.core.peers.find_or_seat(peer);
-    }
-
-    /// Admits a message if there is room; nobody waits.
-    pub(crate) fn try_admit(&self, peer: NodeId, message: M) -> Result<(), (M, RefusalReason)> {
-        match self.core.bring(peer, message, false) {
-            Outcome::Admitted => Ok(()),
-            Outcome::Waits(..) => unreachable!("it may not wait"),
-            Outcome::Refused(message, reason) => Err((message, reason)),
-        }
-    }
-
-    /// Lets a flow run that was built withheld. To be called once.
-    pub(crate) fn open(&self) {
-        self.core.open();
-    }
-
-    /// Refuses every later message and all who wait.
-    pub(crate) fn close(&self) {
-        self.core.close();
-    }
-
-    /// Closes the flow, waits for what was admitted if it `runs`, drops the rest and ends the
-    /// threads.
-    pub(crate) fn shut_down(&self, runs: bool, deadline: Instant) -> FlowReport {
-        self.close();
-        let Core { metrics, threads, .. } = &*self.core;
-        let inside = threads.is_current();
-        // The handlers below this call on the stack end after it, so it cannot wait for them.
-        let (beside, behind) = if inside { self.core.runs_beside_handlers() } else { (true, 0) };
-        if runs && beside {
-            let own = if inside { handlers_on_this_thread() } else { 0 };
-            metrics.wait_for_last(own, deadline);
-        }
-        let dropped = behind + self.core.abandon();
-        let running = metrics.in_flight();
-        threads.release();
-        let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
-        let joined = !inside && threads.join(deadline.max(Instant::now() + grace));
-        FlowReport { dropped, running, joined }
-    }
-}
-
-impl<M: Send + 'static, H: Handle<M>> Drop for Flow<M, H> {
-    fn drop(&mut self) {
-        // The threads go with the core, when the last drain job lets go of it.
-        self.close();
     }
 }
 
@@ -231,7 +144,19 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         registry: &MetricsRegistry,
         handler: H,
     ) -> Result<Self, BuildError> {
-        let inner = Flow::new(Some(flow), config, registry, OfPeers(handler))?;
+        Self::with_welcomes(flow, config, registry, handler, Arc::default())
+    }
+
+    /// Like [`new`](Self::new), for a flow whose peers' messages are withheld until the replica knows
+    /// the peer.
+    pub(crate) fn with_welcomes(
+        flow: FlowType,
+        config: &FlowConfig,
+        registry: &MetricsRegistry,
+        handler: H,
+        welcomes: Arc<Welcomes>,
+    ) -> Result<Self, BuildError> {
+        let inner = Flow::new(Some(flow), config, registry, OfPeers(handler), welcomes)?;
         Ok(Self { inner, flow })
     }
 
@@ -244,34 +169,126 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Brings a message of `node_id`.
     ///
     /// If there is room and nobody waits for it, the message is admitted before this returns, and
-    /// the future is ready. Otherwise the wait is counted (`waiting_for_peer_permit`) and the
+    /// the future is ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. The
+    /// default is that the wait is counted (`waiting_for_peer_permit`) and the
     /// future resolves when the message has been admitted. The messages of one peer are
-    /// admitted in the order of the calls, whether their futures are polled or not. Admitted means that the message will run,
-    /// unless the flow is [shut down](Self::shutdown) before it starts; it does not mean that it has
-    /// run.
+    /// admitted in the order of the calls, whether their futures are polled or not.
+    ///
+    /// `Ok` means that the engine answers for the message: it comes to one of the [`End`](crate::End)s of
+    /// those that were admitted, or was [dropped](crate::End::DroppedNewest) if that is the policy. It does
+    /// not mean that it has run.
     ///
     /// # Errors
     ///
-    /// The future resolves to [`Refused`], with the message, if the flow is closed, too many of the
-    /// peer's submitters wait, or too many other peers have messages.
+    /// The future resolves to [`Refused`], with the message, for any of the
+    /// [`RefusalReason`](crate::RefusalReason)s.
     ///
     /// # Cancel safety
     ///
     /// The future may be dropped at any time. A message that waits is dropped with it, counted as
     /// given up, and takes no room; one that was admitted runs.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
+        self.execute_sized(node_id, message, size_of::<M>())
+    }
+
+    /// Like [`execute`](Self::execute), for a message of so many bytes, where the flow is
+    /// [bounded in bytes](FlowConfig::with_max_bytes). Unless said, a message has the size of its type; 0
+    /// counts as 1, and more than 4 GiB as that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`execute`](Self::execute).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`execute`](Self::execute).
+    pub fn execute_sized(&self, node_id: NodeId, message: M, bytes: usize) -> Execute<M, H> {
         let core = &self.inner.core;
-        match core.bring(node_id, message, true) {
-            Outcome::Admitted => Execute::admitted(),
+        match core.bring(node_id, message, bytes, true) {
+            Outcome::Admitted | Outcome::Dropped => Execute::resolved(),
             Outcome::Waits(lane, place) => Execute::waiting(Arc::downgrade(core), lane, place),
             Outcome::Refused(message, reason) => Execute::refused(message, reason),
         }
     }
 
-    /// The peer has gone: its lane goes as soon as it is empty. What is in it still runs; a later
-    /// message brings a new lane.
-    pub fn forget_peer(&self, node_id: NodeId) {
+    /// The peer has gone: what it has queued will not start and is counted as
+    /// [`Cancelled`](crate::End::Cancelled), and its submitters that wait are refused
+    /// ([`RefusalReason::Disconnected`]). Its handlers that run go on. A message
+    /// that is brought later belongs to a new connection.
+    ///
+    /// Costs the same however much is queued; workers take it out of the queue in their turn.
+    pub fn cancel_peer(&self, node_id: NodeId) {
+        self.inner.core.cancel(node_id);
+    }
+
+    /// The peer's lane goes as soon as it is empty; what is in it still runs.
+    pub(crate) fn forget_peer(&self, node_id: NodeId) {
         self.inner.core.forget(node_id);
+    }
+
+    /// The peer has connected: its next messages are withheld if it has yet to be greeted.
+    pub(crate) fn renew_peer(&self, node_id: NodeId) {
+        self.inner.core.renew(node_id);
+    }
+
+    /// The flow, as those see it who greet and part from its peers.
+    pub(crate) fn connected(&self) -> Weak<dyn Connected> {
+        let core: Weak<Core<M, OfPeers<H>>> = Arc::downgrade(&self.inner.core);
+        core
+    }
+
+    /// Admits a message if there is room; false if it is not admitted.
+    pub(crate) fn try_execute(&self, node_id: NodeId, message: M) -> bool {
+        self.inner.try_admit(node_id, message).is_ok()
+    }
+
+    /// Tells of messages that were dropped; see [`Core::tell_losses`].
+    pub(crate) fn tell_losses(&self, interval: Duration, tell: impl Fn(NodeId, u64) -> bool) {
+        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        self.inner.core.tell_losses(interval, tell);
+    }
+
+    /// Logs each handler that has run for longer than `limit`, once.
+    pub(crate) fn report_stuck(&self, limit: Duration, reported: &mut Reported) {
+        self.inner.core.find_stuck(limit, reported, |peer, runs| {
+            // The subscriber is the user's code.
+            contain(|| tracing::warn!(flow = %self.flow, %peer, ?runs, "a handler is stuck"));
+        });
+    }
+
+    /// Changes the flow's configuration while messages flow. It holds for every message that is brought
+    /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
+    /// in at once where a bound has grown.
+    ///
+    /// What can change: the bounds in messages and bytes, the quota and its bytes up to the quota that the flow
+    /// was built with, the number of threads at work up to those it was built with, quantum, wait strategy,
+    /// overload policy, maximum age, CoDel and panic policy.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a figure is out of range or cannot change; the flow is unchanged.
+    pub fn reconfigure(&self, config: &FlowConfig) -> Result<(), ConfigError> {
+        let config = flow::of_its_kind(self.flow, config);
+        self.inner.core.validate_change(&config)?;
+        self.inner.core.reconfigure(&config);
+        Ok(())
+    }
+
+    /// Checks what [`reconfigure`](Self::reconfigure) would.
+    pub(crate) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
+        self.inner.core.validate_change(&flow::of_its_kind(self.flow, config))
+    }
+
+    /// Gives the flow another handler while messages flow: it runs every message that no worker has
+    /// taken up. The old one is dropped when the last worker that runs it has ended its message.
+    pub fn replace_handler(&self, handler: H) {
+        self.inner.core.replace_handler(Arc::new(OfPeers(handler)));
+    }
+
+    /// Forgets the panics that this peer's messages have caused, and ends its quarantine; true if it was
+    /// in one.
+    pub fn lift_quarantine(&self, node_id: NodeId) -> bool {
+        self.inner.core.lift_quarantine(node_id)
     }
 
     /// What the flow has counted so far.
@@ -294,11 +311,10 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// it reports what is left by then.
     ///
     /// Called from one of the flow's own handlers, it does not wait for that handler, nor for its
-    /// threads. In a flow that is in order per peer, what is queued of the handler's own peer is dropped at
+    /// threads, nor for other handlers that shut the same flow down. In a flow that is in order per peer,
+    /// what is queued of the handler's own peer is dropped at
     /// once; in one whose threads are all taken by the handlers below the call, everything queued is. The
     /// report of such a call is never clean: the calling handler counts as running.
-    /// Two handlers that shut the same flow down at the same time wait for each other until the
-    /// deadline.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         self.shut_down_by(instant_after(deadline))
     }

@@ -7,7 +7,7 @@
 //! ```text
 //!            lie down          give the claim back          called: go, with a claim
 //!   awake ─────────────▶ in bed ────────────────▶ asleep ──────────────────────────▶ awake
-//!     ▲                    │ something after all       └──▶ called: leave, the flow is closed
+//!     ▲                    │ something after all       └──▶ called: leave
 //!     └──── get up ────────┘
 //! ```
 //!
@@ -94,7 +94,12 @@ impl Parking {
         false
     }
 
-    /// Tells all sleepers to leave. Who lies down later must look whether the flow is closed.
+    /// Whether somebody may be asleep.
+    pub(super) fn is_used(&self) -> bool {
+        !self.sleepers.is_empty()
+    }
+
+    /// Tells all sleepers to leave. Who lies down later must look whether it may.
     pub(super) fn call_all_to_leave(&self) {
         for worker in 0..self.beds.len() {
             if self.sleepers.remove(worker) {

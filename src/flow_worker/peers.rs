@@ -17,6 +17,10 @@
 //! message has finished, and whoever finds it retired has entered nothing: it takes the lane out of
 //! the table, should that not have been done yet, and looks again.
 //!
+//! A lane whose peer has gone is shut at once, with what is in it. It keeps its seat, by which workers and
+//! those who settle find it, until the last of its messages has left and nobody waits in it any more:
+//! whoever takes something out of a lane that is shut looks whether it was the last.
+//!
 //! The seat goes to the next lane at once, and what the flow's sets say of it with it. So whoever takes
 //! a seat out of a set, having looked at the lane that had it before, must fence and look at the lane
 //! that has it now.
@@ -26,9 +30,9 @@ use std::{array, fmt, hash::BuildHasher, sync::Arc};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use hashbrown::HashTable;
 
-use super::{lane::Lane, lane_set::LaneSet};
+use super::{lane::Lane, lane_set::LaneSet, welcome::Welcomes};
 use crate::{
-    NodeId,
+    FlowConfig, NodeId,
     sync::{AtomicUsize, Ordering},
 };
 
@@ -65,20 +69,28 @@ pub(super) struct Peers<M> {
     taken: LaneSet,
     /// The seat at which the next newcomer without one begins to look.
     hand: AtomicUsize,
-    quota: usize,
+    /// How many messages a lane's queue holds.
+    slots: usize,
+    welcomes: Arc<Welcomes>,
 }
 
 impl<M> Peers<M> {
-    /// A table for at most `max` peers, at least 1, with lanes of this quota.
-    pub(super) fn new(max: usize, quota: usize) -> Self {
+    /// A table for at most `max` peers, at least 1, with lanes of so many slots.
+    pub(super) fn new(max: usize, slots: usize, welcomes: Arc<Welcomes>) -> Self {
         Self {
             parts: array::from_fn(|_| ArcSwap::from_pointee(Lanes::new())),
             hasher: foldhash::quality::RandomState::default(),
             lanes: (0..max).map(|_| ArcSwapOption::empty()).collect(),
             taken: LaneSet::new(max),
             hand: AtomicUsize::new(0),
-            quota,
+            slots,
+            welcomes,
         }
+    }
+
+    /// How many messages a lane's queue holds.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
     }
 
     /// How many seats there are.
@@ -108,16 +120,17 @@ impl<M> Peers<M> {
 
     /// All lanes, one after the other.
     pub(super) fn iter(&self) -> impl Iterator<Item = Arc<Lane<M>>> {
-        self.lanes.iter().filter_map(ArcSwapOption::load_full)
+        self.taken.iter().filter_map(|seat| self.at(seat))
     }
 
     /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
-    pub(super) fn find_or_seat(&self, peer: NodeId) -> Option<Arc<Lane<M>>> {
+    pub(super) fn find_or_seat(&self, peer: NodeId, config: &FlowConfig) -> Option<Arc<Lane<M>>> {
         if let Some(lane) = self.find(peer).lane() {
             return Some(Arc::clone(lane));
         }
         let seat = self.take_seat()?;
-        let lane = Arc::new(Lane::new(peer, seat, self.quota));
+        let welcome = self.welcomes.of(peer);
+        let lane = Arc::new(Lane::new(peer, seat, config, self.slots, welcome));
         // Before it can be found, so that whoever finds a message in it finds the lane.
         self.lanes[seat].store(Some(Arc::clone(&lane)));
         let hash = self.hash(peer);
@@ -147,6 +160,15 @@ impl<M> Peers<M> {
                 next
             });
         }
+    }
+
+    /// Ends the lane of a peer that has gone, if it has one: it cannot be found any more, and nothing that
+    /// is in it starts. The caller fences, lists it, and lets those go who wait in it.
+    pub(super) fn cancel(&self, peer: NodeId) -> Option<Arc<Lane<M>>> {
+        let lane = Arc::clone(self.find(peer).lane()?);
+        lane.cancel();
+        self.take_out(&lane);
+        Some(lane)
     }
 
     /// Retires a lane if it is unused; false if it is used, or was retired before.

@@ -38,6 +38,9 @@ pub(super) trait Spawn: Send + Sync + 'static {
     /// Which of the flow's threads the calling one is, from 0; on others, any number.
     fn worker(&self) -> usize;
 
+    /// How many threads of the flow are alive.
+    fn alive(&self) -> usize;
+
     /// How deep the stack of the calling thread is, in bytes.
     fn stack_depth(&self) -> usize;
 
@@ -167,6 +170,11 @@ impl Spawn for Pool {
 
     fn worker(&self) -> usize {
         rayon::current_thread_index().unwrap_or(0)
+    }
+
+    fn alive(&self) -> usize {
+        // Each thread has one.
+        Arc::strong_count(&self.token) - 1
     }
 
     fn stack_depth(&self) -> usize {

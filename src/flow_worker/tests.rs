@@ -14,7 +14,7 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    WaitStrategy,
+    End, Order, RefusalReason, WaitStrategy,
     sync::{AtomicBool, Ordering},
 };
 
@@ -114,7 +114,7 @@ fn with_one_permit_the_second_waits_and_nothing_is_lost() {
     assert_eq!(starts.recv_timeout(LIMIT), Ok(2));
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().admitted, flow.snapshot().handled), (3, 3));
+    assert_eq!((flow.snapshot().admitted, flow.snapshot().handled()), (3, 3));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_waiting_message_is_dropped_with_its_future_and_counted() {
     assert_eq!(starts.recv_timeout(LIMIT), Ok(3));
     assert!(flow.shutdown(LIMIT).is_clean());
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled, counts.gave_up), (2, 2, 2));
+    assert_eq!((counts.admitted, counts.handled(), counts.ended(End::GaveUp)), (2, 2, 2));
     assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
@@ -171,8 +171,8 @@ fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
     let refused = block_on(flow.execute(peer(1), 3)).unwrap_err();
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::Closed));
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled, counts.refused()), (2, 2, 2));
-    assert_eq!(counts.refused_for(RefusalReason::Closed), 2);
+    assert_eq!((counts.admitted, counts.handled(), counts.refused()), (2, 2, 2));
+    assert_eq!(counts.ended(End::Closed), 2);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_shutdown_reports_what_is_stuck_and_what_never_started() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(starts.try_recv().ok(), None, "something started after the shutdown");
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled, counts.dropped), (3, 1, 2));
+    assert_eq!((counts.admitted, counts.handled(), counts.ended(End::Abandoned)), (3, 1, 2));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn handlers_that_use_rayon_under_load_all_end() {
     });
     block_on(join_all((0..5_000).map(|n| flow.execute(peer(1), n % 5))));
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!(flow.snapshot().handled, 5_000);
+    assert_eq!(flow.snapshot().handled(), 5_000);
 }
 
 #[test]
@@ -310,8 +310,8 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
     let ran: Vec<usize> = receiver.into_iter().collect();
     let distinct: BTreeSet<usize> = ran.iter().copied().collect();
     assert_eq!(distinct.len(), ran.len(), "a message ran twice");
-    assert_eq!((counts.handled, counts.admitted), (ran.len() as u64, ran.len() as u64));
-    assert_eq!(counts.handled + counts.gave_up, 4 * EACH as u64);
+    assert_eq!((counts.handled(), counts.admitted), (ran.len() as u64, ran.len() as u64));
+    assert_eq!(counts.handled() + counts.ended(End::GaveUp), 4 * EACH as u64);
     assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
@@ -338,7 +338,7 @@ fn the_transport_flow_runs_each_peers_messages_one_at_a_time_in_the_order_of_the
     wait_until("the end of all", || flow.snapshot().finished() == all);
     drop(calls);
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().handled, flow.snapshot().admitted), (all, all));
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().admitted), (all, all));
     drop(flow);
     let ran: Vec<_> = receiver.into_iter().collect();
     for from in [0, 1, 2].map(peer) {
@@ -365,7 +365,7 @@ fn a_peer_over_its_quota_waits_alone() {
     assert!(execute(5, 50).is_none(), "the flow is full");
     (0..8).for_each(|_| leave.send(()).unwrap());
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!(flow.snapshot().handled, 8);
+    assert_eq!(flow.snapshot().handled(), 8);
     assert_eq!(starts.try_iter().count(), 8);
 }
 
@@ -408,7 +408,7 @@ fn lanes_come_with_a_message_and_go_when_they_are_forgotten_and_empty() {
     block_on(flow.execute(peer(1), 3)).unwrap();
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().handled, lanes()), (3, 1));
+    assert_eq!((flow.snapshot().handled(), lanes()), (3, 1));
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn a_peer_without_a_seat_takes_that_of_an_idle_one_or_is_refused() {
     block_on(flow.execute(peer(2), 2)).unwrap();
     let refused = block_on(flow.execute(peer(3), 3)).unwrap_err();
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::TooManyPeers));
-    assert_eq!(flow.snapshot().refused_for(RefusalReason::TooManyPeers), 1);
+    assert_eq!(flow.snapshot().ended(End::TooManyPeers), 1);
     (0..2).for_each(|_| leave.send(()).unwrap());
     wait_until("idleness", || flow.snapshot().in_flight == 0);
     block_on(flow.execute(peer(3), 3)).unwrap();
@@ -459,8 +459,8 @@ fn lanes_that_come_and_go_under_load_lose_nothing() {
     });
     assert!(flow.shutdown(LIMIT).is_clean());
     let counts = flow.snapshot();
-    assert_eq!((counts.handled, counts.refused()), (4 * EACH as u64 - refused, refused));
-    assert!(counts.handled > 0 && flow.inner.core.peers.iter().count() <= 3);
+    assert_eq!((counts.handled(), counts.refused()), (4 * EACH as u64 - refused, refused));
+    assert!(counts.handled() > 0 && flow.inner.core.peers.iter().count() <= 3);
 }
 
 /// Messages one after the other, each in a lane that has the seat of one that has just gone.
@@ -590,7 +590,7 @@ fn a_waker_that_panics_when_it_is_dropped_leaves_nobody_counted_as_waiting() {
     assert!(waiting.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
     drop(waker);
     drop(waiting);
-    assert_eq!((flow.snapshot().waiting, flow.snapshot().gave_up), (0, 1));
+    assert_eq!((flow.snapshot().waiting, flow.snapshot().ended(End::GaveUp)), (0, 1));
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
 }
@@ -629,7 +629,7 @@ fn every_wait_strategy_runs_everything_and_ends() {
             }
         }
         assert!(flow.shutdown(LIMIT).is_clean(), "{strategy:?}");
-        assert_eq!(flow.snapshot().handled, 2_000);
+        assert_eq!(flow.snapshot().handled(), 2_000);
     }
 }
 
@@ -665,7 +665,7 @@ fn a_future_that_is_dropped_after_its_admission_takes_nothing_back() {
     drop(never_polled);
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().handled, flow.snapshot().gave_up), (2, 0));
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().ended(End::GaveUp)), (2, 0));
 }
 
 #[test]
@@ -733,7 +733,7 @@ fn what_a_handler_spawns_may_panic() {
         receiver.recv_timeout(LIMIT).unwrap();
     }
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().handled, flow.snapshot().stray_panics), (10, 10));
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().stray_panics), (10, 10));
 }
 
 #[test]
@@ -870,8 +870,8 @@ fn stress(round: usize) {
     assert_eq!(distinct.len(), ran.len(), "round {round}: a message ran twice");
     assert_eq!((counts.in_flight, counts.waiting), (0, 0), "round {round}");
     assert_eq!(counts.admitted, counts.finished(), "round {round}");
-    assert_eq!(counts.handled + counts.panicked, ran.len() as u64, "round {round}");
-    let all = counts.admitted + counts.refused() + counts.gave_up;
+    assert_eq!(counts.handled() + counts.panicked(), ran.len() as u64, "round {round}");
+    let all = counts.admitted + counts.refused() + counts.ended(End::GaveUp);
     assert_eq!(all, (PRODUCERS * EACH) as u64, "round {round}");
     assert!(counts.admitted >= admitted && counts.refused() >= refused, "round {round}");
 }

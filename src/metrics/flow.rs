@@ -1,6 +1,10 @@
 //! What one flow counts, which is its bound as well.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::{OnceLock, Weak},
+    time::{Duration, Instant},
+};
 
 use crossbeam::{
     channel::{Receiver, Sender, bounded},
@@ -10,22 +14,42 @@ use strum::EnumCount;
 
 use super::{Counter, FlowSnapshot};
 use crate::{
-    RefusalReason,
+    End, FlowConfig,
     latency::{LatencySnapshot, Recorder},
-    permits::Permits,
+    permits::{Attempt, ByteBound, Permits},
     sync::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Who waits for the last message to finish looks at least this often, should it miss the word.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What one worker counts. Nobody else writes it, so that a count is a load and a store.
+/// Below this the high-water mark is found by looking now and then.
+const EXACT_FROM: u64 = 64;
+
+/// Nothing, as the seat of a worker's lane.
+const NO_SEAT: usize = 0;
+
+/// What one worker counts, and what it runs. Nobody else writes it, so that a count is a load and a
+/// store.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerMetrics {
     finished: AtomicU64,
     panicked: AtomicU64,
+    expired: AtomicU64,
+    shed: AtomicU64,
+    cancelled: AtomicU64,
+    /// One more than the seat of the lane that it serves.
+    seat: AtomicUsize,
+    /// When what it runs began, in nanoseconds since the flow was made.
+    began: AtomicU64,
     wait: Recorder,
     service: Recorder,
+}
+
+/// Adds one to a count that nobody else writes.
+fn count(counter: &AtomicU64) {
+    // Relaxed: `finished` publishes it, and nobody else writes it.
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 impl WorkerMetrics {
@@ -34,18 +58,69 @@ impl WorkerMetrics {
         self.wait.record(wait);
         self.service.record(service);
         if panicked {
-            // Relaxed: `finished` publishes it.
-            let count = self.panicked.load(Ordering::Relaxed);
-            self.panicked.store(count + 1, Ordering::Relaxed);
+            count(&self.panicked);
         }
     }
 
-    /// A message that ran is gone, and its room is free. Only the worker itself calls this.
+    /// A message will not run, for a reason that a worker finds. Only the worker itself calls this.
+    pub(crate) fn discarded(&self, end: End) {
+        match end {
+            End::Expired => count(&self.expired),
+            End::Shed => count(&self.shed),
+            End::Cancelled => count(&self.cancelled),
+            _ => unreachable!("{end} is not found by a worker"),
+        }
+    }
+
+    /// A message that the worker took is gone, and its room is free. Only the worker itself calls this.
     pub(crate) fn finished(&self) {
         // Relaxed: nobody else writes it.
         let count = self.finished.load(Ordering::Relaxed);
         // Release: who sees it counted sees what its handler did.
         self.finished.store(count + 1, Ordering::Release);
+    }
+
+    /// How many messages the worker has finished.
+    pub(crate) fn count_finished(&self) -> u64 {
+        // Acquire: pairs with the Release above.
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// The worker begins a turn of this lane; what it served until now. Only the worker itself calls
+    /// this, and fences before it looks whether the lane's messages may run.
+    pub(crate) fn begins_turn(&self, seat: usize) -> usize {
+        // Relaxed: nobody else writes it; the caller's fence publishes it.
+        let outside = self.seat.load(Ordering::Relaxed);
+        self.seat.store(seat + 1, Ordering::Relaxed);
+        outside
+    }
+
+    /// The worker has ended a turn, and goes on with what it served before. Only the worker itself
+    /// calls this.
+    pub(crate) fn ends_turn(&self, outside: usize) {
+        // Release: who sees it sees what the worker has done.
+        self.seat.store(outside, Ordering::Release);
+    }
+
+    /// A message begins. Only the worker itself calls this.
+    pub(crate) fn begins(&self, nanos: u64) {
+        // Relaxed: for the eye only.
+        self.began.store(nanos, Ordering::Relaxed);
+    }
+
+    /// When what it runs began, in nanoseconds since the flow was made.
+    pub(crate) fn began(&self) -> u64 {
+        // Relaxed: for the eye only.
+        self.began.load(Ordering::Relaxed)
+    }
+
+    /// The seat of the lane that the worker serves, if it serves one.
+    pub(crate) fn seat(&self) -> Option<usize> {
+        // Acquire: pairs with the Release above.
+        match self.seat.load(Ordering::Acquire) {
+            NO_SEAT => None,
+            seat => Some(seat - 1),
+        }
     }
 }
 
@@ -54,37 +129,93 @@ impl WorkerMetrics {
 pub(crate) struct FlowMetrics {
     /// Written with every message that is admitted.
     pub(crate) permits: CachePadded<Permits>,
+    /// Written with every message, if the flow or its peers are bounded in bytes.
+    pub(crate) bytes: CachePadded<ByteBound>,
     pub(crate) workers: Box<[CachePadded<WorkerMetrics>]>,
+    /// The most messages that were found in flight.
+    high_water: AtomicU64,
     waiting: AtomicUsize,
     waited: Counter,
-    gave_up: Counter,
-    refused: [Counter; RefusalReason::COUNT],
-    dropped: Counter,
+    /// By end; those that workers find are counted by them.
+    ends: [Counter; End::COUNT],
     stray_panics: Counter,
+    stuck: Counter,
+    /// Handlers that wait below a shutdown on their own stack.
+    shutting_down: AtomicUsize,
+    /// What only the flow itself can say, as long as it is there.
+    gauges: OnceLock<Weak<dyn Gauges>>,
     /// One token: a message has finished after the flow was closed.
     finished: (Sender<()>, Receiver<()>),
 }
 
+/// What is not counted, but is to be looked at.
+pub(crate) trait Gauges: fmt::Debug + Send + Sync {
+    /// How long the oldest message that is queued has waited, at most.
+    fn oldest_age(&self) -> Duration;
+
+    /// Threads of the flow that are alive.
+    fn live_workers(&self) -> usize;
+
+    /// The age at which messages expire.
+    fn max_age(&self) -> Option<Duration>;
+}
+
 impl FlowMetrics {
-    pub(crate) fn new(limit: usize, workers: usize) -> Self {
+    pub(crate) fn new(config: &FlowConfig) -> Self {
+        let limit = config.max_inflight_requests() as u64;
         Self {
             permits: CachePadded::new(Permits::new(limit)),
-            workers: (0..workers).map(|_| CachePadded::default()).collect(),
+            bytes: CachePadded::new(ByteBound::new(config.max_bytes())),
+            workers: (0..config.threads()).map(|_| CachePadded::default()).collect(),
+            high_water: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             waited: Counter::default(),
-            gave_up: Counter::default(),
-            refused: Default::default(),
-            dropped: Counter::default(),
+            ends: Default::default(),
             stray_panics: Counter::default(),
+            stuck: Counter::default(),
+            shutting_down: AtomicUsize::new(0),
+            gauges: OnceLock::new(),
             finished: bounded(1),
         }
+    }
+
+    /// What is to be looked at, of the flow that was built with these metrics.
+    pub(crate) fn observe(&self, gauges: Weak<dyn Gauges>) {
+        // A flow is built once.
+        let _ = self.gauges.set(gauges);
     }
 
     /// How many messages have finished, dropped ones included.
     pub(crate) fn left(&self) -> u64 {
         // Acquire: who sees a message finished sees what it did.
         let ran = self.workers.iter().map(|worker| worker.finished.load(Ordering::Acquire));
-        self.dropped.0.load(Ordering::Acquire) + ran.sum::<u64>()
+        let dropped = |end: End| self.ends[end as usize].0.load(Ordering::Acquire);
+        dropped(End::Abandoned) + dropped(End::DroppedOldest) + ran.sum::<u64>()
+    }
+
+    /// A message enters the flow if there is room, whoever waits for it.
+    pub(crate) fn enter(&self) -> Attempt {
+        let attempt = self.permits.enter_past(|| self.left());
+        if attempt == Attempt::Entered {
+            self.note_high_water();
+        }
+        attempt
+    }
+
+    fn note_high_water(&self) {
+        // Relaxed: for the eye only.
+        let mark = self.high_water.load(Ordering::Relaxed);
+        if self.permits.at_most_in_flight() > mark.max(EXACT_FROM) {
+            self.look_at_load();
+        }
+    }
+
+    /// Messages in flight, which may be more than ever before.
+    fn look_at_load(&self) -> usize {
+        let in_flight = self.in_flight();
+        // Relaxed: for the eye only.
+        self.high_water.fetch_max(in_flight as u64, Ordering::Relaxed);
+        in_flight
     }
 
     /// Messages admitted and not yet finished.
@@ -94,7 +225,7 @@ impl FlowMetrics {
 
     /// Whether one more message may be admitted now.
     pub(crate) fn has_room(&self) -> bool {
-        self.permits.has_room(|| self.left())
+        self.permits.has_room(|| self.left()) && self.bytes.has_room()
     }
 
     /// Submitters that wait for room.
@@ -123,21 +254,16 @@ impl FlowMetrics {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A submitter that waited was dropped before its message was admitted.
-    pub(crate) fn gave_up(&self) {
-        self.gave_up.increment();
-    }
-
-    /// A message was not admitted, and its submitter was told so.
-    pub(crate) fn refused(&self, reason: RefusalReason) {
-        self.refused[reason as usize].increment();
-    }
-
-    /// A message was admitted but will not run, because the flow was shut down. It is gone, and its
+    /// A message has come to an end that no worker counts. If it had been admitted, it is gone, and its
     /// room is free.
-    pub(crate) fn dropped(&self) {
+    pub(crate) fn ended(&self, end: End) {
         // Release: as for those that ran.
-        self.dropped.0.fetch_add(1, Ordering::Release);
+        self.ends[end as usize].0.fetch_add(1, Ordering::Release);
+    }
+
+    /// A handler has run for longer than it should.
+    pub(crate) fn found_stuck(&self) {
+        self.stuck.increment();
     }
 
     /// Something that a handler has spawned panicked.
@@ -151,45 +277,84 @@ impl FlowMetrics {
         let _ = self.finished.0.try_send(());
     }
 
-    /// Waits until no more than `own` messages are in flight; false if the deadline comes first.
-    /// The flow must be closed.
+    /// Waits until no more messages are in flight than handlers that wait here themselves, `own` of
+    /// them below this call; false if the deadline comes first. The flow must be closed.
     pub(crate) fn wait_for_last(&self, own: usize, deadline: Instant) -> bool {
-        loop {
-            if self.in_flight() <= own {
-                return true;
+        // AcqRel: part of a count that each of several who wait must see; who comes later looks again.
+        self.shutting_down.fetch_add(own, Ordering::AcqRel);
+        let done = loop {
+            if self.in_flight() <= self.shutting_down.load(Ordering::Acquire) {
+                break true;
             }
             let now = Instant::now();
             if now >= deadline {
-                return false;
+                break false;
             }
             // Either outcome means to look again.
             let _ = self.finished.1.recv_deadline(deadline.min(now + LOOK_EVERY));
-        }
+        };
+        self.shutting_down.fetch_sub(own, Ordering::AcqRel);
+        done
     }
 
     pub(crate) fn snapshot(&self) -> FlowSnapshot {
         // The load first: who finds nothing in flight then reads the counts of all that finished.
-        let in_flight = self.in_flight();
-        let ran = |count: fn(&WorkerMetrics) -> &AtomicU64| {
+        let in_flight = self.look_at_load();
+        let sum = |count: fn(&WorkerMetrics) -> &AtomicU64| {
             // Acquire: as in `left`.
             self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
         };
-        let finished = ran(|worker| &worker.finished);
-        let panicked = ran(|worker| &worker.panicked);
+        let finished = sum(|worker| &worker.finished);
+        let mut ends: [u64; End::COUNT] = std::array::from_fn(|end| self.ends[end].get());
+        let found = [
+            (End::Panicked, sum(|worker| &worker.panicked)),
+            (End::Expired, sum(|worker| &worker.expired)),
+            (End::Shed, sum(|worker| &worker.shed)),
+            (End::Cancelled, sum(|worker| &worker.cancelled)),
+        ];
+        found.iter().for_each(|&(end, count)| ends[end as usize] = count);
+        // One whose end is counted may not have finished.
+        let others: u64 = found.iter().map(|(_, count)| count).sum();
+        ends[End::Handled as usize] = finished.saturating_sub(others);
+        let running = self.workers.iter().filter(|worker| worker.seat().is_some()).count();
+        let gauges = self.gauges.get().and_then(Weak::upgrade);
+        let oldest_age = match &gauges {
+            Some(gauges) if in_flight > 0 => gauges.oldest_age(),
+            _ => Duration::ZERO,
+        };
+        let waiting = self.waiting();
+        let max_age = gauges.as_ref().and_then(|gauges| gauges.max_age());
+        let shares = [
+            share(in_flight as u64, self.permits.limit()),
+            self.bytes.limit().map_or(0, |limit| share(self.bytes.in_flight() as u64, limit)),
+            max_age.map_or(0, |max| share(nanos(oldest_age), nanos(max))),
+            if waiting > 0 { 100 } else { 0 },
+        ];
         FlowSnapshot {
             in_flight,
-            waiting: self.waiting(),
-            // One that has panicked may not have finished.
-            handled: finished.saturating_sub(panicked),
-            panicked,
-            dropped: self.dropped.get(),
+            queued: in_flight.saturating_sub(running),
+            bytes_in_flight: self.bytes.in_flight(),
+            waiting,
+            oldest_age,
+            high_water: self.high_water.load(Ordering::Relaxed) as usize,
+            live_workers: gauges.as_ref().map_or(0, |gauges| gauges.live_workers()),
+            overload: shares.into_iter().max().unwrap_or_default(),
             stray_panics: self.stray_panics.get(),
+            stuck: self.stuck.get(),
             admitted: self.permits.entered(),
             waiting_for_peer_permit: self.waited.get(),
-            gave_up: self.gave_up.get(),
-            refused: std::array::from_fn(|reason| self.refused[reason].get()),
+            ends,
             wait: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.wait)),
             service: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.service)),
         }
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How many hundredths of the limit are used, at most 100.
+fn share(used: u64, limit: u64) -> u8 {
+    (u128::from(used) * 100 / u128::from(limit.max(1))).min(100) as u8
 }

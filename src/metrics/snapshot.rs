@@ -1,9 +1,11 @@
 //! What was counted, as plain data.
 
-use strum::EnumCount;
+use std::time::Duration;
+
+use strum::{EnumCount, IntoEnumIterator};
 
 use super::DestinationKind;
-use crate::{FlowType, LatencySnapshot, RefusalReason};
+use crate::{End, FlowType, LatencySnapshot};
 
 /// What one flow has counted. Plain data: nothing in it changes any more.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,23 +13,36 @@ use crate::{FlowType, LatencySnapshot, RefusalReason};
 pub struct FlowSnapshot {
     /// Messages admitted and not yet finished, at the moment.
     pub in_flight: usize,
+    /// Those among them that no worker has taken up, at the moment.
+    pub queued: usize,
+    /// Bytes of the messages in flight, at the moment; 0 as long as neither the flow nor its peers are
+    /// [bounded](crate::FlowConfig::with_max_bytes) in bytes.
+    pub bytes_in_flight: usize,
     /// Submitters waiting for room, at the moment.
     pub waiting: usize,
-    /// Messages that got a permit, modulo 2^43; each runs, unless the flow is shut down first.
+    /// How long the oldest message that is queued has waited, at the moment. An upper bound: it may
+    /// be the age of the message before it in its lane.
+    pub oldest_age: Duration,
+    /// The most messages that were ever in flight. Exact from 64 on; below, it is looked at when a
+    /// snapshot is taken.
+    pub high_water: usize,
+    /// Threads of the flow that are alive, at the moment.
+    pub live_workers: usize,
+    /// How near the flow is to not taking or not running what comes, from 0 to 100: the largest of
+    /// the shares of its bound in messages, of its bound in bytes and of its maximum age that are used
+    /// up; 100 if somebody waits for room. Nothing is dropped or pushed back for the flow's bounds before
+    /// this is 100 (a peer may reach its own quota before).
+    pub overload: u8,
+    /// Messages that got a permit, modulo 2^43; each runs, unless a policy or the flow's end comes first.
     pub admitted: u64,
     /// Messages that found no room at first, so that their submitters had to wait.
     pub waiting_for_peer_permit: u64,
-    /// Messages whose submitters waited and were dropped before there was room.
-    pub gave_up: u64,
-    pub(super) refused: [u64; RefusalReason::COUNT],
-    /// Messages whose handler returned.
-    pub handled: u64,
-    /// Messages whose handler panicked.
-    pub panicked: u64,
-    /// Messages that were admitted and did not run, because the flow was shut down.
-    pub dropped: u64,
+    pub(super) ends: [u64; End::COUNT],
     /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
     pub stray_panics: u64,
+    /// Handlers that were found to run for longer than
+    /// [`with_stuck_after`](crate::ChannelConfig::with_stuck_after) allows.
+    pub stuck: u64,
     /// From the submitter's call to the start of the handler, waiting for room included; of messages
     /// that ran.
     pub wait: LatencySnapshot,
@@ -35,40 +50,101 @@ pub struct FlowSnapshot {
     pub service: LatencySnapshot,
 }
 
+/// Counts that do not add up. Only of a flow at rest they must.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{what}: {left} is not {right}")]
+pub struct LedgerError {
+    /// Which identity does not hold, in whose counts.
+    pub what: String,
+    /// Its left side.
+    pub left: u64,
+    /// Its right side.
+    pub right: u64,
+}
+
+fn equal(what: impl FnOnce() -> String, left: u64, right: u64) -> Result<(), LedgerError> {
+    if left == right { Ok(()) } else { Err(LedgerError { what: what(), left, right }) }
+}
+
 impl FlowSnapshot {
+    /// Messages that came to this end.
+    #[must_use]
+    pub fn ended(&self, end: End) -> u64 {
+        self.ends[end as usize]
+    }
+
+    fn ended_if(&self, is: impl Fn(End) -> bool) -> u64 {
+        End::iter().filter(|&end| is(end)).map(|end| self.ended(end)).sum()
+    }
+
+    /// Messages whose handler returned.
+    #[must_use]
+    pub fn handled(&self) -> u64 {
+        self.ended(End::Handled)
+    }
+
+    /// Messages whose handler panicked.
+    #[must_use]
+    pub fn panicked(&self) -> u64 {
+        self.ended(End::Panicked)
+    }
+
     /// Messages that were not admitted and whose submitters were told so.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused.iter().sum()
+        self.ended_if(End::was_refused)
     }
 
-    /// Those that were refused for this reason. Of own adverts, for which nobody waits, those that
-    /// found no room count as [`TooManyWaiters`](RefusalReason::TooManyWaiters).
+    /// Messages that the engine has dropped because there was too much to do.
     #[must_use]
-    pub fn refused_for(&self, reason: RefusalReason) -> u64 {
-        self.refused[reason as usize]
+    pub fn dropped(&self) -> u64 {
+        self.ended_if(End::was_dropped)
     }
 
-    /// Messages that have come to their end, whichever it was.
+    /// Messages that were admitted and have come to their end, whichever it was.
     #[must_use]
     pub fn finished(&self) -> u64 {
-        self.handled + self.panicked + self.dropped
+        self.ended_if(End::was_admitted)
     }
 
-    /// Adds what another snapshot has counted, for instance that of another replica.
+    /// Messages that were brought and have been admitted or come to another end.
+    #[must_use]
+    pub fn brought(&self) -> u64 {
+        self.admitted + self.ended_if(|end| !end.was_admitted())
+    }
+
+    /// Checks that what was admitted has come to its end or is in flight. It holds whenever no message
+    /// is being admitted or finished at the moment; `flow` is what the error calls the flow.
+    ///
+    /// # Errors
+    ///
+    /// The identity that does not hold.
+    pub fn verify(&self, flow: &str) -> Result<(), LedgerError> {
+        equal(
+            || format!("{flow}: admitted = finished + in flight"),
+            self.admitted,
+            self.finished() + self.in_flight as u64,
+        )
+    }
+
+    /// Adds what another snapshot has counted, for instance that of another replica. Of what is no sum,
+    /// the larger is kept.
     pub fn merge(&mut self, other: &Self) {
         self.in_flight += other.in_flight;
+        self.queued += other.queued;
+        self.bytes_in_flight += other.bytes_in_flight;
         self.waiting += other.waiting;
+        self.oldest_age = self.oldest_age.max(other.oldest_age);
+        self.high_water = self.high_water.max(other.high_water);
+        self.live_workers += other.live_workers;
+        self.overload = self.overload.max(other.overload);
         self.admitted += other.admitted;
         self.waiting_for_peer_permit += other.waiting_for_peer_permit;
-        self.gave_up += other.gave_up;
-        for (count, other) in self.refused.iter_mut().zip(&other.refused) {
+        for (count, other) in self.ends.iter_mut().zip(&other.ends) {
             *count += other;
         }
-        self.handled += other.handled;
-        self.panicked += other.panicked;
-        self.dropped += other.dropped;
         self.stray_panics += other.stray_panics;
+        self.stuck += other.stuck;
         self.wait.merge(&other.wait);
         self.service.merge(&other.service);
     }
@@ -76,10 +152,8 @@ impl FlowSnapshot {
 
 /// What a registry has counted. Plain data: nothing in it changes any more.
 ///
-/// At rest, if all flows belong to handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts
-/// no `received`), `received = malformed + Σ (admitted + refused() + gave_up)` over the five flows; and
-/// in each flow and in `broadcast`, `admitted = handled + panicked + dropped`, with `in_flight` and
-/// `waiting` 0. While messages flow the sums may differ by those under way.
+/// At rest the counts add up, which [`verify`](Self::verify) checks; while messages flow they may differ
+/// by those under way.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MetricsSnapshot {
@@ -87,6 +161,8 @@ pub struct MetricsSnapshot {
     pub received: u64,
     /// Payloads that were no messages.
     pub malformed: u64,
+    /// Events of the engine's own in the Transport flow: that it has dropped messages of a peer.
+    pub notices: u64,
     /// Calls of `on_gossip_timer`.
     pub timer_ticks: u64,
     /// Those that panicked.
@@ -111,8 +187,34 @@ impl MetricsSnapshot {
         self.dropped_adverts[destination as usize]
     }
 
+    /// Checks that every event has come to exactly one end:
+    ///
+    /// - `received + notices = malformed + Σ brought()` over the five flows, if all of them belong to
+    ///   handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
+    /// - in each flow and in `broadcast`, `admitted = finished() + in_flight`.
+    ///
+    /// It holds whenever nothing is brought, admitted or finished at the moment and nobody waits for
+    /// room.
+    ///
+    /// # Errors
+    ///
+    /// The first identity that does not hold.
+    pub fn verify(&self) -> Result<(), LedgerError> {
+        for flow in FlowType::iter() {
+            self.flow(flow).verify(flow.name())?;
+        }
+        self.broadcast.verify("Broadcast")?;
+        let brought = self.flows.iter().map(FlowSnapshot::brought).sum::<u64>();
+        equal(
+            || "received + notices = malformed + brought".to_owned(),
+            self.received + self.notices,
+            self.malformed + brought,
+        )
+    }
+
     /// Adds what another snapshot has counted, for instance that of another replica.
     pub fn merge(&mut self, other: &Self) {
+        self.notices += other.notices;
         self.received += other.received;
         self.malformed += other.malformed;
         self.timer_ticks += other.timer_ticks;

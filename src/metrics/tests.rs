@@ -7,10 +7,10 @@ use strum::IntoEnumIterator;
 
 use super::*;
 
-use crate::{RefusalReason, permits::Attempt};
+use crate::{End, FlowConfig, RefusalReason, permits::Attempt};
 
 fn registered(registry: &MetricsRegistry) -> Arc<FlowMetrics> {
-    let metrics = Arc::new(FlowMetrics::new(10, 2));
+    let metrics = Arc::new(FlowMetrics::new(&FlowConfig::new(10).with_threads(2)));
     registry.register(Some(FlowType::Chunk), &metrics);
     metrics
 }
@@ -32,7 +32,7 @@ fn a_registry_adds_up_what_its_flows_count() {
         worker.finished();
     }
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
-    assert_eq!((chunk.admitted, chunk.handled, chunk.panicked), (3, 1, 1));
+    assert_eq!((chunk.admitted, chunk.handled(), chunk.panicked()), (3, 1, 1));
     assert_eq!((chunk.finished(), chunk.in_flight, chunk.waiting), (2, 1, 1));
     assert_eq!((chunk.wait.count(), chunk.service.count()), (2, 2));
     assert!(chunk.service.max() > chunk.wait.max());
@@ -45,11 +45,11 @@ fn what_a_flow_has_counted_outlives_it_and_takes_no_more_room() {
     for _ in 0..1_000 {
         let flow = registered(&registry);
         admit(&flow);
-        flow.dropped();
+        flow.ended(End::Abandoned);
     }
     assert_eq!(registry.shared.flows[FlowType::Chunk as usize].load().current.len(), 1);
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
-    assert_eq!((chunk.admitted, chunk.dropped, chunk.in_flight), (1_000, 1_000, 0));
+    assert_eq!((chunk.admitted, chunk.ended(End::Abandoned), chunk.in_flight), (1_000, 1_000, 0));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
     let registry = MetricsRegistry::new();
     let flow = registered(&registry);
     for (times, reason) in (1..).zip(RefusalReason::iter()) {
-        (0..times).for_each(|_| flow.refused(reason));
+        (0..times).for_each(|_| flow.ended(reason.into()));
     }
     (0..3).for_each(|_| registry.dropped_advert(DestinationKind::AllReplicas));
     registry.dropped_advert(DestinationKind::Replicas);
@@ -65,8 +65,8 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
     registry.timer_tick(true);
     let snapshot = registry.snapshot();
     let chunk = snapshot.flow(FlowType::Chunk);
-    let refused: Vec<_> = RefusalReason::iter().map(|reason| chunk.refused_for(reason)).collect();
-    assert_eq!((refused, chunk.refused()), (vec![1, 2, 3], 6));
+    let refused: Vec<_> = RefusalReason::iter().map(|reason| chunk.ended(reason.into())).collect();
+    assert_eq!((refused, chunk.refused()), (vec![1, 2, 3, 4, 5, 6], 21));
     let dropped: Vec<_> =
         DestinationKind::iter().map(|kind| snapshot.dropped_adverts(kind)).collect();
     assert_eq!(dropped, [3, 1]);
@@ -75,7 +75,7 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
 
 #[test]
 fn the_last_message_to_finish_ends_the_wait_for_it() {
-    let metrics = FlowMetrics::new(1, 1);
+    let metrics = FlowMetrics::new(&FlowConfig::new(1).with_threads(1));
     admit(&metrics);
     assert!(!metrics.wait_for_last(0, Instant::now()));
     assert!(metrics.wait_for_last(1, Instant::now()));

@@ -57,7 +57,7 @@ fn a_count_that_wraps_around_is_bounded_as_any_other() {
 #[test]
 fn the_bound_holds_between_threads() {
     const LIMIT: u64 = 3;
-    let (permits, left) = (Permits::new(LIMIT as usize), AtomicU64::new(0));
+    let (permits, left) = (Permits::new(LIMIT), AtomicU64::new(0));
     let (inside, broken) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -88,7 +88,7 @@ proptest! {
         limit in 1_u64..5,
         operations in proptest::collection::vec(0_u8..6, 0..200),
     ) {
-        let permits = Permits::new(limit as usize);
+        let permits = Permits::new(limit);
         let left = Cell::new(0_u64);
         let (mut inside, mut waiting) = (0, 0);
         for operation in operations {

@@ -11,7 +11,8 @@ use std::{
 
 use crate::common::{LIMIT, Recorder, Told, advert, replicas, wait_until};
 use gossip_engine::{
-    AdvertBroadcaster, ArtifactDestination, DestinationKind, DropReason, GossipArc, MetricsRegistry,
+    AdvertBroadcaster, ArtifactDestination, DestinationKind, DropReason, End, GossipArc,
+    MetricsRegistry,
 };
 
 const ALL: ArtifactDestination = ArtifactDestination::AllReplicas;
@@ -54,7 +55,7 @@ fn what_is_sent_before_the_start_goes_out_in_order_when_the_gate_opens() {
     let broadcaster = AdvertBroadcaster::new(&registry).unwrap();
     (0..1_000).for_each(|number| broadcaster.send(advert(number), ALL).unwrap());
     assert_eq!(registry.snapshot().broadcast.in_flight, 1_000);
-    assert_eq!(registry.snapshot().broadcast.handled, 0);
+    assert_eq!(registry.snapshot().broadcast.handled(), 0);
     let (gossip, hear) = recorder();
     broadcaster.start(gossip);
     (1_000..2_000).for_each(|number| broadcaster.send(advert(number), ALL).unwrap());
@@ -81,7 +82,7 @@ fn a_hundred_thousand_adverts_are_broadcast_once_each() {
     assert!(broadcaster.shutdown(LIMIT).is_clean());
     drop(broadcaster);
     assert_eq!(numbers(hear), (0..ADVERTS).collect::<Vec<_>>());
-    assert_eq!(registry.snapshot().broadcast.handled, ADVERTS);
+    assert_eq!(registry.snapshot().broadcast.handled(), ADVERTS);
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn sending_never_blocks_while_a_broadcast_is_stuck() {
     assert!(broadcaster.shutdown(LIMIT).joined);
     let snapshot = registry.snapshot();
     assert_eq!(snapshot.dropped_adverts(DestinationKind::AllReplicas), 15 + 9);
-    assert_eq!((snapshot.broadcast.handled, snapshot.broadcast.dropped), (1, 9));
+    assert_eq!((snapshot.broadcast.handled(), snapshot.broadcast.ended(End::Abandoned)), (1, 9));
 }
 
 #[test]
@@ -175,7 +176,10 @@ fn what_never_found_an_open_gate_is_counted_when_the_broadcaster_goes() {
             registry.snapshot().dropped_adverts(DestinationKind::Replicas) == 7
         });
         let broadcast = registry.snapshot().broadcast;
-        assert_eq!((broadcast.admitted, broadcast.dropped, broadcast.in_flight), (7, 7, 0));
+        assert_eq!(
+            (broadcast.admitted, broadcast.ended(End::Abandoned), broadcast.in_flight),
+            (7, 7, 0)
+        );
     }
 }
 
@@ -202,5 +206,5 @@ fn a_broadcast_may_send_and_may_panic() {
     }
     assert!(broadcaster.shutdown(LIMIT).is_clean());
     let broadcast = registry.snapshot().broadcast;
-    assert_eq!((broadcast.handled, broadcast.panicked), (5, 5));
+    assert_eq!((broadcast.handled(), broadcast.panicked()), (5, 5));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
-use gossip_engine::{FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot};
+use gossip_engine::{End, FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot};
 use indicatif::HumanCount;
 use serde::Serialize;
 
@@ -160,9 +160,9 @@ impl Report {
 impl Flow {
     fn new(flow: &FlowSnapshot) -> Self {
         Self {
-            handled: flow.handled,
+            handled: flow.handled(),
             waited: flow.waiting_for_peer_permit,
-            dropped: flow.dropped + flow.refused(),
+            dropped: flow.dropped() + flow.refused() + flow.ended(End::Abandoned),
             wait_ns: Quantiles::new(&flow.wait),
             service_ns: Quantiles::new(&flow.service),
         }

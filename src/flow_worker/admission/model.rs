@@ -6,8 +6,11 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use loom::{future::block_on, thread};
 
-use super::*;
-use crate::{NodeId, flow_worker::line::Standing};
+use super::{
+    stand_in::{Flow, metrics},
+    *,
+};
+use crate::flow_worker::line::Standing;
 
 const MAX_WAITERS: usize = 2;
 
@@ -17,48 +20,15 @@ struct Model {
     flow: Flow,
 }
 
-/// A lock that loom does not see adds no order to a model.
-struct Flow {
-    lanes: Vec<Arc<Lane<u32>>>,
-    admitted: std::sync::Mutex<Vec<u32>>,
-    refused: std::sync::Mutex<usize>,
-}
-
-impl Admit<u32> for Flow {
-    fn lane(&self, seat: usize) -> Option<Arc<Lane<u32>>> {
-        self.lanes.get(seat).cloned()
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = Arc<Lane<u32>>> {
-        self.lanes.iter().cloned()
-    }
-
-    fn admit(&self, _: &Lane<u32>, message: u32) {
-        self.admitted.lock().unwrap().push(message);
-    }
-
-    fn refused(&self) {
-        *self.refused.lock().unwrap() += 1;
-    }
-}
-
 impl Model {
     fn new(lanes: usize, quota: usize, limit: usize) -> Arc<Self> {
-        let lane = |seat| {
-            let lane = Arc::new(Lane::new(NodeId::new([0; 32]), seat, quota));
+        let flow = Flow::new(lanes, quota);
+        for lane in &flow.lanes {
             // loom cannot see how arc-swap hands a new line to another thread.
             lane.line_for(MAX_WAITERS);
-            lane
-        };
-        Arc::new(Self {
-            // One that finishes messages for each thread of a model.
-            admission: Admission::new(lanes, MAX_WAITERS, Arc::new(FlowMetrics::new(limit, 3))),
-            flow: Flow {
-                lanes: (0..lanes).map(lane).collect(),
-                admitted: std::sync::Mutex::default(),
-                refused: std::sync::Mutex::default(),
-            },
-        })
+        }
+        // One that finishes messages for each thread of a model.
+        Arc::new(Self { admission: Admission::new(lanes, MAX_WAITERS, metrics(limit, 3)), flow })
     }
 
     /// One lane that is full, and with it the flow.
@@ -71,7 +41,7 @@ impl Model {
     }
 
     fn enter(&self, lane: usize) -> Entry {
-        self.admission.enter(&self.flow.lanes[lane], &self.flow)
+        self.admission.enter(&self.flow.lanes[lane], &mut 0, &self.flow)
     }
 
     fn join(&self, lane: usize, message: u32) -> Arc<Place<u32>> {
@@ -215,7 +185,7 @@ fn who_waits_when_the_flow_closes_is_told() {
         let model = Model::full(1);
         let closer = model.on_a_thread(Model::close);
         let place = model.join(0, 7);
-        assert_eq!(decision(&place), Standing::Refused);
+        assert_eq!(decision(&place), Standing::Refused(RefusalReason::Closed));
         assert_eq!(place.take_message(), 7);
         closer.join().unwrap();
         assert_eq!(model.enter(0), Entry::Closed);
@@ -235,7 +205,7 @@ fn closing_and_finishing_at_once_decide_a_place_only_once() {
             model.finish(0, 0);
         }
         closer.join().unwrap();
-        let refused = *model.flow.refused.lock().unwrap();
+        let refused = model.flow.refused.lock().unwrap().len();
         assert_eq!(model.admitted().len() + refused, 1);
         model.assert_at_rest();
     });
@@ -249,7 +219,7 @@ fn leaving_and_closing_at_once_give_the_message_to_one_of_them() {
         let closer = model.on_a_thread(Model::close);
         let left = model.leave(&place);
         closer.join().unwrap();
-        assert_eq!(usize::from(left.is_none()), *model.flow.refused.lock().unwrap());
+        assert_eq!(usize::from(left.is_none()), model.flow.refused.lock().unwrap().len());
         model.finish(0, 0);
         model.assert_at_rest();
     });

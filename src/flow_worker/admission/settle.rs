@@ -20,7 +20,8 @@
 //! settles. Take a join and a stop that found the line empty: if the join's fence comes first, the
 //! second look sees the place; otherwise the submitter sees the lane taken out, puts it in, and
 //! settles. To close the flow is to finish for all lanes at once: it is shut before the fence, the lanes
-//! are put into the set after, and the second look asks whether it is shut.
+//! are put into the set after, and the second look asks whether it is shut. To cancel a lane, or to raise a
+//! bound, is the same for the lanes that it concerns.
 //!
 //! One thread settles at a time, so that places leave their lines in order: whoever raises the
 //! *baton* from 0 holds it; whoever finds it raised has only left a note, and the holder looks again
@@ -33,8 +34,11 @@
 //! it at most one more look. A thread that is preempted while it holds the baton delays those who wait
 //! in its own flow until it runs again, and nobody else. Submitters that find room never touch it.
 
-use super::{Admission, Admit, STARVED};
+use std::sync::Arc;
+
+use super::{Admission, Admit, STARVED, Weigh};
 use crate::{
+    RefusalReason,
     flow_worker::{lane::Lane, line::Decided},
     permits::Attempt,
     sync::{Ordering, fence},
@@ -50,7 +54,7 @@ enum Stop {
     FlowFull,
 }
 
-impl<M> Admission<M> {
+impl<M: Weigh> Admission<M> {
     /// Lets in whoever can be; leaves at most a few of them for the caller to wake.
     pub(super) fn settle(&self, flow: &impl Admit<M>, decided: &mut Decided<M>) {
         loop {
@@ -118,21 +122,25 @@ impl<M> Admission<M> {
 
     /// Takes a lane out of the set in which nobody waits or that is full, and looks once more at it, or
     /// at the one that has its seat by now.
-    fn pass_over(&self, lane: &Lane<M>, full: bool, flow: &impl Admit<M>) {
+    fn pass_over(&self, lane: &Arc<Lane<M>>, full: bool, flow: &impl Admit<M>) {
         // Release: a worker that sees it has its own room to tell.
         lane.crowded.store(full, Ordering::Release);
         self.hungry.remove(lane.seat);
         // SeqCst: part of the proof above.
         fence(Ordering::SeqCst);
         let waits = |lane: &Lane<M>| lane.line().is_some_and(|line| !line.is_empty());
-        let again = if lane.permits.is_shut() {
-            // Nobody waits in it any more.
-            flow.lane(lane.seat).is_some_and(|other| !other.permits.is_shut() && waits(&other))
-        } else {
-            waits(lane) && (!full || lane.has_room() || self.metrics.permits.is_shut())
-        };
+        let is_shut = lane.permits.is_shut();
+        let may = || !full || is_shut || self.metrics.permits.is_shut() || lane.has_room();
+        // If the lane was retired, nobody waits in it any more.
+        let again = waits(lane) && may()
+            || is_shut
+                && flow
+                    .lane(lane.seat)
+                    .is_some_and(|other| !other.permits.is_shut() && waits(&other));
         if again {
             self.hungry.insert(lane.seat);
+        } else if is_shut {
+            flow.is_empty(lane);
         }
     }
 
@@ -150,54 +158,89 @@ impl<M> Admission<M> {
     /// Decides the first place of a lane's line.
     ///
     /// Ends, because each turn takes a place from the line.
-    fn serve_first(&self, lane: &Lane<M>, flow: &impl Admit<M>, decided: &mut Decided<M>) -> Stop {
+    fn serve_first(
+        &self,
+        lane: &Arc<Lane<M>>,
+        flow: &impl Admit<M>,
+        decided: &mut Decided<M>,
+    ) -> Stop {
         let Some(line) = lane.line() else { return Stop::Nobody };
         if line.has_gaps() {
             line.close_up(&self.spares);
         }
         while !line.is_empty() {
-            let closed = self.metrics.permits.is_shut();
-            if !closed {
-                match lane.permits.enter_past(|| lane.left()) {
-                    Attempt::Entered => {}
-                    Attempt::Full | Attempt::Shut => return Stop::LaneFull,
-                }
-                match self.metrics.permits.enter_past(|| self.metrics.left()) {
-                    Attempt::Entered => {}
-                    full_or_shut => {
-                        lane.permits.retreat();
-                        if full_or_shut == Attempt::Shut {
-                            continue;
-                        }
-                        return Stop::FlowFull;
-                    }
+            let refusal = self.refusal(lane);
+            if refusal.is_none() {
+                match self.enter_waiting(lane) {
+                    Ok(()) => {}
+                    // The lane or the flow may have been shut since.
+                    Err(_) if self.refusal(lane).is_some() => continue,
+                    Err(stop) => return stop,
                 }
             }
             // Only the holder of the baton pops, so what was there is there.
             let Some(place) = line.pop() else { return Stop::Nobody };
-            if let Some(message) = place.decide() {
-                if closed {
-                    flow.refused();
-                    place.refuse(message);
-                } else {
-                    flow.admit(lane, message);
+            if let Some(mut message) = place.decide() {
+                match refusal {
+                    Some(reason) => {
+                        flow.refused(reason);
+                        place.refuse(message);
+                    }
+                    None => {
+                        self.charge_past(lane, &mut message);
+                        flow.admit(lane, message);
+                    }
                 }
                 // After the message has been admitted, so that no newcomer passes it; before its
                 // submitter knows, so that its next one finds its place free.
                 lane.permits.unjoin();
                 self.metrics.waits_no_longer();
-                place.tell(!closed);
+                place.tell(refusal);
                 decided.push(place);
                 return Stop::Decided;
             }
             line.cleared();
             self.spares.keep(place);
-            if !closed {
+            if refusal.is_none() {
                 // This thread goes on looking for a taker.
                 self.metrics.permits.retreat();
                 lane.permits.retreat();
             }
         }
         Stop::Nobody
+    }
+
+    /// Why nobody of this lane is let in any more, if that is so.
+    fn refusal(&self, lane: &Lane<M>) -> Option<RefusalReason> {
+        if self.metrics.permits.is_shut() {
+            Some(RefusalReason::Closed)
+        } else if lane.permits.is_shut() {
+            // Nobody waits in one that was retired.
+            Some(RefusalReason::Disconnected)
+        } else {
+            None
+        }
+    }
+
+    /// Enters the lane and the flow for whoever is first in line.
+    fn enter_waiting(&self, lane: &Lane<M>) -> Result<(), Stop> {
+        if !lane.bytes.has_room() || lane.permits.enter_past(|| lane.left()) != Attempt::Entered {
+            return Err(Stop::LaneFull);
+        }
+        if !self.metrics.bytes.has_room() || self.metrics.enter() != Attempt::Entered {
+            lane.permits.retreat();
+            return Err(Stop::FlowFull);
+        }
+        Ok(())
+    }
+
+    /// Charges a message that has waited, where there was room in bytes a moment ago: the bound may be
+    /// exceeded by it and by the newcomer that was last to find room.
+    fn charge_past(&self, lane: &Lane<M>, message: &mut M) {
+        if self.is_bounded_in_bytes(lane) {
+            lane.bytes.force(message.bytes());
+            self.metrics.bytes.force(message.bytes());
+            message.charged();
+        }
     }
 }

@@ -9,9 +9,12 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    stand_in::{Flow, lane, metrics},
+    *,
+};
 use crate::{
-    NodeId,
+    End,
     flow_worker::line::{Standing, WAKE_AT_ONCE},
 };
 
@@ -36,41 +39,11 @@ struct Bench {
     flow: Flow,
 }
 
-struct Flow {
-    lanes: Vec<Arc<Lane<u32>>>,
-    admitted: Mutex<Vec<u32>>,
-    refused: Mutex<usize>,
-}
-
-impl Admit<u32> for Flow {
-    fn lane(&self, seat: usize) -> Option<Arc<Lane<u32>>> {
-        self.lanes.get(seat).cloned()
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = Arc<Lane<u32>>> {
-        self.lanes.iter().cloned()
-    }
-
-    fn admit(&self, _: &Lane<u32>, message: u32) {
-        self.admitted.lock().unwrap().push(message);
-    }
-
-    fn refused(&self) {
-        *self.refused.lock().unwrap() += 1;
-    }
-}
-
 impl Bench {
     fn new(lanes: usize, quota: usize, limit: usize, max_waiters: usize) -> Self {
-        let lane = |seat| Arc::new(Lane::new(NodeId::new([0; 32]), seat, quota));
-        let metrics = Arc::new(FlowMetrics::new(limit, 1));
         Self {
-            admission: Admission::new(lanes, max_waiters, metrics),
-            flow: Flow {
-                lanes: (0..lanes).map(lane).collect(),
-                admitted: Mutex::default(),
-                refused: Mutex::default(),
-            },
+            admission: Admission::new(lanes, max_waiters, metrics(limit, 1)),
+            flow: Flow::new(lanes, quota),
         }
     }
 
@@ -84,7 +57,7 @@ impl Bench {
     }
 
     fn enter(&self, lane: usize) -> Entry {
-        self.admission.enter(&self.flow.lanes[lane], &self.flow)
+        self.admission.enter(&self.flow.lanes[lane], &mut 0, &self.flow)
     }
 
     fn try_join(&self, lane: usize, message: u32) -> Result<Arc<Place<u32>>, (u32, Denied)> {
@@ -158,9 +131,13 @@ fn more_waiters_than_are_woken_at_once_are_all_served() {
     let bench = Bench::full(1);
     let waiting: Vec<_> = (0..ALL).map(|message| bench.join(0, message)).collect();
     bench.close();
-    assert!(waiting.iter().all(|waiting| waiting.standing() == Standing::Refused));
+    assert!(
+        waiting
+            .iter()
+            .all(|waiting| waiting.standing() == Standing::Refused(RefusalReason::Closed))
+    );
     assert!(waiting.iter().all(|waiting| waiting.wakes.count() == 1));
-    assert_eq!(*bench.flow.refused.lock().unwrap(), ALL as usize);
+    assert_eq!(bench.flow.refused.lock().unwrap().len(), ALL as usize);
 }
 
 #[test]
@@ -199,11 +176,17 @@ fn closing_refuses_those_who_wait_and_all_who_come() {
     let bench = Bench::full(1);
     let waiting = bench.join(0, 1);
     bench.close();
-    assert_eq!((waiting.standing(), waiting.wakes.count()), (Standing::Refused, 1));
+    assert_eq!(
+        (waiting.standing(), waiting.wakes.count()),
+        (Standing::Refused(RefusalReason::Closed), 1)
+    );
     assert_eq!(waiting.place.take_message(), 1);
     assert_eq!(bench.enter(0), Entry::Closed);
     let late = bench.try_join(0, 2).unwrap();
-    assert_eq!((late.standing(), late.take_message()), (Standing::Refused, 2));
+    assert_eq!(
+        (late.standing(), late.take_message()),
+        (Standing::Refused(RefusalReason::Closed), 2)
+    );
     bench.finish(0);
     assert_eq!((bench.in_flight(), bench.waiting()), (0, 0));
 }
@@ -362,7 +345,7 @@ proptest! {
         }
         bench.close();
         for (_, message, waiting) in line {
-            prop_assert_eq!((waiting.standing(), waiting.wakes.count()), (Standing::Refused, 1));
+            prop_assert_eq!((waiting.standing(), waiting.wakes.count()), (Standing::Refused(RefusalReason::Closed), 1));
             prop_assert_eq!(waiting.place.take_message(), message);
         }
         prop_assert_eq!(bench.waiting(), 0);
@@ -434,7 +417,7 @@ impl<F: Fn()> Reseated<F> {
     }
 
     fn lanes() -> [Arc<Lane<u32>>; 3] {
-        [0, 0, 1].map(|seat| Arc::new(Lane::new(NodeId::new([0; 32]), seat, 1)))
+        [0, 0, 1].map(|seat| lane(seat, 1))
     }
 }
 
@@ -456,19 +439,20 @@ impl<F: Fn()> Admit<u32> for Reseated<F> {
 
     fn admit(&self, _: &Lane<u32>, _: u32) {}
 
-    fn refused(&self) {}
+    fn refused(&self, _: RefusalReason) {}
+
+    fn is_empty(&self, _: &Arc<Lane<u32>>) {}
 }
 
 fn finish(admission: &Admission<u32>, lane: &Lane<u32>, flow: &impl Admit<u32>) {
     lane.leave();
-    admission.metrics.dropped();
+    admission.metrics.ended(End::Abandoned);
     admission.finished(lane, flow, &mut Decided::default());
 }
 
 #[test]
 fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
-    let metrics = Arc::new(FlowMetrics::new(1, 1));
-    let admission = Admission::<u32>::new(2, 8, metrics);
+    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
     let lanes = Reseated::<fn()>::lanes();
     let place = Mutex::new(None);
     let meanwhile = || {
@@ -476,11 +460,11 @@ fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
         // baton is held.
         assert!(lanes[0].retire());
         let nobody = Reseated::new(0, || {}, lanes.clone());
-        assert_eq!(admission.enter(&lanes[1], &nobody), Entry::NoRoom);
+        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
         *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
     };
     let flow = Reseated::new(1, meanwhile, lanes.clone());
-    assert_eq!(admission.enter(&flow.busy, &flow), Entry::Admitted);
+    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
     // The bit of the old lane is left over, as after every grant, and somebody settles.
     admission.hungry.insert(0);
     admission.settle(&flow, &mut Decided::default());
@@ -492,9 +476,9 @@ fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
 #[test]
 fn a_lane_that_is_going_is_not_looked_at_again_and_again() {
     const MANY: usize = 1_000_000;
-    let admission = Admission::<u32>::new(2, 8, Arc::new(FlowMetrics::new(1, 1)));
+    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
     let flow = Reseated::new(MANY, || {}, Reseated::<fn()>::lanes());
-    assert_eq!(admission.enter(&flow.busy, &flow), Entry::Admitted);
+    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
     let place = admission.join(&flow.old, 7, &flow).unwrap();
     assert_eq!(admission.leave(&flow.old, &place, &flow), Some(7));
     // It is retired, and its seat not left yet.

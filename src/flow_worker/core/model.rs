@@ -3,10 +3,12 @@
 
 use std::{cell::Cell, sync::Mutex};
 
+use std::time::Duration;
+
 use loom::thread;
 
 use super::*;
-use crate::FlowConfig;
+use crate::{FlowConfig, WaitStrategy};
 
 loom::thread_local! {
     /// 0 on the model's first thread, 1 on the other.
@@ -27,6 +29,10 @@ impl Spawn for Inline {
 
     fn worker(&self) -> usize {
         WORKER.with(|worker| worker.get())
+    }
+
+    fn alive(&self) -> usize {
+        1
     }
 
     fn stack_depth(&self) -> usize {
@@ -63,12 +69,19 @@ fn core(config: FlowConfig) -> Arc<ModelCore> {
         .with_max_peers(2)
         .with_quantum(Duration::ZERO)
         .with_wait_strategy(WaitStrategy::GiveBack);
-    let metrics = Arc::new(FlowMetrics::new(4, config.threads()));
-    let panics = Arc::new(PanicLog::new("Model"));
-    let core = Core::new("Model", &config, false, panics, metrics, Inline, Record::default());
+    let parts = Parts {
+        name: "Model",
+        withheld: false,
+        welcomes: Arc::default(),
+        panics: Arc::new(PanicLog::new("Model")),
+        metrics: Arc::new(FlowMetrics::new(&config)),
+        threads: Inline,
+        handler: Record::default(),
+    };
+    let core = Core::new(&config, parts);
     // loom cannot see how arc-swap hands a new lane to another thread.
     for from in [1, 2] {
-        core.peers.find_or_seat(peer(from)).unwrap();
+        core.seat(peer(from)).unwrap();
     }
     Arc::new(core)
 }
@@ -85,12 +98,12 @@ fn bring_on_a_thread(
     let core = Arc::clone(core);
     thread::spawn(move || {
         WORKER.with(|worker| worker.set(1));
-        core.bring(peer(from), message, false)
+        core.bring(peer(from), message, 4, false)
     })
 }
 
 fn at_rest(core: &ModelCore, handled: usize) {
-    assert_eq!(core.handler.handled.lock().unwrap().len(), handled);
+    assert_eq!(core.live.load().handler.handled.lock().unwrap().len(), handled);
     assert_eq!(core.metrics.in_flight(), 0);
     assert!(core.claims.are_free());
     for lane in core.peers.iter() {
@@ -110,7 +123,7 @@ fn a_message_that_meets_its_lane_leaving_the_set_runs() {
     explore(3, || {
         let core = core(FlowConfig::new(4).with_threads(2));
         let other = bring_on_a_thread(&core, 1, 1);
-        let own = core.bring(peer(1), 2, false);
+        let own = core.bring(peer(1), 2, 4, false);
         assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
         at_rest(&core, 2);
     });
@@ -121,7 +134,7 @@ fn a_message_that_meets_a_lane_in_order_being_let_go_of_runs() {
     explore(3, || {
         let core = core(FlowConfig::new(4).with_threads(2).with_order(Order::PerPeer));
         let other = bring_on_a_thread(&core, 1, 1);
-        let own = core.bring(peer(1), 2, false);
+        let own = core.bring(peer(1), 2, 4, false);
         assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
         at_rest(&core, 2);
     });
@@ -132,7 +145,7 @@ fn messages_of_two_lanes_run_whoever_searches() {
     explore(2, || {
         let core = core(FlowConfig::new(4).with_threads(2));
         let other = bring_on_a_thread(&core, 1, 1);
-        let own = core.bring(peer(2), 2, false);
+        let own = core.bring(peer(2), 2, 4, false);
         assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
         at_rest(&core, 2);
     });
@@ -143,7 +156,7 @@ fn a_message_that_meets_the_end_of_its_lane_runs_in_another() {
     explore(2, || {
         let core = core(FlowConfig::new(4).with_threads(2));
         // Nor how the last to let go of it may drop it.
-        let _kept = core.peers.find_or_seat(peer(1)).unwrap();
+        let _kept = core.seat(peer(1)).unwrap();
         let other = bring_on_a_thread(&core, 1, 1);
         core.forget(peer(1));
         assert!(matches!(other.join().unwrap(), Outcome::Admitted));
@@ -161,9 +174,12 @@ fn a_message_that_meets_the_end_of_its_flow_runs_or_is_dropped_or_refused() {
         let admitted = matches!(other.join().unwrap(), Outcome::Admitted);
         let counts = core.metrics.snapshot();
         assert_eq!(counts.admitted, u64::from(admitted));
-        assert_eq!(counts.handled + counts.dropped, counts.admitted);
-        let handled = core.handler.handled.lock().unwrap().len();
-        assert_eq!(core.handler.discarded.lock().unwrap().len() as u64, counts.dropped);
+        assert_eq!(counts.handled() + counts.ended(End::Abandoned), counts.admitted);
+        let handled = core.live.load().handler.handled.lock().unwrap().len();
+        assert_eq!(
+            core.live.load().handler.discarded.lock().unwrap().len() as u64,
+            counts.ended(End::Abandoned)
+        );
         at_rest(&core, handled);
     });
 }

@@ -32,7 +32,7 @@ pub(super) enum Linger {
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// From now on this job finds what is pushed, and nobody need be woken for it.
-    pub(super) fn search(&self, shift: &mut Shift<'_, M>) {
+    pub(super) fn search(&self, shift: &mut Shift<'_, M, H>) {
         shift.wake();
         if !shift.searches {
             shift.searches = true;
@@ -41,8 +41,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// Looks for messages as long as the flow's strategy says.
-    pub(super) fn linger(&self, shift: &mut Shift<'_, M>) -> Linger {
-        let linger = match self.manners.wait {
+    pub(super) fn linger(&self, shift: &mut Shift<'_, M, H>) -> Linger {
+        let strategy = shift.config().wait_strategy();
+        let linger = match strategy {
             WaitStrategy::GiveBack | WaitStrategy::Park => return Linger::Over,
             WaitStrategy::Linger(linger) => linger,
             WaitStrategy::Spin => HELP_EVERY,
@@ -59,11 +60,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             thread::yield_now();
             // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
-            if shift.now >= end || self.admission.is_closed() {
+            let is_changed = shift.config().wait_strategy() != strategy;
+            if shift.now >= end || self.admission.is_closed() || is_changed {
                 break;
             }
         }
-        if self.manners.wait != WaitStrategy::Spin || self.admission.is_closed() {
+        if !self.spins(shift.config().wait_strategy()) {
             return Linger::Over;
         }
         // What it runs may take long. Meanwhile this job has no claim, so that nobody relies on it.
@@ -77,12 +79,17 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if self.claims.claim() { Linger::Found } else { Linger::Ended }
     }
 
+    /// Whether workers never give their threads back.
+    pub(super) fn spins(&self, strategy: WaitStrategy) -> bool {
+        strategy == WaitStrategy::Spin && !self.admission.is_closed()
+    }
+
     /// Gives the claim of this job back, and sleeps if that is the flow's strategy; true if it has a
     /// claim again and there is something to do.
-    pub(super) fn rest(&self, worker: usize, shift: &mut Shift<'_, M>) -> bool {
+    pub(super) fn rest(&self, worker: usize, shift: &mut Shift<'_, M, H>) -> bool {
         let is_empty = || self.ready.is_empty();
         // On top of something it would sleep on its time.
-        if self.manners.wait != WaitStrategy::Park || !shift.at_bottom {
+        if shift.config().wait_strategy() != WaitStrategy::Park || !shift.at_bottom {
             return self.claims.give_back(is_empty);
         }
         self.parking.lie_down(worker);
@@ -94,8 +101,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             }
             return true;
         }
-        // After the fence in `give_back`: whoever closes the flow now finds this worker in its bed.
-        let call = if self.admission.is_closed() {
+        // After the fence in `give_back`: whoever closes the flow or changes its strategy now finds this
+        // worker in its bed. Asking for the strategy lets go of what was before.
+        let parks = shift.config().wait_strategy() == WaitStrategy::Park;
+        let call = if self.admission.is_closed() || !parks {
             self.parking.get_up(worker)
         } else {
             Some(self.parking.sleep(worker))
@@ -107,7 +116,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Gives the claim of this job back and offers what is left to all threads; false if there is
     /// something left and nobody to offer it to, so that this job keeps its claim and goes on.
-    pub(super) fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M>) -> bool {
+    pub(super) fn pass_on(self: &Arc<Self>, shift: &mut Shift<'_, M, H>) -> bool {
         // Relaxed: where a job begins orders nothing.
         self.turn.store(shift.turn, Ordering::Relaxed);
         if shift.at_bottom && !self.admission.is_closed() {
@@ -115,7 +124,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             shift.end = shift.now.after(SHIFT);
             return false;
         }
-        let spins = self.manners.wait == WaitStrategy::Spin && !self.admission.is_closed();
+        let spins = self.spins(shift.config().wait_strategy());
         let is_done = || !spins && self.ready.is_empty();
         if self.claims.pass_on(shift.searches, is_done) || self.offer_rest() {
             return true;
@@ -127,7 +136,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Runs what handlers have spawned on this thread. It may take long: whoever relies on this job to
     /// search, or to be woken by it, relies on others first.
-    fn run_spawned(self: &Arc<Self>, shift: &mut Shift<'_, M>) {
+    fn run_spawned(self: &Arc<Self>, shift: &mut Shift<'_, M, H>) {
         shift.wake();
         if shift.searches {
             shift.searches = false;
@@ -151,7 +160,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Leaves what is in the lanes to others; false if there are none, and the caller has a claim
     /// again.
     pub(super) fn offer_rest(self: &Arc<Self>) -> bool {
-        if self.manners.wait == WaitStrategy::Park && self.claims.claim() {
+        if self.parking.is_used() && self.claims.claim() {
             if self.parking.call_one() {
                 return true;
             }

@@ -5,10 +5,10 @@ use std::{sync::Mutex, time::Instant};
 
 use super::*;
 use crate::{
-    FlowConfig, NodeId, RefusalReason,
+    FlowConfig, NodeId, RefusalReason, WaitStrategy,
     flow_worker::{
         admission::{Admit, Entry},
-        core::Outcome,
+        core::{Outcome, Parts},
     },
     metrics::FlowMetrics,
     panics::PanicLog,
@@ -66,6 +66,10 @@ impl Spawn for Later {
         0
     }
 
+    fn alive(&self) -> usize {
+        0
+    }
+
     fn stack_depth(&self) -> usize {
         *self.depth.lock().unwrap()
     }
@@ -102,9 +106,16 @@ fn build<H: Handle<u32>>(
 ) -> Arc<Core<u32, H, Later>> {
     let limit = config.max_inflight_requests();
     let config = config.with_peer_quota(limit).with_wait_strategy(WaitStrategy::GiveBack);
-    let metrics = Arc::new(FlowMetrics::new(limit, config.threads()));
-    let panics = Arc::new(PanicLog::new("Test"));
-    Arc::new(Core::new("Test", &config, withheld, panics, metrics, Later::default(), handler))
+    let parts = Parts {
+        name: "Test",
+        withheld,
+        welcomes: Arc::default(),
+        panics: Arc::new(PanicLog::new("Test")),
+        metrics: Arc::new(FlowMetrics::new(&config)),
+        threads: Later::default(),
+        handler,
+    };
+    Arc::new(Core::new(&config, parts))
 }
 
 fn core(limit: usize, workers: usize, withheld: bool) -> (Arc<TestCore>, Record) {
@@ -114,7 +125,7 @@ fn core(limit: usize, workers: usize, withheld: bool) -> (Arc<TestCore>, Record)
 }
 
 fn submit<H: Handle<u32>>(core: &Arc<Core<u32, H, Later>>, message: u32) {
-    assert!(matches!(core.bring(PEER, message, false), Outcome::Admitted));
+    assert!(matches!(core.bring(PEER, message, 4, false), Outcome::Admitted));
 }
 
 fn submit_all(core: &Arc<TestCore>, messages: impl IntoIterator<Item = u32>) {
@@ -154,7 +165,7 @@ fn a_panic_is_counted_and_returns_its_permit() {
     core.threads.run_all();
     assert_eq!(record.0.lock().unwrap().handled, [1, 2]);
     let counts = core.metrics.snapshot();
-    assert_eq!((counts.admitted, counts.handled, counts.panicked), (3, 2, 1));
+    assert_eq!((counts.admitted, counts.handled(), counts.panicked()), (3, 2, 1));
     assert_eq!((counts.in_flight, counts.wait.count(), counts.service.count()), (0, 3, 3));
 }
 
@@ -176,22 +187,23 @@ fn what_is_abandoned_is_dropped_and_counted_and_nothing_starts_later() {
     let (core, record) = core(10, 1, false);
     submit_all(&core, [1, 2]);
     // A straggler: it has been admitted, but not been pushed.
+    let mut brought = Brought::new(3, Moment::now(), 4);
     let lane = core.peers.iter().next().unwrap();
-    assert_eq!(core.admission.enter(&lane, &core), Entry::Admitted);
+    assert_eq!(core.admission.enter(&lane, &mut brought, &core), Entry::Admitted);
     core.admission.close(&core);
     assert_eq!(core.abandon(), 2);
     assert_eq!(core.metrics.in_flight(), 1);
     core.threads.run_all();
     *core.threads.gone.lock().unwrap() = true;
-    core.admit(&lane, Brought { message: 3, arrived: Moment::now() });
+    core.admit(&lane, brought);
     for may_wait in [false, true] {
-        let outcome = core.bring(PEER, 4, may_wait);
+        let outcome = core.bring(PEER, 4, 4, may_wait);
         assert!(matches!(outcome, Outcome::Refused(4, RefusalReason::Closed)));
     }
     let seen = record.0.lock().unwrap();
     assert_eq!((&*seen.handled, &*seen.discarded), ([].as_slice(), [1, 2, 3].as_slice()));
     let counts = core.metrics.snapshot();
-    assert_eq!((counts.admitted, counts.dropped, counts.in_flight), (3, 3, 0));
+    assert_eq!((counts.admitted, counts.ended(End::Abandoned), counts.in_flight), (3, 3, 0));
 }
 
 #[test]
@@ -201,7 +213,7 @@ fn what_never_ran_is_discarded_with_the_core() {
     submit_all(&core, [5, 6]);
     drop(core);
     assert_eq!(record.0.lock().unwrap().discarded, [5, 6]);
-    assert_eq!(metrics.snapshot().dropped, 2);
+    assert_eq!(metrics.snapshot().ended(End::Abandoned), 2);
 }
 
 #[test]

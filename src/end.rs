@@ -1,0 +1,107 @@
+//! The ends that a message can come to: the names under which everything is counted and logged.
+
+use strum::{EnumCount, EnumIter, IntoStaticStr};
+
+use crate::RefusalReason;
+
+/// How a message ends. Each comes to exactly one of these ends, and each end has a counter.
+///
+/// The static string of an end (`handled`, `dropped_oldest`, …) is its name in logs and metric labels.
+///
+/// ```
+/// use gossip_engine::{End, RefusalReason};
+///
+/// let label: &'static str = End::DroppedOldest.into();
+/// assert_eq!(label, "dropped_oldest");
+/// assert_eq!(End::from(RefusalReason::Closed), End::Closed);
+/// assert!(End::Expired.was_admitted() && !End::Closed.was_admitted());
+/// ```
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    strum::Display,
+    EnumCount,
+    EnumIter,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Ord,
+    PartialEq,
+    PartialOrd,
+)]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
+pub enum End {
+    /// Admitted, and its handler returned.
+    Handled,
+    /// Admitted, and its handler panicked.
+    Panicked,
+    /// Admitted, and not started because it was older than the flow's
+    /// [maximum age](crate::FlowConfig::with_max_age) by then.
+    Expired,
+    /// Admitted, and not started because its lane's queue stood for too long: see
+    /// [`Codel`](crate::Codel).
+    Shed,
+    /// Admitted, and not started because its peer has gone.
+    Cancelled,
+    /// Admitted, and not started because it made room for a newer one:
+    /// [`OverloadPolicy::DropOldest`](crate::OverloadPolicy::DropOldest).
+    DroppedOldest,
+    /// Admitted, and not started because the flow was shut down.
+    Abandoned,
+    /// Not admitted, because there was no room:
+    /// [`OverloadPolicy::DropNewest`](crate::OverloadPolicy::DropNewest), or nothing older was left to
+    /// drop.
+    DroppedNewest,
+    /// Not admitted: its submitter stopped waiting for room.
+    GaveUp,
+    /// Refused: [`RefusalReason::Closed`].
+    Closed,
+    /// Refused: [`RefusalReason::Disconnected`].
+    Disconnected,
+    /// Refused: [`RefusalReason::NoRoom`].
+    NoRoom,
+    /// Refused: [`RefusalReason::TooManyWaiters`].
+    TooManyWaiters,
+    /// Refused: [`RefusalReason::TooManyPeers`].
+    TooManyPeers,
+    /// Refused: [`RefusalReason::Quarantined`].
+    Quarantined,
+}
+
+impl End {
+    /// Whether a message that ends so had been admitted.
+    #[must_use]
+    pub const fn was_admitted(self) -> bool {
+        use End::{Abandoned, Cancelled, DroppedOldest, Expired, Handled, Panicked, Shed};
+        matches!(self, Handled | Panicked | Expired | Shed | Cancelled | DroppedOldest | Abandoned)
+    }
+
+    /// Whether the message's submitter got an error.
+    #[must_use]
+    pub const fn was_refused(self) -> bool {
+        use End::{Closed, Disconnected, NoRoom, Quarantined, TooManyPeers, TooManyWaiters};
+        matches!(self, Closed | Disconnected | NoRoom | TooManyWaiters | TooManyPeers | Quarantined)
+    }
+
+    /// Whether the engine has dropped the message because there was too much to do, so that its peer
+    /// may be asked for it again.
+    #[must_use]
+    pub const fn was_dropped(self) -> bool {
+        matches!(self, Self::Expired | Self::Shed | Self::DroppedOldest | Self::DroppedNewest)
+    }
+}
+
+impl From<RefusalReason> for End {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::Closed => Self::Closed,
+            RefusalReason::Disconnected => Self::Disconnected,
+            RefusalReason::NoRoom => Self::NoRoom,
+            RefusalReason::TooManyWaiters => Self::TooManyWaiters,
+            RefusalReason::TooManyPeers => Self::TooManyPeers,
+            RefusalReason::Quarantined => Self::Quarantined,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Peers that go and come: their lanes end, and what they had queued does not start.
+//!
+//! # Why nothing of a peer that has gone starts
+//!
+//! A worker says whose lane it serves, fences, and then looks before each message whether the lane is
+//! cancelled. Whoever cancels a lane marks it, fences, and then looks which workers serve it. The fences are
+//! sequentially consistent:
+//!
+//! - If the worker's comes first, whoever cancels sees the worker at the lane, and may wait until the
+//!   message that it may be running has ended. When that has ended, the worker fences again; the mark was
+//!   set before the wait began, so its next look finds it.
+//! - If the canceller's comes first, the worker's look finds the mark.
+//!
+//! So [`outlast`](Connected::outlast), which is called between the cancelling and the replica's `on_peer_down`,
+//! leaves nothing of the peer running and nothing to start. It does not wait for long: a handler that has
+//! not ended by [`PATIENCE`] began before, and goes on beside `on_peer_down`.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use super::{
+    core::{Core, Handle},
+    pool::Spawn,
+    welcome::Connected,
+};
+use crate::{
+    NodeId,
+    clock::Moment,
+    metrics::WorkerMetrics,
+    sync::{Ordering, fence},
+};
+
+/// How long the replica's `on_peer_down` waits for handlers of messages of that peer to end: long beside
+/// what a handler should take, short beside what a stuck one does.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long one lets others run before one looks again.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// How often one only yields before that.
+const YIELDS: usize = 64;
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
+    /// The peer's lane goes when it is unused; what is in it still runs.
+    pub(super) fn forget(&self, peer: NodeId) {
+        if let Some(lane) = self.peers.find(peer).lane() {
+            // The mark first: whoever makes the lane unused after the attempt below finds it.
+            lane.forget();
+            self.peers.retire(lane);
+        }
+    }
+
+    /// The peer has gone: what it has queued does not start, and those who wait are refused.
+    pub(super) fn cancel(self: &Arc<Self>, peer: NodeId) {
+        let Some(lane) = self.peers.cancel(peer) else { return };
+        // SeqCst: see the head of this room; and part of the proof in `settle`.
+        fence(Ordering::SeqCst);
+        self.admission.disperse(&lane, self);
+        if !lane.queue.is_empty() {
+            // For the workers to empty it, which they may not have begun to.
+            self.list(&lane);
+        }
+        self.peers.retire(&lane);
+    }
+
+    /// The peer has connected: a lane of before, if it is unused, gives way to one that is withheld until
+    /// the replica knows.
+    pub(super) fn renew(&self, peer: NodeId) {
+        if let Some(lane) = self.peers.find(peer).lane() {
+            self.peers.retire(lane);
+        }
+    }
+
+    fn serves_cancelled(&self, worker: &WorkerMetrics, peer: NodeId) -> bool {
+        let lane = worker.seat().and_then(|seat| self.peers.at(seat));
+        lane.is_some_and(|lane| lane.peer == peer && lane.is_cancelled())
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Connected for Core<M, H, S> {
+    fn release(self: Arc<Self>, peer: NodeId) {
+        if let Some(lane) = self.peers.find(peer).lane()
+            && !lane.queue.is_empty()
+        {
+            self.list(lane);
+        }
+    }
+
+    fn outlast(&self, peer: NodeId) {
+        // SeqCst: see the head of this room.
+        fence(Ordering::SeqCst);
+        let patience = Moment::now().after(PATIENCE);
+        for worker in &self.metrics.workers {
+            let finished = worker.count_finished();
+            let mut looks = 0;
+            while worker.count_finished() == finished
+                && self.serves_cancelled(worker, peer)
+                && Moment::now() < patience
+            {
+                looks += 1;
+                if looks < YIELDS { thread::yield_now() } else { thread::sleep(PAUSE) }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What can change while messages flow: the configuration and the handler.
+//!
+//! Both are read through one arc-swapped pointer, which workers look at before each message. A change is
+//! checked first, then published, and then applied to what has a copy of it: the bounds, the claims and
+//! the lanes. Whoever changes goes on until it has applied what is published by then, so of several at
+//! once the last one stands, everywhere.
+
+use std::sync::Arc;
+
+use super::{
+    core::{Core, Handle},
+    pool::Spawn,
+};
+use crate::{
+    ConfigError, FlowConfig, OverloadPolicy, WaitStrategy,
+    sync::{Ordering, fence},
+};
+
+/// What can change.
+#[derive(Debug)]
+pub(super) struct Live<H> {
+    pub(super) config: FlowConfig,
+    pub(super) handler: Arc<H>,
+}
+
+impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
+    /// Gives the flow another configuration.
+    pub(super) fn reconfigure(self: &Arc<Self>, config: &FlowConfig) {
+        self.live.rcu(|live| Live { config: *config, handler: Arc::clone(&live.handler) });
+        loop {
+            let live = self.live.load_full();
+            self.apply(&live.config);
+            if Arc::ptr_eq(&live, &self.live.load()) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the flow another handler, which runs what no worker has taken up.
+    pub(super) fn replace_handler(&self, handler: Arc<H>) {
+        self.live.rcu(|live| Live { config: live.config, handler: Arc::clone(&handler) });
+        // SeqCst: pairs with that of a worker that lies down, and then lets go of the old one.
+        fence(Ordering::SeqCst);
+        self.parking.call_all_to_leave();
+    }
+
+    /// Checks that the flow can be given another configuration.
+    pub(super) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
+        self.built.validate_change(config, self.name)
+    }
+
+    fn apply(self: &Arc<Self>, config: &FlowConfig) {
+        self.metrics.permits.set_limit(config.max_inflight_requests() as u64);
+        self.metrics.bytes.set_limit(config.max_bytes());
+        self.claims.set_limit(config.threads());
+        // SeqCst: pairs with that of whoever makes a lane, stops letting in, lowers a claim or lies down:
+        // what is set is set before it, they are looked at after.
+        fence(Ordering::SeqCst);
+        for lane in self.peers.iter() {
+            lane.bound(config, self.peers.slots());
+        }
+        // SeqCst: the same, for the lanes' bounds.
+        fence(Ordering::SeqCst);
+        self.admission.settle_all(self);
+        if config.wait_strategy() != WaitStrategy::Park {
+            self.parking.call_all_to_leave();
+        }
+        if !self.ready.is_empty() && self.claims.claim_if_unseen() {
+            self.start();
+        }
+    }
+
+    /// What is done with a message for which there is no room.
+    pub(super) fn overload_policy(&self, may_wait: bool) -> OverloadPolicy {
+        if may_wait { self.live.load().config.overload_policy() } else { OverloadPolicy::Refuse }
+    }
+}

@@ -1,0 +1,138 @@
+//! Peers that have connected and of which the replica has not been told yet.
+//!
+//! What a peer sends on a new connection must not run before the replica's `on_peer_up` has returned. So
+//! a PeerUp leaves a *welcome* here, and a lane that is made meanwhile takes it along: its messages are
+//! admitted and queued, but the lane stays out of the ready set until the welcome is open.
+//!
+//! A welcome opens when its [`Greeting`] is dropped, which travels with the event: after `on_peer_up`, or
+//! wherever the event has come to another end. So no lane is withheld for ever.
+//!
+//! Whoever opens one opens it, fences, and lists the peer's lanes in all flows; whoever pushes a message
+//! fences and looks whether the lane is withheld. One of the two fences comes first: either the opener
+//! sees the message, or the submitter sees the welcome open.
+//!
+//! There are as many welcomes as the Transport flow has messages in flight and waiting.
+
+use std::{
+    array, fmt,
+    hash::BuildHasher,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    NodeId,
+    sync::{AtomicBool, Ordering, fence},
+};
+
+/// Into how many parts the table is divided, so that a cluster that connects at once copies little.
+const PARTS: usize = 64;
+
+/// Whether the replica has been told of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Welcome(AtomicBool);
+
+impl Welcome {
+    pub(super) fn is_open(&self) -> bool {
+        // Acquire: what `on_peer_up` did comes before the messages that it lets through.
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A flow of a handler, whose peers connect and go.
+pub(crate) trait Connected: Send + Sync {
+    /// The messages of this peer may start.
+    fn release(self: Arc<Self>, peer: NodeId);
+
+    /// Waits until the handlers of messages of a peer that was cancelled have ended, or patience has.
+    fn outlast(&self, peer: NodeId);
+}
+
+type Part = std::collections::HashMap<NodeId, Arc<Welcome>, foldhash::quality::RandomState>;
+
+/// The welcomes of one handler's peers.
+pub(crate) struct Welcomes {
+    parts: [ArcSwap<Part>; PARTS],
+    hasher: foldhash::quality::RandomState,
+    flows: OnceLock<Vec<Weak<dyn Connected>>>,
+}
+
+impl Default for Welcomes {
+    fn default() -> Self {
+        Self {
+            parts: array::from_fn(|_| ArcSwap::default()),
+            hasher: foldhash::quality::RandomState::default(),
+            flows: OnceLock::new(),
+        }
+    }
+}
+
+impl Welcomes {
+    fn part(&self, peer: NodeId) -> &ArcSwap<Part> {
+        &self.parts[self.hasher.hash_one(peer.as_bytes()) as usize % PARTS]
+    }
+
+    /// The flows whose lanes are released. To be called once.
+    pub(crate) fn hold(&self, flows: Vec<Weak<dyn Connected>>) {
+        assert!(self.flows.set(flows).is_ok(), "the flows of a handler are known once");
+    }
+
+    fn flows(&self) -> impl Iterator<Item = Arc<dyn Connected>> {
+        self.flows.get().into_iter().flatten().filter_map(Weak::upgrade)
+    }
+
+    /// Waits until the handlers of messages of a peer that was cancelled have ended, in each flow until
+    /// its patience has.
+    pub(crate) fn outlast(&self, peer: NodeId) {
+        self.flows().for_each(|flow| flow.outlast(peer));
+    }
+
+    /// A peer has connected; its messages are withheld until the greeting is dropped.
+    pub(crate) fn greet(self: &Arc<Self>, peer: NodeId) -> Greeting {
+        let welcome = Arc::new(Welcome::default());
+        self.part(peer).rcu(|part| {
+            let mut next = Part::clone(part);
+            next.insert(peer, Arc::clone(&welcome));
+            next
+        });
+        Greeting { welcomes: Arc::clone(self), peer, welcome }
+    }
+
+    /// What a lane that is made now must wait for.
+    pub(super) fn of(&self, peer: NodeId) -> Option<Arc<Welcome>> {
+        self.part(peer).load().get(&peer).cloned()
+    }
+}
+
+impl fmt::Debug for Welcomes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcomes").finish_non_exhaustive()
+    }
+}
+
+/// A connection of which the replica is about to be told.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    welcomes: Arc<Welcomes>,
+    peer: NodeId,
+    welcome: Arc<Welcome>,
+}
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        // Release: pairs with `is_open`.
+        self.welcome.0.store(true, Ordering::Release);
+        self.welcomes.part(self.peer).rcu(|part| {
+            let mut next = Part::clone(part);
+            // There may be one of a later connection in its place.
+            if next.get(&self.peer).is_some_and(|now| Arc::ptr_eq(now, &self.welcome)) {
+                next.remove(&self.peer);
+            }
+            next
+        });
+        // SeqCst: pairs with that in `Core::list`; the welcome is open before it, the lanes looked at after.
+        fence(Ordering::SeqCst);
+        self.welcomes.flows().for_each(|flow| flow.release(self.peer));
+    }
+}
