@@ -7,6 +7,10 @@
 
 use std::time::Duration;
 
+/// Where the time of a simulation begins.
+#[cfg(all(any(test, fuzzing), not(loom)))]
+static START: std::sync::LazyLock<quanta::Instant> = std::sync::LazyLock::new(quanta::Instant::now);
+
 /// A moment of this process.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Moment(quanta::Instant);
@@ -14,6 +18,10 @@ pub(crate) struct Moment(quanta::Instant);
 impl Moment {
     #[cfg(not(loom))]
     pub(crate) fn now() -> Self {
+        #[cfg(any(test, fuzzing))]
+        if let Some(now) = crate::simulation::clock::read() {
+            return Self(*START + now);
+        }
         Self(quanta::Instant::now())
     }
 
@@ -23,6 +31,15 @@ impl Moment {
         static NOW: std::sync::LazyLock<Moment> =
             std::sync::LazyLock::new(|| Moment(quanta::Instant::now()));
         *NOW
+    }
+
+    /// Lets time pass on this thread.
+    pub(crate) fn sleep(duration: Duration) {
+        #[cfg(all(any(test, fuzzing), not(loom)))]
+        if crate::simulation::clock::pass(duration) {
+            return;
+        }
+        std::thread::sleep(duration);
     }
 
     /// The time since `earlier`; zero if that is later.

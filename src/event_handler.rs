@@ -22,7 +22,7 @@ use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
     MessageHandler, MetricsRegistry, NodeId, Refused, ShutdownReport, TransportEvent,
     TransportMessage, WireCodec, flow_worker::instant_after, gossip::DynGossip,
-    message::GossipMessage, watch::Watch,
+    message::GossipMessage, panics::contain, watch::Watch,
 };
 
 mod flows;
@@ -269,7 +269,11 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
             flow: FlowType,
             context: &mut Context<'_>,
         ) -> Poll<Result<(), EventError<E>>> {
-            let refused = |Refused { reason, .. }| EventError::Refused { peer, flow, reason };
+            let refused = |Refused { reason, message }| {
+                // Nobody gets it back, so its panic is nobody else's to bear.
+                contain(|| drop(message));
+                EventError::Refused { peer, flow, reason }
+            };
             Pin::new(execute).poll(context).map_err(refused)
         }
         let peer = self.peer;

@@ -205,6 +205,8 @@ mod message;
 mod metrics;
 mod panics;
 mod permits;
+#[cfg(any(test, fuzzing))]
+pub mod simulation;
 mod sync;
 mod timer;
 mod watch;

@@ -161,7 +161,8 @@ impl<G: Gossip + ?Sized> Flows<G> {
     /// A peer has connected: what it sends from now on is withheld until the replica knows.
     pub(super) fn peer_up(&self, peer: NodeId) -> Execute<PeerChange, OnPeerChange<G>> {
         let greeting = self.welcomes.greet(peer);
-        each_of_peers!(self, |flow| flow.renew_peer(peer));
+        // A lane of before gives way to one that is withheld, as soon as it is unused.
+        each_of_peers!(self, |flow| flow.forget_peer(peer));
         self.transport.execute(peer, PeerChange::Up(greeting))
     }
 

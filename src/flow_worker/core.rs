@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 
 use super::{
+    Threads,
     admission::{Admission, Admit, Denied, Entry, Weigh},
     claims::Claims,
     lane::Lane,
@@ -23,7 +24,7 @@ use super::{
     overload::MAX_EVICTIONS,
     parking::Parking,
     peers::Peers,
-    pool::{Job, Pool, Spawn},
+    pool::{Job, Spawn},
     quarantine::Suspects,
     welcome::Welcomes,
 };
@@ -96,7 +97,7 @@ pub(super) enum Outcome<M> {
 }
 
 /// The inside of a flow.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
+pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Threads> {
     pub(super) name: &'static str,
     pub(super) order: Order,
     /// What it was built with; some of it never changes.

@@ -40,7 +40,8 @@ const PAUSE: Duration = Duration::from_micros(50);
 const YIELDS: usize = 64;
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
-    /// The peer's lane goes when it is unused; what is in it still runs.
+    /// The peer's lane goes when it is unused; what is in it still runs. Of what was lost in it nobody is
+    /// told any more.
     pub(super) fn forget(&self, peer: NodeId) {
         if let Some(lane) = self.peers.find(peer).lane() {
             // The mark first: whoever makes the lane unused after the attempt below finds it.
@@ -60,14 +61,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             self.list(&lane);
         }
         self.peers.retire(&lane);
-    }
-
-    /// The peer has connected: a lane of before, if it is unused, gives way to one that is withheld until
-    /// the replica knows.
-    pub(super) fn renew(&self, peer: NodeId) {
-        if let Some(lane) = self.peers.find(peer).lane() {
-            self.peers.retire(lane);
-        }
     }
 
     fn serves_cancelled(&self, worker: &WorkerMetrics, peer: NodeId) -> bool {
@@ -97,7 +90,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Connected for Core<M, H, S> {
                 && Moment::now() < patience
             {
                 looks += 1;
-                if looks < YIELDS { thread::yield_now() } else { thread::sleep(PAUSE) }
+                if looks < YIELDS { thread::yield_now() } else { Moment::sleep(PAUSE) }
             }
         }
     }

@@ -131,6 +131,18 @@ pub fn message_wait() -> Option<Duration> {
     WAITED.get()
 }
 
+/// Runs something as if it were on another thread.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn as_another_thread(run: impl FnOnce()) {
+    let (handlers, helps) = (HANDLERS.replace(0), HELPS.replace(false));
+    let (seat, waited) = (SEAT.replace(usize::MAX), WAITED.replace(None));
+    run();
+    HANDLERS.set(handlers);
+    HELPS.set(helps);
+    SEAT.set(seat);
+    WAITED.set(waited);
+}
+
 /// How many handlers are on the stack of this thread.
 pub(super) fn handlers_on_this_thread() -> usize {
     HANDLERS.get()
@@ -507,7 +519,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Job for Core<M, H, S> {
 /// Gives the room of a message back, whatever became of it.
 struct Finish<'a, M: Send + 'static, H: Handle<M>, S: Spawn> {
     core: &'a Arc<Core<M, H, S>>,
-    lane: &'a Lane<Brought<M>>,
+    lane: &'a Arc<Lane<Brought<M>>>,
     metrics: &'a WorkerMetrics,
     decided: &'a mut Decided<Brought<M>>,
     charge: u32,
@@ -518,6 +530,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
         self.core.leave(self.lane, self.charge);
         self.metrics.finished();
         self.core.admission.finished(self.lane, self.core, self.decided);
+        // At once, so that the peer's next message is that of its next connection.
+        self.core.retire_if_done(self.lane);
     }
 }
 

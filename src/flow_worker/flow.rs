@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    MessageHandler,
+    MessageHandler, Threads,
     core::{Core, Handle, Outcome, Parts},
     drain::handlers_on_this_thread,
-    pool::Pool,
+    pool::Spawn,
     welcome::Welcomes,
 };
 use crate::{
@@ -71,7 +71,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             }
         };
         let threads = format!("P2P_{name}_Thread");
-        let pool = Pool::new(&threads, config.threads(), config.first_core(), stray_panic)
+        let pool = Threads::new(&threads, config.threads(), config.first_core(), stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
         registry.register(flow, &metrics);
         let withheld = flow.is_none();

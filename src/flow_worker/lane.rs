@@ -172,7 +172,8 @@ impl<M> Lane<M> {
         self.welcome.as_ref().is_some_and(|welcome| !welcome.is_open()) && !self.is_cancelled()
     }
 
-    /// Retires the lane if it is unused; true if it was this call that did.
+    /// Retires the lane if it is unused; true if it was this call that did. One that has losses of which the
+    /// replica is to be told is not, unless it is forgotten.
     pub(super) fn retire(&self) -> bool {
         let left = || self.left();
         // Relaxed: what is lost is counted before its message has left, which has been seen.

@@ -118,8 +118,10 @@ impl LaneSet {
         self.next(seat + 1).is_some_and(|found| found != seat)
     }
 
+    /// By the bits above only, as [`next`](Self::next) finds lanes in other words: whoever is told that
+    /// there is one finds it, from wherever he looks.
     pub(super) fn is_empty(&self) -> bool {
-        self.next(0).is_none()
+        self.first_in(0, self.lanes.len()).is_none()
     }
 
     /// All seats in the set, as they are found word by word.

@@ -64,6 +64,8 @@ mod parking;
 mod peers;
 mod pool;
 mod quarantine;
+#[cfg(any(test, fuzzing))]
+mod threads;
 mod watch;
 mod welcome;
 
@@ -73,6 +75,13 @@ pub(crate) use self::{
     watch::Reported,
     welcome::{Connected, Greeting, Welcomes},
 };
+#[cfg(not(any(test, fuzzing)))]
+use pool::Pool as Threads;
+#[cfg(any(test, fuzzing))]
+use threads::Threads;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use drain::as_another_thread;
 pub use drain::message_wait;
 pub use execute::{Execute, Refused};
 
@@ -224,11 +233,6 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// The peer's lane goes as soon as it is empty; what is in it still runs.
     pub(crate) fn forget_peer(&self, node_id: NodeId) {
         self.inner.core.forget(node_id);
-    }
-
-    /// The peer has connected: its next messages are withheld if it has yet to be greeted.
-    pub(crate) fn renew_peer(&self, node_id: NodeId) {
-        self.inner.core.renew(node_id);
     }
 
     /// The flow, as those see it who greet and part from its peers.

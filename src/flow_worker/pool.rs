@@ -50,6 +50,15 @@ pub(super) trait Spawn: Send + Sync + 'static {
 
     /// Runs what handlers have spawned on the calling thread of the flow, up to a limit.
     fn run_spawned(&self);
+
+    /// Whether the calling thread is one of the flow's.
+    fn is_current(&self) -> bool;
+
+    /// Lets the threads end when they have run what was spawned.
+    fn release(&self);
+
+    /// Waits until the threads, which were released, have ended; false if the deadline comes first.
+    fn join(&self, deadline: Instant) -> bool;
 }
 
 thread_local! {
@@ -129,21 +138,6 @@ impl Pool {
             .build()?;
         Ok(Self { threads: ArcSwapOption::from_pointee(pool), ended, token, offers: Arc::new(()) })
     }
-
-    /// Whether the calling thread is one of the pool's.
-    pub(super) fn is_current(&self) -> bool {
-        POOL.get() == Arc::as_ptr(&self.token).addr()
-    }
-
-    /// Lets the threads end when they have run what was spawned.
-    pub(super) fn release(&self) {
-        self.threads.store(None);
-    }
-
-    /// Waits until the threads of a released pool have ended; false if the deadline comes first.
-    pub(super) fn join(&self, deadline: Instant) -> bool {
-        matches!(self.ended.recv_deadline(deadline), Err(RecvTimeoutError::Disconnected))
-    }
 }
 
 impl Spawn for Pool {
@@ -192,6 +186,18 @@ impl Spawn for Pool {
     fn help(&self) {
         // Whether there was something to do makes no difference.
         let _ = rayon::yield_now();
+    }
+
+    fn is_current(&self) -> bool {
+        POOL.get() == Arc::as_ptr(&self.token).addr()
+    }
+
+    fn release(&self) {
+        self.threads.store(None);
+    }
+
+    fn join(&self, deadline: Instant) -> bool {
+        matches!(self.ended.recv_deadline(deadline), Err(RecvTimeoutError::Disconnected))
     }
 }
 

@@ -222,7 +222,7 @@ fn dropping_the_flow_runs_what_was_admitted_and_ends_its_threads() {
         let _ = &guard;
         handler(peer, message);
     });
-    let pool = flow.inner.core.threads.ended.clone();
+    let pool = flow.inner.core.threads.ended();
     block_on(flow.execute(peer(1), 0)).unwrap();
     block_on(flow.execute(peer(1), 1)).unwrap();
     let waiting = flow.execute(peer(1), 2);
@@ -752,7 +752,7 @@ fn what_a_handler_owns_may_panic_when_it_is_dropped_with_its_flow() {
         let _ = &bomb;
         handler(peer, message);
     });
-    let ended = flow.inner.core.threads.ended.clone();
+    let ended = flow.inner.core.threads.ended();
     block_on(flow.execute(peer(1), 0)).unwrap();
     starts.recv_timeout(LIMIT).unwrap();
     drop(flow);

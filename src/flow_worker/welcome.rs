@@ -4,8 +4,9 @@
 //! a PeerUp leaves a *welcome* here, and a lane that is made meanwhile takes it along: its messages are
 //! admitted and queued, but the lane stays out of the ready set until the welcome is open.
 //!
-//! A welcome opens when its [`Greeting`] is dropped, which travels with the event: after `on_peer_up`, or
-//! wherever the event has come to another end. So no lane is withheld for ever.
+//! Each PeerUp is a [`Greeting`], which travels with the event and is dropped after `on_peer_up`, or wherever
+//! the event has come to another end. The welcome opens when the last greeting of its peer is dropped. So no
+//! lane is withheld for ever.
 //!
 //! Whoever opens one opens it, fences, and lists the peer's lanes in all flows; whoever pushes a message
 //! fences and looks whether the lane is withheld. One of the two fences comes first: either the opener
@@ -14,7 +15,9 @@
 //! There are as many welcomes as the Transport flow has messages in flight and waiting.
 
 use std::{
-    array, fmt,
+    array,
+    collections::HashMap,
+    fmt,
     hash::BuildHasher,
     sync::{Arc, OnceLock, Weak},
 };
@@ -49,7 +52,8 @@ pub(crate) trait Connected: Send + Sync {
     fn outlast(&self, peer: NodeId);
 }
 
-type Part = std::collections::HashMap<NodeId, Arc<Welcome>, foldhash::quality::RandomState>;
+/// By peer, its welcome and how many greetings it waits for.
+type Part = HashMap<NodeId, (Arc<Welcome>, usize), foldhash::quality::RandomState>;
 
 /// The welcomes of one handler's peers.
 pub(crate) struct Welcomes {
@@ -90,18 +94,35 @@ impl Welcomes {
 
     /// A peer has connected; its messages are withheld until the greeting is dropped.
     pub(crate) fn greet(self: &Arc<Self>, peer: NodeId) -> Greeting {
-        let welcome = Arc::new(Welcome::default());
         self.part(peer).rcu(|part| {
             let mut next = Part::clone(part);
-            next.insert(peer, Arc::clone(&welcome));
+            next.entry(peer).or_default().1 += 1;
             next
         });
-        Greeting { welcomes: Arc::clone(self), peer, welcome }
+        Greeting { welcomes: Arc::clone(self), peer }
+    }
+
+    /// A greeting of this peer is over; its welcome, if that was the last.
+    fn part_with(&self, peer: NodeId) -> Option<Arc<Welcome>> {
+        let mut last = None;
+        self.part(peer).rcu(|part| {
+            let mut next = Part::clone(part);
+            last = None;
+            if let Some((welcome, greetings)) = next.get_mut(&peer) {
+                *greetings -= 1;
+                if *greetings == 0 {
+                    last = Some(Arc::clone(welcome));
+                    next.remove(&peer);
+                }
+            }
+            next
+        });
+        last
     }
 
     /// What a lane that is made now must wait for.
     pub(super) fn of(&self, peer: NodeId) -> Option<Arc<Welcome>> {
-        self.part(peer).load().get(&peer).cloned()
+        self.part(peer).load().get(&peer).map(|(welcome, _)| Arc::clone(welcome))
     }
 }
 
@@ -116,21 +137,13 @@ impl fmt::Debug for Welcomes {
 pub(crate) struct Greeting {
     welcomes: Arc<Welcomes>,
     peer: NodeId,
-    welcome: Arc<Welcome>,
 }
 
 impl Drop for Greeting {
     fn drop(&mut self) {
+        let Some(welcome) = self.welcomes.part_with(self.peer) else { return };
         // Release: pairs with `is_open`.
-        self.welcome.0.store(true, Ordering::Release);
-        self.welcomes.part(self.peer).rcu(|part| {
-            let mut next = Part::clone(part);
-            // There may be one of a later connection in its place.
-            if next.get(&self.peer).is_some_and(|now| Arc::ptr_eq(now, &self.welcome)) {
-                next.remove(&self.peer);
-            }
-            next
-        });
+        welcome.0.store(true, Ordering::Release);
         // SeqCst: pairs with that in `Core::list`; the welcome is open before it, the lanes looked at after.
         fence(Ordering::SeqCst);
         self.welcomes.flows().for_each(|flow| flow.release(self.peer));

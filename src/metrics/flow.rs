@@ -26,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Below this the high-water mark is found by looking now and then.
 const EXACT_FROM: u64 = 64;
 
+/// The ends of admitted messages that others than workers count; the last of them, workers do too.
+const NOT_BY_WORKERS: [End; 3] = [End::Abandoned, End::DroppedOldest, End::Cancelled];
+
 /// Nothing, as the seat of a worker's lane.
 const NO_SEAT: usize = 0;
 
@@ -190,7 +193,7 @@ impl FlowMetrics {
         // Acquire: who sees a message finished sees what it did.
         let ran = self.workers.iter().map(|worker| worker.finished.load(Ordering::Acquire));
         let dropped = |end: End| self.ends[end as usize].0.load(Ordering::Acquire);
-        dropped(End::Abandoned) + dropped(End::DroppedOldest) + ran.sum::<u64>()
+        NOT_BY_WORKERS.into_iter().map(dropped).sum::<u64>() + ran.sum::<u64>()
     }
 
     /// A message enters the flow if there is room, whoever waits for it.
@@ -312,7 +315,7 @@ impl FlowMetrics {
             (End::Shed, sum(|worker| &worker.shed)),
             (End::Cancelled, sum(|worker| &worker.cancelled)),
         ];
-        found.iter().for_each(|&(end, count)| ends[end as usize] = count);
+        found.iter().for_each(|&(end, count)| ends[end as usize] += count);
         // One whose end is counted may not have finished.
         let others: u64 = found.iter().map(|(_, count)| count).sum();
         ends[End::Handled as usize] = finished.saturating_sub(others);

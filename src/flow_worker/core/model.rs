@@ -42,6 +42,16 @@ impl Spawn for Inline {
     fn run_spawned(&self) {}
 
     fn help(&self) {}
+
+    fn is_current(&self) -> bool {
+        false
+    }
+
+    fn release(&self) {}
+
+    fn join(&self, _: std::time::Instant) -> bool {
+        true
+    }
 }
 
 /// Writes down what it is given; a lock that loom does not see adds no order to a model.

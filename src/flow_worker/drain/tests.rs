@@ -77,6 +77,16 @@ impl Spawn for Later {
     fn run_spawned(&self) {}
 
     fn help(&self) {}
+
+    fn is_current(&self) -> bool {
+        false
+    }
+
+    fn release(&self) {}
+
+    fn join(&self, _: std::time::Instant) -> bool {
+        true
+    }
 }
 
 #[derive(Debug, Default)]
