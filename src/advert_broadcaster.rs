@@ -160,7 +160,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             .with_threads(1);
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
-        let queue = Flow::new(None, &config, metrics_registry, broadcast, Arc::default())?;
+        let queue = Flow::new(None, &config, metrics_registry, broadcast, None)?;
         // There is one seat, which two that send at once would each want for a lane of their own.
         queue.seat(OWN_LANE);
         Ok(Self { queue, started: AtomicBool::new(false) })
@@ -175,7 +175,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// After a [shutdown](Self::shutdown) nothing is broadcast any more, and `gossip` is kept until the
     /// broadcaster is dropped.
     pub fn start(&self, gossip: Arc<G>) {
-        self.queue.handler().gossip.store(Some(Arc::new(gossip)));
+        self.queue.with_handler(|broadcast| broadcast.gossip.store(Some(Arc::new(gossip))));
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
         if !self.started.swap(true, Ordering::AcqRel) {
             self.queue.open();
@@ -197,7 +197,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
         self.queue.try_admit(OWN_LANE, (advert, dst)).map_err(|((advert, destination), reason)| {
-            self.queue.handler().metrics.dropped_advert(DestinationKind::from(&destination));
+            self.queue.with_handler(|broadcast| {
+                broadcast.metrics.dropped_advert(DestinationKind::from(&destination));
+            });
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
                 _ => DropReason::NoRoom,
@@ -223,7 +225,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         }
         if report.joined {
             // Nothing runs any more, and the gossip may own what owns this broadcaster.
-            self.queue.handler().gossip.store(None);
+            self.queue.with_handler(|broadcast| broadcast.gossip.store(None));
         }
         report
     }

@@ -7,6 +7,15 @@
 
 use std::time::Duration;
 
+/// Lets other threads of the system run.
+pub(crate) fn yield_now() {
+    #[cfg(all(any(test, fuzzing), not(loom)))]
+    if crate::simulation::clock::pass(Duration::from_micros(5)) {
+        return;
+    }
+    std::thread::yield_now();
+}
+
 /// Where the time of a simulation begins.
 #[cfg(all(any(test, fuzzing), not(loom)))]
 static START: std::sync::LazyLock<quanta::Instant> = std::sync::LazyLock::new(quanta::Instant::now);

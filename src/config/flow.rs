@@ -405,6 +405,7 @@ impl FlowConfig {
         // Each event tells the replica that a peer has come or gone.
         let is_lossy = self.max_age.is_some()
             || self.codel.is_some()
+            || matches!(self.panics, PanicPolicy::Quarantine(_))
             || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
         if flow == FlowType::Transport.name() && is_lossy {
             return Err(ConfigError::Lossy { flow });
@@ -426,7 +427,11 @@ impl FlowConfig {
             ("order", self.order != to.order),
             ("first_core", self.first_core != to.first_core),
             ("threads, which can only be fewer", to.threads > self.threads),
-            ("peer_quota, which can only be smaller", to.peer_quota() > self.peer_quota()),
+            // One that is not set is no larger than it can be.
+            (
+                "peer_quota, which can only be smaller",
+                to.peer_quota.is_some() && to.peer_quota() > self.peer_quota(),
+            ),
         ];
         match fixed.into_iter().find(|(_, changed)| *changed) {
             Some((what, _)) => Err(ConfigError::Fixed { flow, what }),

@@ -77,7 +77,8 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// A term of an hour after so many panics, at least 1, within the window.
+    /// A term of an hour after so many panics, at least 1, within a window that begins with the first of
+    /// them.
     #[must_use]
     pub const fn after(panics: u32, window: Duration) -> Self {
         Self { panics, window, term: Duration::from_secs(60 * 60) }

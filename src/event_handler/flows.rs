@@ -1,7 +1,7 @@
 //! The five flows of a handler, and which callback each of them runs.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -102,6 +102,9 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     welcomes: Arc<Welcomes>,
     care: ArcSwap<Care>,
     metrics: MetricsRegistry,
+    /// Held by whoever changes all flows, so that of two changes one stands in all of them.
+    #[expect(clippy::disallowed_types, reason = "changes are rare, and no message comes by here")]
+    changes: std::sync::Mutex<()>,
 }
 
 /// Does the same with each flow in which peers send messages.
@@ -128,7 +131,7 @@ impl<G: Gossip + ?Sized> Flows<G> {
         let welcomes: Arc<Welcomes> = Arc::default();
         macro_rules! flow {
             ($flow:ident, $handler:expr, $welcomes:expr) => {
-                FlowWorker::with_welcomes(
+                FlowWorker::of_handler(
                     FlowType::$flow,
                     &config.flow(FlowType::$flow),
                     metrics,
@@ -137,16 +140,21 @@ impl<G: Gossip + ?Sized> Flows<G> {
                 )?
             };
         }
-        let same = || Arc::clone(&welcomes);
+        let same = || Some(Arc::clone(&welcomes));
         let flows = Self {
             advert: flow!(Advert, OnAdvert(Arc::clone(&gossip)), same()),
             request: flow!(Request, OnRequest(Arc::clone(&gossip)), same()),
             chunk: flow!(Chunk, OnChunk(Arc::clone(&gossip)), same()),
             retransmission: flow!(Retransmission, OnRetransmission(Arc::clone(&gossip)), same()),
             // What it says of peers is never withheld.
-            transport: flow!(Transport, OnPeerChange { gossip, welcomes: same() }, Arc::default()),
+            transport: flow!(
+                Transport,
+                OnPeerChange { gossip, welcomes: Arc::clone(&welcomes) },
+                None
+            ),
             care: ArcSwap::from_pointee(Care::from(&config)),
             metrics: metrics.clone(),
+            changes: Default::default(),
             welcomes,
         };
         flows.welcomes.hold(vec![
@@ -176,6 +184,8 @@ impl<G: Gossip + ?Sized> Flows<G> {
 
     pub(super) fn reconfigure(&self, config: ChannelConfig) -> Result<(), ConfigError> {
         config.validate()?;
+        // Whoever has panicked here has left nothing that another could not overwrite.
+        let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         each_of_peers!(self, |flow| flow.validate_change(&config.flow(flow.flow()))?);
         self.transport.validate_change(&config.flow(FlowType::Transport))?;
         each_of_peers!(self, |flow| flow.reconfigure(&config.flow(flow.flow()))?);
@@ -185,6 +195,7 @@ impl<G: Gossip + ?Sized> Flows<G> {
     }
 
     pub(super) fn replace_gossip(&self, gossip: &Arc<G>) {
+        let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         self.advert.replace_handler(OnAdvert(Arc::clone(gossip)));
         self.request.replace_handler(OnRequest(Arc::clone(gossip)));
         self.chunk.replace_handler(OnChunk(Arc::clone(gossip)));

@@ -60,8 +60,8 @@ pub(super) trait Admit<M> {
     /// baton.
     fn refused(&self, reason: RefusalReason);
 
-    /// Nobody is in this lane any more, for the moment; if it is shut, it is for good.
-    fn is_empty(&self, lane: &Arc<Lane<M>>);
+    /// Somebody has left this lane without a message that finishes; it may have been the last.
+    fn has_left(&self, lane: &Arc<Lane<M>>);
 }
 
 /// What a bound in bytes must know of a message.
@@ -164,9 +164,7 @@ impl<M: Weigh> Admission<M> {
         lane.permits.retreat();
         // What was entered for a moment may have kept others out.
         self.finished(lane, flow, &mut Decided::default());
-        if lane.permits.is_shut() {
-            flow.is_empty(lane);
-        }
+        flow.has_left(lane);
         refused
     }
 
@@ -229,9 +227,7 @@ impl<M: Weigh> Admission<M> {
         let message = line.give_up(place)?;
         lane.permits.unjoin();
         self.metrics.waits_no_longer();
-        if lane.permits.is_shut() {
-            flow.is_empty(lane);
-        }
+        flow.has_left(lane);
         if line.has_gaps() {
             self.hungry.insert(lane.seat);
             self.settle(flow, &mut Decided::default());
@@ -288,12 +284,18 @@ impl<M: Weigh> Admission<M> {
         self.settle(flow, &mut Decided::default());
     }
 
-    /// Refuses all who wait in a lane that was cancelled. The caller has fenced.
-    pub(super) fn disperse(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
+    /// Looks at all who wait in this lane: it may have more room than before, or was cancelled. The caller
+    /// has fenced.
+    pub(super) fn settle_lane(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
         if lane.permits.waiting() > 0 {
             self.hungry.insert(lane.seat);
             self.settle(flow, &mut Decided::default());
         }
+    }
+
+    /// Whether somebody waits for the flow's room.
+    pub(super) fn is_starved(&self) -> bool {
+        self.marked(STARVED)
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -65,6 +65,18 @@ const fn searching(word: usize) -> usize {
     word / SEARCHER
 }
 
+/// What has become of a claim that may have been one too many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(super) enum Surplus {
+    /// It was not.
+    None,
+    /// It is given back.
+    Gone,
+    /// It was given back and taken again, and the job searches.
+    Again,
+}
+
 /// The claims of one flow.
 #[derive(Debug)]
 pub(super) struct Claims {
@@ -189,6 +201,12 @@ impl Claims {
         before - by
     }
 
+    /// Whether a claim is free: a thread is, or will be.
+    pub(super) fn is_free(&self) -> bool {
+        // Relaxed: a hint.
+        taken(self.word.load(Ordering::Relaxed)) < self.limit()
+    }
+
     /// How many claims may be taken.
     pub(super) fn limit(&self) -> usize {
         // Relaxed: who changes it fences, and then looks at the lanes.
@@ -203,10 +221,12 @@ impl Claims {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// A drain job that ran, or `searched`, gives its claim back if more are taken than may be; true if it
-    /// did. The others go on, and look at the lanes before they lower theirs: there is one at least.
-    #[must_use]
-    pub(super) fn give_back_surplus(&self, searched: bool) -> bool {
+    /// A drain job that ran, or `searched`, gives its claim back if more are taken than may be.
+    pub(super) fn give_back_surplus(
+        &self,
+        searched: bool,
+        is_empty: impl FnOnce() -> bool,
+    ) -> Surplus {
         let by = CLAIM + if searched { self.searcher() } else { 0 };
         // Relaxed: only a first guess, which the exchange checks.
         let mut word = self.word.load(Ordering::Relaxed);
@@ -218,11 +238,16 @@ impl Claims {
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    // SeqCst: as in `found`; the limit may have been raised again.
+                    fence(Ordering::SeqCst);
+                    let again = !is_empty() && self.claim_if_unseen();
+                    return if again { Surplus::Again } else { Surplus::Gone };
+                }
                 Err(now) => word = now,
             }
         }
-        false
+        Surplus::None
     }
 
     #[cfg(test)]

@@ -8,15 +8,20 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
+/// After so many intervals a state that begins anew forgets how the last one went.
+const MEMORY: u64 = 16;
+
 /// How a lane's queue stands. Times are nanoseconds since the flow was made, and one more; 0 is never.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// When messages will have waited for too long over a whole interval.
     above: AtomicU64,
-    /// When the next message is dropped, while some are.
+    /// When the next message is dropped, or would have been.
     next: AtomicU64,
-    /// How many were dropped since that began.
+    /// How many were dropped since the state of dropping began; 0 outside of it.
     count: AtomicU64,
+    /// With how many the last state ended.
+    last: AtomicU64,
 }
 
 impl Standing {
@@ -26,9 +31,13 @@ impl Standing {
         let (target, interval) = (codel.target.as_nanos() as u64, codel.interval.as_nanos() as u64);
         let now = now.saturating_add(1);
         // Relaxed, here and below: see the head of this room.
+        let count = self.count.load(Ordering::Relaxed);
         if waited < target || last {
             self.above.store(0, Ordering::Relaxed);
-            self.next.store(0, Ordering::Relaxed);
+            if count > 0 {
+                self.last.store(count, Ordering::Relaxed);
+                self.count.store(0, Ordering::Relaxed);
+            }
             return false;
         }
         let above = self.above.load(Ordering::Relaxed);
@@ -36,22 +45,19 @@ impl Standing {
             self.above.store(now.saturating_add(interval), Ordering::Relaxed);
             return false;
         }
-        if now < above {
+        let next = self.next.load(Ordering::Relaxed);
+        if now < above || count > 0 && now < next {
             return false;
         }
-        let next = self.next.load(Ordering::Relaxed);
-        let count = if next == 0 {
-            // A state that begins soon after the last one ended goes on where that was.
-            let before = self.count.load(Ordering::Relaxed);
-            if before > 2 { before - 2 } else { 1 }
-        } else if now < next {
-            return false;
+        let (count, from) = if count > 0 {
+            (count + 1, next)
         } else {
-            self.count.load(Ordering::Relaxed) + 1
+            let is_soon = now.saturating_sub(next) < MEMORY.saturating_mul(interval);
+            let last = self.last.load(Ordering::Relaxed);
+            (if is_soon && last > 2 { last - 2 } else { 1 }, now)
         };
         self.count.store(count, Ordering::Relaxed);
         let pause = (interval as f64 / (count as f64).sqrt()) as u64;
-        let from = if next == 0 { now } else { next };
         self.next.store(from.saturating_add(pause), Ordering::Relaxed);
         true
     }

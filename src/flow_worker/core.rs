@@ -20,7 +20,7 @@ use super::{
     lane::Lane,
     lane_set::LaneSet,
     line::{Decided, Place},
-    live::Live,
+    live::{Kept, Live},
     overload::MAX_EVICTIONS,
     parking::Parking,
     peers::Peers,
@@ -108,8 +108,11 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Threads> {
     pub(super) admission: Admission<Brought<M>>,
     /// Lanes with messages.
     pub(super) ready: LaneSet,
+    pub(super) tells_losses: bool,
     /// Lanes whose messages were dropped.
     pub(super) lossy: LaneSet,
+    /// Lanes of peers that have gone with messages in the queue.
+    pub(super) cancelled: LaneSet,
     pub(super) suspects: Suspects,
     /// A handler has panicked, and the flow does not survive that.
     pub(super) failed: AtomicBool,
@@ -131,6 +134,8 @@ pub(super) struct Parts<H, S> {
     pub(super) name: &'static str,
     /// Nothing runs until [`open`](Core::open).
     pub(super) withheld: bool,
+    /// There is somebody who tells the replica of what is lost.
+    pub(super) tells_losses: bool,
     pub(super) welcomes: Arc<Welcomes>,
     pub(super) panics: Arc<PanicLog>,
     pub(super) metrics: Arc<FlowMetrics>,
@@ -141,17 +146,20 @@ pub(super) struct Parts<H, S> {
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// A flow of a checked configuration.
     pub(super) fn new(config: &FlowConfig, parts: Parts<H, S>) -> Self {
-        let Parts { name, withheld, welcomes, panics, metrics, threads, handler } = parts;
+        let Parts { name, withheld, tells_losses, welcomes, panics, metrics, threads, handler } =
+            parts;
         let peers = config.max_peers();
         Self {
             name,
             order: config.order(),
             built: *config,
-            live: ArcSwap::from_pointee(Live { config: *config, handler: Arc::new(handler) }),
+            live: ArcSwap::from_pointee(Live { config: *config, handler: Kept::new(handler) }),
             peers: Peers::new(peers, config.peer_quota(), welcomes),
             admission: Admission::new(peers, config.max_waiters(), Arc::clone(&metrics)),
             ready: LaneSet::new(peers),
+            tells_losses,
             lossy: LaneSet::new(peers),
+            cancelled: LaneSet::new(peers),
             suspects: Suspects::default(),
             failed: AtomicBool::new(false),
             claims: CachePadded::new(Claims::new(config.threads(), withheld)),
@@ -180,7 +188,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if self.suspects.holds(peer, || brought.arrived.since(self.epoch)) {
             return self.refuse(brought, RefusalReason::Quarantined);
         }
-        let mut evictions = 0;
+        let (mut evictions, mut swept) = (0, false);
         // Whoever turns this loop once more has found a lane that another thread has retired, or has
         // made room, which it does a few times only.
         loop {
@@ -200,6 +208,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 Entry::Admitted => {
                     self.push(lane, brought);
                     return Outcome::Admitted;
+                }
+                Entry::NoRoom if !swept && self.sweep() => {
+                    swept = true;
+                    continue;
                 }
                 Entry::NoRoom => match self.overload_policy(may_wait) {
                     OverloadPolicy::Wait => match self.admission.join(lane, brought, self) {
@@ -228,17 +240,29 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
-    pub(super) fn seat(&self, peer: NodeId) -> Option<Arc<Lane<Brought<M>>>> {
-        let live = self.live.load();
+    pub(super) fn seat(self: &Arc<Self>, peer: NodeId) -> Option<Arc<Lane<Brought<M>>>> {
+        let mut live = self.live.load_full();
         let lane = self.peers.find_or_seat(peer, &live.config)?;
-        // SeqCst: pairs with that of whoever changes the configuration, and then looks at all lanes: the
-        // lane is in its place before it, the configuration looked at after.
-        fence(Ordering::SeqCst);
-        let now = self.live.load();
-        if !Arc::ptr_eq(&live, &now) {
+        // Whoever changes the configuration looks at all lanes after that, and may have missed this one.
+        loop {
+            // SeqCst: pairs with that of whoever changes it: the lane is in its place before it, the
+            // configuration looked at after.
+            fence(Ordering::SeqCst);
+            let now = self.live.load_full();
+            if Arc::ptr_eq(&live, &now) {
+                return Some(lane);
+            }
             lane.bound(&now.config, self.peers.slots());
+            self.settle(&lane);
+            live = now;
         }
-        Some(lane)
+    }
+
+    /// Lets in those who wait in a lane that may have more room than before, or that was cancelled.
+    pub(super) fn settle(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
+        // SeqCst: part of the proof in `admission::settle`.
+        fence(Ordering::SeqCst);
+        self.admission.settle_lane(lane, self);
     }
 
     fn refuse(&self, brought: Brought<M>, reason: RefusalReason) -> Outcome<M> {
@@ -388,7 +412,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M
         self.metrics.ended(reason.into());
     }
 
-    fn is_empty(&self, lane: &Arc<Lane<Brought<M>>>) {
+    fn has_left(&self, lane: &Arc<Lane<Brought<M>>>) {
         self.retire_if_done(lane);
     }
 }
@@ -397,8 +421,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
     fn drop(&mut self) {
         // Those of a flow that was withheld to the end; there is nobody left who waits for room.
         for lane in self.peers.iter() {
-            while let Some(Brought { message, .. }) = lane.queue.pop() {
-                let discarded = self.discard_message(message);
+            while let Some(brought) = lane.queue.pop() {
+                let charge = brought.charge();
+                let discarded = self.discard_message(brought.message);
+                self.leave(&lane, charge);
                 self.metrics.ended(End::Abandoned);
                 if let Err(payload) = discarded {
                     self.panics.report(payload);

@@ -11,11 +11,14 @@
 //!   set before the wait began, so its next look finds it.
 //! - If the canceller's comes first, the worker's look finds the mark.
 //!
+//! A message of a peer that has gone keeps its room until it is taken out of the queue. Should workers not come
+//! to it, whoever needs room [sweeps](Core::sweep), so that peers that come and go take no room from others.
+//!
 //! So [`outlast`](Connected::outlast), which is called between the cancelling and the replica's `on_peer_down`,
 //! leaves nothing of the peer running and nothing to start. It does not wait for long: a handler that has
 //! not ended by [`PATIENCE`] began before, and goes on beside `on_peer_down`.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     core::{Core, Handle},
@@ -23,18 +26,21 @@ use super::{
     welcome::Connected,
 };
 use crate::{
-    NodeId,
-    clock::Moment,
+    End, NodeId,
+    clock::{Moment, yield_now},
     metrics::WorkerMetrics,
     sync::{Ordering, fence},
 };
 
-/// How long the replica's `on_peer_down` waits for handlers of messages of that peer to end: long beside
+/// How long, over all flows, the replica's `on_peer_down` waits for handlers of messages of that peer to end: long beside
 /// what a handler should take, short beside what a stuck one does.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long one lets others run before one looks again.
 const PAUSE: Duration = Duration::from_micros(50);
+
+/// How many messages of peers that have gone whoever needs room takes out at once.
+const SWEEP: usize = 64;
 
 /// How often one only yields before that.
 const YIELDS: usize = 64;
@@ -53,14 +59,39 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// The peer has gone: what it has queued does not start, and those who wait are refused.
     pub(super) fn cancel(self: &Arc<Self>, peer: NodeId) {
         let Some(lane) = self.peers.cancel(peer) else { return };
-        // SeqCst: see the head of this room; and part of the proof in `settle`.
-        fence(Ordering::SeqCst);
-        self.admission.disperse(&lane, self);
+        // SeqCst, in it: see the head of this room; and part of the proof in `settle`.
+        self.settle(&lane);
         if !lane.queue.is_empty() {
             // For the workers to empty it, which they may not have begun to.
+            self.cancelled.insert(lane.seat);
             self.list(&lane);
+            if self.admission.is_starved() {
+                self.sweep();
+            }
         }
         self.peers.retire(&lane);
+    }
+
+    /// Takes messages of peers that have gone out of their queues, so that what nobody will run does not keep
+    /// out what somebody would; true if there were any. Workers do so in their turn, unless all of them
+    /// are busy with something else.
+    pub(super) fn sweep(self: &Arc<Self>) -> bool {
+        let mut swept = 0;
+        while swept < SWEEP
+            && let Some(seat) = self.cancelled.next(0)
+        {
+            let lane = self.peers.at(seat).filter(|lane| lane.is_cancelled());
+            match lane.as_ref().and_then(|lane| lane.queue.pop()) {
+                Some(brought) => {
+                    swept += 1;
+                    let lane = lane.expect("a message was in it");
+                    self.discard(&lane, brought, End::Cancelled);
+                }
+                // A hint: should another lane have the seat by now, its messages are the workers'.
+                None => drop(self.cancelled.remove(seat)),
+            }
+        }
+        swept > 0
     }
 
     fn serves_cancelled(&self, worker: &WorkerMetrics, peer: NodeId) -> bool {
@@ -71,17 +102,19 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Connected for Core<M, H, S> {
     fn release(self: Arc<Self>, peer: NodeId) {
-        if let Some(lane) = self.peers.find(peer).lane()
-            && !lane.queue.is_empty()
-        {
+        let part = self.peers.find(peer);
+        let Some(lane) = part.lane() else { return };
+        if !lane.queue.is_empty() {
             self.list(lane);
         }
+        // It has all of its quota now.
+        lane.bound(&self.live.load_full().config, self.peers.slots());
+        self.settle(lane);
     }
 
-    fn outlast(&self, peer: NodeId) {
+    fn outlast(&self, peer: NodeId, patience: Moment) {
         // SeqCst: see the head of this room.
         fence(Ordering::SeqCst);
-        let patience = Moment::now().after(PATIENCE);
         for worker in &self.metrics.workers {
             let finished = worker.count_finished();
             let mut looks = 0;
@@ -90,7 +123,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Connected for Core<M, H, S> {
                 && Moment::now() < patience
             {
                 looks += 1;
-                if looks < YIELDS { thread::yield_now() } else { Moment::sleep(PAUSE) }
+                if looks < YIELDS { yield_now() } else { Moment::sleep(PAUSE) }
             }
         }
     }

@@ -16,9 +16,9 @@
 //! costs about a microsecond and, with few cores, the processor. Where handlers are briefer than that,
 //! a worker that wakes for each message runs one message for each wake-up; so it puts them off until
 //! there are [`WAKE_AT_ONCE`](super::line), or nothing is left to run, or [`WAKE_WITHIN`] is over. The
-//! messages themselves are admitted at once. Only if a long handler follows upon a brief one may a
-//! submitter hear of its admission as late as that one ends; room and work is what the flow then has,
-//! and no worker free to use it.
+//! messages themselves are admitted at once. It does not put them off over a handler while another thread of
+//! the flow is free, which could run what they bring next. So only if a long handler follows upon a brief one
+//! and no thread is free may a submitter hear of its admission as late as that one ends.
 //!
 //! # Handlers that use rayon
 //!
@@ -52,6 +52,7 @@ use std::{
 use arc_swap::{ArcSwap, Cache};
 
 use super::{
+    claims::Surplus,
     core::{Brought, Core, Handle},
     lane::Lane,
     line::Decided,
@@ -211,8 +212,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         loop {
             while let Some(lane) = self.take_lane(&mut shift) {
                 self.take_turn(&lane, &mut shift);
-                if self.claims.give_back_surplus(shift.searches) {
-                    return;
+                match self.claims.give_back_surplus(shift.searches, || self.ready.is_empty()) {
+                    Surplus::None => {}
+                    Surplus::Gone => return,
+                    Surplus::Again => shift.searches = true,
                 }
                 if shift.now >= shift.end && self.pass_on(&mut shift) {
                     return;
@@ -263,9 +266,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             };
             if lane.is_withheld() {
                 self.ready.remove(seat);
-                // SeqCst: pairs with that of whoever releases the lane, and then lists it.
+                // SeqCst: pairs with that of whoever releases the lane, and then lists it; and, as above, with
+                // that of whoever has made another with this seat.
                 fence(Ordering::SeqCst);
-                if !lane.is_withheld() && !lane.queue.is_empty() {
+                let has_work = |now: &Lane<_>| !now.is_withheld() && !now.queue.is_empty();
+                if self.peers.at(seat).is_some_and(|now| has_work(&now)) {
                     self.ready.insert(seat);
                 }
                 continue;
@@ -380,8 +385,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if self.admission.is_abandoned() {
             return self.discard(lane, brought, End::Abandoned);
         }
-        let live = shift.live.load();
-        let end = self.end_before_start(lane, brought.arrived, shift.now, &live.config);
+        if !shift.decided.is_empty() && self.claims.is_free() {
+            // What they bring next another thread may run, if this handler is long.
+            shift.wake();
+        }
+        let now = shift.now;
+        let end = self.end_before_start(lane, brought.arrived, now, shift.config());
         let waking = !shift.decided.is_empty();
         let service = match end {
             Some(end) => self.run_out(lane, brought, end, shift),
@@ -417,20 +426,18 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let outside = (SEAT.replace(lane.seat), WAITED.replace(Some(wait)));
         HANDLERS.set(HANDLERS.get() + 1);
         let outcome = catch_unwind(AssertUnwindSafe(|| live.handler.handle(lane.peer, message)));
-        HANDLERS.set(HANDLERS.get() - 1);
-        SEAT.set(outside.0);
-        WAITED.set(outside.1);
         let ended = Moment::now();
         let service = ended.since(began);
         finish.metrics.ran(wait, service, outcome.is_err());
-        let panicked = outcome.is_err();
         if let Err(payload) = outcome {
             self.panics.report(payload);
-        }
-        drop(finish);
-        if panicked {
+            // As a part of the handler: what it does may shut the flow down.
             self.answer_panic(lane, live, ended);
         }
+        HANDLERS.set(HANDLERS.get() - 1);
+        SEAT.set(outside.0);
+        WAITED.set(outside.1);
+        drop(finish);
         shift.now = ended;
         service
     }

@@ -54,7 +54,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         config: &FlowConfig,
         registry: &MetricsRegistry,
         handler: H,
-        welcomes: Arc<Welcomes>,
+        welcomes: Option<Arc<Welcomes>>,
     ) -> Result<Self, BuildError> {
         let name = flow.map_or("Broadcast", FlowType::name);
         config.validate(name)?;
@@ -78,7 +78,8 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         let parts = Parts {
             name,
             withheld,
-            welcomes,
+            tells_losses: welcomes.is_some(),
+            welcomes: welcomes.unwrap_or_default(),
             panics,
             metrics: Arc::clone(&metrics),
             threads: pool,
@@ -90,8 +91,8 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         Ok(Self { core })
     }
 
-    pub(crate) fn handler(&self) -> Arc<H> {
-        Arc::clone(&self.core.live.load().handler)
+    pub(crate) fn with_handler<R>(&self, use_it: impl FnOnce(&H) -> R) -> R {
+        use_it(&self.core.live.load_full().handler)
     }
 
     /// Makes the lane of a peer before its first message.

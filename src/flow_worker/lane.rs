@@ -24,11 +24,15 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwapOption;
 use crossbeam::utils::CachePadded;
 
-use super::{codel::Standing, line::Line, welcome::Welcome};
+use super::{
+    codel::Standing,
+    line::Line,
+    welcome::{WITHHELD_QUOTA, Welcome},
+};
 use crate::{
     FlowConfig, NodeId,
     permits::{ByteBound, Permits},
-    sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering},
+    sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, fence},
 };
 
 /// As the time since when messages are queued.
@@ -78,8 +82,9 @@ impl<M> Lane<M> {
         slots: usize,
         welcome: Option<Arc<Welcome>>,
     ) -> Self {
+        let is_withheld = welcome.is_some();
         Self {
-            permits: CachePadded::new(Permits::new(config.peer_quota().min(slots) as u64)),
+            permits: CachePadded::new(Permits::new(quota(config, slots, is_withheld))),
             left: CachePadded::new(AtomicU64::new(0)),
             queue: ArrayQueue::new(slots),
             bytes: ByteBound::new(config.peer_max_bytes()),
@@ -101,8 +106,17 @@ impl<M> Lane<M> {
 
     /// Sets the bounds of the lane anew. The caller fences and lets in those who wait.
     pub(super) fn bound(&self, config: &FlowConfig, slots: usize) {
-        self.permits.set_limit(config.peer_quota().min(slots) as u64);
         self.bytes.set_limit(config.peer_max_bytes());
+        loop {
+            let is_withheld = self.is_withheld();
+            self.permits.set_limit(quota(config, slots, is_withheld));
+            // SeqCst: whoever releases the lane fences and then sets its bounds. If that fence comes later, so
+            // do those; if it comes first, the lane is found released here.
+            fence(Ordering::SeqCst);
+            if is_withheld == self.is_withheld() {
+                return;
+            }
+        }
     }
 
     /// Messages that were finished.
@@ -208,6 +222,12 @@ impl<M> Lane<M> {
         self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Whether it is kept only because the replica is to be told of what it has lost.
+    pub(super) fn is_only_owed(&self) -> bool {
+        let unused = self.permits.in_flight(|| self.left()) == 0 && self.permits.waiting() == 0;
+        unused && self.has_losses()
+    }
+
     pub(super) fn has_losses(&self) -> bool {
         // Relaxed: the caller's fence pairs with that of whoever has lost some.
         self.lost.load(Ordering::Relaxed) > 0
@@ -256,6 +276,12 @@ impl<M> Lane<M> {
             (*before).as_ref().map_or(line, Arc::clone)
         })
     }
+}
+
+/// How many messages a lane may have in flight.
+fn quota(config: &FlowConfig, slots: usize, is_withheld: bool) -> u64 {
+    let quota = config.peer_quota().min(slots);
+    (if is_withheld { quota.min(WITHHELD_QUOTA) } else { quota }) as u64
 }
 
 impl<M> fmt::Debug for Lane<M> {

@@ -5,7 +5,7 @@
 //! the lanes. Whoever changes goes on until it has applied what is published by then, so of several at
 //! once the last one stands, everywhere.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use super::{
     core::{Core, Handle},
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     ConfigError, FlowConfig, OverloadPolicy, WaitStrategy,
+    panics::contain,
     sync::{Ordering, fence},
 };
 
@@ -20,7 +21,31 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Live<H> {
     pub(super) config: FlowConfig,
-    pub(super) handler: Arc<H>,
+    pub(super) handler: Arc<Kept<H>>,
+}
+
+/// A handler, whose `Drop` is the user's code and may run in the middle of ours.
+#[derive(Debug)]
+pub(super) struct Kept<H>(Option<H>);
+
+impl<H> Kept<H> {
+    pub(super) fn new(handler: H) -> Arc<Self> {
+        Arc::new(Self(Some(handler)))
+    }
+}
+
+impl<H> Deref for Kept<H> {
+    type Target = H;
+
+    fn deref(&self) -> &H {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<H> Drop for Kept<H> {
+    fn drop(&mut self) {
+        contain(|| drop(self.0.take()));
+    }
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
@@ -37,7 +62,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// Gives the flow another handler, which runs what no worker has taken up.
-    pub(super) fn replace_handler(&self, handler: Arc<H>) {
+    pub(super) fn replace_handler(&self, handler: H) {
+        let handler = Kept::new(handler);
         self.live.rcu(|live| Live { config: live.config, handler: Arc::clone(&handler) });
         // SeqCst: pairs with that of a worker that lies down, and then lets go of the old one.
         fence(Ordering::SeqCst);

@@ -153,17 +153,17 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         registry: &MetricsRegistry,
         handler: H,
     ) -> Result<Self, BuildError> {
-        Self::with_welcomes(flow, config, registry, handler, Arc::default())
+        Self::of_handler(flow, config, registry, handler, None)
     }
 
-    /// Like [`new`](Self::new), for a flow whose peers' messages are withheld until the replica knows
-    /// the peer.
-    pub(crate) fn with_welcomes(
+    /// Like [`new`](Self::new), for a flow of an event handler, whose peers' messages are withheld until the
+    /// replica knows the peer, and which tells it of losses.
+    pub(crate) fn of_handler(
         flow: FlowType,
         config: &FlowConfig,
         registry: &MetricsRegistry,
         handler: H,
-        welcomes: Arc<Welcomes>,
+        welcomes: Option<Arc<Welcomes>>,
     ) -> Result<Self, BuildError> {
         let inner = Flow::new(Some(flow), config, registry, OfPeers(handler), welcomes)?;
         Ok(Self { inner, flow })
@@ -286,7 +286,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Gives the flow another handler while messages flow: it runs every message that no worker has
     /// taken up. The old one is dropped when the last worker that runs it has ended its message.
     pub fn replace_handler(&self, handler: H) {
-        self.inner.core.replace_handler(Arc::new(OfPeers(handler)));
+        self.inner.core.replace_handler(OfPeers(handler));
     }
 
     /// Forgets the panics that this peer's messages have caused, and ends its quarantine; true if it was

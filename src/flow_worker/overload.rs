@@ -16,6 +16,7 @@ use crate::{
     End, NodeId,
     clock::Moment,
     config::FlowConfig,
+    metrics::FlowMetrics,
     sync::{Ordering, fence},
 };
 
@@ -54,14 +55,17 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         sheds.then_some(End::Shed)
     }
 
-    /// Drops the oldest message that is queued in this lane, or, if there is none and it is the flow that is
-    /// full, in another; false if there is none.
+    /// Drops the oldest message that is queued in this lane, or, if there is none and one message less would
+    /// make room in the flow, in another; false if there is none.
     pub(super) fn make_room(self: &Arc<Self>, lane: &Arc<LaneOf<M>>) -> bool {
         if let Some(oldest) = lane.queue.pop() {
             self.discard(lane, oldest, End::DroppedOldest);
             return true;
         }
-        if !lane.has_room() {
+        let FlowMetrics { permits, bytes, .. } = &*self.metrics;
+        // Others lose nothing for a lane that is full itself, nor in vain.
+        let is_next = self.metrics.in_flight() as u64 <= permits.limit();
+        if !lane.has_room() || !bytes.has_room() || !is_next || self.admission.is_starved() {
             return false;
         }
         // Relaxed: where one begins to look orders nothing.
@@ -94,6 +98,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// A message of this lane was dropped, and the replica is to be told.
     pub(super) fn lose(&self, lane: &LaneOf<M>) {
+        if !self.tells_losses {
+            return;
+        }
         lane.lose();
         // SeqCst: pairs with that of whoever takes the lane out of the set and then looks for losses.
         fence(Ordering::SeqCst);

@@ -70,7 +70,7 @@ thread_local! {
 
 /// How many offers may wait to be looked at by all threads; a job that finds so many keeps its claim
 /// and goes on.
-const MAX_OFFERS: usize = 256;
+pub(super) const MAX_OFFERS: usize = 256;
 
 /// How much of what handlers have spawned a drain job runs at once.
 const RUN_SPAWNED: usize = 64;

@@ -12,6 +12,9 @@
 //! fences and looks whether the lane is withheld. One of the two fences comes first: either the opener
 //! sees the message, or the submitter sees the welcome open.
 //!
+//! Messages that are withheld hold room of their flow, so a lane has only [`WITHHELD_QUOTA`] until it is
+//! released; what comes beyond that waits.
+//!
 //! There are as many welcomes as the Transport flow has messages in flight and waiting.
 
 use std::{
@@ -24,13 +27,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+use super::departure::PATIENCE;
 use crate::{
     NodeId,
+    clock::Moment,
     sync::{AtomicBool, Ordering, fence},
 };
 
 /// Into how many parts the table is divided, so that a cluster that connects at once copies little.
 const PARTS: usize = 64;
+
+/// How many messages of a peer a flow admits as long as they are withheld.
+pub(super) const WITHHELD_QUOTA: usize = 4;
 
 /// Whether the replica has been told of a connection.
 #[derive(Debug, Default)]
@@ -44,12 +52,12 @@ impl Welcome {
 }
 
 /// A flow of a handler, whose peers connect and go.
-pub(crate) trait Connected: Send + Sync {
+pub(crate) trait Connected: fmt::Debug + Send + Sync {
     /// The messages of this peer may start.
     fn release(self: Arc<Self>, peer: NodeId);
 
     /// Waits until the handlers of messages of a peer that was cancelled have ended, or patience has.
-    fn outlast(&self, peer: NodeId);
+    fn outlast(&self, peer: NodeId, patience: Moment);
 }
 
 /// By peer, its welcome and how many greetings it waits for.
@@ -86,10 +94,10 @@ impl Welcomes {
         self.flows.get().into_iter().flatten().filter_map(Weak::upgrade)
     }
 
-    /// Waits until the handlers of messages of a peer that was cancelled have ended, in each flow until
-    /// its patience has.
+    /// Waits until the handlers of messages of a peer that was cancelled have ended, or patience has.
     pub(crate) fn outlast(&self, peer: NodeId) {
-        self.flows().for_each(|flow| flow.outlast(peer));
+        let patience = Moment::now().after(PATIENCE);
+        self.flows().for_each(|flow| flow.outlast(peer, patience));
     }
 
     /// A peer has connected; its messages are withheld until the greeting is dropped.
@@ -99,7 +107,7 @@ impl Welcomes {
             next.entry(peer).or_default().1 += 1;
             next
         });
-        Greeting { welcomes: Arc::clone(self), peer }
+        Greeting { welcomes: Arc::clone(self), peer, flows: self.flows().collect() }
     }
 
     /// A greeting of this peer is over; its welcome, if that was the last.
@@ -137,6 +145,8 @@ impl fmt::Debug for Welcomes {
 pub(crate) struct Greeting {
     welcomes: Arc<Welcomes>,
     peer: NodeId,
+    /// So that what is withheld still runs if the handler is dropped meanwhile.
+    flows: Vec<Arc<dyn Connected>>,
 }
 
 impl Drop for Greeting {
@@ -146,6 +156,6 @@ impl Drop for Greeting {
         welcome.0.store(true, Ordering::Release);
         // SeqCst: pairs with that in `Core::list`; the welcome is open before it, the lanes looked at after.
         fence(Ordering::SeqCst);
-        self.welcomes.flows().for_each(|flow| flow.release(self.peer));
+        self.flows.drain(..).for_each(|flow| flow.release(self.peer));
     }
 }

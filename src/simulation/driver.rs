@@ -17,7 +17,7 @@ use tower_service::Service as _;
 pub use super::operations::Scope;
 use super::{
     clock,
-    operations::{FLOWS, Operation, Source, first_config, order},
+    operations::{FLOWS, Operation, PEERS, Source, first_config, order},
     oracle::{Id, Oracle},
     replica::{Conduct, Malformed, Message, Replica, SimulationCodec, encode, replica},
     threads,
@@ -87,6 +87,8 @@ pub(super) struct Driver {
     registry: MetricsRegistry,
     /// By the order of `FLOWS`.
     in_order: [bool; 4],
+    /// How many peers may have a lane.
+    seats: usize,
     next_id: Cell<Id>,
     depth: Cell<usize>,
     calm: Cell<bool>,
@@ -108,7 +110,9 @@ pub fn run(bytes: &[u8], scope: Scope) -> u64 {
     let mut source = Source::new(bytes);
     let orders = source.byte();
     let in_order = [0, 1, 2, 3].map(|flow| orders & (1 << flow) > 0);
-    let config = first_config(&mut source, in_order);
+    // One seat less than peers, or one for each.
+    let seats = usize::from(PEERS) - usize::from(orders >> 7);
+    let config = first_config(&mut source, seats, in_order);
     let registry = MetricsRegistry::new();
     let handler =
         Handler::with_codec(NodeId::new([0; 32]), &registry, config, replica(), SimulationCodec);
@@ -122,6 +126,7 @@ pub fn run(bytes: &[u8], scope: Scope) -> u64 {
         broadcaster: broadcaster.expect("threads are simulated"),
         registry,
         in_order,
+        seats,
         next_id: Cell::new(0),
         depth: Cell::new(0),
         calm: Cell::new(false),
@@ -214,7 +219,7 @@ impl Driver {
     }
 
     fn step(&self) {
-        let operation = Operation::next(&mut self.source.borrow_mut(), self.scope);
+        let operation = Operation::next(&mut self.source.borrow_mut(), self.scope, self.seats);
         self.oracle().observe(&format!("{operation:?}"), &[]);
         match operation {
             Operation::Message { peer, flow, conduct } => self.bring(peer, flow, conduct),
@@ -386,7 +391,8 @@ impl Driver {
         let left = self.calls.borrow().iter().map(|call| call.what).collect::<Vec<_>>();
         assert!(left.is_empty(), "calls that nobody woke: {left:?}");
         // What is withheld is released by those who were told, so nothing is.
-        self.oracle().at_rest(&self.registry.snapshot(), &FLOWS);
+        let all_seated = self.seats == usize::from(PEERS);
+        self.oracle().at_rest(&self.registry.snapshot(), &FLOWS, all_seated);
         if !self.is_shut.get() {
             assert!(self.handler.shutdown(Duration::ZERO).is_clean());
         }

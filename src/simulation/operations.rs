@@ -12,7 +12,7 @@ pub(super) const FLOWS: [FlowType; 4] =
     [FlowType::Advert, FlowType::Request, FlowType::Chunk, FlowType::Retransmission];
 
 /// How many peers there are.
-const PEERS: u8 = 4;
+pub(super) const PEERS: u8 = 4;
 
 /// Bytes that are used up one by one; when none is left they are all 0.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub enum Scope {
 }
 
 impl Operation {
-    pub(super) fn next(source: &mut Source, scope: Scope) -> Self {
+    pub(super) fn next(source: &mut Source, scope: Scope, seats: usize) -> Self {
         let choice = source.byte();
         match scope {
             Scope::Broadcaster => match choice % 16 {
@@ -100,7 +100,7 @@ impl Operation {
                 _ if source.chance(16) => Self::Shutdown,
                 _ => Self::Pass(Duration::from_millis(source.byte().into())),
             },
-            Scope::Lifecycle if choice < 96 => Self::of_lifecycle(source),
+            Scope::Lifecycle if choice < 96 => Self::of_lifecycle(source, seats),
             _ => Self::of_flow(source),
         }
     }
@@ -123,11 +123,11 @@ impl Operation {
         }
     }
 
-    fn of_lifecycle(source: &mut Source) -> Self {
+    fn of_lifecycle(source: &mut Source, seats: usize) -> Self {
         match source.byte() % 16 {
             0..5 => Self::PeerUp(source.peer()),
             5..10 => Self::PeerDown(source.peer()),
-            10..12 => Self::Reconfigure(Box::new(config(source))),
+            10..12 => Self::Reconfigure(Box::new(config(source, seats))),
             12 => Self::ReplaceGossip,
             13 => Self::Lift(source.peer()),
             14 => Self::Send { conduct: source.byte() },
@@ -138,10 +138,10 @@ impl Operation {
 }
 
 /// A configuration of small figures, so that every bound is reached.
-pub(super) fn config(source: &mut Source) -> ChannelConfig {
-    let config = FLOWS
-        .into_iter()
-        .fold(ChannelConfig::default(), |config, flow| config.with_flow(flow, flow_config(source)));
+pub(super) fn config(source: &mut Source, seats: usize) -> ChannelConfig {
+    let config = FLOWS.into_iter().fold(ChannelConfig::default(), |config, flow| {
+        config.with_flow(flow, flow_config(source, seats))
+    });
     let transport = FlowConfig::new(1 + source.one_of(4))
         .with_peer_quota(2)
         .with_threads(1 + source.one_of(2))
@@ -153,11 +153,11 @@ pub(super) fn config(source: &mut Source) -> ChannelConfig {
 }
 
 /// What cannot change is the same in all of them.
-fn flow_config(source: &mut Source) -> FlowConfig {
+fn flow_config(source: &mut Source, seats: usize) -> FlowConfig {
     let bytes = |source: &mut Source| source.chance(64).then(|| 1 + u64::from(source.byte() % 32));
     let mut config = FlowConfig::new(1 + source.one_of(6))
         .with_peer_quota(1 + source.one_of(3))
-        .with_max_peers(3)
+        .with_max_peers(seats)
         .with_max_waiters(3)
         .with_threads(1 + source.one_of(2))
         .with_quantum(Duration::from_nanos(source.byte().into()))
@@ -193,8 +193,12 @@ fn flow_config(source: &mut Source) -> FlowConfig {
 }
 
 /// The configuration that a handler is built with: the largest of what cannot grow.
-pub(super) fn first_config(source: &mut Source, in_order: [bool; 4]) -> ChannelConfig {
-    let small = config(source);
+pub(super) fn first_config(
+    source: &mut Source,
+    seats: usize,
+    in_order: [bool; 4],
+) -> ChannelConfig {
+    let small = config(source, seats);
     FLOWS.into_iter().zip(in_order).fold(small.clone(), |config, (flow, in_order)| {
         let of_flow = small.flow(flow).with_threads(2).with_peer_quota(3);
         let limit = of_flow.max_inflight_requests().max(3);

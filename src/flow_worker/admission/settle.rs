@@ -139,8 +139,8 @@ impl<M: Weigh> Admission<M> {
                     .is_some_and(|other| !other.permits.is_shut() && waits(&other));
         if again {
             self.hungry.insert(lane.seat);
-        } else if is_shut {
-            flow.is_empty(lane);
+        } else {
+            flow.has_left(lane);
         }
     }
 

@@ -60,5 +60,5 @@ impl Admit<u32> for Flow {
         self.refused.lock().unwrap().push(reason);
     }
 
-    fn is_empty(&self, _: &Arc<Lane<u32>>) {}
+    fn has_left(&self, _: &Arc<Lane<u32>>) {}
 }

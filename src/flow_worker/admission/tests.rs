@@ -441,7 +441,7 @@ impl<F: Fn()> Admit<u32> for Reseated<F> {
 
     fn refused(&self, _: RefusalReason) {}
 
-    fn is_empty(&self, _: &Arc<Lane<u32>>) {}
+    fn has_left(&self, _: &Arc<Lane<u32>>) {}
 }
 
 fn finish(admission: &Admission<u32>, lane: &Lane<u32>, flow: &impl Admit<u32>) {

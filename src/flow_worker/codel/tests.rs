@@ -44,3 +44,13 @@ fn a_queue_that_stands_again_soon_begins_at_a_higher_rate() {
     let second = shed(&standing, 1_010..2_000, 20);
     assert!(second[1] - second[0] < first[1] - first[0], "{first:?} {second:?}");
 }
+
+#[test]
+fn a_queue_that_stands_again_much_later_begins_anew() {
+    let standing = Standing::default();
+    let first = shed(&standing, 0..20_000, 20);
+    assert_eq!(shed(&standing, 20_000..20_001, 1), []);
+    let hour = 3_600_000;
+    let again = shed(&standing, hour..hour + 20_000, 20);
+    assert_eq!(again.iter().map(|at| at - hour).collect::<Vec<_>>(), first);
+}

@@ -82,6 +82,7 @@ fn core(config: FlowConfig) -> Arc<ModelCore> {
     let parts = Parts {
         name: "Model",
         withheld: false,
+        tells_losses: true,
         welcomes: Arc::default(),
         panics: Arc::new(PanicLog::new("Model")),
         metrics: Arc::new(FlowMetrics::new(&config)),

@@ -1,11 +1,11 @@
 //! What a worker does when there is nothing to run, and when its shift is over.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{HELPS, SHIFT, Shift, pause};
 use crate::{
     WaitStrategy,
-    clock::Moment,
+    clock::{Moment, yield_now},
     flow_worker::{
         core::{Core, Handle},
         parking::Call,
@@ -57,7 +57,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 }
                 pause();
             }
-            thread::yield_now();
+            yield_now();
             // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
             let is_changed = shift.config().wait_strategy() != strategy;

@@ -119,6 +119,7 @@ fn build<H: Handle<u32>>(
     let parts = Parts {
         name: "Test",
         withheld,
+        tells_losses: true,
         welcomes: Arc::default(),
         panics: Arc::new(PanicLog::new("Test")),
         metrics: Arc::new(FlowMetrics::new(&config)),
