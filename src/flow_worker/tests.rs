@@ -18,6 +18,8 @@ use crate::{
     sync::{AtomicBool, Ordering},
 };
 
+mod trouble;
+
 /// Beyond this a test has failed; nothing passes by taking long.
 const LIMIT: Duration = Duration::from_secs(60);
 
