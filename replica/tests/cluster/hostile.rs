@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use crate::{
     content::{content, id_of},
-    site::{LOOPBACK, ids, sites, until, until_all_hold},
+    site::{LOOPBACK, ids, options, sites, until, until_all_hold},
 };
 
 const FILES: u64 = 60;
@@ -123,7 +123,7 @@ async fn send(connection: &Connection, flow: FlowType, bytes: &[u8]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn liars_and_vandals_stop_nobody_and_nothing_wrong_is_stored() {
     // The liar has the smallest id, so it dials, and whatever comes from its key gets in.
-    let (sites, bound) = sites::<4>().await;
+    let (sites, bound) = sites::<4>(options()).await;
     let mut bound = bound.into_iter();
     // Its own replica never starts: its identity is used by other means.
     drop(bound.next());

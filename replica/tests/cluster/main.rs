@@ -1,9 +1,10 @@
 //! Whole replicas, in one process, over QUIC on the loopback interface: artifacts get everywhere, whoever
-//! dies, comes late or lies.
+//! dies, comes late, lies or has too much to say.
 //!
 //! No test depends on speed: each waits for what has to happen, and fails loudly when it does not
 //! within a generous limit.
 
+mod announcements;
 mod content;
 mod hostile;
 mod lifecycle;
