@@ -35,7 +35,7 @@ use crate::{
 const FILES: u64 = 60;
 /// What the liar advertises before anybody holds it.
 const LIES: std::ops::Range<u64> = 1..9;
-const CHUNK_BYTES: u32 = 16 << 10;
+pub(crate) const CHUNK_BYTES: u32 = 16 << 10;
 
 /// What an advert's attributes are.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -88,7 +88,7 @@ impl Service<TransportEvent> for Liar {
     }
 }
 
-fn advert(id: ArtifactId, size: u64) -> GossipMessage {
+pub(crate) fn advert(id: ArtifactId, size: u64) -> GossipMessage {
     let attributes = Attributes { height: 1, chunk_bytes: CHUNK_BYTES };
     GossipMessage::Advert(GossipAdvert {
         artifact_id: id,

@@ -6,6 +6,9 @@
 
 mod announcements;
 mod content;
+mod flood;
 mod hostile;
 mod lifecycle;
+mod network;
+mod relay;
 mod site;
