@@ -17,6 +17,8 @@ mod answers;
 mod claim;
 mod counters;
 mod downloads;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod options;
 mod serve;
 mod work;
@@ -39,9 +41,11 @@ pub use self::{
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
 
+pub(crate) use self::claim::advert_of;
+
 use self::{
     answers::Answers,
-    claim::{Claim, advert_of},
+    claim::Claim,
     downloads::{AttemptId, Downloads},
 };
 use crate::{

@@ -163,6 +163,17 @@ impl Answer {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Answers {
+    /// Panics if more is remembered than may be, or a turn is not over.
+    pub(super) fn check(&self) {
+        assert!(self.early.len() <= MAX_EARLY, "too many requests of strangers");
+        let early = self.early.keys();
+        assert!(early.into_iter().all(|peer| !self.peers.contains_key(peer)), "no stranger");
+        assert!(self.peers.values().all(|answer| !answer.sending), "a turn without an end");
+    }
+}
+
 fn lower(before: Option<u64>, height: u64) -> Option<u64> {
     Some(before.map_or(height, |before| before.min(height)))
 }
