@@ -59,7 +59,9 @@ pub(super) fn in_pieces(flow: FlowType, mut stream: Bytes, cuts: &[u8]) -> Read 
         loop {
             let decoded = decoder.decode(&mut piece);
             let allocated = decoder.allocated();
-            assert!(allocated <= limit, "{allocated} bytes held, the limit is {limit}");
+            let announced = decoder.announced();
+            assert!(announced <= limit, "{announced} bytes believed, the limit is {limit}");
+            assert!(allocated <= announced, "{allocated} bytes held of {announced}");
             assert!(allocated <= FIRST_ALLOCATION_BYTES.max(2 * arrived), "a gift of {allocated}");
             match decoded {
                 Ok(Some(frame)) => read.frames.push(frame),

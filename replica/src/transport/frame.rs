@@ -175,6 +175,14 @@ impl FrameDecoder {
             State::Payload { payload, .. } => payload.capacity(),
         }
     }
+
+    /// How many bytes that payload is to have.
+    pub(crate) fn announced(&self) -> usize {
+        match &self.state {
+            State::Header { .. } => 0,
+            State::Payload { length, .. } => *length,
+        }
+    }
 }
 
 /// Doubles the buffer as it fills: few copies for an honest peer, no gift to one that only announces.

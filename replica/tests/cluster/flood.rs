@@ -134,7 +134,7 @@ async fn one_that_never_stops_does_not_stop_the_others() {
             }
         });
     });
-    // Of the adverts and chunks that come, none is an honest replica's yet.
+    // Nearly all of it is the flooder's: the honest have moved one small file.
     let flooded = |replica: &Replica, more: u64| {
         let counters = replica.transport_counters();
         STREAM_FLOWS.iter().all(|flow| counters.flow(*flow).frames_in >= more)
