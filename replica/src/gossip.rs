@@ -10,12 +10,15 @@
 //! one restarts, and the highest seen says nothing about gaps below it.
 //!
 //! May lose: messages that the transport loses. Chunks are asked for again after a time-out, adverts with
-//! the next retransmission request.
+//! the next retransmission request. An advert that the broadcaster has no room for is not lost: whom it
+//! was for is told with the next tick.
 
 mod answers;
 mod claim;
 mod counters;
 mod downloads;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod options;
 mod serve;
 mod work;
@@ -38,9 +41,11 @@ pub use self::{
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
 
+pub(crate) use self::claim::advert_of;
+
 use self::{
     answers::Answers,
-    claim::{Claim, advert_of},
+    claim::Claim,
     downloads::{AttemptId, Downloads},
 };
 use crate::{
@@ -49,8 +54,16 @@ use crate::{
 };
 
 /// Tells everybody about an artifact: see [`ReplicaGossip::new`].
-type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) + Send + Sync>;
+type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom> + Send + Sync>;
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+
+/// The way out has no room for an advert at the moment.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no room for an advert")]
+pub struct NoRoom {
+    /// Where the advert was to go.
+    pub destination: ArtifactDestination,
+}
 
 /// Why a file has not been published.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +117,9 @@ impl ReplicaGossip {
     ///
     /// `announce` is called for each artifact that has been published or fetched, on the thread that did
     /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine::AdvertBroadcaster), which calls
-    /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it drops, peers learn of by their
-    /// next retransmission request. It must not hold this `ReplicaGossip` alive, or neither is ever freed.
+    /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it returns as [`NoRoom`] is sent
+    /// with the next tick of the clock, past the broadcaster. It must not hold this `ReplicaGossip` alive,
+    /// or neither is ever freed.
     ///
     /// # Errors
     ///
@@ -114,7 +128,10 @@ impl ReplicaGossip {
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,
-        announce: impl Fn(GossipAdvert, ArtifactDestination) + Send + Sync + 'static,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom>
+        + Send
+        + Sync
+        + 'static,
     ) -> Result<Self, OptionsError> {
         let started = Instant::now();
         Self::with_clock(options, store, outbox, announce, move || started.elapsed())
@@ -130,7 +147,10 @@ impl ReplicaGossip {
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,
-        announce: impl Fn(GossipAdvert, ArtifactDestination) + Send + Sync + 'static,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom>
+        + Send
+        + Sync
+        + 'static,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Result<Self, OptionsError> {
         options.validate()?;
@@ -200,8 +220,7 @@ impl ReplicaGossip {
         if imported.new {
             let now = (self.clock)();
             self.act(|state| state.downloads.held(imported.artifact.id, now));
-            let advert = advert_of(imported.artifact, &self.options);
-            (self.announce)(advert, ArtifactDestination::AllReplicas);
+            self.announce(imported.artifact, ArtifactDestination::AllReplicas);
         }
         Ok(imported)
     }
@@ -257,7 +276,8 @@ impl Gossip for ReplicaGossip {
     fn on_peer_up(&self, peer: NodeId) {
         let now = (self.clock)();
         self.act(|state| {
-            state.answers.peer_up(peer, now);
+            let answered = state.answers.peer_up(peer, now);
+            state.served.retransmissions_answered += u64::from(answered);
             state.downloads.peer_up(peer, now);
         });
         self.send_due_adverts(&[peer]);

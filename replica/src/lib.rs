@@ -1,5 +1,7 @@
 //! The reference replica of `gossip-engine`: artifacts gossiped over QUIC between folders.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gossip;
 pub mod identity;
 pub mod outbox;

@@ -32,7 +32,7 @@ use gossip_engine::{
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::{
-    gossip::{GossipOptions, OptionsError, PublishError, ReplicaGossip},
+    gossip::{GossipOptions, NoRoom, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
     store::{Durability, Imported, Store, StoreError},
     transport::{BindError, Peer, StartError, Transport, TransportCounters, TransportOptions},
@@ -47,7 +47,8 @@ pub struct ReplicaOptions {
     pub transport: TransportOptions,
     /// Bounds and threads of the engine's flows.
     pub channels: ChannelConfig,
-    /// How many adverts of the replica's own may wait to be broadcast.
+    /// How many adverts of the replica's own may wait to be broadcast. What does not fit is counted by the
+    /// engine, and sent with the next tick of the clock.
     pub advert_buffer: usize,
     /// What the store survives.
     pub durability: Durability,
@@ -148,11 +149,10 @@ impl BoundReplica {
             store,
             transport.outbox(),
             move |advert, destination| {
-                if let Some(broadcaster) = announcer.upgrade() {
-                    // What does not fit is counted by the broadcaster, and repaired by the peers'
-                    // retransmission requests.
-                    let _ = broadcaster.send(advert, destination);
-                }
+                // Without a broadcaster the replica is on its way out.
+                let Some(broadcaster) = announcer.upgrade() else { return Ok(()) };
+                let sent = broadcaster.send(advert, destination);
+                sent.map_err(|dropped| NoRoom { destination: dropped.destination })
             },
         )?);
         let handler = AsyncTransportEventHandlerImpl::new(

@@ -1,7 +1,11 @@
-//! The wish to end, from a terminal (SIGINT) or from whoever supervises the process (SIGTERM).
+//! The wish to end, from a terminal (SIGINT) or from whoever supervises the process (SIGTERM); and the one
+//! signal that must not end it.
 //!
-//! The first one is waited for; another one, while the program cleans up, ends it on the spot. Some
+//! The first wish is waited for; another one, while the program cleans up, ends it on the spot. Some
 //! senders signal both a process and its group, so what comes right after the first is the first again.
+//!
+//! A file over the size that the process may write (SIGXFSZ) is a disk that takes no more: the write fails,
+//! the store says so, and the replica goes on with what fits.
 
 use std::{io, time::Duration};
 
@@ -26,6 +30,8 @@ mod system {
 
     impl Signals {
         pub(super) fn new() -> io::Result<Self> {
+            // Heard once, it no longer ends the process, whether anybody listens or not.
+            drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
@@ -61,7 +67,7 @@ mod system {
     }
 }
 
-/// From its making on, signals no longer end the process.
+/// From its making on, these signals no longer end the process.
 #[derive(Debug)]
 pub(crate) struct EndRequest(system::Signals);
 

@@ -12,14 +12,15 @@
 //! To answer costs far more than to ask, so there is one answer at a time for each peer, and one begins at
 //! most every [`MIN_INTERVAL`]; a request that comes sooner is put off, never refused. The first after a
 //! peer has come up is answered at once. An advert to everybody that a full connection did not take puts
-//! the height back, so it is sent again without anybody asking.
+//! the height back, so it is sent again without anybody asking; so does one that was not broadcast, with
+//! the next tick. Since heights only grow, what is sent twice then is what has come since that advert.
 //!
 //! Bounded: a few numbers for each connected peer, and [`MAX_EARLY`] requests of peers that are not yet
 //! known to be connected. Loses nothing but what goes with a connection.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gossip_engine::NodeId;
+use gossip_engine::{ArtifactDestination, NodeId};
 
 /// How much time lies at least between the beginnings of two answers to a peer.
 pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ struct Answer {
     began: Option<Duration>,
     /// From which height on the peer has asked meanwhile.
     put_off: Option<u64>,
+    /// From which height on adverts for it have not been broadcast.
+    unannounced: Option<u64>,
 }
 
 /// What a request for adverts has led to.
@@ -52,12 +55,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// A peer is connected. What it has asked for before this was known begins now.
-    pub(super) fn peer_up(&mut self, peer: NodeId, now: Duration) {
+    /// A peer is connected. What it has asked for before this was known begins now. Returns whether that
+    /// is so.
+    pub(super) fn peer_up(&mut self, peer: NodeId, now: Duration) -> bool {
         self.peers.insert(peer, Answer::default());
-        if let Some(height) = self.early.remove(&peer) {
-            self.ask(peer, height, now);
-        }
+        let early = self.early.remove(&peer);
+        early.is_some_and(|height| self.ask(peer, height, now) == Asked::Begun)
     }
 
     pub(super) fn peer_down(&mut self, peer: NodeId) {
@@ -81,21 +84,42 @@ impl Answers {
             }
             return Asked::PutOff;
         };
-        let lowest = answer.put_off.map_or(height, |before| before.min(height));
-        answer.put_off = Some(lowest);
+        answer.put_off = lower(answer.put_off, height);
         if answer.begin(now) { Asked::Begun } else { Asked::PutOff }
     }
 
     /// An advert of this height could not be sent to a peer.
     pub(super) fn missed(&mut self, peer: NodeId, height: u64) {
         if let Some(answer) = self.peers.get_mut(&peer) {
-            answer.next = Some(answer.next.map_or(height, |next| next.min(height)));
+            answer.next = lower(answer.next, height);
         }
     }
 
-    /// Begins what has been put off and is due. Returns how many answers that are.
+    /// An advert of this height was not broadcast. Peers that come up later ask for it themselves.
+    pub(super) fn unannounced(&mut self, height: u64, destination: &ArtifactDestination) {
+        for (peer, answer) in &mut self.peers {
+            let told = match destination {
+                ArtifactDestination::AllReplicas => true,
+                ArtifactDestination::Replicas(peers) => peers.contains(peer),
+            };
+            if told {
+                answer.unannounced = lower(answer.unannounced, height);
+            }
+        }
+    }
+
+    /// Begins what has been put off and is due, and what was not broadcast. Returns how many answers the
+    /// former are.
     pub(super) fn tick(&mut self, now: Duration) -> u64 {
-        self.peers.values_mut().map(|answer| u64::from(answer.begin(now))).sum()
+        let mut begun = 0;
+        for answer in self.peers.values_mut() {
+            // First, or a replica that drops adverts with every tick would never answer.
+            begun += u64::from(answer.begin(now));
+            if let Some(height) = answer.unannounced.take() {
+                answer.next = lower(answer.next, height);
+            }
+        }
+        begun
     }
 
     /// The peers that are to be told something.
@@ -137,6 +161,21 @@ impl Answer {
         self.began = Some(now);
         true
     }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Answers {
+    /// Panics if more is remembered than may be, or a turn is not over.
+    pub(super) fn check(&self) {
+        assert!(self.early.len() <= MAX_EARLY, "too many requests of strangers");
+        let early = self.early.keys();
+        assert!(early.into_iter().all(|peer| !self.peers.contains_key(peer)), "no stranger");
+        assert!(self.peers.values().all(|answer| !answer.sending), "a turn without an end");
+    }
+}
+
+fn lower(before: Option<u64>, height: u64) -> Option<u64> {
+    Some(before.map_or(height, |before| before.min(height)))
 }
 
 #[cfg(test)]

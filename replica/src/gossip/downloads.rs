@@ -28,6 +28,8 @@
 
 mod attempt;
 mod expire;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod outcome;
 mod peer;
 mod schedule;

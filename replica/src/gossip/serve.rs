@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gossip_engine::{
-    ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, NodeId,
+    ArtifactDestination, ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage,
+    NodeId,
 };
 
-use super::{ReplicaGossip, advert_of, answers::Asked};
-use crate::store::StoreError;
+use super::{NoRoom, ReplicaGossip, advert_of, answers::Asked};
+use crate::store::{Artifact, StoreError};
 
 /// How many adverts are sent to one peer before it is another's turn; the timer goes on with it.
 const ADVERTS_PER_TURN: usize = 1024;
@@ -90,6 +91,14 @@ impl ReplicaGossip {
             state.served.adverts += sent as u64;
             state.served.adverts_unsent += u64::from(unsent.is_some());
             state.answers.end_turn(*peer, rest);
+        }
+    }
+
+    /// Has an artifact announced; whoever should have heard of it and will not is told with the next tick.
+    pub(super) fn announce(&self, artifact: Artifact, destination: ArtifactDestination) {
+        let advert = advert_of(artifact, &self.options);
+        if let Err(NoRoom { destination }) = (self.announce)(advert, destination) {
+            self.state().answers.unannounced(artifact.height, &destination);
         }
     }
 

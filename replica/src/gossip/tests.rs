@@ -116,6 +116,21 @@ fn an_answer_of_many_turns_goes_to_its_end() {
 }
 
 #[test]
+fn adverts_that_are_not_broadcast_cost_a_tick_and_no_minute() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    cluster.run_for(1);
+    cluster.limit_announcements(1);
+    let ids: Vec<_> = (0..200).map(|n| cluster.publish(n % 3, &content(n as u64, 100))).collect();
+    cluster.run_until_all_hold(&ids, 1);
+    assert!(cluster.announced() < 600, "nothing was dropped");
+    for at in 0..3 {
+        assert_eq!(cluster.replica(at).snapshot().served.retransmissions_answered, 2);
+    }
+    cluster.check_at_rest();
+}
+
+#[test]
 fn a_broken_connection_is_taken_up_again() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     let ids = [cluster.publish(0, &content(1, 100_000)), cluster.publish(0, &content(2, 5_000))];
@@ -247,7 +262,7 @@ fn options_that_cannot_be_are_refused() {
         ),
     ] {
         let outbox = cluster::nowhere();
-        let error = ReplicaGossip::new(options, store(), outbox, |_, _| {}).unwrap_err();
+        let error = ReplicaGossip::new(options, store(), outbox, |_, _| Ok(())).unwrap_err();
         assert_eq!(error, expected);
     }
 }

@@ -12,7 +12,7 @@ use gossip_engine::{
 
 use super::{
     ReplicaGossip, State,
-    claim::{Claim, advert_of},
+    claim::Claim,
     downloads::{Action, AttemptId},
 };
 use crate::store::{Partial, StoreError};
@@ -139,7 +139,7 @@ impl ReplicaGossip {
             let others = state.answers.peers().filter(|peer| !holders.contains(peer)).collect();
             (ArtifactDestination::Replicas(others), state.downloads.take_actions())
         };
-        (self.announce)(advert_of(artifact, &self.options), destination);
+        self.announce(artifact, destination);
         actions
     }
 

@@ -166,6 +166,25 @@ impl FrameDecoder {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl FrameDecoder {
+    /// How many bytes it holds for the payload that it reads.
+    pub(crate) fn allocated(&self) -> usize {
+        match &self.state {
+            State::Header { .. } => 0,
+            State::Payload { payload, .. } => payload.capacity(),
+        }
+    }
+
+    /// How many bytes that payload is to have.
+    pub(crate) fn announced(&self) -> usize {
+        match &self.state {
+            State::Header { .. } => 0,
+            State::Payload { length, .. } => *length,
+        }
+    }
+}
+
 /// Doubles the buffer as it fills: few copies for an honest peer, no gift to one that only announces.
 /// It never grows beyond `length`, so that a whole payload fits its buffer exactly.
 fn reserve(payload: &mut Vec<u8>, more: usize, length: usize) {

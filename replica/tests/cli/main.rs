@@ -3,7 +3,13 @@
 //! No test depends on speed: each waits for what has to happen, and fails loudly when it does not
 //! within a generous limit.
 
+#[cfg(target_os = "linux")]
+mod adversity;
 mod demo;
+mod node;
 mod program;
 mod refusals;
+#[cfg(target_os = "linux")]
+#[path = "../cluster/relay.rs"]
+mod relay;
 mod run;

@@ -29,13 +29,13 @@ use tower_service::Service;
 
 use crate::{
     content::{content, id_of},
-    site::{LOOPBACK, ids, sites, until, until_all_hold},
+    site::{LOOPBACK, ids, options, sites, until, until_all_hold},
 };
 
 const FILES: u64 = 60;
 /// What the liar advertises before anybody holds it.
 const LIES: std::ops::Range<u64> = 1..9;
-const CHUNK_BYTES: u32 = 16 << 10;
+pub(crate) const CHUNK_BYTES: u32 = 16 << 10;
 
 /// What an advert's attributes are.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -88,7 +88,7 @@ impl Service<TransportEvent> for Liar {
     }
 }
 
-fn advert(id: ArtifactId, size: u64) -> GossipMessage {
+pub(crate) fn advert(id: ArtifactId, size: u64) -> GossipMessage {
     let attributes = Attributes { height: 1, chunk_bytes: CHUNK_BYTES };
     GossipMessage::Advert(GossipAdvert {
         artifact_id: id,
@@ -123,7 +123,7 @@ async fn send(connection: &Connection, flow: FlowType, bytes: &[u8]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn liars_and_vandals_stop_nobody_and_nothing_wrong_is_stored() {
     // The liar has the smallest id, so it dials, and whatever comes from its key gets in.
-    let (sites, bound) = sites::<4>().await;
+    let (sites, bound) = sites::<4>(options()).await;
     let mut bound = bound.into_iter();
     // Its own replica never starts: its identity is used by other means.
     drop(bound.next());

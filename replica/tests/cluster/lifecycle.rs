@@ -4,23 +4,14 @@ use std::time::Duration;
 
 use gossip_replica::replica::Replica;
 
-use crate::site::{ids, others, sites, until, until_all_hold};
+use crate::site::{ids, options, others, sites, start, until, until_all_hold};
 
 const FILES: u64 = 80;
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// All replicas of a cluster, started.
-async fn start<const N: usize>() -> ([crate::site::Site; N], [Replica; N]) {
-    let (sites, bound) = sites::<N>().await;
-    let replicas = bound.into_iter().enumerate();
-    let replicas: Vec<Replica> =
-        replicas.map(|(index, bound)| bound.start(others(&sites, index)).unwrap()).collect();
-    (sites, replicas.try_into().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_artifact_gets_to_every_replica() {
-    let (sites, replicas) = start::<4>().await;
+    let (sites, replicas) = start::<4>(options()).await;
     for (index, (site, replica)) in sites.iter().zip(&replicas).enumerate() {
         // Neighbours have a part in common.
         let first = index as u64 * 20;
@@ -38,7 +29,7 @@ async fn every_artifact_gets_to_every_replica() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_killed_catches_up_on_the_same_store() {
-    let (sites, replicas) = start::<4>().await;
+    let (sites, replicas) = start::<4>(options()).await;
     let [first, second, victim, last] = replicas;
     sites[0].publish(&first, 0..FILES / 2).await;
     until("the victim is in the middle", String::new, || victim.store().count() > 0).await;
@@ -58,7 +49,7 @@ async fn one_that_is_killed_catches_up_on_the_same_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_comes_late_gets_everything() {
-    let (sites, mut bound) = sites::<4>().await;
+    let (sites, mut bound) = sites::<4>(options()).await;
     let late = bound.pop().unwrap();
     let starting = bound.into_iter().enumerate();
     let early: Vec<Replica> =
@@ -72,7 +63,7 @@ async fn one_that_comes_late_gets_everything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_before_anybody_listened_is_heard_of_later() {
-    let (sites, mut bound) = sites::<2>().await;
+    let (sites, mut bound) = sites::<2>(options()).await;
     let second = bound.pop().unwrap();
     let first = bound.pop().unwrap().start(others(&sites, 0)).unwrap();
     sites[0].publish(&first, 0..10).await;

@@ -1,10 +1,14 @@
 //! Whole replicas, in one process, over QUIC on the loopback interface: artifacts get everywhere, whoever
-//! dies, comes late or lies.
+//! dies, comes late, lies or has too much to say.
 //!
 //! No test depends on speed: each waits for what has to happen, and fails loudly when it does not
 //! within a generous limit.
 
+mod announcements;
 mod content;
+mod flood;
 mod hostile;
 mod lifecycle;
+mod network;
+mod relay;
 mod site;

@@ -44,16 +44,17 @@ pub(crate) fn options() -> ReplicaOptions {
 pub(crate) struct Site {
     pub(crate) identity: Identity,
     pub(crate) address: SocketAddr,
+    options: ReplicaOptions,
     folder: TempDir,
 }
 
 impl Site {
     /// A new place on a port that the operating system chooses, and the replica that has taken it.
-    pub(crate) async fn found(identity: Identity) -> (Self, BoundReplica) {
+    pub(crate) async fn found(identity: Identity, options: ReplicaOptions) -> (Self, BoundReplica) {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
-        let bound = BoundReplica::bind(&identity, LOOPBACK, &store, options()).await.unwrap();
-        (Self { identity, address: bound.as_peer().address, folder }, bound)
+        let bound = BoundReplica::bind(&identity, LOOPBACK, &store, options.clone()).await.unwrap();
+        (Self { identity, address: bound.as_peer().address, options, folder }, bound)
     }
 
     pub(crate) fn as_peer(&self) -> Peer {
@@ -68,7 +69,8 @@ impl Site {
     pub(crate) async fn bind_again(&self) -> BoundReplica {
         let began = Instant::now();
         loop {
-            match BoundReplica::bind(&self.identity, self.address, &self.store(), options()).await {
+            let options = self.options.clone();
+            match BoundReplica::bind(&self.identity, self.address, &self.store(), options).await {
                 Ok(bound) => return bound,
                 Err(ReplicaError::Bind(_) | ReplicaError::Store(StoreError::Locked { .. }))
                     if began.elapsed() < PATIENCE =>
@@ -91,16 +93,27 @@ impl Site {
 }
 
 /// `N` places whose replicas are bound and not started, the smallest id first.
-pub(crate) async fn sites<const N: usize>() -> ([Site; N], Vec<BoundReplica>) {
+pub(crate) async fn sites<const N: usize>(
+    options: ReplicaOptions,
+) -> ([Site; N], Vec<BoundReplica>) {
     let mut identities = [(); N].map(|()| Identity::generate());
     identities.sort_by_key(Identity::node_id);
     let (mut sites, mut bound) = (Vec::new(), Vec::new());
     for identity in identities {
-        let (site, replica) = Site::found(identity).await;
+        let (site, replica) = Site::found(identity, options.clone()).await;
         sites.push(site);
         bound.push(replica);
     }
     (sites.try_into().unwrap(), bound)
+}
+
+/// All replicas of a cluster, started.
+pub(crate) async fn start<const N: usize>(options: ReplicaOptions) -> ([Site; N], [Replica; N]) {
+    let (sites, bound) = sites::<N>(options).await;
+    let replicas = bound.into_iter().enumerate();
+    let replicas: Vec<Replica> =
+        replicas.map(|(index, bound)| bound.start(others(&sites, index)).unwrap()).collect();
+    (sites, replicas.try_into().unwrap())
 }
 
 /// The peers of a replica: everybody else.
@@ -123,14 +136,19 @@ pub(crate) async fn until(what: &str, state: impl Fn() -> String, happened: impl
     }
 }
 
+/// How the replicas stand, for whoever waits in vain.
+pub(crate) fn standing(replicas: &[&Replica]) -> String {
+    let standing = |replica: &&Replica| format!("{:?}\n", replica.gossip().snapshot());
+    replicas.iter().map(standing).collect()
+}
+
 /// Waits until each replica holds these artifacts, and checks that it holds nothing else and that every
 /// byte is right.
 pub(crate) async fn until_all_hold(replicas: &[&Replica], ids: &BTreeSet<ArtifactId>) {
     let holds = |replica: &Replica| ids.iter().all(|id| replica.store().contains(*id));
-    let standing = |replica: &&Replica| format!("{:?}\n", replica.gossip().snapshot());
     until(
         "all replicas hold everything",
-        || replicas.iter().map(standing).collect(),
+        || standing(replicas),
         || replicas.iter().all(|replica| holds(replica)),
     )
     .await;

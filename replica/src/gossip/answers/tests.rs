@@ -73,18 +73,52 @@ fn a_missed_advert_is_sent_without_being_asked_for() {
 }
 
 #[test]
+fn what_was_not_broadcast_is_sent_with_the_next_tick() {
+    let mut answers = with_peer();
+    answers.peer_up(node(2), secs(0));
+    answers.unannounced(7, &ArtifactDestination::Replicas([node(2)].into()));
+    answers.unannounced(8, &ArtifactDestination::AllReplicas);
+    assert_eq!(answers.due(), []);
+    assert_eq!(answers.tick(secs(0)), 0);
+    assert_eq!((answers.take_turn(node(1)), answers.take_turn(node(2))), (Some(8), Some(7)));
+    // Meanwhile more.
+    answers.unannounced(9, &ArtifactDestination::AllReplicas);
+    answers.tick(secs(0));
+    answers.end_turn(node(1), None);
+    assert_eq!(answers.take_turn(node(1)), Some(9));
+}
+
+#[test]
+fn a_replica_that_drops_with_every_tick_still_answers() {
+    let mut answers = with_peer();
+    answers.ask(node(1), 0, secs(0));
+    let turn = |answers: &mut Answers| {
+        let from = answers.take_turn(node(1));
+        answers.end_turn(node(1), None);
+        from
+    };
+    assert_eq!(turn(&mut answers), Some(0));
+    answers.ask(node(1), 0, secs(1));
+    for second in 2..8 {
+        answers.unannounced(100, &ArtifactDestination::AllReplicas);
+        answers.tick(secs(second));
+        assert_eq!(turn(&mut answers), Some(if second == 5 { 0 } else { 100 }));
+    }
+}
+
+#[test]
 fn a_request_that_overtakes_its_peer_is_answered_when_it_is_up() {
     let mut answers = Answers::default();
     assert_eq!(answers.ask(node(1), 4, secs(0)), Asked::PutOff);
     assert_eq!(answers.ask(node(1), 2, secs(0)), Asked::PutOff);
     assert_eq!(answers.due(), []);
-    answers.peer_up(node(1), secs(0));
+    assert!(answers.peer_up(node(1), secs(0)));
     assert_eq!(answers.take_turn(node(1)), Some(2));
     // What belongs to a connection goes with it.
     answers.peer_down(node(1));
     answers.end_turn(node(1), Some(3));
     assert_eq!(answers.take_turn(node(1)), None);
-    answers.peer_up(node(1), secs(0));
+    assert!(!answers.peer_up(node(1), secs(0)));
     assert_eq!(answers.due(), []);
     assert_eq!(answers.ask(node(1), 0, secs(0)), Asked::Begun);
 }

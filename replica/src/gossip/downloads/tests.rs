@@ -1,6 +1,5 @@
 //! Each rule by itself; all of them together are in `simulation`.
 
-mod invariants;
 mod simulation;
 
 use super::{peer::MAX_BLAMES, *};

@@ -19,6 +19,7 @@ struct Network {
     queued: VecDeque<(NodeId, NodeId, GossipMessage)>,
     announced: VecDeque<(NodeId, GossipAdvert, ArtifactDestination)>,
     announcements: usize,
+    announcement_limit: Option<usize>,
     queue_limit: Option<usize>,
     spoilt: Option<NodeId>,
 }
@@ -87,8 +88,13 @@ impl Cluster {
                 Arc::new(Port { own, network: network.clone() }),
                 move |advert, destination| {
                     let mut network = announced.lock().unwrap();
+                    let queued = network.announced.iter().filter(|queued| queued.0 == own).count();
+                    if network.announcement_limit.is_some_and(|limit| queued >= limit) {
+                        return Err(NoRoom { destination });
+                    }
                     network.announcements += 1;
                     network.announced.push_back((own, advert, destination));
+                    Ok(())
                 },
                 move || Duration::from_millis(millis.load(Ordering::Relaxed)),
             )
@@ -114,6 +120,11 @@ impl Cluster {
 
     pub(super) fn limit_queues(&self, limit: usize) {
         self.network.lock().unwrap().queue_limit = Some(limit);
+    }
+
+    /// How many adverts each replica may have on their way to be broadcast.
+    pub(super) fn limit_announcements(&self, limit: usize) {
+        self.network.lock().unwrap().announcement_limit = Some(limit);
     }
 
     pub(super) fn spoil_chunks_of(&self, at: usize) {

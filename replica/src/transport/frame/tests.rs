@@ -5,8 +5,7 @@ use gossip_engine::{FlowType, wire};
 use proptest::prelude::*;
 
 use super::{
-    FIRST_ALLOCATION_BYTES, FrameDecoder, FrameError, STREAM_FLOWS, State, flow_of_tag, header,
-    tag_of,
+    FIRST_ALLOCATION_BYTES, FrameDecoder, FrameError, STREAM_FLOWS, flow_of_tag, header, tag_of,
 };
 
 fn framed(flow: FlowType, payload: &[u8]) -> Vec<u8> {
@@ -20,13 +19,6 @@ fn decode_all(decoder: &mut FrameDecoder, mut piece: Bytes) -> Result<Vec<Bytes>
     }
     assert!(piece.is_empty());
     Ok(frames)
-}
-
-fn allocated(decoder: &FrameDecoder) -> usize {
-    match &decoder.state {
-        State::Header { .. } => 0,
-        State::Payload { payload, .. } => payload.capacity(),
-    }
 }
 
 #[test]
@@ -64,12 +56,12 @@ fn an_announcement_alone_allocates_little() {
     let mut decoder = FrameDecoder::new(FlowType::Chunk);
     let announcement = header(FlowType::Chunk, limit).unwrap();
     assert_eq!(decoder.decode(&mut Bytes::copy_from_slice(&announcement)), Ok(None));
-    assert_eq!(allocated(&decoder), 0);
+    assert_eq!(decoder.allocated(), 0);
     let mut arrived = 0;
     while arrived + 1000 < limit {
         assert_eq!(decoder.decode(&mut Bytes::from_static(&[0; 1000])), Ok(None));
         arrived += 1000;
-        assert!(allocated(&decoder) <= FIRST_ALLOCATION_BYTES.max(2 * arrived));
+        assert!(decoder.allocated() <= FIRST_ALLOCATION_BYTES.max(2 * arrived));
     }
     assert!(!decoder.is_between_frames());
 }
@@ -106,7 +98,7 @@ proptest! {
                 for frame in frames {
                     prop_assert!((1..=wire::max_payload_bytes(flow)).contains(&frame.len()));
                 }
-                prop_assert!(allocated(&decoder) <= FIRST_ALLOCATION_BYTES.max(2 * arrived));
+                prop_assert!(decoder.allocated() <= FIRST_ALLOCATION_BYTES.max(2 * arrived));
             }
         }
     }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::super::*;
+use super::*;
 
 impl Downloads {
+    /// What this replica lacks.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = ArtifactId> {
+        self.wanted.keys().copied()
+    }
+
     /// Panics if something does not fit together.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let options = &self.options;
         let mut outstanding: BTreeMap<NodeId, usize> = BTreeMap::new();
         let mut turns: BTreeMap<NodeId, usize> = BTreeMap::new();

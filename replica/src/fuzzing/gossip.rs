@@ -1,0 +1,307 @@
+//! The protocol among peers of whom nothing is to be expected, and one honest one at the end.
+//!
+//! An input is a sequence of events, each a byte for its kind and some for what it is about. Messages may
+//! come from peers that are not connected, before their arrival and after their departure, as the engine
+//! allows. After each event everything has to fit together. In the end all peers leave, the disk works
+//! again and an honest peer comes, who has to be enough: everything arrives, and nothing is left over.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use bytes::Bytes;
+use gossip_engine::{
+    ArtifactFilter, ArtifactId, ChunkError, Gossip as _, GossipChunk, GossipChunkRequest,
+    IntegrityHash, NodeId,
+};
+
+use super::{
+    input::Input,
+    world::{World, options},
+};
+use crate::{
+    gossip::{GossipOptions, GossipSnapshot, advert_of},
+    store::Artifact,
+};
+
+/// The most events of an input.
+const MAX_EVENTS: usize = 400;
+const PEERS: usize = 4;
+const HONEST: NodeId = NodeId::new([9; 32]);
+/// How many artifacts are advertised that nobody has.
+const MADE_UP: usize = 3;
+/// How long the honest peer may take, and how often it looks: patience with those that are gone doubles.
+const LAST_TRY: Duration = Duration::from_secs(20_000);
+const LAST_TICK: Duration = Duration::from_secs(5);
+const STEPS: [u64; 8] = [0, 100, 200, 1_000, 5_000, 15_000, 60_000, 600_000];
+
+/// Runs the events of an input. Returns where the replica stood before the honest peer came.
+///
+/// # Panics
+///
+/// If anything is not as it has to be.
+pub fn gossip_with_anybody(bytes: &[u8]) -> GossipSnapshot {
+    let mut input = Input::new(bytes);
+    let mut game = Game { world: World::new(), claims: BTreeMap::new(), disturbed: false };
+    for _ in 0..MAX_EVENTS {
+        if input.is_empty() {
+            break;
+        }
+        game.event(&mut input);
+        game.world.check();
+    }
+    let snapshot = game.world.gossip.snapshot();
+    game.end();
+    snapshot
+}
+
+struct Game {
+    world: World,
+    /// What each peer has claimed last: size and chunk size.
+    claims: BTreeMap<(NodeId, ArtifactId), (u64, u32)>,
+    /// Whether the disk has ever been out of order.
+    disturbed: bool,
+}
+
+impl Game {
+    fn event(&mut self, input: &mut Input<'_>) {
+        let kind = input.below(16);
+        let peer = NodeId::new([1 + input.below(PEERS) as u8; 32]);
+        let gossip = &self.world.gossip;
+        match kind {
+            0 => {
+                self.world.network().connected.insert(peer);
+                gossip.on_peer_up(peer);
+            }
+            1 => {
+                self.world.network().connected.remove(&peer);
+                // Its departure may be known only later.
+                if input.byte() < 200 {
+                    gossip.on_peer_down(peer);
+                }
+            }
+            2 | 3 => self.advertise(peer, input),
+            4 | 5 => self.answer(peer, input),
+            6 => {
+                let (id, chunk_number) = (self.artifact(input), u32::from(input.byte() % 8));
+                let payload = Ok(vec![input.byte(); 8 * usize::from(input.byte())].into());
+                gossip.on_gossip_chunk(chunk(id, chunk_number, payload), peer);
+            }
+            7 => {
+                let (artifact_id, chunk_number) = (self.artifact(input), u32::from(input.byte()));
+                let integrity_hash = IntegrityHash::new(*self.artifact(input).as_bytes());
+                let request = GossipChunkRequest { artifact_id, integrity_hash, chunk_number };
+                gossip.on_chunk_request(request, peer);
+            }
+            8 => {
+                let height = if input.byte() < 200 { input.byte().into() } else { input.number() };
+                gossip.on_gossip_retransmission_request(ArtifactFilter { height }, peer);
+            }
+            9 | 10 => {
+                self.world.pass(Duration::from_millis(STEPS[input.below(STEPS.len())]));
+                gossip.on_gossip_timer();
+            }
+            11 => self.world.publish(self.real(input)),
+            12 => {
+                let mut network = self.world.network();
+                if !network.full.remove(&peer) {
+                    network.full.insert(peer);
+                }
+                network.room = input.below(4);
+            }
+            13 => {
+                for _ in 0..input.below(8) {
+                    let next = self.world.network().announced.pop_front();
+                    let Some((advert, destination)) = next else { break };
+                    gossip.broadcast_advert(advert, destination);
+                }
+            }
+            14 => self.damage(input),
+            _ => self.disturb(),
+        }
+    }
+
+    /// One of those that there are.
+    fn real(&self, input: &mut Input<'_>) -> ArtifactId {
+        let at = input.below(self.world.catalogue.len());
+        *self.world.catalogue.keys().nth(at).expect("chosen among them")
+    }
+
+    /// One of those that there are, or one that somebody has made up.
+    fn artifact(&self, input: &mut Input<'_>) -> ArtifactId {
+        let count = self.world.catalogue.len();
+        let at = input.below(count + MADE_UP);
+        match self.world.catalogue.keys().nth(at) {
+            Some(id) => *id,
+            None => ArtifactId::new([at as u8; 32]),
+        }
+    }
+
+    fn advertise(&mut self, peer: NodeId, input: &mut Input<'_>) {
+        let id = self.artifact(input);
+        let size = self.world.catalogue.get(&id).map_or(3000, Vec::len) as u64;
+        let mut advert = advert_of(Artifact { id, size, height: 1 }, &options());
+        let mut chunk_bytes = options().chunk_bytes;
+        match input.below(12) {
+            0 => advert.size += 1,
+            1 => advert.size = input.byte().into(),
+            2 => advert.size = input.number(),
+            3 => advert.integrity_hash = IntegrityHash::new([input.byte(); 32]),
+            4 => {
+                let length = input.below(16);
+                advert.attributes = Bytes::copy_from_slice(input.bytes(length));
+            }
+            form @ (5 | 6) => {
+                chunk_bytes = if form == 5 { 2048 } else { input.number() as u32 };
+                let cut = GossipOptions { chunk_bytes, ..options() };
+                advert = advert_of(Artifact { id, size, height: 1 }, &cut);
+            }
+            _ => {}
+        }
+        self.claims.insert((peer, id), (advert.size, chunk_bytes));
+        self.world.gossip.on_gossip_advert(advert, peer);
+    }
+
+    /// A peer answers a request, rightly or not.
+    fn answer(&mut self, peer: NodeId, input: &mut Input<'_>) {
+        let (which, form) = (input.byte(), input.below(10));
+        let request = {
+            let mut network = self.world.network();
+            let Some(requests) = network.requests.get_mut(&peer) else { return };
+            let Some(at) = usize::from(which).checked_rem(requests.len()) else { return };
+            // Some answers come twice.
+            if form == 0 { Some(requests[at].clone()) } else { requests.remove(at) }
+        };
+        let Some(request) = request else { return };
+        let mut bytes = self.content(peer, &request);
+        let payload = match form {
+            1 => Err(ChunkError::NotFound),
+            2 => Err(ChunkError::Unavailable),
+            3 => {
+                bytes.push(0);
+                Ok(bytes)
+            }
+            4 => Ok(Vec::new()),
+            5 => Ok(bytes.iter().map(|byte| !byte).collect()),
+            _ => Ok(bytes),
+        };
+        let number = request.chunk_number;
+        let chunk = chunk(request.artifact_id, number, payload.map(Bytes::from));
+        self.world.gossip.on_gossip_chunk(chunk, peer);
+    }
+
+    /// What belongs into a chunk by the peer's own account: zeros where there is nothing.
+    fn content(&self, peer: NodeId, request: &GossipChunkRequest) -> Vec<u8> {
+        let id = request.artifact_id;
+        let Some((size, chunk_bytes)) = self.claims.get(&(peer, id)).copied() else {
+            return Vec::new();
+        };
+        let begin = u64::from(request.chunk_number) * u64::from(chunk_bytes);
+        let end = size.min(begin + u64::from(chunk_bytes)).min(begin + 65_536);
+        let content = self.world.catalogue.get(&id);
+        let byte = |at: u64| content.and_then(|content| content.get(at as usize)).copied();
+        (begin..end).map(|at| byte(at).unwrap_or(0)).collect()
+    }
+
+    /// Something happens to an artifact's file.
+    fn damage(&mut self, input: &mut Input<'_>) {
+        let (id, how) = (self.real(input), input.below(3));
+        let store = self.world.gossip.store();
+        if !store.contains(id) {
+            return;
+        }
+        self.world.network().damaged.insert(id);
+        let path = store.folder().join(format!("{id:x}"));
+        let mut content = self.world.catalogue[&id].clone();
+        // It may have been damaged before.
+        let _ = match how {
+            0 => fs::remove_file(&path),
+            1 => fs::write(&path, &content[..content.len() / 2]),
+            _ => {
+                content.iter_mut().for_each(|byte| *byte ^= 1);
+                fs::write(&path, &content)
+            }
+        };
+    }
+
+    /// The disk takes nothing any more, or again.
+    fn disturb(&mut self) {
+        self.disturbed = true;
+        let partial = self.world.gossip.store().folder().join("partial");
+        let away = self.world.folder.path().join("away");
+        if away.exists() {
+            fs::remove_file(&partial).and_then(|()| fs::rename(&away, &partial))
+        } else {
+            fs::rename(&partial, &away).and_then(|()| fs::write(&partial, ""))
+        }
+        .expect("files can be moved");
+    }
+
+    fn end(mut self) {
+        if self.world.folder.path().join("away").exists() {
+            self.disturb();
+        }
+        let gossip = &self.world.gossip;
+        for peer in 1..=PEERS {
+            let peer = NodeId::new([peer as u8; 32]);
+            self.world.network().connected.remove(&peer);
+            gossip.on_peer_down(peer);
+            self.world.check();
+        }
+        for held in gossip.store().list_from(0, usize::MAX) {
+            // What is damaged goes, and comes again.
+            let intact = gossip.store().verify(held.id).expect("what is held can be read");
+            let damaged = self.world.network().damaged.contains(&held.id);
+            assert!(intact || damaged, "wrong bytes were stored");
+        }
+
+        self.world.network().connected.insert(HONEST);
+        gossip.on_peer_up(HONEST);
+        let mut passed = Duration::ZERO;
+        let is_over = |snapshot: &GossipSnapshot| {
+            let all = self.world.catalogue.len() as u64;
+            (snapshot.artifacts, snapshot.wanted, snapshot.active) == (all, 0, 0)
+        };
+        while !is_over(&gossip.snapshot()) {
+            assert!(passed < LAST_TRY, "one honest peer is not enough: {:#?}", gossip.snapshot());
+            if !self.be_honest() {
+                self.world.pass(LAST_TICK);
+                passed += LAST_TICK;
+                gossip.on_gossip_timer();
+            }
+            self.world.check();
+        }
+        for id in self.world.catalogue.keys() {
+            assert!(gossip.store().verify(*id).expect("what is held can be read"));
+        }
+        let partial = gossip.store().folder().join("partial");
+        let left = fs::read_dir(partial).expect("the folder is there").count();
+        // What could not be removed while the disk was out of order is removed at the next start.
+        assert!(left == 0 || self.disturbed, "{left} files are left over");
+    }
+
+    /// The honest peer does what it is asked for; `false` if there is nothing.
+    fn be_honest(&self) -> bool {
+        let gossip = &self.world.gossip;
+        if self.world.network().asked.remove(&HONEST) {
+            for (id, content) in self.world.catalogue.iter() {
+                let artifact = Artifact { id: *id, size: content.len() as u64, height: 1 };
+                gossip.on_gossip_advert(advert_of(artifact, &options()), HONEST);
+            }
+            return true;
+        }
+        let requests = self.world.network().requests.remove(&HONEST).unwrap_or_default();
+        for request in &requests {
+            let content = &self.world.catalogue[&request.artifact_id];
+            let mut chunks = content.chunks(options().chunk_bytes as usize);
+            let bytes = chunks.nth(request.chunk_number as usize).expect("asks for what there is");
+            let payload = Ok(Bytes::copy_from_slice(bytes));
+            gossip
+                .on_gossip_chunk(chunk(request.artifact_id, request.chunk_number, payload), HONEST);
+        }
+        !requests.is_empty()
+    }
+}
+
+fn chunk(id: ArtifactId, chunk_number: u32, payload: Result<Bytes, ChunkError>) -> GossipChunk {
+    let integrity_hash = IntegrityHash::new(*id.as_bytes());
+    GossipChunk { artifact_id: id, integrity_hash, chunk_number, payload }
+}

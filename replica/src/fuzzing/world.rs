@@ -1,0 +1,182 @@
+//! What surrounds a replica under test: artifacts, a network that is an observer, a clock, a disk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use gossip_engine::{
+    ArtifactDestination, ArtifactId, GossipAdvert, GossipChunkRequest, GossipMessage, NodeId,
+};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::{
+    gossip::{GossipOptions, NoRoom, ReplicaGossip},
+    outbox::{Outbox, SendError},
+    store::{Durability, Store},
+};
+
+const SIZES: [usize; 6] = [0, 1, 1023, 1024, 2049, 5000];
+/// How many requests for chunks a peer remembers.
+const REQUESTS: usize = 64;
+
+/// Small enough that a short input meets every limit.
+pub(super) fn options() -> GossipOptions {
+    GossipOptions {
+        chunk_bytes: 1024,
+        max_artifact_bytes: 8 << 10,
+        requests_per_peer: 3,
+        max_adverts_per_peer: 4,
+        max_downloads: 3,
+        downloads_per_peer: 2,
+        ..GossipOptions::default()
+    }
+}
+
+/// The content of every artifact that there is.
+pub(super) fn catalogue() -> BTreeMap<ArtifactId, Vec<u8>> {
+    let content = |size: &usize| (0..*size).map(|at| (at * 31 + size) as u8).collect::<Vec<u8>>();
+    SIZES.iter().map(content).map(|content| (id_of(&content), content)).collect()
+}
+
+fn id_of(content: &[u8]) -> ArtifactId {
+    ArtifactId::new(Sha256::digest(content).into())
+}
+
+/// What the network knows and does.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    pub(super) connected: BTreeSet<NodeId>,
+    /// Whose queues are full.
+    pub(super) full: BTreeSet<NodeId>,
+    pub(super) requests: BTreeMap<NodeId, VecDeque<GossipChunkRequest>>,
+    /// Who has been asked for adverts.
+    pub(super) asked: BTreeSet<NodeId>,
+    pub(super) announced: VecDeque<(GossipAdvert, ArtifactDestination)>,
+    /// How many adverts may wait to be broadcast.
+    pub(super) room: usize,
+    /// Artifacts whose files have been tampered with.
+    pub(super) damaged: BTreeSet<ArtifactId>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) gossip: ReplicaGossip,
+    pub(super) catalogue: Arc<BTreeMap<ArtifactId, Vec<u8>>>,
+    network: Arc<Mutex<Network>>,
+    millis: Arc<AtomicU64>,
+    pub(super) folder: TempDir,
+}
+
+/// Looks at what the replica sends.
+struct Observer {
+    store: Store,
+    catalogue: Arc<BTreeMap<ArtifactId, Vec<u8>>>,
+    network: Arc<Mutex<Network>>,
+}
+
+impl Outbox for Observer {
+    fn send(&self, peer: NodeId, message: GossipMessage) -> Result<(), SendError> {
+        let mut network = lock(&self.network);
+        if !network.connected.contains(&peer) {
+            return Err(SendError::NotConnected(peer));
+        }
+        if network.full.contains(&peer) {
+            return Err(SendError::Full { peer, flow: message.flow() });
+        }
+        match message {
+            GossipMessage::Advert(advert) => {
+                let content = &self.catalogue[&advert.artifact_id];
+                assert_eq!(advert.size, content.len() as u64, "advertises another size");
+            }
+            GossipMessage::ChunkRequest(request) => {
+                assert!(!self.store.contains(request.artifact_id), "asks for what is held");
+                let requests = network.requests.entry(peer).or_default();
+                requests.truncate(REQUESTS - 1);
+                requests.push_front(request);
+            }
+            GossipMessage::Chunk(chunk) => {
+                if let Ok(bytes) = chunk.payload
+                    && !network.damaged.contains(&chunk.artifact_id)
+                {
+                    let content = &self.catalogue[&chunk.artifact_id];
+                    let mut chunks = content.chunks(options().chunk_bytes as usize);
+                    let right = chunks.nth(chunk.chunk_number as usize);
+                    assert_eq!(Some(&bytes[..]), right, "serves wrong bytes");
+                }
+            }
+            GossipMessage::RetransmissionRequest(_) => _ = network.asked.insert(peer),
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open_with(&folder.path().join("store"), Durability::Crash)
+            .expect("a store in a new folder");
+        let catalogue = Arc::new(catalogue());
+        let network = Arc::new(Mutex::new(Network { room: 4, ..Network::default() }));
+        let millis = Arc::new(AtomicU64::new(0));
+        let observer = Observer {
+            store: store.clone(),
+            catalogue: catalogue.clone(),
+            network: network.clone(),
+        };
+        let (announced, clock) = (network.clone(), millis.clone());
+        let gossip = ReplicaGossip::with_clock(
+            options(),
+            store,
+            Arc::new(observer),
+            move |advert, destination| {
+                let mut network = lock(&announced);
+                if network.announced.len() >= network.room {
+                    return Err(NoRoom { destination });
+                }
+                network.announced.push_back((advert, destination));
+                Ok(())
+            },
+            move || Duration::from_millis(clock.load(Relaxed)),
+        );
+        let gossip = gossip.expect("the options can be");
+        Self { gossip, catalogue, network, millis, folder }
+    }
+
+    pub(super) fn network(&self) -> MutexGuard<'_, Network> {
+        lock(&self.network)
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        self.millis.fetch_add(time.as_millis() as u64, Relaxed);
+    }
+
+    /// Publishes an artifact.
+    pub(super) fn publish(&self, id: ArtifactId) {
+        let path = self.folder.path().join("file");
+        fs::write(&path, &self.catalogue[&id]).expect("a file can be written");
+        // The disk may be out of order.
+        if let Ok(imported) = self.gossip.publish(&path) {
+            assert_eq!(imported.artifact.id, id);
+        }
+    }
+
+    /// Panics if something is not as it always is.
+    pub(super) fn check(&self) {
+        self.gossip.check();
+        for artifact in self.gossip.store().list_from(0, usize::MAX) {
+            let content = self.catalogue.get(&artifact.id).expect("holds what nobody has made");
+            assert_eq!(artifact.size, content.len() as u64, "holds something of another size");
+        }
+    }
+}
+
+fn lock(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
+    network.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,126 @@
+//! A replica that is killed in the middle of a file, and one whose disk takes no more.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    node::{Node, content, contents},
+    program::{Running, until},
+    relay::{Relay, Weather},
+};
+
+/// Far more than is let through before the replica is killed, and than the disk takes.
+const BIG_BYTES: u32 = 4 << 20;
+const LET_THROUGH: u64 = 1 << 20;
+/// The largest file that the disk takes: 32 or 64 KiB, depending on the shell.
+const LIMIT_BLOCKS: &str = "64";
+/// Contents that are smaller.
+const SMALL: std::ops::Range<u32> = 0..2;
+const MORE_SMALL: std::ops::Range<u32> = 7..9;
+const OWN_SMALL: std::ops::Range<u32> = 14..16;
+
+type Peers = Vec<(String, String)>;
+
+fn big() -> Vec<u8> {
+    (0..BIG_BYTES / 4).flat_map(u32::to_be_bytes).collect()
+}
+
+/// Two nodes of which the first dials, and what the second is told of the first.
+fn two(folder: &TempDir) -> ([Node; 2], Peers) {
+    let mut nodes = ["one", "two"].map(|name| Node::new(folder.path().join(name)));
+    nodes.sort_by(|one, two| one.id.cmp(&two.id));
+    let peers = vec![(nodes[0].id.clone(), "127.0.0.1:9".to_owned())];
+    (nodes, peers)
+}
+
+fn end(mut running: Running) {
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+    let summary = running.line();
+    assert!(summary.ends_with(" clean=true"), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_that_is_killed_in_the_middle_of_a_file_fetches_it_after_all() {
+    let folder = TempDir::new().unwrap();
+    let ([mut victim, mut source], peers) = two(&folder);
+    let source_running = source.start(&peers);
+    source.publish(SMALL);
+    source.publish_as("big", &big());
+    until("all is published", || source.count() == 3);
+
+    let relay = Relay::to(source.address.parse().unwrap(), Weather::default()).await;
+    relay.limit(LET_THROUGH);
+    let by_relay = vec![(source.id.clone(), relay.address().to_string())];
+    let running = victim.start(&by_relay);
+    until("a part of the file has come", || victim.partial_bytes() > 0);
+    running.kill();
+    assert!(victim.partial_bytes() > 0, "it was in the middle");
+    assert!(!victim.held().contains(&big()));
+
+    relay.heal();
+    let running = victim.start(&by_relay);
+    let expected: BTreeSet<_> = contents(SMALL).into_iter().chain([big()]).collect();
+    until("all has come", || victim.count() == 3);
+    assert!(victim.held() == expected, "it holds something else");
+    end(running);
+    assert_eq!(victim.partial_bytes(), 0, "nothing is left of the attempts");
+    assert_eq!(relay.lost(), 0, "nothing but what was cut off");
+    end(source_running);
+}
+
+#[test]
+fn one_whose_disk_takes_no_more_says_so_and_serves_what_it_holds() {
+    let folder = TempDir::new().unwrap();
+    let ([mut limited, mut other], peers) = two(&folder);
+    let other_running = other.start(&peers);
+    other.publish(SMALL);
+    other.publish_as("big", &big());
+    until("all is published", || other.count() == 3);
+
+    let log = folder.path().join("log");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -f {LIMIT_BLOCKS} && exec \"$0\" run --config \"$1\"")])
+        .arg(env!("CARGO_BIN_EXE_gossip-replica"))
+        .env_remove("RUST_LOG");
+    let peers = vec![(other.id.clone(), other.address.clone())];
+    let running = limited.start_as(command, File::create(&log).unwrap().into(), &peers);
+    let store = limited.folder.join("store");
+    until("it says what is wrong", || {
+        let log = fs::read_to_string(&log).unwrap();
+        let mut lines = log.lines();
+        lines.any(|line| {
+            line.contains("the store refuses an artifact")
+                && line.contains(&format!("cannot write {}", store.display()))
+                && line.contains("File too large")
+        })
+    });
+
+    // It goes on, in both directions.
+    limited.publish(OWN_SMALL);
+    other.publish(MORE_SMALL);
+    let small = [SMALL, MORE_SMALL, OWN_SMALL].map(contents).into_iter().flatten();
+    let mut expected: BTreeSet<Vec<u8>> = small.collect();
+    until("it takes what it can", || limited.count() == expected.len());
+    assert!(limited.held() == expected, "it holds something else");
+    until("it serves what it holds", || other.count() == expected.len() + 1);
+    end(running);
+
+    // With room again it takes the rest.
+    let running = limited.start(&peers);
+    expected.insert(big());
+    until("all has come", || limited.count() == expected.len());
+    for node in [&limited, &other] {
+        assert!(node.held() == expected, "{} holds something else", node.folder.display());
+    }
+    end(running);
+    end(other_running);
+    assert_eq!(limited.partial_bytes(), 0, "nothing is left of the attempts");
+    assert!(content(SMALL.end - 1).len() < 32 << 10);
+}

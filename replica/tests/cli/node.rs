@@ -1,0 +1,113 @@
+//! A replica that is run by the program: its folder, how it starts, what it holds.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::program::{Running, command, output, until};
+
+/// One replica of the cluster: its folder has its key, its configuration, its store and what it publishes.
+pub(crate) struct Node {
+    pub(crate) folder: PathBuf,
+    pub(crate) id: String,
+    pub(crate) address: String,
+}
+
+impl Node {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        fs::create_dir_all(folder.join("outbox")).unwrap();
+        let made = output(["keygen", folder.join("key").to_str().unwrap()]);
+        let id = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
+        Self { folder, id, address: "127.0.0.1:0".to_owned() }
+    }
+
+    /// Starts it, and learns where it listens.
+    pub(crate) fn start(&mut self, peers: &[(String, String)]) -> Running {
+        self.start_as(command(["run", "--config"]), Stdio::null(), peers)
+    }
+
+    /// Starts it by a command of one's own, which ends where the path of the configuration follows, and
+    /// with a place for what it logs.
+    pub(crate) fn start_as(
+        &mut self,
+        mut command: Command,
+        log: Stdio,
+        peers: &[(String, String)],
+    ) -> Running {
+        let mut config = format!(
+            "listen = {:?}\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
+             rescan_seconds = 1\nchunk_size = 16384\n",
+            self.address
+        );
+        for (key, address) in peers.iter().filter(|(key, _)| *key != self.id) {
+            write!(config, "[[peers]]\nkey = {key:?}\naddress = {address:?}\n").unwrap();
+        }
+        let path = self.folder.join("config.toml");
+        fs::write(&path, config).unwrap();
+        // From somewhere else: paths are relative to the file.
+        let running = Running::start_logging(command.arg(path).current_dir("/"), log);
+        let ready = running.line();
+        let (id, address) = ready
+            .strip_prefix("ready: id=")
+            .and_then(|ready| ready.split_once(" listen="))
+            .unwrap();
+        assert_eq!(id, self.id);
+        self.address = address.to_owned();
+        running
+    }
+
+    /// Publishes these contents.
+    pub(crate) fn publish(&self, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            self.publish_as(&format!("file {number}"), &content(number));
+        }
+    }
+
+    /// Publishes a file: it is moved in when it is complete.
+    pub(crate) fn publish_as(&self, name: &str, content: &[u8]) {
+        let draft = self.folder.join("draft");
+        fs::write(&draft, content).unwrap();
+        fs::rename(draft, self.folder.join("outbox").join(name)).unwrap();
+    }
+
+    /// How many bytes the files have that it is fetching or importing.
+    pub(crate) fn partial_bytes(&self) -> u64 {
+        let entries = fs::read_dir(self.folder.join("store/partial")).unwrap();
+        // One may be gone again.
+        entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|entry| entry.len()).sum()
+    }
+
+    /// The contents that it holds.
+    pub(crate) fn held(&self) -> BTreeSet<Vec<u8>> {
+        let entries = fs::read_dir(self.folder.join("store")).unwrap().map(|entry| entry.unwrap());
+        let artifacts = entries.filter(|entry| entry.file_name().len() == 64);
+        artifacts.map(|artifact| fs::read(artifact.path()).unwrap()).collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        let entries = fs::read_dir(self.folder.join("store")).unwrap().map(|entry| entry.unwrap());
+        entries.filter(|entry| entry.file_name().len() == 64).count()
+    }
+}
+
+pub(crate) fn content(number: u32) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    bytes.iter().copied().cycle().take(4 + number as usize % 7 * 20_000).collect()
+}
+
+pub(crate) fn contents(numbers: std::ops::Range<u32>) -> BTreeSet<Vec<u8>> {
+    numbers.map(content).collect()
+}
+
+#[track_caller]
+pub(crate) fn until_all_hold(nodes: &[&Node], numbers: std::ops::Range<u32>) {
+    let expected = contents(numbers);
+    until("all hold everything", || nodes.iter().all(|node| node.count() >= expected.len()));
+    for node in nodes {
+        assert!(node.held() == expected, "{} holds something else", node.folder.display());
+    }
+}
