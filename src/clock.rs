@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) struct Moment(quanta::Instant);
 
 impl Moment {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn now() -> Self {
         Self(quanta::Instant::now())
     }
@@ -20,9 +20,30 @@ impl Moment {
     /// Time stands still, so that a model runs the same way each time.
     #[cfg(loom)]
     pub(crate) fn now() -> Self {
-        static NOW: std::sync::LazyLock<Moment> =
+        Self::first()
+    }
+
+    /// Time goes as the schedule says: between two readings not at all, a little, or longer than anything
+    /// that a worker measures.
+    #[cfg(shuttle)]
+    pub(crate) fn now() -> Self {
+        use std::cell::Cell;
+        // All threads of a test are one to the standard library, and tests do not see each other's.
+        std::thread_local! { static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) } }
+        let micros = match crate::sync::random(8) {
+            0..4 => 0,
+            4..7 => 1,
+            _ => 20_000,
+        };
+        PASSED.set(PASSED.get() + Duration::from_micros(micros));
+        Self::first().after(PASSED.get())
+    }
+
+    #[cfg(any(loom, shuttle))]
+    fn first() -> Self {
+        static FIRST: std::sync::LazyLock<Moment> =
             std::sync::LazyLock::new(|| Moment(quanta::Instant::now()));
-        *NOW
+        *FIRST
     }
 
     /// The time since `earlier`; zero if that is later.

@@ -21,7 +21,7 @@ use super::{
     line::{Decided, Place},
     parking::Parking,
     peers::Peers,
-    pool::{Job, Pool, Spawn},
+    pool::{Job, Spawn, Threads},
 };
 use crate::{
     NodeId, Order, RefusalReason, WaitStrategy,
@@ -69,7 +69,7 @@ pub(super) struct Manners {
 }
 
 /// The inside of a flow.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Pool> {
+pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Threads> {
     name: &'static str,
     pub(super) manners: Manners,
     pub(super) peers: Peers<Brought<M>>,

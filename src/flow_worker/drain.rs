@@ -57,7 +57,7 @@ use crate::{
     Order, WaitStrategy,
     clock::Moment,
     metrics::WorkerMetrics,
-    sync::{Ordering, fence},
+    sync::{Ordering, fence, thread_local},
 };
 
 /// How long a drain job runs before it offers the rest to all threads of the flow. Long beside the
@@ -382,5 +382,5 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -36,7 +36,7 @@ use std::{
 use self::{
     core::{Core, Outcome},
     drain::handlers_on_this_thread,
-    pool::Pool,
+    pool::Threads,
 };
 use crate::{
     BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, RefusalReason,
@@ -119,7 +119,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             }
         };
         let threads = format!("P2P_{name}_Thread");
-        let pool = Pool::new(&threads, config.threads(), config.first_core(), stray_panic)
+        let pool = Threads::new(&threads, config.threads(), config.first_core(), stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
         registry.register(flow, &metrics);
         let withheld = flow.is_none();
@@ -327,5 +327,8 @@ pub(crate) fn instant_after(duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+
+#[cfg(all(test, shuttle))]
+mod schedules;

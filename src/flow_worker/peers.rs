@@ -188,5 +188,5 @@ impl<M> fmt::Debug for Peers<M> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

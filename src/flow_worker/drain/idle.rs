@@ -1,6 +1,6 @@
 //! What a worker does when there is nothing to run, and when its shift is over.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{HELPS, SHIFT, Shift, pause};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         parking::Call,
         pool::{Job, Spawn},
     },
-    sync::Ordering,
+    sync::{Ordering, yield_now},
 };
 
 /// How often a lingering worker looks at the lanes before it lets others have the processor.
@@ -56,7 +56,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 }
                 pause();
             }
-            thread::yield_now();
+            yield_now();
             // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
             if shift.now >= end || self.admission.is_closed() {
