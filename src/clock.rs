@@ -9,15 +9,15 @@ use std::time::Duration;
 
 /// Lets other threads of the system run.
 pub(crate) fn yield_now() {
-    #[cfg(all(any(test, fuzzing), not(loom)))]
+    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
     if crate::simulation::clock::pass(Duration::from_micros(5)) {
         return;
     }
-    std::thread::yield_now();
+    crate::sync::yield_now();
 }
 
 /// Where the time of a simulation begins.
-#[cfg(all(any(test, fuzzing), not(loom)))]
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 static START: std::sync::LazyLock<quanta::Instant> = std::sync::LazyLock::new(quanta::Instant::now);
 
 /// A moment of this process.
@@ -25,7 +25,7 @@ static START: std::sync::LazyLock<quanta::Instant> = std::sync::LazyLock::new(qu
 pub(crate) struct Moment(quanta::Instant);
 
 impl Moment {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn now() -> Self {
         #[cfg(any(test, fuzzing))]
         if let Some(now) = crate::simulation::clock::read() {
@@ -37,14 +37,35 @@ impl Moment {
     /// Time stands still, so that a model runs the same way each time.
     #[cfg(loom)]
     pub(crate) fn now() -> Self {
-        static NOW: std::sync::LazyLock<Moment> =
+        Self::first()
+    }
+
+    /// Time goes as the schedule says: between two readings not at all, a little, or longer than anything
+    /// that a worker measures.
+    #[cfg(shuttle)]
+    pub(crate) fn now() -> Self {
+        use std::cell::Cell;
+        // All threads of a test are one to the standard library, and tests do not see each other's.
+        std::thread_local! { static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) } }
+        let micros = match crate::sync::random(8) {
+            0..4 => 0,
+            4..7 => 1,
+            _ => 20_000,
+        };
+        PASSED.set(PASSED.get() + Duration::from_micros(micros));
+        Self::first().after(PASSED.get())
+    }
+
+    #[cfg(any(loom, shuttle))]
+    fn first() -> Self {
+        static FIRST: std::sync::LazyLock<Moment> =
             std::sync::LazyLock::new(|| Moment(quanta::Instant::now()));
-        *NOW
+        *FIRST
     }
 
     /// Lets time pass on this thread.
     pub(crate) fn sleep(duration: Duration) {
-        #[cfg(all(any(test, fuzzing), not(loom)))]
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if crate::simulation::clock::pass(duration) {
             return;
         }

@@ -142,5 +142,5 @@ impl fmt::Debug for LatencySnapshot {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

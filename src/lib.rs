@@ -120,7 +120,7 @@
 //!   its caller, handled, panicked or dropped at shutdown, and each has a counter
 //!   ([`MetricsSnapshot`] says how they add up).
 //! - **No message rests while a worker is free**, and no submitter waits while there is room. Both
-//!   protocols are argued beside their code and explored by loom.
+//!   protocols are argued beside their code and explored by loom, and by shuttle in the whole.
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
 //!   no wake-up.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
@@ -205,7 +205,7 @@ mod message;
 mod metrics;
 mod panics;
 mod permits;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub mod simulation;
 mod sync;
 mod timer;

@@ -206,5 +206,5 @@ impl std::fmt::Debug for MetricsRegistry {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -51,7 +51,7 @@ fn text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("a value that is no text")
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

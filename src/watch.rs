@@ -31,7 +31,7 @@ impl Watch {
     /// Starts a watch, which ends by itself when what it watches is gone.
     pub(crate) fn start<W: Watched>(watched: Weak<W>) -> Result<Self, BuildError> {
         let (stop, stopped) = bounded::<Infallible>(0);
-        #[cfg(any(test, fuzzing))]
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if crate::simulation::is_on() {
             let mut known = W::Known::default();
             crate::simulation::watch(move || {

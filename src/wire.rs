@@ -298,5 +298,5 @@ fn copy(id: &[u8; 32]) -> Bytes {
     Bytes::copy_from_slice(id)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -11,8 +11,8 @@
     clippy::disallowed_types,
     reason = "the engine's stand-ins for atomics are not part of its public API"
 )]
-// The counting allocator is a dev-dependency that loom's build leaves out.
-#![cfg(not(loom))]
+// The counting allocator is a dev-dependency that the builds for loom and shuttle leave out.
+#![cfg(not(any(loom, shuttle)))]
 
 use std::{
     alloc::System,

@@ -201,10 +201,9 @@ impl Claims {
         before - by
     }
 
-    /// Whether a claim is free: a thread is, or will be.
-    pub(super) fn is_free(&self) -> bool {
-        // Relaxed: a hint.
-        taken(self.word.load(Ordering::Relaxed)) < self.limit()
+    /// How many claims there are at the most.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// How many claims may be taken.

@@ -14,7 +14,6 @@ use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 
 use super::{
-    Threads,
     admission::{Admission, Admit, Denied, Entry, Weigh},
     claims::Claims,
     lane::Lane,
@@ -24,7 +23,7 @@ use super::{
     overload::MAX_EVICTIONS,
     parking::Parking,
     peers::Peers,
-    pool::{Job, Spawn},
+    pool::{Job, Spawn, Threads},
     quarantine::Suspects,
     welcome::Welcomes,
 };

@@ -16,9 +16,10 @@
 //! costs about a microsecond and, with few cores, the processor. Where handlers are briefer than that,
 //! a worker that wakes for each message runs one message for each wake-up; so it puts them off until
 //! there are [`WAKE_AT_ONCE`](super::line), or nothing is left to run, or [`WAKE_WITHIN`] is over. The
-//! messages themselves are admitted at once. It does not put them off over a handler while another thread of
-//! the flow is free, which could run what they bring next. So only if a long handler follows upon a brief one
-//! and no thread is free may a submitter hear of its admission as late as that one ends.
+//! messages themselves are admitted at once. In a flow of several threads they are not put off over another
+//! handler, which may be long, while another thread could run what they bring next. In one of a single thread
+//! a submitter may hear of its admission as late as the next handler ends, if a long one follows upon a
+//! brief one; nothing that it brought before then would have run.
 //!
 //! # Handlers that use rayon
 //!
@@ -64,7 +65,7 @@ use crate::{
     clock::Moment,
     metrics::WorkerMetrics,
     panics::contain,
-    sync::{Ordering, fence},
+    sync::{Ordering, fence, thread_local},
 };
 
 /// How long a drain job runs before it offers the rest to all threads of the flow. Long beside the
@@ -133,7 +134,7 @@ pub fn message_wait() -> Option<Duration> {
 }
 
 /// Runs something as if it were on another thread.
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) fn as_another_thread(run: impl FnOnce()) {
     let (handlers, helps) = (HANDLERS.replace(0), HELPS.replace(false));
     let (seat, waited) = (SEAT.replace(usize::MAX), WAITED.replace(None));
@@ -385,7 +386,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if self.admission.is_abandoned() {
             return self.discard(lane, brought, End::Abandoned);
         }
-        if !shift.decided.is_empty() && self.claims.is_free() {
+        if self.claims.threads() > 1 {
             // What they bring next another thread may run, if this handler is long.
             shift.wake();
         }
@@ -542,5 +543,5 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Finish<'_, M, H, S> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    MessageHandler, Threads,
+    MessageHandler,
     core::{Core, Handle, Outcome, Parts},
     drain::handlers_on_this_thread,
-    pool::Spawn,
+    pool::{Spawn, Threads},
     welcome::Welcomes,
 };
 use crate::{

@@ -319,7 +319,7 @@ impl<M> Line<M> {
         }
     }
 
-    #[cfg(all(test, not(loom)))]
+    #[cfg(all(test, not(any(loom, shuttle))))]
     pub(super) fn len(&self) -> usize {
         self.front.len() + self.back.len()
     }

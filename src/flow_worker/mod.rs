@@ -64,7 +64,7 @@ mod parking;
 mod peers;
 mod pool;
 mod quarantine;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 mod threads;
 mod watch;
 mod welcome;
@@ -75,12 +75,7 @@ pub(crate) use self::{
     watch::Reported,
     welcome::{Connected, Greeting, Welcomes},
 };
-#[cfg(not(any(test, fuzzing)))]
-use pool::Pool as Threads;
-#[cfg(any(test, fuzzing))]
-use threads::Threads;
-
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
 pub use drain::message_wait;
 pub use execute::{Execute, Refused};
@@ -347,5 +342,8 @@ pub(crate) fn instant_after(duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+
+#[cfg(all(test, shuttle))]
+mod schedules;

@@ -223,5 +223,5 @@ impl<M> fmt::Debug for Peers<M> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

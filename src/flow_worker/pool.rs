@@ -7,6 +7,8 @@
 //! What handlers spawn on the pool themselves may panic outside of any message; rayon would abort
 //! the process, so such panics are given to the flow to count and report.
 
+#![cfg_attr(shuttle, expect(dead_code, reason = "shuttle's threads take the place of rayon's"))]
+
 use std::{
     any::Any, cell::Cell, convert::Infallible, fmt, hint, ptr, sync::Arc, thread, time::Instant,
 };
@@ -14,6 +16,17 @@ use std::{
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
+
+#[cfg(shuttle)]
+mod scheduled;
+
+/// The threads of a flow, or what stands in for them in tests.
+#[cfg(not(any(shuttle, all(any(test, fuzzing), not(loom)))))]
+pub(super) type Threads = Pool;
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+pub(super) use super::threads::Threads;
+#[cfg(shuttle)]
+pub(super) use scheduled::Threads;
 
 /// Something that runs on a thread of the flow.
 pub(super) trait Job: Send + Sync + 'static {

@@ -28,7 +28,7 @@ impl Threads {
     }
 
     /// Disconnected when the last real thread has ended.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(test)]
     pub(super) fn ended(&self) -> crossbeam::channel::Receiver<std::convert::Infallible> {
         match self {
             Self::Real(pool) => pool.ended.clone(),

@@ -12,7 +12,7 @@ use crate::{
     ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, message_wait,
 };
 
-/// What a handler does with a message.
+/// What a handler does with a message. It panics without the panic hook, which is the fuzzer's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Conduct {
     Returns,
@@ -49,7 +49,7 @@ impl Drop for Message {
         driver::with(|driver| driver.oracle().drops(self.id));
         // A panic while another unwinds would end the process, whoever's it is.
         if self.conduct == Conduct::DropPanics && !std::thread::panicking() {
-            panic!("a message panics when it is dropped");
+            std::panic::resume_unwind(Box::new("a message panics when it is dropped"));
         }
     }
 }
@@ -103,7 +103,7 @@ impl Replica {
             let panics = !matches!(conduct, Conduct::Returns | Conduct::IsSlow);
             driver.oracle().ends(message.id, panics, in_order);
             if matches!(conduct, Conduct::Panics | Conduct::IsSlowAndPanics) {
-                panic!("a handler panics");
+                std::panic::resume_unwind(Box::new("a handler panics"));
             }
             drop(message);
         });

@@ -41,3 +41,22 @@ fn the_same_seed_makes_the_same_run_and_another_another() {
     }
     assert_ne!(traces(0), traces(1));
 }
+
+#[test]
+fn the_seeds_of_the_fuzz_targets_come_to_rest() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let targets = [
+        ("engine_flow", Scope::Flow),
+        ("engine_lifecycle", Scope::Lifecycle),
+        ("engine_broadcaster", Scope::Broadcaster),
+    ];
+    for (target, scope) in targets {
+        let seeds = std::fs::read_dir(corpus.join(target)).unwrap();
+        let bytes: Vec<_> =
+            seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
+        assert!(bytes.len() >= 5, "{target}");
+        for bytes in bytes {
+            let _ = run(&bytes, scope);
+        }
+    }
+}

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 pub(crate) use loom::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-    thread::{Thread, current as current_thread, park},
+    thread::{Thread, current as current_thread, park, yield_now},
 };
+pub(crate) use std::thread_local;
 
 /// loom's, with the signature of the `atomic-waker` crate.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! The engine through its public API.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 #![expect(clippy::disallowed_types, reason = "tests lock what they please")]
 
 mod advert_broadcaster;
