@@ -182,29 +182,31 @@ impl<M> Peers<M> {
     }
 
     fn take_seat(&self) -> Option<usize> {
-        self.free_seat().or_else(|| self.take_from(|_| {})).or_else(|| {
-            // Rather that the replica does not hear of a loss than that a newcomer is refused.
-            self.take_from(|lane| {
-                if lane.is_only_owed() {
-                    lane.forget();
+        self.free_seat().or_else(|| {
+            let seats = self.seats();
+            let mut owed = None;
+            let unused = (0..LOOK_AT.min(seats)).find_map(|_| {
+                // Relaxed: where one looks orders nothing.
+                let seat = self.hand.fetch_add(1, Ordering::Relaxed) % seats;
+                let lane = self.at(seat)?;
+                if owed.is_none() && lane.is_only_owed() {
+                    owed = Some(Arc::clone(&lane));
                 }
+                self.take_from(&lane)
+            });
+            // Rather that the replica does not hear of a loss than that a newcomer is refused.
+            unused.or_else(|| {
+                let lane = owed?;
+                lane.forget();
+                self.take_from(&lane)
             })
         })
     }
 
-    /// Takes the seat of an unused lane, among the next few.
-    fn take_from(&self, before: impl Fn(&Lane<M>)) -> Option<usize> {
-        let seats = self.seats();
-        (0..LOOK_AT.min(seats)).find_map(|_| {
-            // Relaxed: where one looks orders nothing.
-            let seat = self.hand.fetch_add(1, Ordering::Relaxed) % seats;
-            let unused = self.at(seat).is_some_and(|lane| {
-                before(&lane);
-                self.retire(&lane)
-            });
-            // Another newcomer may have been quicker.
-            (unused && self.taken.insert(seat)).then_some(seat)
-        })
+    /// Takes the seat of a lane, if that is unused.
+    fn take_from(&self, lane: &Arc<Lane<M>>) -> Option<usize> {
+        // Another newcomer may have been quicker.
+        (self.retire(lane) && self.taken.insert(lane.seat)).then_some(lane.seat)
     }
 
     fn free_seat(&self) -> Option<usize> {
