@@ -22,6 +22,8 @@ const PEERS: u64 = 8;
 const SEED: u64 = 0x6472_6f70;
 /// How many futures are kept for later at the most.
 const KEPT: u64 = 40;
+/// How many futures a spell has, on average; in half of the spells no handler returns, so that all wait.
+const SPELL: u64 = 500;
 /// After so many futures the workers get a chance to run, so that some wait and are let in.
 const BREATH: u64 = 8;
 
@@ -36,6 +38,9 @@ pub(crate) fn row(futures: usize) -> Value {
     let mut kept = Vec::new();
     let context = &mut Context::from_waker(Waker::noop());
     for _ in 0..futures {
+        if dice.once_in(SPELL) {
+            replica.shut(dice.once_in(2));
+        }
         let mut call = handler.call(event(peer(dice.roll(PEERS) as usize), &advert));
         match dice.roll(4) {
             0 => drop(call),
@@ -57,6 +62,7 @@ pub(crate) fn row(futures: usize) -> Value {
         }
     }
     drop(kept);
+    replica.shut(false);
     let flow = || registry.snapshot().flow(FlowType::Advert).clone();
     wait_until("nothing is in flight and nobody waits", || {
         let now = flow();
