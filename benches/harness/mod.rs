@@ -1,11 +1,13 @@
 //! What the benches share: the message, the proof that each one was handled exactly once, when
 //! messages are due and how they are brought, the statistics, and where results go.
 
+pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod cores;
 pub(crate) mod disturbance;
 pub(crate) mod folder;
 pub(crate) mod ledger;
+pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod processor;
 pub(crate) mod rounds;

@@ -83,6 +83,9 @@ fn color(contender: &str) -> RGBColor {
         "engine" => RGBColor(200, 80, 30),
         "model" => RGBColor(60, 100, 170),
         "channel" => RGBColor(50, 140, 80),
+        "engine, age" => RGBColor(235, 160, 40),
+        "engine, CoDel" => RGBColor(150, 60, 110),
+        "engine, drop oldest" => RGBColor(120, 110, 30),
         _ => RGBColor(140, 90, 160),
     }
 }

@@ -10,11 +10,13 @@ mod folder;
 mod latency;
 mod lines;
 mod machine;
+mod overload;
 mod peers;
 mod plot;
 mod small;
 mod table;
 mod throughput;
+mod trouble;
 mod wakeup;
 mod wire;
 
@@ -24,6 +26,7 @@ use serde_json::Value;
 
 const COMMAND: &str = "cargo bench -p gossip-engine && \
                        cargo bench -p gossip-engine --bench instructions && \
+                       cargo bench -p gossip-engine --bench soak && \
                        cargo bench -p gossip-engine --bench report";
 
 /// What a bench left, and how to run it.
@@ -59,10 +62,13 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 10] = [
+    let sections: [(&str, &str, Section); 13] = [
         ("throughput", "Throughput", throughput::section),
         ("latency", "Latency", latency::section),
         ("flood", "A flood by one peer", flood::section),
+        ("overload", "Twice the capacity", overload::section),
+        ("trouble", "Trouble", trouble::section),
+        ("soak", "Everything at once", trouble::soak),
         ("wakeup", "Waking up and idling", wakeup::section),
         ("peers", "Many peers", peers::section),
         ("peer_memory", "Memory of a peer", peers::memory),

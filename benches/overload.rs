@@ -1,0 +1,141 @@
+//! Overload: for ten seconds twice as many messages come as one worker can handle. What does a message
+//! that is started have waited, how much of the work is done for nobody, and what is lost?
+//!
+//! The handler works for 50 µs by the clock. What a worker can do of that is measured in each round:
+//! messages are brought as fast as they are taken, and their rate is the capacity. Then four peers bring
+//! twice as much by a Poisson schedule, in an open loop: a message's wait runs from its intended arrival
+//! to the start of its handler. All have room for everything that comes, but for `drop oldest`, which
+//! has room for 10 ms of work, since it drops for want of room and not for age.
+//!
+//! *Goodput* is what was started while messages were due, *fresh* that part of it which had waited for no
+//! more than 10 ms; both are relative to the capacity. When the last drop came is looked for every fifth
+//! of a millisecond from the last arrival on.
+//!
+//! A producer that was kept from its core brings messages late, and an age counts from the call; so the
+//! wait that the engine has counted itself, from the call on, is given beside it.
+//!
+//! The same at 80 % of the capacity, where nothing should be dropped: a drop there says that the worker
+//! was kept from its core for most of 10 ms.
+//!
+//! `model` and `channel` have no age and no policies; with twice the capacity their queues grow as long
+//! as it lasts, and so does the engine's with its defaults.
+
+#![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
+
+#[allow(dead_code, reason = "only some contenders run here")]
+mod contenders;
+#[allow(dead_code, reason = "only some of the harness is used here")]
+mod harness;
+#[path = "overload/rounds.rs"]
+mod rounds;
+
+use std::{io, time::Duration};
+
+use gossip_engine::End;
+use serde_json::{Map, Value, json};
+use strum::IntoEnumIterator;
+
+use self::{
+    harness::{disturbance::Disturbance, output, statistics::Quartiles},
+    rounds::{ENTRIES, Round, capacity, run},
+};
+
+const SERVICE: Duration = Duration::from_micros(50);
+const MAX_AGE: Duration = Duration::from_millis(10);
+const PEERS: usize = 4;
+/// For each peer: half of what comes in ten seconds and is not handled, and some more.
+const QUOTA: usize = 1 << 16;
+const LIMIT: usize = PEERS * QUOTA;
+/// Ten milliseconds of work.
+const SMALL_LIMIT: usize = 200;
+const SEED: u64 = 0x6f76_6572;
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
+/// Of the capacity.
+const LOADS: [f64; 2] = [2.0, 0.8];
+
+fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
+    let mut row = json!({ "contender": name, "load": load });
+    for (label, quantile) in QUANTILES {
+        let waits = rounds.iter().map(|round| round.waits.value_at_quantile(quantile) as f64);
+        row[label] = Quartiles::of(waits).json();
+    }
+    let of = |figure: fn(&Round) -> f64| Quartiles::of(rounds.iter().map(figure)).json();
+    row["goodput"] = of(|round| round.goodput);
+    row["fresh"] = of(|round| round.fresh);
+    let drops = || rounds.iter().filter_map(|round| round.last_drop);
+    if drops().next().is_some() {
+        let nanoseconds = drops().map(|after| after.as_nanos() as f64);
+        row["last_drop_after"] = Quartiles::of(nanoseconds).json();
+    }
+    let ends: Map<String, Value> = End::iter()
+        .map(|end| (end, rounds.iter().map(|round| round.ended(end)).sum::<u64>()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(end, count)| (end.to_string(), count.into()))
+        .collect();
+    let dropped: u64 = rounds.iter().map(Round::dropped).sum();
+    let brought: u64 = rounds.iter().map(|round| round.brought).sum();
+    row["ends"] = Value::Object(ends);
+    row["dropped"] = dropped.into();
+    row["brought"] = brought.into();
+    let counted = || rounds.iter().filter_map(Round::counted_p99);
+    if counted().next().is_some() {
+        let nanoseconds = counted().map(|wait| wait.as_nanos() as f64);
+        row["counted_p99"] = Quartiles::of(nanoseconds).json();
+        if load < 1.0 {
+            row["in_target"] = (dropped == 0).into();
+        }
+    }
+    let milliseconds = |label: &str| row[label]["median"].as_f64().unwrap_or(f64::NAN) / 1e6;
+    println!(
+        "{name:>12} at {load}: wait p50 {:>9.3} ms, p99 {:>9.3} ms, counted p99 {:>9.3} ms; goodput {}, fresh {}; {dropped} of \
+         {brought} dropped; the last drop {} ms after the end",
+        milliseconds("p50"),
+        milliseconds("p99"),
+        milliseconds("counted_p99"),
+        row["goodput"]["median"],
+        row["fresh"]["median"],
+        milliseconds("last_drop_after"),
+    );
+    row
+}
+
+fn main() -> io::Result<()> {
+    let (length, rounds) = if output::is_quick() {
+        (Duration::from_millis(300), 1)
+    } else {
+        (Duration::from_secs(10), 3)
+    };
+    println!("handler {SERVICE:?}, 1 worker, {PEERS} peers; {rounds} rounds of {length:?}");
+    let disturbance = Disturbance::start();
+    let mut capacities = Vec::new();
+    let mut found: Vec<Vec<Round>> = Vec::new();
+    found.resize_with(ENTRIES.len() * LOADS.len(), Vec::new);
+    for _ in 0..rounds {
+        let capacity = capacity(length.min(Duration::from_secs(1)));
+        capacities.push(capacity);
+        let pairs = LOADS.iter().flat_map(|load| ENTRIES.iter().map(move |entry| (load, entry)));
+        for ((load, entry), found) in pairs.zip(&mut found) {
+            // Nothing builds up below the capacity, so that less time says as much.
+            let length = if *load > 1.0 { length } else { length / 3 };
+            found.push(run(entry, capacity * load, capacity, length));
+        }
+    }
+    let others = disturbance.and_then(Disturbance::share);
+    let capacity = Quartiles::of(capacities);
+    println!("capacity: {:.0} messages a second", capacity.median);
+    let pairs = LOADS.iter().flat_map(|load| ENTRIES.iter().map(move |entry| (load, entry)));
+    let rows: Vec<Value> = pairs
+        .zip(&found)
+        .map(|((load, entry), found)| {
+            let mut row = row(entry.name, *load, found);
+            row["capacity"] = capacity.json();
+            row["rounds"] = rounds.into();
+            row["seconds"] = length.as_secs_f64().into();
+            row["service_ns"] = (SERVICE.as_nanos() as u64).into();
+            row["max_age_ns"] = (MAX_AGE.as_nanos() as u64).into();
+            row["others_share"] = others.into();
+            row
+        })
+        .collect();
+    output::publish("overload", rows)
+}

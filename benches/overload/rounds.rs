@@ -1,0 +1,206 @@
+//! A round of one contender: messages that are due, whether it is ready or not.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use gossip_engine::{
+    Codel, End, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId,
+    OverloadPolicy,
+};
+use hdrhistogram::Histogram;
+
+use super::{LIMIT, MAX_AGE, PEERS, QUOTA, SEED, SERVICE, SMALL_LIMIT};
+use crate::{
+    contenders::{Contender, channel::Channel, model::Model},
+    harness::{
+        clock::{LEAD, Stopwatch, poisson},
+        cores,
+        ledger::Message,
+        streams::{Arrival, bring, merged},
+    },
+};
+
+const WORKERS: usize = 1;
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    Engine(&'static FlowConfig),
+    /// A contender that handles whatever it is given.
+    Other(fn(&Stopwatch, &[Arrival])),
+}
+
+const CONFIG: FlowConfig = FlowConfig::new(LIMIT).with_peer_quota(QUOTA).with_threads(WORKERS);
+const AGE: FlowConfig = CONFIG.with_max_age(Some(MAX_AGE));
+/// What the RFC recommends for networks.
+const CODEL: FlowConfig =
+    CONFIG.with_codel(Codel::new(Duration::from_millis(5), Duration::from_millis(100)));
+const DROP_OLDEST: FlowConfig = CONFIG
+    .with_max_inflight_requests(SMALL_LIMIT)
+    .with_peer_quota(SMALL_LIMIT)
+    .with_overload_policy(OverloadPolicy::DropOldest);
+
+pub(crate) const ENTRIES: [Entry; 6] = [
+    Entry { name: "engine, age", kind: Kind::Engine(&AGE) },
+    Entry { name: "engine, CoDel", kind: Kind::Engine(&CODEL) },
+    Entry { name: "engine, drop oldest", kind: Kind::Engine(&DROP_OLDEST) },
+    Entry { name: "engine", kind: Kind::Engine(&CONFIG) },
+    Entry { name: "model", kind: Kind::Other(bring_all::<Model<Stopwatch>>) },
+    Entry { name: "channel", kind: Kind::Other(bring_all::<Channel>) },
+];
+
+/// What came of one round.
+pub(crate) struct Round {
+    pub(crate) brought: u64,
+    /// Of the messages that were started.
+    pub(crate) waits: Histogram<u64>,
+    pub(crate) goodput: f64,
+    pub(crate) fresh: f64,
+    /// After the last arrival.
+    pub(crate) last_drop: Option<Duration>,
+    /// `None` of a contender that does not count.
+    flow: Option<FlowSnapshot>,
+}
+
+impl Round {
+    pub(crate) fn ended(&self, end: End) -> u64 {
+        match &self.flow {
+            Some(flow) => flow.ended(end),
+            None => {
+                if end == End::Handled {
+                    self.brought
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// What the engine says that messages had waited since they were brought.
+    pub(crate) fn counted_p99(&self) -> Option<Duration> {
+        self.flow.as_ref().map(|flow| flow.wait.quantile(0.99))
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.flow.as_ref().map_or(0, FlowSnapshot::dropped)
+    }
+}
+
+fn peer(stream: usize) -> NodeId {
+    NodeId::new([stream as u8; 32])
+}
+
+/// Messages a second that a worker can do, by the engine's, over about so long.
+pub(crate) fn capacity(length: Duration) -> f64 {
+    let messages = length.div_duration_f64(SERVICE) as usize;
+    let stopwatch = Stopwatch::new(messages, SERVICE);
+    let arrivals: Vec<Arrival> = (0..messages)
+        .map(|sequence| Arrival { due: LEAD, stream: sequence % PEERS, sequence })
+        .collect();
+    run_engine(&CONFIG, &stopwatch, &arrivals);
+    let starts = || (0..messages).map(|sequence| stopwatch.start_of(sequence));
+    let first = starts().min().expect("there are messages");
+    let took = starts().max().expect("there are messages") - first;
+    (messages - 1) as f64 / took.as_secs_f64()
+}
+
+/// Brings so many messages a second; `capacity` is what the figures are relative to.
+pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> Round {
+    let of_peer = (rate * length.as_secs_f64()) as usize / PEERS;
+    let gap = Duration::from_secs_f64(PEERS as f64 / rate);
+    let arrivals = merged((0..PEERS).map(|peer| poisson(SEED + peer as u64, of_peer, gap)));
+    let stopwatch = Stopwatch::new(arrivals.len(), SERVICE);
+    let (flow, last_drop) = match &entry.kind {
+        Kind::Engine(config) => {
+            let (flow, last_drop) = run_engine(config, &stopwatch, &arrivals);
+            (Some(flow), last_drop)
+        }
+        Kind::Other(bring_all) => {
+            bring_all(&stopwatch, &arrivals);
+            stopwatch.ledger().verify();
+            (None, None)
+        }
+    };
+    let last = arrivals.last().expect("there are messages").due;
+    let start_of = |arrival: &Arrival| stopwatch.start_of(arrival.sequence);
+    let started = || arrivals.iter().filter(|arrival| !start_of(arrival).is_zero());
+    let in_time = || started().filter(|arrival| start_of(arrival) <= last);
+    let fresh = in_time().filter(|arrival| start_of(arrival) - arrival.due <= MAX_AGE).count();
+    let possible = capacity * (last - LEAD).as_secs_f64();
+    Round {
+        brought: arrivals.len() as u64,
+        waits: stopwatch.latencies_of(started().map(|arrival| (arrival.sequence, arrival.due))),
+        goodput: in_time().count() as f64 / possible,
+        fresh: fresh as f64 / possible,
+        last_drop,
+        flow,
+    }
+}
+
+fn bring_all<C: Contender<Stopwatch>>(stopwatch: &Stopwatch, arrivals: &[Arrival]) {
+    cores::others();
+    let contender = C::build(LIMIT, WORKERS, stopwatch.clone());
+    cores::apart();
+    bring(stopwatch.started(), arrivals, |arrival| {
+        contender.submit(peer(arrival.stream), Message::new(arrival.sequence))
+    });
+    cores::anywhere();
+    contender.finish();
+}
+
+fn run_engine(
+    config: &FlowConfig,
+    stopwatch: &Stopwatch,
+    arrivals: &[Arrival],
+) -> (FlowSnapshot, Option<Duration>) {
+    cores::others();
+    let handler = stopwatch.clone();
+    let flow = FlowWorker::new(
+        FlowType::Advert,
+        config,
+        &MetricsRegistry::new(),
+        move |_: NodeId, message: Message| handler.run(message.sequence),
+    )
+    .expect("the configuration is in range");
+    cores::apart();
+    bring(stopwatch.started(), arrivals, |arrival| {
+        let brought = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
+        async { assert!(brought.await.is_ok(), "void: the flow is open and few wait") }
+    });
+    cores::anywhere();
+    let last_drop = last_drop(&flow);
+    let report = flow.shutdown(DEADLINE);
+    assert!(report.is_clean(), "void: {report:?}");
+    let flow = flow.snapshot();
+    flow.verify("Advert").expect("it is at rest");
+    assert_eq!(flow.brought(), arrivals.len() as u64, "void: a message has no end");
+    stopwatch.ledger().wait_for(flow.handled() as usize);
+    (flow, last_drop)
+}
+
+/// Waits until the flow is empty; returns when its last message was dropped, if any was at all.
+fn last_drop(
+    flow: &FlowWorker<Message, impl Fn(NodeId, Message) + Send + Sync + 'static>,
+) -> Option<Duration> {
+    let over = Instant::now();
+    let mut dropped = flow.snapshot().dropped();
+    let mut last = (dropped > 0).then_some(Duration::ZERO);
+    loop {
+        let now = flow.snapshot();
+        if now.dropped() != dropped {
+            dropped = now.dropped();
+            last = Some(over.elapsed());
+        }
+        if now.in_flight == 0 {
+            return last;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}

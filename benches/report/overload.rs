@@ -1,0 +1,100 @@
+//! The section about twice as much work as there is time for.
+
+use std::{error::Error, path::Path};
+
+use serde_json::Value;
+
+use super::{
+    lines::{self, Panel, Plot, Scale},
+    table::{duration, figure, markdown, number, share, text, verdict},
+};
+
+const PLOT: &str = "benches/plots/overload.svg";
+const QUANTILES: [(&str, &str); 3] = [("p50", "p50"), ("p99", "p99"), ("maximum", "max")];
+
+pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
+    let first = rows.first().ok_or("no rows")?;
+    plot(rows, package)?;
+    let of = |over: bool| {
+        let lines: Vec<Vec<String>> =
+            rows.iter().filter(|row| (number(&row["load"]) > 1.0) == over).map(line).collect();
+        let head = [
+            "contender",
+            "p50",
+            "p99",
+            "counted p99",
+            "goodput",
+            "fresh",
+            "dropped",
+            "last drop",
+            "ends",
+            "target",
+            "others",
+        ];
+        markdown(&head.map(str::to_owned), &lines)
+    };
+    Ok(format!(
+        "A handler of {}, one worker, a capacity of {} messages a second; {} rounds of {} s in which \
+         {} times as many come, and of a third of that at {} of the capacity. A message is old after \
+         {}.\n\n![Waits of the messages that were started, by quantile]({PLOT})\n\nWaits run from the \
+         intended arrival to the start of the handler, of the messages that were started; *counted* is \
+         what the engine says, from the call on. Goodput is what was started while messages were due, \
+         fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
+         counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, where the target \
+         is that nothing is dropped:\n\n{}",
+        duration(number(&first["service_ns"])),
+        figure(number(&first["capacity"]["median"])),
+        first["rounds"],
+        first["seconds"],
+        first["load"],
+        share(&rows.last().ok_or("no rows")?["load"]),
+        duration(number(&first["max_age_ns"])),
+        of(true),
+        of(false),
+    ))
+}
+
+fn line(row: &Value) -> Vec<String> {
+    let time = |name: &str| match row[name]["median"].as_f64() {
+        Some(nanoseconds) => duration(nanoseconds),
+        None => String::new(),
+    };
+    let ends = row["ends"].as_object().into_iter().flatten();
+    let ends: Vec<String> =
+        ends.map(|(end, count)| format!("{} {count}", end.replace('_', " "))).collect();
+    vec![
+        text(&row["contender"]),
+        time("p50"),
+        time("p99"),
+        time("counted_p99"),
+        share(&row["goodput"]["median"]),
+        share(&row["fresh"]["median"]),
+        share(&(number(&row["dropped"]) / number(&row["brought"])).into()),
+        time("last_drop_after"),
+        ends.join(", "),
+        verdict(&row["in_target"]),
+        share(&row["others_share"]),
+    ]
+}
+
+fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
+    let panel = |title: &str, over: bool| Panel {
+        title: title.to_owned(),
+        points: QUANTILES.map(|(label, _)| label.to_owned()).into(),
+        series: rows
+            .iter()
+            .filter(|row| (number(&row["load"]) > 1.0) == over)
+            .map(|row| {
+                (text(&row["contender"]), QUANTILES.map(|(_, name)| row[name].clone()).into())
+            })
+            .collect(),
+    };
+    let plot = Plot {
+        title: "Wait of the messages that were started; whiskers span the quartiles of the rounds",
+        scale: Scale::Logarithmic,
+        columns: 2,
+        width: 420,
+        panels: vec![panel("twice the capacity", true), panel("80 % of the capacity", false)],
+    };
+    lines::draw(&package.join(PLOT), &plot)
+}
