@@ -7,3 +7,4 @@ mod common;
 mod corpus;
 mod event_handler;
 mod timer;
+mod trouble;
