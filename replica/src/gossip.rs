@@ -32,8 +32,8 @@ use std::{
 };
 
 use gossip_engine::{
-    ArtifactDestination, ArtifactFilter, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
-    NodeId,
+    ArtifactDestination, ArtifactFilter, FlowType, Gossip, GossipAdvert, GossipChunk,
+    GossipChunkRequest, NodeId,
 };
 
 pub use self::{
@@ -289,6 +289,18 @@ impl Gossip for ReplicaGossip {
             state.answers.peer_down(peer);
             state.downloads.peer_down(peer, now);
         });
+    }
+
+    /// What was dropped is asked for again with the next tick, or answered as if all were asked for. Of
+    /// chunks and requests for them nobody need be told: who waits for a chunk asks again, or asks another.
+    fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
+        tracing::debug!(%flow, %peer, count, "messages dropped");
+        let now = (self.clock)();
+        match flow {
+            FlowType::Advert => self.act(|state| state.downloads.ask_soon(peer, now)),
+            FlowType::Retransmission => self.answer(0, peer, now),
+            FlowType::Request | FlowType::Chunk | FlowType::Transport => {}
+        }
     }
 
     fn on_gossip_timer(&self) {

@@ -131,6 +131,36 @@ fn adverts_that_are_not_broadcast_cost_a_tick_and_no_minute() {
 }
 
 #[test]
+fn an_advert_that_was_dropped_where_it_arrived_is_repaired_within_two_ticks() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    // The other answers at once, because it has not for a while.
+    cluster.run_for(10);
+    cluster.drop_arriving(FlowType::Advert, 1);
+    let id = cluster.publish(0, &content(1, 8));
+    let before = cluster.now();
+    cluster.run_until_all_hold(&[id], 1);
+    // At the first tick it is asked for; what is published is fetched without another.
+    assert!(cluster.now() - before <= Duration::from_millis(200));
+    // Many drops are one question.
+    let asked = cluster.replica(1).snapshot().fetched.retransmissions_asked;
+    cluster.drop_arriving(FlowType::Advert, 50);
+    let ids: Vec<_> = (2..52).map(|n| cluster.publish(0, &content(n, 8))).collect();
+    cluster.run_until_all_hold(&ids, 10);
+    assert!(cluster.replica(1).snapshot().fetched.retransmissions_asked <= asked + 2);
+}
+
+#[test]
+fn a_question_that_was_dropped_where_it_arrived_is_answered_all_the_same() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    let id = cluster.publish(0, &content(1, 8));
+    cluster.run_for(1);
+    cluster.drop_arriving(FlowType::Retransmission, 2);
+    cluster.connect_all();
+    cluster.run_until_all_hold(&[id], 1);
+}
+
+#[test]
 fn a_broken_connection_is_taken_up_again() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     let ids = [cluster.publish(0, &content(1, 100_000)), cluster.publish(0, &content(2, 5_000))];

@@ -232,6 +232,13 @@ impl Downloads {
         }
     }
 
+    /// Adverts of this peer were lost: it is asked for them with the next tick.
+    pub(crate) fn ask_soon(&mut self, peer: NodeId, now: Duration) {
+        if let Some(asked) = self.peers.get_mut(&peer) {
+            asked.ask_at = asked.ask_at.min(now);
+        }
+    }
+
     pub(super) fn ask_adverts(&mut self, peer: NodeId, now: Duration) {
         let interval = self.options.retransmission_interval;
         if let Some(asked) = self.peers.get_mut(&peer) {

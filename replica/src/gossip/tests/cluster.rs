@@ -1,12 +1,12 @@
 //! Replicas and the network between them, driven by one thread.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use gossip_engine::{GossipMessage, wire};
+use gossip_engine::{FlowType, GossipMessage, wire};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,6 +71,8 @@ pub(super) struct Cluster {
     millis: Arc<AtomicU64>,
     files: TempDir,
     next_file: AtomicU64,
+    /// How many messages of a flow are still to be dropped where they arrive.
+    dropped: BTreeMap<FlowType, usize>,
     _folders: Vec<TempDir>,
 }
 
@@ -106,6 +108,7 @@ impl Cluster {
             millis: millis.clone(),
             files: tempfile::tempdir().unwrap(),
             next_file: AtomicU64::new(0),
+            dropped: BTreeMap::new(),
             _folders: folders,
         }
     }
@@ -125,6 +128,11 @@ impl Cluster {
     /// How many adverts each replica may have on their way to be broadcast.
     pub(super) fn limit_announcements(&self, limit: usize) {
         self.network.lock().unwrap().announcement_limit = Some(limit);
+    }
+
+    /// So many messages of this flow will be dropped where they arrive, and their replicas told.
+    pub(super) fn drop_arriving(&mut self, flow: FlowType, count: usize) {
+        self.dropped.insert(flow, count);
     }
 
     pub(super) fn spoil_chunks_of(&self, at: usize) {
@@ -181,6 +189,10 @@ impl Cluster {
         self.replicas[b].on_peer_down(node(a));
     }
 
+    pub(super) fn now(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
     pub(super) fn pass(&self, seconds: u64) {
         self.millis.fetch_add(seconds * 1_000, Ordering::Relaxed);
     }
@@ -200,6 +212,12 @@ impl Cluster {
                 continue;
             };
             let to = &self.replicas[to.as_bytes()[0] as usize];
+            let flow = message.flow();
+            if let Some(left) = self.dropped.get_mut(&flow).filter(|left| **left > 0) {
+                *left -= 1;
+                to.on_messages_dropped(flow, from, 1);
+                continue;
+            }
             match message {
                 GossipMessage::Advert(advert) => to.on_gossip_advert(advert, from),
                 GossipMessage::ChunkRequest(request) => to.on_chunk_request(request, from),
