@@ -261,3 +261,47 @@ fn a_newcomer_never_passes_a_message_that_waits() {
         model.assert_at_rest();
     });
 }
+
+#[test]
+fn who_waits_when_a_bound_is_raised_is_let_in() {
+    explore(3, || {
+        let model = Model::full(1);
+        let changer = model.on_a_thread(|model| {
+            model.admission.metrics.permits.set_limit(2);
+            model.flow.lanes[0].permits.set_limit(2);
+            fence(Ordering::SeqCst);
+            model.admission.settle_all(&model.flow);
+        });
+        let place = model.join(0, 7);
+        assert_eq!(decision(&place), Standing::Granted);
+        changer.join().unwrap();
+        model.finish(0, 0);
+        model.finish(0, 0);
+        model.assert_at_rest();
+    });
+}
+
+#[test]
+fn who_waits_when_its_peer_goes_is_told() {
+    explore(3, || {
+        let model = Model::full(1);
+        let parting = model.on_a_thread(|model| {
+            let lane = &model.flow.lanes[0];
+            lane.cancel();
+            fence(Ordering::SeqCst);
+            model.admission.settle_lane(lane, &model.flow);
+        });
+        let joined = model.admission.join(&model.flow.lanes[0], 7, &model.flow);
+        match joined {
+            Ok(place) => {
+                let refused = Standing::Refused(RefusalReason::Disconnected);
+                assert_eq!(decision(&place), refused);
+                assert_eq!(place.take_message(), 7);
+            }
+            Err((_, denied)) => assert_eq!(denied, Denied::Retired),
+        }
+        parting.join().unwrap();
+        model.finish(0, 0);
+        model.assert_at_rest();
+    });
+}

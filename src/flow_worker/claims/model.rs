@@ -136,3 +136,33 @@ fn a_message_left_to_one_that_found_another_is_not_left_alone() {
         assert!(wakes || woken, "the other message has no worker");
     });
 }
+
+/// The limit is lowered and raised again while a job that searches is about to give a claim too many back.
+#[test]
+fn a_message_that_meets_a_surplus_and_a_raise_has_a_worker() {
+    explore(3, || {
+        let flow = Flow::new(2, false);
+        // One runs, and its handler does not end; the other searches.
+        assert!(flow.claims.claim() && flow.claims.claim());
+        flow.queue.push(0).unwrap();
+        assert!(flow.queue.pop().is_some());
+        let wakes = flow.claims.found(|| !flow.queue.is_empty());
+        assert!(!wakes);
+        flow.claims.set_limit(1);
+        let other = {
+            let flow = Arc::clone(&flow);
+            thread::spawn(move || {
+                flow.queue.push(1).unwrap();
+                fence(Ordering::SeqCst);
+                let woken = flow.claims.claim_if_unseen();
+                flow.claims.set_limit(2);
+                fence(Ordering::SeqCst);
+                woken || !flow.queue.is_empty() && flow.claims.claim_if_unseen()
+            })
+        };
+        let surplus = flow.claims.give_back_surplus(true, || flow.queue.is_empty());
+        // One that keeps its claim goes on searching, and finds it.
+        let finds = surplus != Surplus::Gone;
+        assert!(other.join().unwrap() || finds, "the message has no worker");
+    });
+}

@@ -59,11 +59,16 @@ impl Spawn for Inline {
 struct Record {
     handled: Mutex<Vec<u32>>,
     discarded: Mutex<Vec<u32>>,
+    /// The replica has been told that the peer has gone.
+    told: Mutex<bool>,
 }
 
 impl Handle<u32> for Record {
     fn handle(&self, _: NodeId, message: u32) {
         self.handled.lock().unwrap().push(message);
+        // In a step of its own, so that the other thread may have been before.
+        thread::yield_now();
+        assert!(!*self.told.lock().unwrap(), "it starts after its peer has gone");
     }
 
     fn discard(&self, message: u32) {
@@ -89,12 +94,12 @@ fn core(config: FlowConfig) -> Arc<ModelCore> {
         threads: Inline,
         handler: Record::default(),
     };
-    let core = Core::new(&config, parts);
+    let core = Arc::new(Core::new(&config, parts));
     // loom cannot see how arc-swap hands a new lane to another thread.
     for from in [1, 2] {
         core.seat(peer(from)).unwrap();
     }
-    Arc::new(core)
+    core
 }
 
 fn peer(number: u8) -> NodeId {
@@ -192,5 +197,36 @@ fn a_message_that_meets_the_end_of_its_flow_runs_or_is_dropped_or_refused() {
             counts.ended(End::Abandoned)
         );
         at_rest(&core, handled);
+    });
+}
+
+#[test]
+fn a_message_that_meets_the_going_of_its_peer_runs_before_it_or_not_at_all() {
+    explore(3, || {
+        let core = core(FlowConfig::new(4).with_threads(2));
+        // Nor how the last to let go of it may drop it.
+        let kept = core.peers.find_or_seat(peer(1), &core.built).unwrap();
+        assert_eq!(
+            core.admission.enter(&kept, &mut Brought::new(1, Moment::now(), 4), &core),
+            Entry::Admitted
+        );
+        let other = {
+            let (core, kept) = (Arc::clone(&core), Arc::clone(&kept));
+            thread::spawn(move || {
+                WORKER.with(|worker| worker.set(1));
+                core.push(&kept, Brought::new(1, Moment::now(), 4));
+            })
+        };
+        // As `cancel` and `outlast` do, without what loom cannot see; one that would wait is no part of this.
+        kept.cancel();
+        fence(Ordering::SeqCst);
+        let is_served = core.metrics.workers.iter().any(|worker| worker.seat() == Some(kept.seat));
+        if !is_served {
+            *core.live.load().handler.told.lock().unwrap() = true;
+        }
+        other.join().unwrap();
+        let counts = core.metrics.snapshot();
+        assert_eq!(counts.handled() + counts.ended(End::Cancelled), 1);
+        assert_eq!(core.metrics.in_flight(), 0);
     });
 }
