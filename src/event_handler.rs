@@ -194,7 +194,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     ///
     /// # Cancel safety
     ///
-    /// As for [`FlowWorker::execute`]: the future may be dropped at any time; an event that waits
+    /// As for [`FlowWorker::execute`](crate::FlowWorker::execute): the future may be dropped at any time; an event that waits
     /// is dropped with it.
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         let (peer, admission) = match event {

@@ -31,7 +31,9 @@ use crate::{
 /// Otherwise flows have no order between them, and the callbacks of another flow run in any order, unless
 /// it has one thread or is told to keep the order of each peer.
 ///
-/// A callback must not wait for another message of its own flow, which may be queued behind it.
+/// A callback must not wait for another message of its own flow, which may be queued behind it, nor
+/// `on_peer_up` for a message of its own peer, which is withheld until it returns. (So a shutdown that is
+/// called from `on_peer_up` waits for such messages until its deadline.)
 pub trait Gossip: Send + Sync + 'static {
     /// What announces an artifact.
     type GossipAdvert: Send + 'static;
@@ -71,7 +73,8 @@ pub trait Gossip: Send + Sync + 'static {
     /// unless it is implemented.
     ///
     /// Called at most once in a [notice interval](crate::ChannelConfig::with_notice_interval) for each
-    /// connected peer and flow, with all that were dropped since. Runs in
+    /// connected peer and flow, with all that were dropped since; a peer that goes at the same moment may be
+    /// heard of once more after its `on_peer_down`. Runs in
     /// [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         let _ = (flow, peer, count);

@@ -19,6 +19,7 @@
 //! | [`MetricsRegistry`] | what is counted, readable while messages flow |
 //! | [`wire`] | the built-in messages as protobuf |
 //! | [`Codec`] | for message types of a replica's own |
+//! | [`End`] | how a message can end: the names of all counters |
 //!
 //! # Example
 //!
@@ -94,72 +95,93 @@
 //! 1. [`call`](AsyncTransportEventHandlerImpl#method.call) decodes the payload, within limits that
 //!    are known before anything is allocated; the bytes of a chunk are not copied.
 //! 2. The message finds its peer's *lane* in the flow, a bounded queue of its own, and is admitted if
-//!    the peer is below its quota and the flow below its bound. If not, it waits in the lane's line, in
+//!    the peer is below its quota and the flow below its bound, in messages and, where that is asked for, in
+//!    bytes. If not, the flow's [`OverloadPolicy`] decides. The default is that it waits in the lane's line, in
 //!    order of arrival; the transport, which awaits the future of the call before it reads on, pushes
 //!    back on the peer. A peer over its quota waits alone.
 //! 3. The message is queued, and a worker is woken if none would find it. Workers are drain jobs on the
 //!    flow's rayon pool: one takes the lanes in turn and runs their messages until none is left, and
 //!    lingers for a moment before it gives up, so that neither a load nor a trickle costs an allocation
 //!    or a wake-up for each message.
-//! 4. The callback runs. Whatever becomes of it, the room comes back afterwards, and whoever returns it
-//!    lets in the next that waits: lane by lane in turn.
+//! 4. The worker looks at it once more: a message that is [too old](FlowConfig::with_max_age), or whose peer
+//!    has gone, does not start. Otherwise the callback runs. Whatever becomes of it, the room comes back
+//!    afterwards, and whoever returns it lets in the next that waits: lane by lane in turn.
+//!
+//! # Trouble
+//!
+//! | what | what happens | what can be chosen |
+//! |---|---|---|
+//! | more comes than can be run | senders are held back | [`OverloadPolicy`], [`max_age`](FlowConfig::with_max_age), [`Codel`], [bounds in bytes](FlowConfig::with_max_bytes) |
+//! | messages were dropped for that | they are counted, and the replica is told: [`on_messages_dropped`](Gossip::on_messages_dropped) | [how often](ChannelConfig::with_notice_interval) |
+//! | a callback panics | it is contained, counted and logged | [`PanicPolicy`] |
+//! | a callback does not end | it is logged and counted ([`stuck`](FlowSnapshot::stuck)), once | [after how long](ChannelConfig::with_stuck_after) |
+//! | a peer goes | what it had queued ends, then `on_peer_down` | |
+//! | a peer comes | what it sends starts after `on_peer_up` | |
+//! | the load changes | | [`reconfigure`](AsyncTransportEventHandlerImpl::reconfigure), while messages flow |
+//! | the replica changes | | [`replace_gossip`](AsyncTransportEventHandlerImpl::replace_gossip) |
+//! | the process ends | what was admitted runs until the deadline, the rest is counted | [`shutdown`](AsyncTransportEventHandlerImpl::shutdown) |
 //!
 //! # What it promises
 //!
-//! - **Bounded.** A flow never has more messages in flight than configured, nor a peer in it more than
-//!   its quota. Every queue, every line and the number of lanes has a limit;
+//! - **Bounded.** A flow never admits a message beyond its bound, nor beyond its peer's quota. Every queue,
+//!   every line and the number of lanes has a limit;
 //!   [`ChannelConfig::worst_case_bytes`] adds up the five flows for the built-in messages. The
 //!   broadcaster's queue, stacks and histograms come on top.
 //! - **Flows do not meet.** Each has a bound, lanes and threads of its own: one whose handlers are
-//!   all stuck delays no other.
+//!   all stuck delays no other. The one exception is on purpose: what a peer sends waits for its own
+//!   `on_peer_up`, with at most 4 messages of the peer admitted in each flow meanwhile.
 //! - **Peers take turns.** Within a flow the lanes with messages are served in turn, each for a
 //!   [quantum](FlowConfig::with_quantum), and those who wait are let in one from each lane in turn.
 //!   However much one peer sends, another's message that is the first of its lane waits for at most
 //!   one turn of each other peer.
-//! - **Nothing is lost in silence.** Each event ends as exactly one of malformed, refused, given up by
-//!   its caller, handled, panicked or dropped at shutdown, and each has a counter
-//!   ([`MetricsSnapshot`] says how they add up).
-//! - **No message rests while a worker is free**, and no submitter waits while there is room. Both
-//!   protocols are argued beside their code and explored by loom, and by shuttle in the whole.
+//! - **Nothing is lost in silence.** Each event is malformed or comes to exactly one [`End`], each end has a
+//!   counter, and [`MetricsSnapshot::verify`] checks that they add up: after panics, cancels, departures,
+//!   changes and shutdowns as well.
+//! - **No message rests while a worker is free** (unless it is withheld, see above), and no submitter waits
+//!   while there is room. Both protocols are argued beside their code and explored by loom and shuttle.
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
 //!   no wake-up.
+//! - **Connections.** When `on_peer_down` starts, nothing that its peer sent before starts any more.
+//!   What a peer sends after it has come starts when `on_peer_up` has returned. [`Gossip`] says it precisely.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
-//!   a second; its permit comes back and its worker lives on. (With `panic = "abort"` a panic ends the
-//!   process, as everywhere.)
+//!   a second; its permit comes back and its worker lives on. So is a message or a replica whose `Drop`
+//!   panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
 //! - **Order.** The messages of a peer are admitted in the order of the calls, and taken up in that
 //!   order; with several threads, two that are taken up at the same moment may start in either order.
 //!   In the Transport flow, and in others that are [told so](FlowConfig::with_order), each also ends
-//!   before the next of the same peer begins. Own adverts are broadcast in the order in which they were
-//!   sent.
+//!   before the next of the same connection begins. Own adverts are broadcast in the order in which they
+//!   were sent.
 //!
 //! # What it does not promise
 //!
 //! - **Equal shares of processor time.** Turns are equal in time only as far as messages are short: one
 //!   whose handler runs longer than the quantum is a turn of its own.
-//! - **Order between flows.** A message of a peer may run before the peer's `on_peer_up` or after its
-//!   `on_peer_down`; what a peer sent before it left still runs. A callback must not assume that its
-//!   peer is known or connected.
-//! - **Freshness.** A lane is first in, first out, and nothing is dropped for its age: with 100 000
-//!   adverts of 0.3 ms queued by many peers for 3 threads, the last one runs after 10 seconds.
+//! - **Order between flows**, apart from a peer's coming and going. A message that is brought without a
+//!   `PeerUp` runs like any other.
+//! - **Freshness, unless it is asked for.** A lane is first in, first out: with 100 000 adverts of 0.3 ms
+//!   queued by many peers for 3 threads, the last one runs after 10 seconds, or with a maximum age not at
+//!   all.
 //! - **Textbook lock-freedom.** The engine takes no mutex, condition variable or spinning lock on the
 //!   message path; rayon takes a sleeping thread's own when a message has to wake it. A thread that is
 //!   preempted between reserving a slot of a queue and filling it, or while it serves those who wait,
 //!   delays its own flow until it runs again. It never delays another flow.
-//! - **Delivery.** Admitted means that the callback will run, unless the flow is shut down first. What a
-//!   peer missed is for the protocol to ask for again.
-//! - **Bounds in bytes.** Limits count messages; the worst case is their number times the largest
-//!   message of the flow.
+//! - **Delivery.** Admitted means that the callback will run, unless the flow is shut down, the peer goes or
+//!   a policy drops the message first. What a peer missed is for the protocol to ask for again.
+//! - **Bounds in bytes, unless they are set.** Without them the worst case is the number of messages times
+//!   the largest message of the flow.
 //!
 //! # Limits
 //!
 //! | what | limit | set by |
 //! |---|---|---|
 //! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::with_max_inflight_requests`], up to [`MAX_INFLIGHT_REQUESTS`] |
+//! | their bytes, per flow and per peer | none | [`FlowConfig::with_max_bytes`], [`FlowConfig::with_peer_max_bytes`], up to [`MAX_BYTES`] |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
 //! | a peer's messages in flight, per flow | a quarter of the flow's, at most 1 024; Transport 8 | [`FlowConfig::with_peer_quota`] |
 //! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`MAX_PEERS`] |
 //! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
+//! | peers known by their panics, per flow | 1 024 ([`MAX_SUSPECTS`]) | fixed |
 //! | own adverts on their way out | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed |
 //! | a recorded duration | 60 s ([`MAX_RECORDED`]) | fixed |

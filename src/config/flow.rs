@@ -18,7 +18,9 @@ pub enum Order {
     /// threads; those that are taken up at once may start in another order.
     #[default]
     Any,
-    /// One runs at a time, in the order of admission. Those of different peers run side by side.
+    /// One runs at a time, in the order of admission. Those of different peers run side by side, and so may
+    /// the first of a new connection and the last of the one before, should that
+    /// [outlast](crate::FlowWorker::cancel_peer) its peer.
     PerPeer,
 }
 

@@ -23,7 +23,9 @@ pub enum OverloadPolicy {
 /// of a peer wait for longer than `target`, over a whole `interval` at least, one is dropped from time to
 /// time, more often the longer it lasts. A burst that drains within the interval is left alone.
 ///
-/// The algorithm is CoDel's (RFC 8289), applied to each peer's lane.
+/// The algorithm is CoDel's (RFC 8289), applied to each peer's lane. It counts on senders that slow down when
+/// messages are lost. Against one that does not, the queue grows all the same: bound it by a
+/// [maximum age](crate::FlowConfig::with_max_age).
 ///
 /// ```
 /// use std::time::Duration;

@@ -217,7 +217,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
 
     /// The peer has gone: what it has queued will not start and is counted as
     /// [`Cancelled`](crate::End::Cancelled), and its submitters that wait are refused
-    /// ([`RefusalReason::Disconnected`]). Its handlers that run go on. A message
+    /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
     /// that is brought later belongs to a new connection.
     ///
     /// Costs the same however much is queued; workers take it out of the queue in their turn.
