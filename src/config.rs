@@ -12,6 +12,7 @@ use crate::{FlowType, wire};
 
 mod flow;
 mod policy;
+mod validate;
 
 pub use flow::{FlowConfig, Order, WaitStrategy};
 pub use policy::{Codel, OverloadPolicy, PanicPolicy, Quarantine};

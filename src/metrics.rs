@@ -24,9 +24,11 @@ use crate::{
 
 mod flow;
 mod snapshot;
+mod worker;
 
-pub(crate) use flow::{FlowMetrics, Gauges, WorkerMetrics};
+pub(crate) use flow::{FlowMetrics, Gauges};
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
+pub(crate) use worker::WorkerMetrics;
 
 /// Where a dropped advert was to go: the label under which it is counted.
 #[derive(

@@ -12,6 +12,7 @@
 //! Not simulated: a job is interrupted only inside callbacks (other interleavings are loom's and shuttle's),
 //! a worker never parks or spins for ever, and nothing uses rayon.
 
+mod calls;
 pub mod clock;
 mod driver;
 mod operations;

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use crate::FlowType;
-
 use super::{
-    Codel, ConfigError, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA,
-    DEFAULT_WAITERS, LANE_BYTES, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS,
-    MAX_QUANTUM, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS,
-    PLACE_BYTES, PanicPolicy, Quarantine, SLOT_BYTES,
+    Codel, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS,
+    LANE_BYTES, MAX_BYTES, OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy,
+    SLOT_BYTES,
 };
 
 /// In which order a flow runs the messages of one peer.
@@ -31,7 +28,7 @@ pub enum WaitStrategy {
     /// a thread.
     GiveBack,
     /// It looks for the next message for so long before it gives its thread back: zero to
-    /// [`MAX_LINGER`]. It yields to other threads of the system meanwhile; it helps no handler that
+    /// [`MAX_LINGER`](crate::MAX_LINGER). It yields to other threads of the system meanwhile; it helps no handler that
     /// uses rayon until it has given its thread back.
     Linger(Duration),
     /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
@@ -52,22 +49,22 @@ impl Default for WaitStrategy {
 /// Bounds, threads, policies and manners of one flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FlowConfig {
-    max_inflight_requests: usize,
-    peer_quota: Option<usize>,
-    max_peers: usize,
-    max_waiters: usize,
-    threads: usize,
-    order: Order,
-    quantum: Duration,
-    wait_strategy: WaitStrategy,
-    max_bytes: Option<u64>,
-    peer_max_bytes: Option<u64>,
-    overload: OverloadPolicy,
-    max_age: Option<Duration>,
-    codel: Option<Codel>,
-    panics: PanicPolicy,
+    pub(super) max_inflight_requests: usize,
+    pub(super) peer_quota: Option<usize>,
+    pub(super) max_peers: usize,
+    pub(super) max_waiters: usize,
+    pub(super) threads: usize,
+    pub(super) order: Order,
+    pub(super) quantum: Duration,
+    pub(super) wait_strategy: WaitStrategy,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) peer_max_bytes: Option<u64>,
+    pub(super) overload: OverloadPolicy,
+    pub(super) max_age: Option<Duration>,
+    pub(super) codel: Option<Codel>,
+    pub(super) panics: PanicPolicy,
     /// Set only with the feature `pinning`.
-    first_core: Option<usize>,
+    pub(super) first_core: Option<usize>,
 }
 
 impl FlowConfig {
@@ -95,7 +92,7 @@ impl FlowConfig {
     }
 
     /// Sets how many messages may be admitted and not yet finished: 1 to
-    /// [`MAX_INFLIGHT_REQUESTS`]; 0 counts as 1.
+    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
     ///
     /// Worst case: this many times the largest message of the flow.
     #[must_use]
@@ -116,7 +113,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`]. A lane comes with the
+    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](crate::MAX_PEERS). A lane comes with the
     /// peer's first message. If there are as many already, an unused one makes place for it, if there is
     /// one among the next 64 that are looked at; otherwise the message is refused.
     ///
@@ -128,7 +125,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many submitters may wait for room on behalf of one peer: 0 to [`MAX_WAITERS`]. One
+    /// Sets how many submitters may wait for room on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS). One
     /// more is refused and gets its message back; with 0 nobody waits.
     ///
     /// A transport with one call pending for each stream needs no more of them than a peer has streams
@@ -142,7 +139,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`].
+    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`](crate::MAX_THREADS_PER_FLOW).
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
     /// and about 60 KiB of histograms each.
@@ -160,7 +157,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`]. Lanes with messages are
+    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`](crate::MAX_QUANTUM). Lanes with messages are
     /// served in turn. A turn ends with the first message that ends later than this, or when the lane
     /// is empty; with zero it is one message. As long as no other lane has messages, the next turn is its
     /// own.
@@ -205,7 +202,7 @@ impl FlowConfig {
     }
 
     /// Sets the age at which a message is not started any more, counted from the submitter's call, but
-    /// counted as [`Expired`](crate::End::Expired): above zero and at most [`MAX_AGE`], or none, which
+    /// counted as [`Expired`](crate::End::Expired): above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which
     /// is the default. A message that waits for room expires when its turn comes, not before.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
@@ -353,91 +350,5 @@ impl FlowConfig {
             None => admitted,
         };
         peers.saturating_mul(lane.saturating_add(waiting)).saturating_add(admitted)
-    }
-
-    /// Checks the figures against their limits.
-    ///
-    /// # Errors
-    ///
-    /// The first figure that is out of its range; `flow` is what the error calls the flow.
-    pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
-        let linger = match self.wait_strategy {
-            WaitStrategy::Linger(linger) => linger,
-            WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
-        };
-        match *self {
-            Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
-            Self { threads, .. } if threads > MAX_THREADS_PER_FLOW => {
-                Err(ConfigError::TooManyThreads { flow, threads })
-            }
-            Self { max_inflight_requests: limit, .. } if limit > MAX_INFLIGHT_REQUESTS => {
-                Err(ConfigError::TooManyInflight { flow, limit })
-            }
-            Self { max_waiters: waiters, .. } if waiters > MAX_WAITERS => {
-                Err(ConfigError::TooManyWaiters { flow, waiters })
-            }
-            Self { max_peers: peers, .. } if peers == 0 || peers > MAX_PEERS => {
-                Err(ConfigError::Peers { flow, peers })
-            }
-            Self { quantum, .. } if quantum > MAX_QUANTUM => {
-                Err(ConfigError::LongQuantum { flow, quantum })
-            }
-            _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
-            _ => self.validate_policies(flow),
-        }
-    }
-
-    fn validate_policies(&self, flow: &'static str) -> Result<(), ConfigError> {
-        for bytes in [self.max_bytes, self.peer_max_bytes].into_iter().flatten() {
-            if bytes == 0 || bytes > MAX_BYTES {
-                return Err(ConfigError::Bytes { flow, bytes });
-            }
-        }
-        let ages = [self.max_age, self.codel.map(|codel| codel.target)];
-        for age in ages.into_iter().chain([self.codel.map(|codel| codel.interval)]).flatten() {
-            if age.is_zero() || age > MAX_AGE {
-                return Err(ConfigError::Age { flow, age });
-            }
-        }
-        if let Some(Codel { target, interval }) = self.codel
-            && target > interval
-        {
-            return Err(ConfigError::ShortInterval { flow, interval });
-        }
-        // Each event tells the replica that a peer has come or gone.
-        let is_lossy = self.max_age.is_some()
-            || self.codel.is_some()
-            || matches!(self.panics, PanicPolicy::Quarantine(_))
-            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
-        if flow == FlowType::Transport.name() && is_lossy {
-            return Err(ConfigError::Lossy { flow });
-        }
-        match self.panics {
-            PanicPolicy::Quarantine(Quarantine { panics: 0, .. }) => {
-                Err(ConfigError::NoPanics { flow })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that a flow that was built with this configuration can be given another while it runs.
-    pub(crate) fn validate_change(&self, to: &Self, flow: &'static str) -> Result<(), ConfigError> {
-        to.validate(flow)?;
-        let fixed = [
-            ("max_peers", self.max_peers != to.max_peers),
-            ("max_waiters", self.max_waiters != to.max_waiters),
-            ("order", self.order != to.order),
-            ("first_core", self.first_core != to.first_core),
-            ("threads, which can only be fewer", to.threads > self.threads),
-            // One that is not set is no larger than it can be.
-            (
-                "peer_quota, which can only be smaller",
-                to.peer_quota.is_some() && to.peer_quota() > self.peer_quota(),
-            ),
-        ];
-        match fixed.into_iter().find(|(_, changed)| *changed) {
-            Some((what, _)) => Err(ConfigError::Fixed { flow, what }),
-            None => Ok(()),
-        }
     }
 }

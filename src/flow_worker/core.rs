@@ -4,21 +4,18 @@
 //! is pushed into the lane's queue, and wakes a drain job if nobody would find it
 //! ([`claims`](super::claims)). What happens then is the [`drain`](super::drain) job's.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 
 use super::{
-    admission::{Admission, Admit, Denied, Entry, Weigh},
+    admission::{Admission, Admit, Denied, Entry},
+    brought::Brought,
     claims::Claims,
     lane::Lane,
     lane_set::LaneSet,
-    line::{Decided, Place},
+    line::Place,
     live::{Kept, Live},
     overload::MAX_EVICTIONS,
     parking::Parking,
@@ -28,7 +25,7 @@ use super::{
     welcome::Welcomes,
 };
 use crate::{
-    End, NodeId, Order, OverloadPolicy, RefusalReason,
+    NodeId, Order, OverloadPolicy, RefusalReason,
     clock::Moment,
     config::FlowConfig,
     metrics::FlowMetrics,
@@ -48,40 +45,6 @@ pub(crate) trait Handle<M>: Send + Sync + 'static {
 
     /// The flow has closed because a handler has panicked on a message of this peer.
     fn failed(&self, _peer: NodeId) {}
-}
-
-/// A message on its way to its handler.
-#[derive(Debug)]
-pub(crate) struct Brought<M> {
-    pub(super) message: M,
-    /// When its submitter brought it.
-    pub(super) arrived: Moment,
-    /// How large it is.
-    bytes: u32,
-    /// Its bytes are taken off when it leaves.
-    charged: bool,
-}
-
-impl<M> Brought<M> {
-    /// One of so many bytes, at least 1.
-    pub(super) fn new(message: M, arrived: Moment, bytes: u32) -> Self {
-        Self { message, arrived, bytes, charged: false }
-    }
-
-    /// What it was charged.
-    pub(super) fn charge(&self) -> u32 {
-        if self.charged { self.bytes } else { 0 }
-    }
-}
-
-impl<M> Weigh for Brought<M> {
-    fn bytes(&self) -> u32 {
-        self.bytes
-    }
-
-    fn charged(&mut self) {
-        self.charged = true;
-    }
 }
 
 /// What becomes of a message that was brought.
@@ -329,69 +292,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         // After the mark that says so, and a fence: who lies down later sees it.
         self.parking.call_all_to_leave();
     }
-
-    /// Takes a message that will not run and that no worker has taken, and frees its room.
-    pub(super) fn discard(
-        self: &Arc<Self>,
-        lane: &Arc<Lane<Brought<M>>>,
-        brought: Brought<M>,
-        end: End,
-    ) {
-        let charge = brought.charge();
-        let discarded = self.discard_message(brought.message);
-        if end.was_dropped() {
-            self.lose(lane);
-        }
-        self.leave(lane, charge);
-        self.metrics.ended(end);
-        self.admission.finished(lane, self, &mut Decided::default());
-        self.retire_if_done(lane);
-        if let Err(payload) = discarded {
-            self.panics.report(payload);
-        }
-    }
-
-    /// Lets a message go, whose `Drop` may panic.
-    pub(super) fn discard_message(&self, message: M) -> std::thread::Result<()> {
-        let handler = self.live.load_full();
-        catch_unwind(AssertUnwindSafe(|| handler.handler.discard(message)))
-    }
-
-    /// A message of this lane, charged with so many bytes, is gone.
-    pub(super) fn leave(&self, lane: &Lane<Brought<M>>, charge: u32) {
-        if charge > 0 {
-            lane.bytes.leave(charge);
-            self.metrics.bytes.leave(charge);
-        }
-        lane.leave();
-    }
-
-    /// Gives the seat of a lane back that goes when it is unused, if it is.
-    pub(super) fn retire_if_done(&self, lane: &Arc<Lane<Brought<M>>>) {
-        if lane.is_forgotten() {
-            self.peers.retire(lane);
-        }
-    }
-
-    /// Drops what is queued in a lane; returns how many messages that was. The flow must have been
-    /// abandoned, or its calling handler hold the lane.
-    pub(super) fn discard_queue(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>) -> usize {
-        let mut dropped = 0;
-        // Ends: the flow is closed, and at most as many messages as the quota are left.
-        while let Some(brought) = lane.queue.pop() {
-            let end = if lane.is_cancelled() { End::Cancelled } else { End::Abandoned };
-            self.discard(lane, brought, end);
-            dropped += usize::from(end == End::Abandoned);
-        }
-        dropped
-    }
-
-    /// Starts nothing any more and drops what is queued; returns how many messages that was. The
-    /// flow must be closed.
-    pub(super) fn abandon(self: &Arc<Self>) -> usize {
-        self.admission.abandon();
-        self.peers.iter().map(|lane| self.discard_queue(&lane)).sum()
-    }
 }
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M, H, S>> {
@@ -413,23 +313,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M
 
     fn has_left(&self, lane: &Arc<Lane<Brought<M>>>) {
         self.retire_if_done(lane);
-    }
-}
-
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
-    fn drop(&mut self) {
-        // Those of a flow that was withheld to the end; there is nobody left who waits for room.
-        for lane in self.peers.iter() {
-            while let Some(brought) = lane.queue.pop() {
-                let charge = brought.charge();
-                let discarded = self.discard_message(brought.message);
-                self.leave(&lane, charge);
-                self.metrics.ended(End::Abandoned);
-                if let Err(payload) = discarded {
-                    self.panics.report(payload);
-                }
-            }
-        }
     }
 }
 

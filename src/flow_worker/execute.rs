@@ -14,7 +14,8 @@ use std::{
 
 use super::{
     MessageHandler, OfPeers,
-    core::{Brought, Core},
+    brought::Brought,
+    core::Core,
     lane::Lane,
     line::{Place, Standing},
 };

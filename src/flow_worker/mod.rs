@@ -48,10 +48,12 @@ use crate::{
 };
 
 mod admission;
+mod brought;
 mod claims;
 mod codel;
 mod core;
 mod departure;
+mod discard;
 mod drain;
 mod execute;
 mod flow;

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::{
-    core::{Brought, Core, Handle, Outcome},
+    brought::Brought,
+    core::{Core, Handle, Outcome},
     lane::Lane,
     pool::Spawn,
 };

@@ -12,10 +12,10 @@ use crossbeam::{
 };
 use strum::EnumCount;
 
-use super::{Counter, FlowSnapshot};
+use super::{Counter, FlowSnapshot, worker::WorkerMetrics};
 use crate::{
     End, FlowConfig,
-    latency::{LatencySnapshot, Recorder},
+    latency::LatencySnapshot,
     permits::{Attempt, ByteBound, Permits},
     sync::{AtomicU64, AtomicUsize, Ordering},
 };
@@ -28,104 +28,6 @@ const EXACT_FROM: u64 = 64;
 
 /// The ends of admitted messages that others than workers count; the last of them, workers do too.
 const NOT_BY_WORKERS: [End; 3] = [End::Abandoned, End::DroppedOldest, End::Cancelled];
-
-/// Nothing, as the seat of a worker's lane.
-const NO_SEAT: usize = 0;
-
-/// What one worker counts, and what it runs. Nobody else writes it, so that a count is a load and a
-/// store.
-#[derive(Debug, Default)]
-pub(crate) struct WorkerMetrics {
-    finished: AtomicU64,
-    panicked: AtomicU64,
-    expired: AtomicU64,
-    shed: AtomicU64,
-    cancelled: AtomicU64,
-    /// One more than the seat of the lane that it serves.
-    seat: AtomicUsize,
-    /// When what it runs began, in nanoseconds since the flow was made.
-    began: AtomicU64,
-    wait: Recorder,
-    service: Recorder,
-}
-
-/// Adds one to a count that nobody else writes.
-fn count(counter: &AtomicU64) {
-    // Relaxed: `finished` publishes it, and nobody else writes it.
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-impl WorkerMetrics {
-    /// A handler has returned or panicked. Only the worker itself calls this.
-    pub(crate) fn ran(&self, wait: Duration, service: Duration, panicked: bool) {
-        self.wait.record(wait);
-        self.service.record(service);
-        if panicked {
-            count(&self.panicked);
-        }
-    }
-
-    /// A message will not run, for a reason that a worker finds. Only the worker itself calls this.
-    pub(crate) fn discarded(&self, end: End) {
-        match end {
-            End::Expired => count(&self.expired),
-            End::Shed => count(&self.shed),
-            End::Cancelled => count(&self.cancelled),
-            _ => unreachable!("{end} is not found by a worker"),
-        }
-    }
-
-    /// A message that the worker took is gone, and its room is free. Only the worker itself calls this.
-    pub(crate) fn finished(&self) {
-        // Relaxed: nobody else writes it.
-        let count = self.finished.load(Ordering::Relaxed);
-        // Release: who sees it counted sees what its handler did.
-        self.finished.store(count + 1, Ordering::Release);
-    }
-
-    /// How many messages the worker has finished.
-    pub(crate) fn count_finished(&self) -> u64 {
-        // Acquire: pairs with the Release above.
-        self.finished.load(Ordering::Acquire)
-    }
-
-    /// The worker begins a turn of this lane; what it served until now. Only the worker itself calls
-    /// this, and fences before it looks whether the lane's messages may run.
-    pub(crate) fn begins_turn(&self, seat: usize) -> usize {
-        // Relaxed: nobody else writes it; the caller's fence publishes it.
-        let outside = self.seat.load(Ordering::Relaxed);
-        self.seat.store(seat + 1, Ordering::Relaxed);
-        outside
-    }
-
-    /// The worker has ended a turn, and goes on with what it served before. Only the worker itself
-    /// calls this.
-    pub(crate) fn ends_turn(&self, outside: usize) {
-        // Release: who sees it sees what the worker has done.
-        self.seat.store(outside, Ordering::Release);
-    }
-
-    /// A message begins. Only the worker itself calls this.
-    pub(crate) fn begins(&self, nanos: u64) {
-        // Relaxed: for the eye only.
-        self.began.store(nanos, Ordering::Relaxed);
-    }
-
-    /// When what it runs began, in nanoseconds since the flow was made.
-    pub(crate) fn began(&self) -> u64 {
-        // Relaxed: for the eye only.
-        self.began.load(Ordering::Relaxed)
-    }
-
-    /// The seat of the lane that the worker serves, if it serves one.
-    pub(crate) fn seat(&self) -> Option<usize> {
-        // Acquire: pairs with the Release above.
-        match self.seat.load(Ordering::Acquire) {
-            NO_SEAT => None,
-            seat => Some(seat - 1),
-        }
-    }
-}
 
 /// Counters and histograms of one flow of one handler, and its bound.
 #[derive(Debug)]

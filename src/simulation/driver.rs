@@ -4,11 +4,9 @@ use std::{
     cell::{Cell, RefCell, RefMut},
     collections::{BTreeMap, VecDeque},
     future::Future as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,23 +14,21 @@ use tower_service::Service as _;
 
 pub use super::operations::Scope;
 use super::{
+    calls::{Call, Told},
     clock,
     operations::{FLOWS, Operation, PEERS, Source, first_config, order},
     oracle::{Id, Oracle},
-    replica::{Conduct, Malformed, Message, Replica, SimulationCodec, encode, replica},
+    replica::{Conduct, Message, Replica, SimulationCodec, replica},
     threads,
 };
 use crate::{
-    AdvertBroadcaster, ArtifactDestination, AsyncTransportEventHandlerImpl, CallFuture,
-    ChannelConfig, EventError, FlowType, MetricsRegistry, NodeId, TransportEvent, TransportMessage,
-    sync::{AtomicBool, Ordering},
+    AdvertBroadcaster, ArtifactDestination, AsyncTransportEventHandlerImpl, ChannelConfig,
+    EventError, FlowType, MetricsRegistry, NodeId, TransportEvent, TransportMessage,
+    sync::Ordering,
 };
 
 /// How deep handlers do things while others run.
 const MAX_DEPTH: usize = 4;
-
-/// How many calls may be pending.
-const MAX_CALLS: usize = 64;
 
 /// After so many rounds in which faults have stopped, everything must be at rest.
 const CALM_ROUNDS: usize = 2_000;
@@ -49,40 +45,13 @@ pub(super) fn with<R>(use_it: impl FnOnce(&Driver) -> R) -> R {
     use_it(&driver)
 }
 
-/// Runs what may panic; `None` if it does.
-fn contained<R>(run: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(run)).ok()
-}
-
-/// Whether a call was woken.
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// A call that has not resolved.
-struct Call {
-    /// Its message, or what has become of its peer.
-    what: Result<Id, (NodeId, Told)>,
-    future: CallFuture<Replica, Malformed>,
-    /// Set at first, so that it is polled once.
-    woken: Arc<Woken>,
-}
-
-/// What the replica is to be told of a peer, and of which of its connections.
-type Told = (bool, u32);
-
 /// A simulation under way.
 pub(super) struct Driver {
     scope: Scope,
     source: RefCell<Source>,
     oracle: RefCell<Oracle>,
-    calls: RefCell<Vec<Call>>,
-    handler: Handler,
+    pub(super) calls: RefCell<Vec<Call>>,
+    pub(super) handler: Handler,
     broadcaster: AdvertBroadcaster<Replica>,
     registry: MetricsRegistry,
     /// By the order of `FLOWS`.
@@ -95,7 +64,7 @@ pub(super) struct Driver {
     is_shut: Cell<bool>,
     failed: RefCell<Vec<FlowType>>,
     /// What the replica is to be told of each peer, in this order.
-    to_tell: RefCell<BTreeMap<NodeId, VecDeque<Told>>>,
+    pub(super) to_tell: RefCell<BTreeMap<NodeId, VecDeque<Told>>>,
 }
 
 /// Runs the operations that the bytes stand for, then lets everything come to rest; returns a number that
@@ -213,7 +182,7 @@ impl Driver {
         assert!(oracle.violations.is_empty(), "{:#?}", oracle.violations);
     }
 
-    fn new_id(&self) -> Id {
+    pub(super) fn new_id(&self) -> Id {
         self.next_id.set(self.next_id.get() + 1);
         self.next_id.get()
     }
@@ -251,89 +220,6 @@ impl Driver {
                 let _ = self.broadcaster.shutdown(Duration::ZERO);
             }
         }
-    }
-
-    fn bring(&self, peer: NodeId, flow: FlowType, conduct: u8) {
-        let id = self.new_id();
-        self.oracle().brings(id, flow, peer);
-        let payload = encode(flow, id, conduct);
-        let message = TransportMessage { peer_id: peer, payload };
-        self.call(Ok(id), TransportEvent::Message(message));
-    }
-
-    fn peer_changes(&self, peer: NodeId, up: bool) {
-        let (event, connection) = if up {
-            self.oracle().peer_up(peer);
-            (TransportEvent::PeerUp(peer), self.oracle().connection(peer))
-        } else {
-            self.oracle().peer_down(peer);
-            (TransportEvent::PeerDown(peer), self.oracle().connection(peer))
-        };
-        self.to_tell.borrow_mut().entry(peer).or_default().push_back((up, connection));
-        self.call(Err((peer, (up, connection))), event);
-    }
-
-    fn call(&self, what: Result<Id, (NodeId, Told)>, event: TransportEvent) {
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let future = self.handler.clone().call(event);
-        let call = Call { what, future, woken };
-        // What the replica is to be told of a peer is known to be refused before anything else happens.
-        let is_full = self.calls.borrow().len() >= MAX_CALLS;
-        let Some(call) = self.poll_call(call) else { return };
-        if is_full && call.what.is_ok() {
-            contained(|| drop(call));
-            return;
-        }
-        self.calls.borrow_mut().push(call);
-    }
-
-    /// Polls a call; gives it back if it is pending.
-    fn poll_call(&self, mut call: Call) -> Option<Call> {
-        call.woken.0.store(false, Ordering::Release);
-        let waker = Waker::from(Arc::clone(&call.woken));
-        let Poll::Ready(outcome) =
-            Pin::new(&mut call.future).poll(&mut Context::from_waker(&waker))
-        else {
-            return Some(call);
-        };
-        match call.what {
-            Ok(id) => self.oracle().hears(id, outcome.is_err()),
-            Err((peer, told)) if outcome.is_err() => self.is_not_told(peer, told),
-            Err(_) => {}
-        }
-        None
-    }
-
-    /// The replica does not hear of this, because it was refused.
-    fn is_not_told(&self, peer: NodeId, told: Told) {
-        let mut to_tell = self.to_tell.borrow_mut();
-        let of_peer = to_tell.entry(peer).or_default();
-        if let Some(index) = of_peer.iter().position(|other| *other == told) {
-            of_peer.remove(index);
-        }
-        if told.0 {
-            self.oracle().told_up(peer, told.1);
-        }
-    }
-
-    fn take_call(&self, choice: usize, may: impl Fn(&Call) -> bool) -> Option<Call> {
-        let mut calls = self.calls.borrow_mut();
-        let able: Vec<usize> = (0..calls.len()).filter(|&call| may(&calls[call])).collect();
-        let call = *able.get(choice % able.len().max(1))?;
-        Some(calls.remove(call))
-    }
-
-    fn poll(&self, choice: usize) {
-        let Some(call) = self.take_call(choice, |_| true) else { return };
-        if let Some(call) = self.poll_call(call) {
-            self.calls.borrow_mut().push(call);
-        }
-    }
-
-    /// Drops the future of a message.
-    fn forsake(&self, choice: usize) {
-        let Some(call) = self.take_call(choice, |call| call.what.is_ok()) else { return };
-        contained(|| drop(call));
     }
 
     fn reconfigure(&self, config: &ChannelConfig) {

@@ -50,9 +50,9 @@ impl<T: Copy> Local<T> {
 
 /// The standard library's, of cells.
 macro_rules! local_cells {
-    ($($(#[$doc:meta])* static $name:ident: Cell<$value:ty> = const { $first:expr };)*) => {$(
+    ($($(#[$doc:meta])* $seen:vis static $name:ident: Cell<$value:ty> = const { $first:expr };)*) => {$(
         $(#[$doc])*
-        static $name: $crate::sync::Local<$value> = {
+        $seen static $name: $crate::sync::Local<$value> = {
             shuttle::thread_local! { static KEY: Cell<$value> = $first; }
             $crate::sync::Local::new(&KEY)
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use loom::thread;
 
 use super::*;
-use crate::{FlowConfig, WaitStrategy};
+use crate::{End, FlowConfig, WaitStrategy};
 
 loom::thread_local! {
     /// 0 on the model's first thread, 1 on the other.

@@ -3,9 +3,9 @@
 
 use std::{sync::Mutex, time::Instant};
 
-use super::*;
+use super::{message::HANDLERS, *};
 use crate::{
-    FlowConfig, NodeId, RefusalReason, WaitStrategy,
+    End, FlowConfig, NodeId, RefusalReason, WaitStrategy,
     flow_worker::{
         admission::{Admit, Entry},
         core::{Outcome, Parts},

@@ -1,0 +1,98 @@
+//! Which figures of a flow can work, and which can change while it runs.
+
+use std::time::Duration;
+
+use super::{
+    Codel, ConfigError, FlowConfig, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER,
+    MAX_PEERS, MAX_QUANTUM, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, PanicPolicy,
+    Quarantine, WaitStrategy,
+};
+use crate::FlowType;
+
+impl FlowConfig {
+    /// Checks the figures against their limits.
+    ///
+    /// # Errors
+    ///
+    /// The first figure that is out of its range; `flow` is what the error calls the flow.
+    pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
+        let linger = match self.wait_strategy {
+            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
+        };
+        match *self {
+            Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
+            Self { threads, .. } if threads > MAX_THREADS_PER_FLOW => {
+                Err(ConfigError::TooManyThreads { flow, threads })
+            }
+            Self { max_inflight_requests: limit, .. } if limit > MAX_INFLIGHT_REQUESTS => {
+                Err(ConfigError::TooManyInflight { flow, limit })
+            }
+            Self { max_waiters: waiters, .. } if waiters > MAX_WAITERS => {
+                Err(ConfigError::TooManyWaiters { flow, waiters })
+            }
+            Self { max_peers: peers, .. } if peers == 0 || peers > MAX_PEERS => {
+                Err(ConfigError::Peers { flow, peers })
+            }
+            Self { quantum, .. } if quantum > MAX_QUANTUM => {
+                Err(ConfigError::LongQuantum { flow, quantum })
+            }
+            _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
+            _ => self.validate_policies(flow),
+        }
+    }
+
+    fn validate_policies(&self, flow: &'static str) -> Result<(), ConfigError> {
+        for bytes in [self.max_bytes, self.peer_max_bytes].into_iter().flatten() {
+            if bytes == 0 || bytes > MAX_BYTES {
+                return Err(ConfigError::Bytes { flow, bytes });
+            }
+        }
+        let ages = [self.max_age, self.codel.map(|codel| codel.target)];
+        for age in ages.into_iter().chain([self.codel.map(|codel| codel.interval)]).flatten() {
+            if age.is_zero() || age > MAX_AGE {
+                return Err(ConfigError::Age { flow, age });
+            }
+        }
+        if let Some(Codel { target, interval }) = self.codel
+            && target > interval
+        {
+            return Err(ConfigError::ShortInterval { flow, interval });
+        }
+        // Each event tells the replica that a peer has come or gone.
+        let is_lossy = self.max_age.is_some()
+            || self.codel.is_some()
+            || matches!(self.panics, PanicPolicy::Quarantine(_))
+            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
+        if flow == FlowType::Transport.name() && is_lossy {
+            return Err(ConfigError::Lossy { flow });
+        }
+        match self.panics {
+            PanicPolicy::Quarantine(Quarantine { panics: 0, .. }) => {
+                Err(ConfigError::NoPanics { flow })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a flow that was built with this configuration can be given another while it runs.
+    pub(crate) fn validate_change(&self, to: &Self, flow: &'static str) -> Result<(), ConfigError> {
+        to.validate(flow)?;
+        let fixed = [
+            ("max_peers", self.max_peers != to.max_peers),
+            ("max_waiters", self.max_waiters != to.max_waiters),
+            ("order", self.order != to.order),
+            ("first_core", self.first_core != to.first_core),
+            ("threads, which can only be fewer", to.threads > self.threads),
+            // One that is not set is no larger than it can be.
+            (
+                "peer_quota, which can only be smaller",
+                to.peer_quota.is_some() && to.peer_quota() > self.peer_quota(),
+            ),
+        ];
+        match fixed.into_iter().find(|(_, changed)| *changed) {
+            Some((what, _)) => Err(ConfigError::Fixed { flow, what }),
+            None => Ok(()),
+        }
+    }
+}
