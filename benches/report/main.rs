@@ -26,7 +26,8 @@ use serde_json::Value;
 
 const COMMAND: &str = "cargo bench -p gossip-engine && \
                        cargo bench -p gossip-engine --bench instructions && \
-                       cargo bench -p gossip-engine --bench soak && \
+                       cargo bench -p gossip-engine --bench soak -- --messages 10000000 && \
+                       fuzz/run 600 && \
                        cargo bench -p gossip-engine --bench report";
 
 /// What a bench left, and how to run it.
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 13] = [
+    let sections: [(&str, &str, Section); 14] = [
         ("throughput", "Throughput", throughput::section),
         ("latency", "Latency", latency::section),
         ("flood", "A flood by one peer", flood::section),
@@ -76,14 +77,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("inside", "rayon inside a handler", small::inside),
         ("instructions", "Instructions", small::instructions),
         ("wire", "Wire format", wire::section),
+        ("fuzz", "Fuzzing", small::fuzz),
     ];
     for (bench, title, section) in sections {
         text += &format!("\n## {title}\n\n");
         match Measured::read(bench)? {
             None => {
-                text += &format!(
-                    "Not measured; `cargo bench -p gossip-engine --bench {bench}` does.\n"
-                );
+                text += "Not measured; the commands above do.\n";
             }
             Some(measured) => {
                 if measured.quick {

@@ -1,4 +1,4 @@
-//! The sections of one small table each: rayon inside handlers, and instructions.
+//! The sections of one small table each: rayon inside handlers, instructions, and fuzzing.
 
 use std::{error::Error, path::Path};
 
@@ -48,6 +48,22 @@ pub(crate) fn instructions(rows: &[Value], _: &Path) -> Result<String, Box<dyn E
          it with what was accepted.\n\n{}",
         first["messages"][0],
         first["messages"][1],
+        markdown(&head, &lines),
+    ))
+}
+
+pub(crate) fn fuzz(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+    let head = ["target", "seconds", "runs", "edges", "features", "inputs kept"].map(str::to_owned);
+    let fields = ["seconds", "runs", "edges", "features", "inputs"];
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let figures = fields.map(|field| text(&row[field]));
+            [vec![text(&row["target"]).replace('_', " ")], figures.to_vec()].concat()
+        })
+        .collect();
+    Ok(format!(
+        "By libFuzzer with AddressSanitizer, from the seeds in `fuzz/corpus`, without a finding. Edges and          features are libFuzzer's counts of the code that was covered.\n\n{}",
         markdown(&head, &lines),
     ))
 }
