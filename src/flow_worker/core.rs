@@ -234,11 +234,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Queues a message that has been admitted, and wakes a worker for it.
     fn push(self: &Arc<Self>, lane: &Lane<Brought<M>>, brought: Brought<M>) {
-        let arrived = self.nanos(brought.arrived);
+        let arrived = brought.arrived;
         let pushed = lane.queue.push(brought);
         assert!(pushed.is_ok(), "{}: a lane has a slot for each message of its quota", self.name);
         if self.list(lane) {
-            lane.begins_to_queue(arrived);
+            lane.begins_to_queue(self.nanos(arrived));
         }
     }
 

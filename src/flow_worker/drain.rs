@@ -241,11 +241,16 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Runs messages of a lane until its turn is over.
     fn serve(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M, H>) {
         let mut began = shift.now;
+        let mut is_first = true;
         loop {
             let Some(brought) = self.next_of(lane, shift) else {
                 self.leave_empty(lane);
                 return;
             };
+            if is_first {
+                is_first = false;
+                lane.is_served_up_to(self.nanos(brought.arrived));
+            }
             if shift.searches {
                 shift.searches = false;
                 if self.claims.found(|| self.is_more_than(lane)) {
@@ -261,6 +266,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                     break;
                 }
                 began = shift.now;
+                // Once in a quantum is enough for those who look.
+                shift.metrics.begins(self.nanos(began));
+                is_first = true;
             }
         }
         if self.order == Order::PerPeer {

@@ -13,8 +13,8 @@ use super::{
     welcome::Welcomes,
 };
 use crate::{
-    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, RefusalReason,
-    clock::Moment, metrics::FlowMetrics, panics::PanicLog,
+    BuildError, End, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order,
+    RefusalReason, clock::Moment, metrics::FlowMetrics, panics::PanicLog,
 };
 
 /// How long a shutdown waits beyond its deadline for threads that have nothing left to run.
@@ -131,12 +131,14 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             let own = if inside { handlers_on_this_thread() } else { 0 };
             metrics.wait_for_last(own, deadline);
         }
-        let dropped = behind + self.core.abandon();
-        let running = metrics.in_flight();
+        // Workers that were about to begin a message drop it, too.
+        let before = metrics.count(End::Abandoned) - behind as u64;
+        self.core.abandon();
         threads.release();
-        let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
+        let grace = if metrics.in_flight() == 0 { JOIN_GRACE } else { Duration::ZERO };
         let joined = !inside && threads.join(deadline.max(Instant::now() + grace));
-        FlowReport { dropped, running, joined }
+        let dropped = (metrics.count(End::Abandoned) - before) as usize;
+        FlowReport { dropped, running: metrics.in_flight(), joined }
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Suspects {
 
 impl Suspects {
     /// Whether messages of this peer are refused; `now` is asked for only if it matters.
+    #[inline]
     pub(super) fn holds(&self, peer: NodeId, now: impl FnOnce() -> Duration) -> bool {
         // Relaxed: a message that is brought while a handler panics may come before or after.
         if !self.any.load(Ordering::Relaxed) {

@@ -23,8 +23,10 @@ use crate::{
 /// Who waits for the last message to finish looks at least this often, should it miss the word.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Below this the high-water mark is found by looking now and then.
-const EXACT_FROM: u64 = 64;
+/// So many messages more than the high-water mark, and a share of it, may be in flight before a new one is
+/// looked for, which means to look at what each worker has finished.
+const BEYOND: u64 = 64;
+const BEYOND_SHARE: u64 = 32;
 
 /// The ends of admitted messages that others than workers count; the last of them, workers do too.
 const NOT_BY_WORKERS: [End; 3] = [End::Abandoned, End::DroppedOldest, End::Cancelled];
@@ -110,7 +112,7 @@ impl FlowMetrics {
     fn note_high_water(&self) {
         // Relaxed: for the eye only.
         let mark = self.high_water.load(Ordering::Relaxed);
-        if self.permits.at_most_in_flight() > mark.max(EXACT_FROM) {
+        if self.permits.at_most_in_flight() > mark + mark / BEYOND_SHARE + BEYOND {
             self.look_at_load();
         }
     }
@@ -164,6 +166,12 @@ impl FlowMetrics {
     pub(crate) fn ended(&self, end: End) {
         // Release: as for those that ran.
         self.ends[end as usize].0.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many messages have come to this end, which is one that no worker counts.
+    pub(crate) fn count(&self, end: End) -> u64 {
+        // Acquire: pairs with the Release above.
+        self.ends[end as usize].0.load(Ordering::Acquire)
     }
 
     /// A handler has run for longer than it should.

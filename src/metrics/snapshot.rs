@@ -20,20 +20,22 @@ pub struct FlowSnapshot {
     pub bytes_in_flight: usize,
     /// Submitters waiting for room, at the moment.
     pub waiting: usize,
-    /// How long the oldest message that is queued has waited, at the moment. An upper bound: it may
-    /// be the age of the message before it in its lane.
+    /// How long the oldest message that is queued has waited, at the moment. An estimate: it may be the age
+    /// of a message before it in its lane, and one that is withheld counts from the first snapshot.
     pub oldest_age: Duration,
-    /// The most messages that were ever in flight. Exact from 64 on; below, it is looked at when a
-    /// snapshot is taken.
+    /// The most messages that were ever seen in flight: when a snapshot was taken, or when there were
+    /// about 3 % and 64 more of them than ever before.
     pub high_water: usize,
     /// Threads of the flow that are alive, at the moment.
     pub live_workers: usize,
     /// How near the flow is to not taking or not running what comes, from 0 to 100: the largest of
     /// the shares of its bound in messages, of its bound in bytes and of its maximum age that are used
-    /// up; 100 if somebody waits for room. Nothing is dropped or pushed back for the flow's bounds before
-    /// this is 100 (a peer may reach its own quota before).
+    /// up; 100 if somebody waits for room. Nothing is dropped or pushed back for the flow's bounds or its
+    /// maximum age before this is 100 (a peer may reach its own quota before, and [`Codel`](crate::Codel)
+    /// sheds whatever this is).
     pub overload: u8,
-    /// Messages that got a permit, modulo 2^43; each runs, unless a policy or the flow's end comes first.
+    /// Messages that got a permit, modulo 2^43; each runs, unless a policy, its peer's
+    /// departure or the flow's end comes first.
     pub admitted: u64,
     /// Messages that found no room at first, so that their submitters had to wait.
     pub waiting_for_peer_permit: u64,
@@ -41,7 +43,8 @@ pub struct FlowSnapshot {
     /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
     pub stray_panics: u64,
     /// Handlers that were found to run for longer than
-    /// [`with_stuck_after`](crate::ChannelConfig::with_stuck_after) allows.
+    /// [`with_stuck_after`](crate::ChannelConfig::with_stuck_after) allows, so far. Only the flows of an event
+    /// handler are watched for them.
     pub stuck: u64,
     /// From the submitter's call to the start of the handler, waiting for room included; of messages
     /// that ran.
@@ -161,7 +164,8 @@ pub struct MetricsSnapshot {
     pub received: u64,
     /// Payloads that were no messages.
     pub malformed: u64,
-    /// Events of the engine's own in the Transport flow: that it has dropped messages of a peer.
+    /// Events of the engine's own that it has brought to the Transport flow: that it has dropped messages of
+    /// a peer. One for which there is no room is brought again.
     pub notices: u64,
     /// Calls of `on_gossip_timer`.
     pub timer_ticks: u64,
@@ -194,7 +198,7 @@ impl MetricsSnapshot {
     /// - in each flow and in `broadcast`, `admitted = finished() + in_flight`.
     ///
     /// It holds whenever nothing is brought, admitted or finished at the moment and nobody waits for
-    /// room.
+    /// room, up to 2^43 messages a flow.
     ///
     /// # Errors
     ///

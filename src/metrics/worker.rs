@@ -22,7 +22,7 @@ pub(crate) struct WorkerMetrics {
     pub(super) cancelled: AtomicU64,
     /// One more than the seat of the lane that it serves.
     seat: AtomicUsize,
-    /// When what it runs began, in nanoseconds since the flow was made.
+    /// When what it runs began, or up to a quantum before, in nanoseconds since the flow was made.
     began: AtomicU64,
     pub(super) wait: Recorder,
     pub(super) service: Recorder,
@@ -84,7 +84,7 @@ impl WorkerMetrics {
         self.seat.store(outside, Ordering::Release);
     }
 
-    /// A message begins. Only the worker itself calls this.
+    /// A turn begins, or a quantum of it. Only the worker itself calls this.
     pub(crate) fn begins(&self, nanos: u64) {
         // Relaxed: for the eye only.
         self.began.store(nanos, Ordering::Relaxed);

@@ -127,13 +127,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     ) -> Duration {
         let charge = brought.charge();
         let Brought { message, arrived, .. } = brought;
-        lane.is_served_up_to(self.nanos(arrived));
         // A message that arrived after the last reading has not waited.
         let began = shift.now.max(arrived);
         let wait = began.since(arrived);
         let Shift { metrics, decided, live, .. } = shift;
         let live = live.load();
-        metrics.begins(self.nanos(began));
         let finish = Finish { core: self, lane, metrics, decided, charge };
         let outside = (SEAT.replace(lane.seat), WAITED.replace(Some(wait)));
         HANDLERS.set(HANDLERS.get() + 1);
@@ -163,7 +161,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         shift: &mut Shift<'_, M, H>,
     ) -> Duration {
         let charge = brought.charge();
-        lane.is_served_up_to(self.nanos(brought.arrived));
         let Shift { metrics, decided, .. } = shift;
         let finish = Finish { core: self, lane, metrics, decided, charge };
         let discarded = self.discard_message(brought.message);
