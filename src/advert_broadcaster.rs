@@ -129,7 +129,8 @@ pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
 }
 
 impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
-    /// A broadcaster whose gate is shut, with room for [`MAX_ADVERT_BUFFER`] adverts.
+    /// A broadcaster whose gate is shut, with room for [`MAX_ADVERT_BUFFER`] adverts, which takes about 25 MiB
+    /// at once.
     ///
     /// # Errors
     ///

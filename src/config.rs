@@ -127,7 +127,7 @@ pub enum ConfigError {
         /// What was asked for.
         bytes: u64,
     },
-    /// Messages that expire at once, or after more than [`MAX_AGE`].
+    /// Messages that expire at once, or after more than [`MAX_AGE`]; or such a target or interval of CoDel.
     #[error("{flow} flow: an age of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
     Age {
         /// The flow.
@@ -149,7 +149,7 @@ pub enum ConfigError {
         /// The flow.
         flow: &'static str,
     },
-    /// A Transport flow that would drop what it is to tell the replica.
+    /// A Transport flow that would drop what it is to tell the replica, or refuse to hear of a peer.
     #[error(
         "{flow} flow: it cannot drop messages: no maximum age, no CoDel, policy Wait or Refuse"
     )]
@@ -239,8 +239,8 @@ impl ChannelConfig {
     }
 
     /// Sets how often [`on_messages_dropped`](crate::Gossip::on_messages_dropped) is called for one peer
-    /// and flow, at most. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a shorter
-    /// interval is as good as none.
+    /// and flow, at most: any duration. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a
+    /// shorter interval is as good as none; with a very long one a replica is told once.
     #[must_use]
     pub const fn with_notice_interval(mut self, interval: Duration) -> Self {
         self.notice_interval = interval;
@@ -248,7 +248,8 @@ impl ChannelConfig {
     }
 
     /// Sets how long a handler may run before the log names it and
-    /// [`stuck`](crate::FlowSnapshot::stuck) counts it, once.
+    /// [`stuck`](crate::FlowSnapshot::stuck) counts it, once: any duration. It is looked for every
+    /// [`WATCH_PERIOD`](crate::WATCH_PERIOD), and the time that is named may be a quantum too long.
     #[must_use]
     pub const fn with_stuck_after(mut self, duration: Duration) -> Self {
         self.stuck_after = duration;
@@ -277,8 +278,8 @@ impl ChannelConfig {
     /// types, if every peer sends the largest messages that [`wire`] lets through and waits with as
     /// many as it may. Stacks and histograms come on top.
     ///
-    /// Bounded is not small: with the defaults this is 1.8 GiB, nearly all of it 100 000 adverts of the
-    /// largest size, and 129 MiB for each peer, nearly all of it chunks that wait. A transport whose
+    /// Bounded is not small: with the defaults this is 1.8 GiB, most of it 100 000 adverts of the
+    /// largest size, and 130 MiB for each peer, nearly all of it chunks that wait. A transport whose
     /// calls are fewer bounds them by [`with_max_waiters`](FlowConfig::with_max_waiters).
     #[must_use]
     pub fn worst_case_bytes(&self, peers: usize) -> usize {

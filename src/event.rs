@@ -40,14 +40,16 @@ pub enum TransportEvent {
 )]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// The flow has been closed, shut down or dropped; no later message will be admitted.
+    /// The flow has been closed, shut down or dropped, or has failed
+    /// ([`PanicPolicy::FailFast`](crate::PanicPolicy::FailFast)); no later message will be admitted.
     #[error("shut down")]
     Closed,
     /// The peer has gone while its message waited for room.
     #[error("its peer has gone")]
     Disconnected,
     /// There is no room, and the flow lets nobody wait
-    /// ([`OverloadPolicy::Refuse`](crate::OverloadPolicy::Refuse)).
+    /// ([`OverloadPolicy::Refuse`](crate::OverloadPolicy::Refuse)), or the message is the engine's own, which
+    /// does not wait.
     #[error("no room")]
     NoRoom,
     /// There is no room, and as many submitters wait for the peer already as
@@ -66,7 +68,8 @@ pub enum RefusalReason {
     Quarantined,
 }
 
-/// Why an event has not been admitted. Nothing of it has run or will.
+/// Why an event has not been admitted. No callback has run for it or will. (A `PeerDown` has ended what its
+/// peer had queued all the same: only the callback is missing.)
 ///
 /// The error does not carry the event, which is lost unless the transport offers it again. A payload
 /// is reference-counted, so a transport that wants to do so clones it first; a refused `PeerDown` it

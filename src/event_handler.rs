@@ -48,6 +48,11 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// after a `PeerUp` starts when the replica has been told of the peer. [`Gossip`] says what that means for
 /// the order of callbacks.
 ///
+/// So a transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last,
+/// and awaits both. A `PeerUp` that is refused it may take for a connection that failed. A `PeerDown` that is
+/// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it offers again, after a while, before
+/// the peer's next `PeerUp`: a later one would end the next connection.
+///
 /// Clones are the same handler and cost one reference count. When the last clone is dropped, the
 /// flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
@@ -67,8 +72,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if `channel_config` is out of range, [`BuildError::Threads`] if the
-    /// system gives no threads.
+    /// [`BuildError::Config`] if `channel_config` is out of range, [`BuildError::Threads`] or
+    /// [`BuildError::WatchThread`] if the system gives no threads.
     pub fn new(
         node_id: NodeId,
         metrics_registry: &MetricsRegistry,
@@ -115,7 +120,9 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     }
 
     /// Swaps the replica while messages flow: `gossip` is called for everything that no worker has taken
-    /// up. Callbacks of the old one that run end beside it; then it is dropped. Concerns all clones.
+    /// up. Callbacks of the old one that run end beside it; then the handler lets go of it. Concerns all
+    /// clones, but neither the timer, which is to be built anew, nor the broadcaster, which is to be
+    /// [started](crate::AdvertBroadcaster::start) with the new one.
     pub fn replace_gossip(&self, gossip: &Arc<G>) {
         self.shared.flows.replace_gossip(gossip);
         tracing::info!(node = %self.shared.node_id, "gossip replaced");
@@ -181,7 +188,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
 
     /// Decodes the event and brings it to its flow before this returns: it is admitted if there is room
     /// and nobody waits, otherwise it has its place in the line of its peer's lane, whether the future is polled
-    /// or not.
+    /// or not, or is dropped if the flow's policy says so, which is `Ok` as well. On the way this may take out
+    /// messages of peers that have gone, whose `Drop` then runs here.
     ///
     /// # Errors
     ///

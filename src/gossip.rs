@@ -23,8 +23,9 @@ use crate::{
 /// `on_peer_up`, `on_peer_down` and `on_messages_dropped` of one peer run one at a time, in their order;
 /// those of different peers run side by side.
 ///
-/// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned. (Unless
-///   older ones of the same peer, brought before the `PeerUp`, are still in flight in the flow.)
+/// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned or panicked, or
+///   the `PeerUp` has come to another end. (Unless older ones of the same peer, brought before the `PeerUp`,
+///   are still in flight in the flow.)
 /// - When `on_peer_down` starts, no message of the peer that was brought before the `PeerDown` starts any
 ///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s.
 ///
@@ -73,7 +74,8 @@ pub trait Gossip: Send + Sync + 'static {
     /// unless it is implemented.
     ///
     /// Called at most once in a [notice interval](crate::ChannelConfig::with_notice_interval) for each
-    /// connected peer and flow, with all that were dropped since; a peer that goes at the same moment may be
+    /// connected peer and flow, with all that were dropped since: as far as is known, for losses are forgotten
+    /// when the peer connects anew, or when another needs the place of its lane. A peer that goes at the same moment may be
     /// heard of once more after its `on_peer_down`. Runs in
     /// [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {

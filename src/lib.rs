@@ -114,22 +114,24 @@
 //! | more comes than can be run | senders are held back | [`OverloadPolicy`], [`max_age`](FlowConfig::with_max_age), [`Codel`], [bounds in bytes](FlowConfig::with_max_bytes) |
 //! | messages were dropped for that | they are counted, and the replica is told: [`on_messages_dropped`](Gossip::on_messages_dropped) | [how often](ChannelConfig::with_notice_interval) |
 //! | a callback panics | it is contained, counted and logged | [`PanicPolicy`] |
-//! | a callback does not end | it is logged and counted ([`stuck`](FlowSnapshot::stuck)), once | [after how long](ChannelConfig::with_stuck_after) |
+//! | a callback of a flow does not end | it is logged and counted ([`stuck`](FlowSnapshot::stuck)), once | [after how long](ChannelConfig::with_stuck_after) |
 //! | a peer goes | what it had queued ends, then `on_peer_down` | |
-//! | a peer comes | what it sends starts after `on_peer_up` | |
+//! | a peer comes | what it sends starts after `on_peer_up` has ended | |
 //! | the load changes | | [`reconfigure`](AsyncTransportEventHandlerImpl::reconfigure), while messages flow |
 //! | the replica changes | | [`replace_gossip`](AsyncTransportEventHandlerImpl::replace_gossip) |
 //! | the process ends | what was admitted runs until the deadline, the rest is counted | [`shutdown`](AsyncTransportEventHandlerImpl::shutdown) |
 //!
 //! # What it promises
 //!
-//! - **Bounded.** A flow never admits a message beyond its bound, nor beyond its peer's quota. Every queue,
+//! - **Bounded.** A flow never admits a message beyond its bound, nor beyond its peer's quota; a bound in bytes
+//!   may be exceeded by two messages. Every queue,
 //!   every line and the number of lanes has a limit;
 //!   [`ChannelConfig::worst_case_bytes`] adds up the five flows for the built-in messages. The
 //!   broadcaster's queue, stacks and histograms come on top.
 //! - **Flows do not meet.** Each has a bound, lanes and threads of its own: one whose handlers are
-//!   all stuck delays no other. The one exception is on purpose: what a peer sends waits for its own
-//!   `on_peer_up`, with at most 4 messages of the peer admitted in each flow meanwhile.
+//!   all stuck delays no other. The two exceptions are on purpose: what a peer sends waits for its own
+//!   `on_peer_up`, with at most 4 messages of the peer admitted in each flow meanwhile; and its
+//!   `on_peer_down` waits for handlers of its messages that run, for 0.1 s at the most.
 //! - **Peers take turns.** Within a flow the lanes with messages are served in turn, each for a
 //!   [quantum](FlowConfig::with_quantum), and those who wait are let in one from each lane in turn.
 //!   However much one peer sends, another's message that is the first of its lane waits for at most
@@ -142,7 +144,7 @@
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
 //!   no wake-up.
 //! - **Connections.** When `on_peer_down` starts, nothing that its peer sent before starts any more.
-//!   What a peer sends after it has come starts when `on_peer_up` has returned. [`Gossip`] says it precisely.
+//!   What a peer sends after it has come starts when `on_peer_up` has ended. [`Gossip`] says it precisely.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
 //!   a second; its permit comes back and its worker lives on. So is a message or a replica whose `Drop`
 //!   panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
@@ -207,6 +209,17 @@
 //! count of what has entered, which bound them, the tail of the lane's queue, and the registry's count
 //! of events; by all workers of a lane, its count of what has left and the head of its queue. None but
 //! the queue's slots is written by both sides.
+//!
+//! # Features and threads
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `pinning` | `FlowConfig::with_first_core`: the threads of a flow on cores of their own |
+//!
+//! Threads are called `P2P_Advert_Thread`, `P2P_Request_Thread`, `P2P_Chunk_Thread`,
+//! `P2P_Retransmission_Thread`, `P2P_Transport_Thread` (those of the flows), `P2P_Broadcast_Thread` (own
+//! adverts), `P2P_OnTimer_Thread` (the clock) and `P2P_Watch_Thread` (which looks at the flows every
+//! [`WATCH_PERIOD`]).
 //!
 //! `RESULTS.md` in the repository sets the engine beside other designs, and says where it loses.
 

@@ -35,7 +35,8 @@ pub enum BuildError {
 #[must_use]
 #[non_exhaustive]
 pub struct FlowReport {
-    /// Messages that were admitted and had not started by the deadline: dropped, and counted so.
+    /// Messages that were admitted and had not started by the deadline: dropped, and counted as
+    /// [`Abandoned`](crate::End::Abandoned).
     pub dropped: usize,
     /// Messages whose handlers had not returned by the deadline, the caller's own included. They go on.
     pub running: usize,
@@ -44,7 +45,7 @@ pub struct FlowReport {
 }
 
 impl FlowReport {
-    /// Everything that was admitted has run, and the threads have ended.
+    /// The shutdown has dropped nothing and left nothing running, and the threads have ended.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.dropped == 0 && self.running == 0 && self.joined
@@ -69,7 +70,7 @@ impl ShutdownReport {
         self.flows[flow as usize]
     }
 
-    /// Everything that was admitted has run, and all threads have ended.
+    /// The shutdown has dropped nothing and left nothing running, and all threads have ended.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.flows.iter().all(FlowReport::is_clean)

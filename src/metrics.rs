@@ -61,8 +61,8 @@ impl From<&ArtifactDestination> for DestinationKind {
     }
 }
 
-/// Counts events. Relaxed, but for the dropped ones, which are part of the bound: a count orders nothing; what orders it for a reader at rest is
-/// the permit that comes back after it.
+/// Counts events. Relaxed, but for the ends of messages, some of which are part of the bound: a count orders
+/// nothing; what orders it for a reader at rest is the permit that comes back after it.
 #[derive(Debug, Default)]
 struct Counter(AtomicU64);
 
@@ -149,7 +149,7 @@ impl MetricsRegistry {
     }
 
     /// All counts and histograms as they are now. Takes some tens of microseconds for each flow of
-    /// three threads; it stops nobody.
+    /// three threads, and looks at each lane of a flow that has messages; it stops nobody.
     #[must_use]
     pub fn snapshot(&self) -> MetricsSnapshot {
         let shared = &*self.shared;

@@ -94,9 +94,8 @@ fn lossy(config: FlowConfig, flow: FlowType, dice: &mut Dice) -> FlowConfig {
         ),
         _ => PanicPolicy::Contain,
     };
-    let config = config.with_panic_policy(panics);
     if flow == FlowType::Transport {
-        // It may not drop.
+        // It may neither drop nor refuse to hear of a peer.
         let policies = [OverloadPolicy::Wait, OverloadPolicy::Refuse];
         return config.with_overload_policy(dice.one_of(&policies));
     }
@@ -109,6 +108,7 @@ fn lossy(config: FlowConfig, flow: FlowType, dice: &mut Dice) -> FlowConfig {
     ];
     let config = config
         .with_overload_policy(dice.one_of(&policies))
+        .with_panic_policy(panics)
         .with_max_age(dice.once_in(3).then(|| dice.micros(100, 50_000)));
     if dice.once_in(3) {
         let target = dice.micros(100, 10_000);

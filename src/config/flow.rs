@@ -194,7 +194,8 @@ impl FlowConfig {
         self
     }
 
-    /// Sets what the flow does with a message for which there is no room.
+    /// Sets what the flow does with a message for which there is no room. The Transport flow may only wait or
+    /// refuse.
     #[must_use]
     pub const fn with_overload_policy(mut self, policy: OverloadPolicy) -> Self {
         self.overload = policy;
@@ -203,21 +204,23 @@ impl FlowConfig {
 
     /// Sets the age at which a message is not started any more, counted from the submitter's call, but
     /// counted as [`Expired`](crate::End::Expired): above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which
-    /// is the default. A message that waits for room expires when its turn comes, not before.
+    /// is the default. A message that waits for room expires when its turn comes, not before. Not for the
+    /// Transport flow.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;
         self
     }
 
-    /// Sets whether messages are dropped from a lane whose queue stands. Unless set, they are not.
+    /// Sets that messages are dropped from a lane whose queue stands. Unless set, they are not. Not for the
+    /// Transport flow.
     #[must_use]
     pub const fn with_codel(mut self, codel: Codel) -> Self {
         self.codel = Some(codel);
         self
     }
 
-    /// Sets what the flow does when a handler panics.
+    /// Sets what the flow does when a handler panics. The Transport flow knows no quarantine.
     #[must_use]
     pub const fn with_panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.panics = policy;
@@ -226,7 +229,7 @@ impl FlowConfig {
 
     /// Pins the flow's threads to cores: the first to this one of those that the process may use,
     /// counted from 0, the others to those that follow, and around again. Best effort: where the system
-    /// does not let a thread be pinned, it runs anywhere, and the log says so once.
+    /// does not let a thread be pinned, it runs anywhere, and the log says so.
     #[cfg(feature = "pinning")]
     #[must_use]
     pub const fn with_first_core(mut self, core: usize) -> Self {

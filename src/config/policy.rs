@@ -13,8 +13,8 @@ pub enum OverloadPolicy {
     Refuse,
     /// It is dropped and counted ([`End::DroppedNewest`](crate::End::DroppedNewest)).
     DropNewest,
-    /// The oldest queued message of its own peer makes room, or if the peer has none, that of the one
-    /// among the next few peers in turn that has the most; it is counted
+    /// The oldest queued message of its own peer makes room. If the peer has none and it is the flow that is
+    /// full of messages, that of the one makes room among the next few peers in turn that has the most. It is counted
     /// ([`End::DroppedOldest`](crate::End::DroppedOldest)). If none is queued, the new one is dropped.
     DropOldest,
 }
@@ -62,6 +62,9 @@ pub enum PanicPolicy {
     Quarantine(Quarantine),
     /// The flow admits nothing more, and [`MessageHandler::failed`](crate::MessageHandler::failed) or
     /// [`Gossip::on_flow_failed`](crate::Gossip::on_flow_failed) is called, once.
+    ///
+    /// What is queued still runs, and the flow cannot be opened again: whoever is called decides whether the
+    /// process ends, or builds another handler.
     FailFast,
 }
 
@@ -79,14 +82,15 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// A term of an hour after so many panics, at least 1, within a window that begins with the first of
-    /// them.
+    /// A term of an hour after so many panics, at least 1, within a window of any length that begins with the
+    /// first of them; with a window of zero they must come at the same moment. A quarantine that has begun
+    /// goes on if the policy changes.
     #[must_use]
     pub const fn after(panics: u32, window: Duration) -> Self {
         Self { panics, window, term: Duration::from_secs(60 * 60) }
     }
 
-    /// Sets the term.
+    /// Sets the term: any duration.
     #[must_use]
     pub const fn with_term(mut self, term: Duration) -> Self {
         self.term = term;

@@ -147,7 +147,7 @@ impl<M: Weigh> Admission<M> {
             STARVED => return Entry::NoRoom,
             _ => return Entry::Closed,
         }
-        match lane.permits.enter(|| lane.left()) {
+        match lane.entrance.permits.enter(|| lane.left()) {
             Attempt::Entered => {}
             Attempt::Full => return Entry::NoRoom,
             Attempt::Shut => return Entry::Retired,
@@ -161,7 +161,7 @@ impl<M: Weigh> Admission<M> {
             Attempt::Full => Entry::NoRoom,
             Attempt::Shut => Entry::Closed,
         };
-        lane.permits.retreat();
+        lane.entrance.permits.retreat();
         // What was entered for a moment may have kept others out.
         self.finished(lane, flow, &mut Decided::default());
         flow.has_left(lane);
@@ -175,11 +175,11 @@ impl<M: Weigh> Admission<M> {
             return true;
         }
         let bytes = message.bytes();
-        if !lane.bytes.enter(bytes) {
+        if !lane.entrance.bytes.enter(bytes) {
             return false;
         }
         if !self.metrics.bytes.enter(bytes) {
-            lane.bytes.retreat(bytes);
+            lane.entrance.bytes.retreat(bytes);
             return false;
         }
         message.charged();
@@ -187,7 +187,7 @@ impl<M: Weigh> Admission<M> {
     }
 
     fn is_bounded_in_bytes(&self, lane: &Lane<M>) -> bool {
-        lane.bytes.is_set() || self.metrics.bytes.is_set()
+        lane.entrance.bytes.is_set() || self.metrics.bytes.is_set()
     }
 
     /// Takes a place at the end of the lane's line. It may have been decided before this returns.
@@ -197,7 +197,7 @@ impl<M: Weigh> Admission<M> {
         message: M,
         flow: &impl Admit<M>,
     ) -> Result<Arc<Place<M>>, (M, Denied)> {
-        match lane.permits.join(self.max_waiters) {
+        match lane.entrance.permits.join(self.max_waiters) {
             Joined::Waiting => {}
             Joined::Crowded => return Err((message, Denied::Crowded)),
             Joined::Shut => return Err((message, Denied::Retired)),
@@ -205,7 +205,7 @@ impl<M: Weigh> Admission<M> {
         self.metrics.waits();
         let pushed = lane.line_for(self.max_waiters).push(message, &self.spares);
         if pushed.is_err() {
-            lane.permits.unjoin();
+            lane.entrance.permits.unjoin();
             self.metrics.never_waited();
         }
         // SeqCst: part of the proof in `settle`; the place is in the line before it, the lane in the set
@@ -225,7 +225,7 @@ impl<M: Weigh> Admission<M> {
     ) -> Option<M> {
         let line = lane.line()?;
         let message = line.give_up(place)?;
-        lane.permits.unjoin();
+        lane.entrance.permits.unjoin();
         self.metrics.waits_no_longer();
         flow.has_left(lane);
         if line.has_gaps() {
@@ -255,7 +255,7 @@ impl<M: Weigh> Admission<M> {
     /// Lets in those who wait for room that has come back.
     fn tell(&self, lane: &Lane<M>, starved: bool, flow: &impl Admit<M>, decided: &mut Decided<M>) {
         // Relaxed: what must be seen is seen because of the caller's fence.
-        let crowded = lane.crowded.load(Ordering::Relaxed);
+        let crowded = lane.service.crowded.load(Ordering::Relaxed);
         if crowded {
             self.hungry.insert(lane.seat);
         }
@@ -278,7 +278,7 @@ impl<M: Weigh> Admission<M> {
     /// Looks at all who wait: there may be more room than before, or the flow is closed. The caller has
     /// fenced.
     pub(super) fn settle_all(&self, flow: &impl Admit<M>) {
-        for lane in flow.lanes().filter(|lane| lane.permits.waiting() > 0) {
+        for lane in flow.lanes().filter(|lane| lane.entrance.permits.waiting() > 0) {
             self.hungry.insert(lane.seat);
         }
         self.settle(flow, &mut Decided::default());
@@ -287,7 +287,7 @@ impl<M: Weigh> Admission<M> {
     /// Looks at all who wait in this lane: it may have more room than before, or was cancelled. The caller
     /// has fenced.
     pub(super) fn settle_lane(&self, lane: &Lane<M>, flow: &impl Admit<M>) {
-        if lane.permits.waiting() > 0 {
+        if lane.entrance.permits.waiting() > 0 {
             self.hungry.insert(lane.seat);
             self.settle(flow, &mut Decided::default());
         }

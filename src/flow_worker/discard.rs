@@ -45,7 +45,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// A message of this lane, charged with so many bytes, is gone.
     pub(super) fn leave(&self, lane: &Lane<Brought<M>>, charge: u32) {
         if charge > 0 {
-            lane.bytes.leave(charge);
+            lane.entrance.bytes.leave(charge);
             self.metrics.bytes.leave(charge);
         }
         lane.leave();

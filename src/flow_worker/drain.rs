@@ -316,7 +316,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         fence(Ordering::SeqCst);
         if !lane.queue.is_empty() {
             self.list(lane);
-        } else if lane.permits.is_shut()
+        } else if lane.entrance.permits.is_shut()
             && let Some(successor) = self.peers.at(lane.seat)
             && !successor.queue.is_empty()
         {

@@ -16,8 +16,8 @@
 //! mark, which is looked at when a message would start. A message that comes later, of the peer's next
 //! connection, finds no lane and makes a new one.
 //!
-//! What the submitters write, what the workers write, and what hardly anybody writes lie on cache
-//! lines of their own.
+//! What the submitters write with each message and what the workers write with each message lie on cache
+//! lines of their own; what is read with each message is written once in a turn at the most.
 
 use std::{fmt, sync::Arc};
 
@@ -38,18 +38,21 @@ use crate::{
 /// As the time since when messages are queued.
 const NOBODY: u64 = u64::MAX;
 
-/// A peer's lane.
-pub(super) struct Lane<M> {
-    /// Written with every message that is brought. Shut means cancelled or retired.
-    pub(super) permits: CachePadded<Permits>,
-    /// Messages that were finished. Written with every one of them, by whichever worker.
-    left: CachePadded<AtomicU64>,
-    pub(super) queue: ArrayQueue<M>,
-    /// Written with every message, if the flow or its peers are bounded in bytes.
+/// What submitters read and write with each message.
+pub(super) struct Entrance {
+    /// Shut means cancelled or retired.
+    pub(super) permits: Permits,
+    /// Written if the flow or its peers are bounded in bytes.
     pub(super) bytes: ByteBound,
-    pub(super) peer: NodeId,
-    /// Its place in the flow's sets of lanes.
-    pub(super) seat: usize,
+}
+
+/// What workers read and write with each message.
+pub(super) struct Service {
+    /// Messages that were finished. Written with every one of them, by whichever worker.
+    left: AtomicU64,
+    /// No message in the queue has come before this, in nanoseconds since the flow was made, or none is
+    /// queued.
+    since: AtomicU64,
     /// A worker runs its messages, and no other may. Only in flows that are in order per peer.
     held: AtomicBool,
     /// Somebody waits for room in this lane. Written under the baton only.
@@ -58,20 +61,27 @@ pub(super) struct Lane<M> {
     forgotten: AtomicBool,
     /// Nothing that is in it starts any more.
     cancelled: AtomicBool,
-    /// Its seat is given back.
-    vacated: AtomicBool,
+}
+
+/// A peer's lane.
+pub(super) struct Lane<M> {
+    pub(super) entrance: CachePadded<Entrance>,
+    pub(super) service: CachePadded<Service>,
+    pub(super) queue: ArrayQueue<M>,
+    pub(super) peer: NodeId,
+    /// Its place in the flow's sets of lanes.
+    pub(super) seat: usize,
     /// Nothing that is in it starts before the replica has been told of the peer.
     welcome: Option<Arc<Welcome>>,
+    /// Made when somebody waits for the first time.
+    line: ArcSwapOption<Line<M>>,
+    /// Its seat is given back.
+    vacated: AtomicBool,
     /// Messages that were dropped and of which the replica has not been told.
     lost: AtomicU64,
     /// When it was told last, in nanoseconds since the flow was made, and one more.
     told: AtomicU64,
-    /// No message in the queue has come before this, in nanoseconds since the flow was made, or none is
-    /// queued.
-    since: AtomicU64,
     pub(super) standing: Standing,
-    /// Made when somebody waits for the first time.
-    line: ArcSwapOption<Line<M>>,
 }
 
 impl<M> Lane<M> {
@@ -84,32 +94,36 @@ impl<M> Lane<M> {
     ) -> Self {
         let is_withheld = welcome.is_some();
         Self {
-            permits: CachePadded::new(Permits::new(quota(config, slots, is_withheld))),
-            left: CachePadded::new(AtomicU64::new(0)),
+            entrance: CachePadded::new(Entrance {
+                permits: Permits::new(quota(config, slots, is_withheld)),
+                bytes: ByteBound::new(config.peer_max_bytes()),
+            }),
+            service: CachePadded::new(Service {
+                left: AtomicU64::new(0),
+                since: AtomicU64::new(NOBODY),
+                held: AtomicBool::new(false),
+                crowded: AtomicBool::new(false),
+                forgotten: AtomicBool::new(false),
+                cancelled: AtomicBool::new(false),
+            }),
             queue: ArrayQueue::new(slots),
-            bytes: ByteBound::new(config.peer_max_bytes()),
             peer,
             seat,
-            held: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
-            forgotten: AtomicBool::new(false),
-            cancelled: AtomicBool::new(false),
-            vacated: AtomicBool::new(false),
             welcome,
+            line: ArcSwapOption::empty(),
+            vacated: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             told: AtomicU64::new(0),
-            since: AtomicU64::new(NOBODY),
             standing: Standing::default(),
-            line: ArcSwapOption::empty(),
         }
     }
 
     /// Sets the bounds of the lane anew. The caller fences and lets in those who wait.
     pub(super) fn bound(&self, config: &FlowConfig, slots: usize) {
-        self.bytes.set_limit(config.peer_max_bytes());
+        self.entrance.bytes.set_limit(config.peer_max_bytes());
         loop {
             let is_withheld = self.is_withheld();
-            self.permits.set_limit(quota(config, slots, is_withheld));
+            self.entrance.permits.set_limit(quota(config, slots, is_withheld));
             // SeqCst: whoever releases the lane fences and then sets its bounds. If that fence comes later, so
             // do those; if it comes first, the lane is found released here.
             fence(Ordering::SeqCst);
@@ -122,47 +136,50 @@ impl<M> Lane<M> {
     /// Messages that were finished.
     pub(super) fn left(&self) -> u64 {
         // Acquire: the slots of those that are counted are seen empty.
-        self.left.load(Ordering::Acquire)
+        self.service.left.load(Ordering::Acquire)
     }
 
     /// A message has finished. The caller fences and looks for those who wait.
     pub(super) fn leave(&self) {
         // Release: pairs with the load above.
-        self.left.fetch_add(1, Ordering::Release);
+        self.service.left.fetch_add(1, Ordering::Release);
     }
 
     /// Whether one more may enter now.
     pub(super) fn has_room(&self) -> bool {
-        self.permits.has_room(|| self.left()) && self.bytes.has_room()
+        self.entrance.permits.has_room(|| self.left()) && self.entrance.bytes.has_room()
     }
 
     /// Takes the lane for the calling worker; false if another has it.
     pub(super) fn hold(&self) -> bool {
         // Acquire: what the last holder did comes before what this one does. Relaxed on failure: the
         // caller fences.
-        self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.service
+            .held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Gives the lane back. The caller fences and looks at the queue once more.
     pub(super) fn release(&self) {
         // Release: pairs with `hold`.
-        self.held.store(false, Ordering::Release);
+        self.service.held.store(false, Ordering::Release);
     }
 
     /// Whether a worker has the lane; that one looks at the queue once more when it gives it back.
     pub(super) fn is_held(&self) -> bool {
         // Relaxed: the caller's fence pairs with the holder's.
-        self.held.load(Ordering::Relaxed)
+        self.service.held.load(Ordering::Relaxed)
     }
 
     pub(super) fn forget(&self) {
         // Relaxed: a hint. Whoever misses it leaves an unused lane in the table.
-        self.forgotten.store(true, Ordering::Relaxed);
+        self.service.forgotten.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_forgotten(&self) -> bool {
         // Relaxed: as above.
-        self.forgotten.load(Ordering::Relaxed)
+        self.service.forgotten.load(Ordering::Relaxed)
     }
 
     /// Ends what is queued and whoever waits: nothing of it starts after the caller's fence, unless a
@@ -170,14 +187,14 @@ impl<M> Lane<M> {
     pub(super) fn cancel(&self) {
         self.forget();
         // Release: who sees it sees what led to it. The caller fences.
-        self.cancelled.store(true, Ordering::Release);
-        self.permits.shut();
+        self.service.cancelled.store(true, Ordering::Release);
+        self.entrance.permits.shut();
     }
 
     /// Whether the peer has gone. To be asked when a message would start.
     pub(super) fn is_cancelled(&self) -> bool {
         // Relaxed: the fence at the beginning of a worker's turn pairs with that of whoever cancels.
-        self.cancelled.load(Ordering::Relaxed)
+        self.service.cancelled.load(Ordering::Relaxed)
     }
 
     /// Whether its messages must not start yet. The caller fences before; whoever opens it fences and
@@ -192,8 +209,10 @@ impl<M> Lane<M> {
         let left = || self.left();
         // Relaxed: what is lost is counted before its message has left, which has been seen.
         let is_owed = || !self.is_forgotten() && self.lost.load(Ordering::Relaxed) > 0;
-        let is_unused = self.permits.is_done(left)
-            || self.permits.in_flight(left) == 0 && !is_owed() && self.permits.shut_if_unused(left);
+        let is_unused = self.entrance.permits.is_done(left)
+            || self.entrance.permits.in_flight(left) == 0
+                && !is_owed()
+                && self.entrance.permits.shut_if_unused(left);
         // AcqRel: one of those who find it unused gives its seat back.
         is_unused && !self.vacated.swap(true, Ordering::AcqRel)
     }
@@ -224,7 +243,8 @@ impl<M> Lane<M> {
 
     /// Whether it is kept only because the replica is to be told of what it has lost.
     pub(super) fn is_only_owed(&self) -> bool {
-        let unused = self.permits.in_flight(|| self.left()) == 0 && self.permits.waiting() == 0;
+        let unused = self.entrance.permits.in_flight(|| self.left()) == 0
+            && self.entrance.permits.waiting() == 0;
         unused && self.has_losses()
     }
 
@@ -236,20 +256,24 @@ impl<M> Lane<M> {
     /// A message that came at `nanos` is taken, so nothing older is in the queue.
     pub(super) fn is_served_up_to(&self, nanos: u64) {
         // Relaxed, here and below: for the eye only.
-        self.since.store(nanos, Ordering::Relaxed);
+        self.service.since.store(nanos, Ordering::Relaxed);
     }
 
     /// A message that came at `nanos` has been pushed, and nobody was looking at the lane.
     pub(super) fn begins_to_queue(&self, nanos: u64) {
-        if self.since.load(Ordering::Relaxed) == NOBODY {
-            let _ =
-                self.since.compare_exchange(NOBODY, nanos, Ordering::Relaxed, Ordering::Relaxed);
+        if self.service.since.load(Ordering::Relaxed) == NOBODY {
+            let _ = self.service.since.compare_exchange(
+                NOBODY,
+                nanos,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
     }
 
     /// The queue was found empty.
     pub(super) fn is_served(&self) {
-        self.since.store(NOBODY, Ordering::Relaxed);
+        self.service.since.store(NOBODY, Ordering::Relaxed);
     }
 
     /// When the oldest message in the queue has come, at the earliest; a message that nobody has put
@@ -259,7 +283,7 @@ impl<M> Lane<M> {
             return None;
         }
         self.begins_to_queue(now);
-        Some(self.since.load(Ordering::Relaxed).min(now))
+        Some(self.service.since.load(Ordering::Relaxed).min(now))
     }
 
     /// Those who wait, if anybody ever did.
@@ -288,7 +312,7 @@ impl<M> fmt::Debug for Lane<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lane")
             .field("peer", &self.peer)
-            .field("permits", &self.permits)
+            .field("permits", &self.entrance.permits)
             .finish_non_exhaustive()
     }
 }

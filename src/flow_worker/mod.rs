@@ -222,7 +222,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
     /// that is brought later belongs to a new connection.
     ///
-    /// Costs the same however much is queued; workers take it out of the queue in their turn.
+    /// Costs the same however much is queued: workers take it out of the queue in their turn. If others wait
+    /// for the flow's room, this call takes out up to 64 of the messages itself.
     pub fn cancel_peer(&self, node_id: NodeId) {
         self.inner.core.cancel(node_id);
     }
@@ -261,9 +262,11 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
     /// in at once where a bound has grown.
     ///
-    /// What can change: the bounds in messages and bytes, the quota and its bytes up to the quota that the flow
-    /// was built with, the number of threads at work up to those it was built with, quantum, wait strategy,
-    /// overload policy, maximum age, CoDel and panic policy.
+    /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait
+    /// strategy, overload policy, maximum age, CoDel and panic policy. The quota and the number of threads at
+    /// work can change up to what the flow was built with; a quota that is not set is at most that. What
+    /// cannot: `max_peers`, `max_waiters`, the order and the cores. A bound in bytes that is set while
+    /// messages are in flight counts those that come later.
     ///
     /// # Errors
     ///
@@ -281,7 +284,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     }
 
     /// Gives the flow another handler while messages flow: it runs every message that no worker has
-    /// taken up. The old one is dropped when the last worker that runs it has ended its message.
+    /// taken up. The flow lets go of the old one when the last worker that runs it has ended its message.
     pub fn replace_handler(&self, handler: H) {
         self.inner.core.replace_handler(OfPeers(handler));
     }

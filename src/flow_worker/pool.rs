@@ -101,8 +101,8 @@ fn here() -> usize {
 fn pin(core: usize) {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[core % cores.len()]);
-    if !pinned && core == 0 {
-        tracing::warn!("threads cannot be pinned here, and run on any core");
+    if !pinned {
+        tracing::warn!(core, "a thread cannot be pinned here, and runs on any core");
     }
 }
 

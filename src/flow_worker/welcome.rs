@@ -13,7 +13,7 @@
 //! sees the message, or the submitter sees the welcome open.
 //!
 //! Messages that are withheld hold room of their flow, so a lane has only [`WITHHELD_QUOTA`] until it is
-//! released; what comes beyond that waits.
+//! released; what comes beyond that finds no room.
 //!
 //! There are as many welcomes as the Transport flow has messages in flight and waiting.
 

@@ -268,7 +268,7 @@ fn who_waits_when_a_bound_is_raised_is_let_in() {
         let model = Model::full(1);
         let changer = model.on_a_thread(|model| {
             model.admission.metrics.permits.set_limit(2);
-            model.flow.lanes[0].permits.set_limit(2);
+            model.flow.lanes[0].entrance.permits.set_limit(2);
             fence(Ordering::SeqCst);
             model.admission.settle_all(&model.flow);
         });

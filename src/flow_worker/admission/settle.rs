@@ -124,19 +124,19 @@ impl<M: Weigh> Admission<M> {
     /// at the one that has its seat by now.
     fn pass_over(&self, lane: &Arc<Lane<M>>, full: bool, flow: &impl Admit<M>) {
         // Release: a worker that sees it has its own room to tell.
-        lane.crowded.store(full, Ordering::Release);
+        lane.service.crowded.store(full, Ordering::Release);
         self.hungry.remove(lane.seat);
         // SeqCst: part of the proof above.
         fence(Ordering::SeqCst);
         let waits = |lane: &Lane<M>| lane.line().is_some_and(|line| !line.is_empty());
-        let is_shut = lane.permits.is_shut();
+        let is_shut = lane.entrance.permits.is_shut();
         let may = || !full || is_shut || self.metrics.permits.is_shut() || lane.has_room();
         // If the lane was retired, nobody waits in it any more.
         let again = waits(lane) && may()
             || is_shut
                 && flow
                     .lane(lane.seat)
-                    .is_some_and(|other| !other.permits.is_shut() && waits(&other));
+                    .is_some_and(|other| !other.entrance.permits.is_shut() && waits(&other));
         if again {
             self.hungry.insert(lane.seat);
         } else {
@@ -193,7 +193,7 @@ impl<M: Weigh> Admission<M> {
                 }
                 // After the message has been admitted, so that no newcomer passes it; before its
                 // submitter knows, so that its next one finds its place free.
-                lane.permits.unjoin();
+                lane.entrance.permits.unjoin();
                 self.metrics.waits_no_longer();
                 place.tell(refusal);
                 decided.push(place);
@@ -204,7 +204,7 @@ impl<M: Weigh> Admission<M> {
             if refusal.is_none() {
                 // This thread goes on looking for a taker.
                 self.metrics.permits.retreat();
-                lane.permits.retreat();
+                lane.entrance.permits.retreat();
             }
         }
         Stop::Nobody
@@ -214,7 +214,7 @@ impl<M: Weigh> Admission<M> {
     fn refusal(&self, lane: &Lane<M>) -> Option<RefusalReason> {
         if self.metrics.permits.is_shut() {
             Some(RefusalReason::Closed)
-        } else if lane.permits.is_shut() {
+        } else if lane.entrance.permits.is_shut() {
             // Nobody waits in one that was retired.
             Some(RefusalReason::Disconnected)
         } else {
@@ -224,11 +224,13 @@ impl<M: Weigh> Admission<M> {
 
     /// Enters the lane and the flow for whoever is first in line.
     fn enter_waiting(&self, lane: &Lane<M>) -> Result<(), Stop> {
-        if !lane.bytes.has_room() || lane.permits.enter_past(|| lane.left()) != Attempt::Entered {
+        if !lane.entrance.bytes.has_room()
+            || lane.entrance.permits.enter_past(|| lane.left()) != Attempt::Entered
+        {
             return Err(Stop::LaneFull);
         }
         if !self.metrics.bytes.has_room() || self.metrics.enter() != Attempt::Entered {
-            lane.permits.retreat();
+            lane.entrance.permits.retreat();
             return Err(Stop::FlowFull);
         }
         Ok(())
@@ -238,7 +240,7 @@ impl<M: Weigh> Admission<M> {
     /// exceeded by it and by the newcomer that was last to find room.
     fn charge_past(&self, lane: &Lane<M>, message: &mut M) {
         if self.is_bounded_in_bytes(lane) {
-            lane.bytes.force(message.bytes());
+            lane.entrance.bytes.force(message.bytes());
             self.metrics.bytes.force(message.bytes());
             message.charged();
         }

@@ -33,11 +33,11 @@ fn each_peer_has_one_lane_and_each_lane_a_seat() {
 fn an_unused_lane_gives_its_seat_up_and_a_used_one_does_not() {
     let peers = table(2);
     let [used, unused] = [1, 2].map(|number| peers.find_or_seat(peer(number), &CONFIG).unwrap());
-    assert_eq!(used.permits.enter(|| used.left()), Attempt::Entered);
+    assert_eq!(used.entrance.permits.enter(|| used.left()), Attempt::Entered);
     let third = peers.find_or_seat(peer(3), &CONFIG).unwrap();
-    assert_eq!((third.seat, unused.permits.is_shut()), (unused.seat, true));
+    assert_eq!((third.seat, unused.entrance.permits.is_shut()), (unused.seat, true));
     assert!(peers.find(peer(2)).lane().is_none());
-    assert_eq!(third.permits.enter(|| third.left()), Attempt::Entered);
+    assert_eq!(third.entrance.permits.enter(|| third.left()), Attempt::Entered);
     assert!(peers.find_or_seat(peer(2), &CONFIG).is_none(), "all seats are used");
     assert!(!peers.retire(&used));
     used.leave();
@@ -51,7 +51,7 @@ fn a_newcomer_looks_at_a_limited_number_of_lanes() {
     let lanes: Vec<_> = (0..3 * LOOK_AT as u16)
         .map(|number| peers.find_or_seat(peer(number), &CONFIG).unwrap())
         .collect();
-    let enter = |lane: &Lane<u32>| assert_eq!(lane.permits.enter(|| 0), Attempt::Entered);
+    let enter = |lane: &Lane<u32>| assert_eq!(lane.entrance.permits.enter(|| 0), Attempt::Entered);
     lanes[..lanes.len() - 1].iter().for_each(|lane| enter(lane));
     // The only unused one is found in the third attempt.
     let found = [(); 3].map(|()| peers.find_or_seat(peer(9_999), &CONFIG).is_some());
@@ -77,7 +77,7 @@ fn threads_that_seat_and_retire_the_same_peers_agree() {
             scope.spawn(|| {
                 for turn in 0..2_000 {
                     let Some(lane) = peers.find_or_seat(peer(turn % 6), &CONFIG) else { continue };
-                    match lane.permits.enter(|| lane.left()) {
+                    match lane.entrance.permits.enter(|| lane.left()) {
                         Attempt::Entered => {
                             let found = peers.at(lane.seat).unwrap();
                             assert!(Arc::ptr_eq(&found, &lane), "its seat is another's");
