@@ -142,9 +142,10 @@ impl Oracle {
     }
 
     pub(super) fn peer_up(&mut self, peer: NodeId) {
+        // Of what it has lost before, on a connection or on none, nobody is told any more.
+        let was_heard_of = self.messages.values().any(|known| known.peer == peer);
+        self.departures += u64::from(was_heard_of);
         let peer = self.peers.entry(peer).or_default();
-        // Of one that comes again nobody hears what it has lost before.
-        self.departures += u64::from(peer.is_up);
         peer.connection += 1;
         peer.is_up = true;
         self.brings_event();
