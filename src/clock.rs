@@ -4,8 +4,11 @@
 //! reading costs shows in every message. `quanta` reads the processor's time-stamp counter where
 //! that is invariant, at less than half the cost of the system's clock, and the system's clock where it
 //! is not. Its first use measures the counter, for up to some hundred milliseconds.
+//!
+//! Moments and spans of a message are kept in nanoseconds as whole numbers: a `Duration` is seconds and a
+//! rest, and each way there and back would cost as much as the reading itself.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 /// Lets other threads of the system run.
 pub(crate) fn yield_now() {
@@ -16,28 +19,32 @@ pub(crate) fn yield_now() {
     crate::sync::yield_now();
 }
 
-/// Where the time of a simulation begins.
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-static START: std::sync::LazyLock<quanta::Instant> = std::sync::LazyLock::new(quanta::Instant::now);
+static CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
 
-/// A moment of this process.
+/// The nanoseconds of a duration; one of more than five centuries counts as that.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A moment of this process, in nanoseconds since one that is the same for all of them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Moment(quanta::Instant);
+pub(crate) struct Moment(u64);
 
 impl Moment {
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn now() -> Self {
         #[cfg(any(test, fuzzing))]
         if let Some(now) = crate::simulation::clock::read() {
-            return Self(*START + now);
+            return Self(nanos(now));
         }
-        Self(quanta::Instant::now())
+        let clock = &*CLOCK;
+        Self(clock.delta_as_nanos(0, clock.raw()))
     }
 
     /// Time stands still, so that a model runs the same way each time.
     #[cfg(loom)]
     pub(crate) fn now() -> Self {
-        Self::first()
+        Self(0)
     }
 
     /// Time goes as the schedule says: between two readings not at all, a little, or longer than anything
@@ -53,14 +60,7 @@ impl Moment {
             _ => 20_000,
         };
         PASSED.set(PASSED.get() + Duration::from_micros(micros));
-        Self::first().after(PASSED.get())
-    }
-
-    #[cfg(any(loom, shuttle))]
-    fn first() -> Self {
-        static FIRST: std::sync::LazyLock<Moment> =
-            std::sync::LazyLock::new(|| Moment(quanta::Instant::now()));
-        *FIRST
+        Self(nanos(PASSED.get()))
     }
 
     /// Lets time pass on this thread.
@@ -74,11 +74,16 @@ impl Moment {
 
     /// The time since `earlier`; zero if that is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_duration_since(earlier.0)
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// The nanoseconds since `earlier`; zero if that is later.
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// The moment that is `duration` later.
     pub(crate) fn after(self, duration: Duration) -> Self {
-        Self(self.0 + duration)
+        Self(self.0.saturating_add(nanos(duration)))
     }
 }

@@ -52,10 +52,9 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Counts a duration. One thread calls this, or several one after the other.
-    pub(crate) fn record(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(MAX_NANOS);
-        let bucket = &self.buckets[bucket(nanos)];
+    /// Counts a duration in nanoseconds. One thread calls this, or several one after the other.
+    pub(crate) fn record(&self, nanos: u64) {
+        let bucket = &self.buckets[bucket(nanos.min(MAX_NANOS))];
         // Relaxed: a count orders nothing; the count of those that have finished publishes it.
         bucket.store(bucket.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }

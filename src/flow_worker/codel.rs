@@ -4,6 +4,7 @@
 //! waiting for each other; should two of them decide at the same moment, a message more or less is dropped.
 
 use crate::{
+    clock::nanos,
     config::Codel,
     sync::{AtomicU64, Ordering},
 };
@@ -28,7 +29,7 @@ impl Standing {
     /// Whether a message that has waited for so long is to be dropped; `last` is whether it is the last
     /// of its queue. In nanoseconds.
     pub(super) fn sheds(&self, codel: Codel, now: u64, waited: u64, last: bool) -> bool {
-        let (target, interval) = (codel.target.as_nanos() as u64, codel.interval.as_nanos() as u64);
+        let (target, interval) = (nanos(codel.target), nanos(codel.interval));
         let now = now.saturating_add(1);
         // Relaxed, here and below: see the head of this room.
         let count = self.count.load(Ordering::Relaxed);

@@ -115,7 +115,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             name,
             order: config.order(),
             built: *config,
-            live: ArcSwap::from_pointee(Live { config: *config, handler: Kept::new(handler) }),
+            live: ArcSwap::from_pointee(Live::new(config, Kept::new(handler))),
             peers: Peers::new(peers, config.peer_quota(), welcomes),
             admission: Admission::new(peers, config.max_waiters(), Arc::clone(&metrics)),
             ready: LaneSet::new(peers),
@@ -244,7 +244,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// A moment as the flow's own times are kept.
     pub(super) fn nanos(&self, moment: Moment) -> u64 {
-        u64::try_from(moment.since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+        moment.nanos_since(self.epoch)
     }
 
     /// Makes sure that somebody will look into a lane that has messages; true if nobody would have.

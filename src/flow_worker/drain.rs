@@ -79,11 +79,12 @@ fn pause() {
 }
 
 /// A submitter that was let in is woken at once if the handler before took as long as this: about
-/// what it costs to wake it.
-const BRIEF: Duration = Duration::from_micros(2);
+/// what it costs to wake it. In nanoseconds.
+const BRIEF: u64 = 2_000;
 
-/// Among briefer handlers it is woken after this time at the latest, or when there is nothing to run.
-const WAKE_WITHIN: Duration = Duration::from_micros(10);
+/// Among briefer handlers it is woken after so many nanoseconds at the latest, or when there is nothing to
+/// run.
+const WAKE_WITHIN: u64 = 10_000;
 
 mod idle;
 mod message;
@@ -261,7 +262,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             if shift.now >= shift.end {
                 break;
             }
-            if shift.now.since(began) >= shift.config().quantum() {
+            if shift.now.nanos_since(began) >= shift.live.load().quantum {
                 if self.ready.has_other_than(lane.seat) {
                     break;
                 }

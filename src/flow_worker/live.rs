@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     ConfigError, FlowConfig, OverloadPolicy, WaitStrategy,
+    clock::nanos,
     panics::contain,
     sync::{Ordering, fence},
 };
@@ -22,6 +23,18 @@ use crate::{
 pub(super) struct Live<H> {
     pub(super) config: FlowConfig,
     pub(super) handler: Arc<Kept<H>>,
+    /// The configuration's, as workers look at it with each message: in nanoseconds.
+    pub(super) quantum: u64,
+    /// Older messages expire.
+    pub(super) max_age: u64,
+}
+
+impl<H> Live<H> {
+    pub(super) fn new(config: &FlowConfig, handler: Arc<Kept<H>>) -> Self {
+        let (quantum, max_age) =
+            (nanos(config.quantum()), config.max_age().map_or(u64::MAX, nanos));
+        Self { config: *config, handler, quantum, max_age }
+    }
 }
 
 /// A handler, whose `Drop` is the user's code and may run in the middle of ours.
@@ -51,7 +64,7 @@ impl<H> Drop for Kept<H> {
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Gives the flow another configuration.
     pub(super) fn reconfigure(self: &Arc<Self>, config: &FlowConfig) {
-        self.live.rcu(|live| Live { config: *config, handler: Arc::clone(&live.handler) });
+        self.live.rcu(|live| Live::new(config, Arc::clone(&live.handler)));
         loop {
             let live = self.live.load_full();
             self.apply(&live.config);
@@ -64,7 +77,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Gives the flow another handler, which runs what no worker has taken up.
     pub(super) fn replace_handler(&self, handler: H) {
         let handler = Kept::new(handler);
-        self.live.rcu(|live| Live { config: live.config, handler: Arc::clone(&handler) });
+        self.live.rcu(|live| Live::new(&live.config, Arc::clone(&handler)));
         // SeqCst: pairs with that of a worker that lies down, and then lets go of the old one.
         fence(Ordering::SeqCst);
         self.parking.call_all_to_leave();

@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
-    metrics::FlowSnapshot, panics::contain,
+    clock::nanos, metrics::FlowSnapshot, panics::contain,
 };
 
 mod admission;
@@ -246,8 +246,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
 
     /// Tells of messages that were dropped; see [`Core::tell_losses`].
     pub(crate) fn tell_losses(&self, interval: Duration, tell: impl Fn(NodeId, u64) -> bool) {
-        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        self.inner.core.tell_losses(interval, tell);
+        self.inner.core.tell_losses(nanos(interval), tell);
     }
 
     /// Logs each handler that has run for longer than `limit`, once.

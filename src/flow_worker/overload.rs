@@ -11,12 +11,12 @@ use super::{
     brought::Brought,
     core::{Core, Handle, Outcome},
     lane::Lane,
+    live::Live,
     pool::Spawn,
 };
 use crate::{
     End, NodeId,
     clock::Moment,
-    config::FlowConfig,
     metrics::FlowMetrics,
     sync::{Ordering, fence},
 };
@@ -36,23 +36,17 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         lane: &LaneOf<M>,
         arrived: Moment,
         now: Moment,
-        config: &FlowConfig,
+        live: &Live<H>,
     ) -> Option<End> {
         if lane.is_cancelled() {
             return Some(End::Cancelled);
         }
-        let (max_age, codel) = (config.max_age(), config.codel());
-        if max_age.is_none() && codel.is_none() {
-            return None;
-        }
-        let waited = now.since(arrived);
-        if max_age.is_some_and(|max_age| waited > max_age) {
+        let waited = now.nanos_since(arrived);
+        if waited > live.max_age {
             return Some(End::Expired);
         }
-        let sheds = codel.is_some_and(|codel| {
-            let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
-            lane.standing.sheds(codel, self.nanos(now), waited, lane.queue.is_empty())
-        });
+        let codel = live.config.codel()?;
+        let sheds = lane.standing.sheds(codel, self.nanos(now), waited, lane.queue.is_empty());
         sheds.then_some(End::Shed)
     }
 

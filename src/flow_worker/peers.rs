@@ -25,7 +25,11 @@
 //! a seat out of a set, having looked at the lane that had it before, must fence and look at the lane
 //! that has it now.
 
-use std::{array, fmt, hash::BuildHasher, sync::Arc};
+use std::{
+    array, fmt,
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use hashbrown::HashTable;
@@ -99,7 +103,11 @@ impl<M> Peers<M> {
     }
 
     fn hash(&self, peer: NodeId) -> u64 {
-        self.hasher.hash_one(peer.as_bytes())
+        let mut hasher = self.hasher.build_hasher();
+        // Word by word, since all ids have the same length: half the work of hashing a slice.
+        let (words, _) = peer.as_bytes().as_chunks::<8>();
+        words.iter().for_each(|word| hasher.write_u64(u64::from_ne_bytes(*word)));
+        hasher.finish()
     }
 
     fn part(&self, hash: u64) -> &ArcSwap<Lanes<M>> {

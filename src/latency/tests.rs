@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::nanos;
 
 fn snapshot_of(durations: impl IntoIterator<Item = Duration>) -> LatencySnapshot {
     let recorder = Recorder::default();
-    durations.into_iter().for_each(|duration| recorder.record(duration));
+    durations.into_iter().for_each(|duration| recorder.record(nanos(duration)));
     LatencySnapshot::of([&recorder].into_iter())
 }
 

@@ -15,6 +15,7 @@ use strum::EnumCount;
 use super::{Counter, FlowSnapshot, worker::WorkerMetrics};
 use crate::{
     End, FlowConfig,
+    clock::nanos,
     latency::LatencySnapshot,
     permits::{Attempt, ByteBound, Permits},
     sync::{AtomicU64, AtomicUsize, Ordering},
@@ -261,10 +262,6 @@ impl FlowMetrics {
             service: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.service)),
         }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How many hundredths of the limit are used, at most 100.

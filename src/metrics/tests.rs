@@ -28,7 +28,7 @@ fn a_registry_adds_up_what_its_flows_count() {
     admit(&flows[1]);
     flows[0].waits();
     for (worker, panicked) in flows[1].workers.iter().zip([false, true]) {
-        worker.ran(Duration::from_micros(3), Duration::from_micros(5), panicked);
+        worker.ran(3_000, 5_000, panicked);
         worker.finished();
     }
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();

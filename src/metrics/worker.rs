@@ -1,7 +1,5 @@
 //! What one worker counts and says of itself, on cache lines of its own.
 
-use std::time::Duration;
-
 use crate::{
     End,
     latency::Recorder,
@@ -35,8 +33,8 @@ fn count(counter: &AtomicU64) {
 }
 
 impl WorkerMetrics {
-    /// A handler has returned or panicked. Only the worker itself calls this.
-    pub(crate) fn ran(&self, wait: Duration, service: Duration, panicked: bool) {
+    /// A handler has returned or panicked; times are in nanoseconds. Only the worker itself calls this.
+    pub(crate) fn ran(&self, wait: u64, service: u64, panicked: bool) {
         self.wait.record(wait);
         self.service.record(service);
         if panicked {

@@ -25,6 +25,9 @@ use crate::{
     sync::{Ordering, thread_local},
 };
 
+/// As a wait: there is no handler.
+const NOT_HANDLING: u64 = u64::MAX;
+
 thread_local! {
     /// How many handlers are on the stack of this thread.
     pub(super) static HANDLERS: Cell<usize> = const { Cell::new(0) };
@@ -32,8 +35,8 @@ thread_local! {
     pub(super) static HELPS: Cell<bool> = const { Cell::new(false) };
     /// The seat of the lane whose handler is the innermost of them.
     pub(super) static SEAT: Cell<usize> = const { Cell::new(usize::MAX) };
-    /// How long its message has waited.
-    pub(super) static WAITED: Cell<Option<Duration>> = const { Cell::new(None) };
+    /// How long its message has waited, in nanoseconds.
+    pub(super) static WAITED: Cell<u64> = const { Cell::new(NOT_HANDLING) };
 }
 
 /// How long the message has waited that the calling handler runs, from its submitter's call to the
@@ -60,14 +63,15 @@ thread_local! {
 /// ```
 #[must_use]
 pub fn message_wait() -> Option<Duration> {
-    WAITED.get()
+    let waited = WAITED.get();
+    (waited != NOT_HANDLING).then(|| Duration::from_nanos(waited))
 }
 
 /// Runs something as if it were on another thread.
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) fn as_another_thread(run: impl FnOnce()) {
     let (handlers, helps) = (HANDLERS.replace(0), HELPS.replace(false));
-    let (seat, waited) = (SEAT.replace(usize::MAX), WAITED.replace(None));
+    let (seat, waited) = (SEAT.replace(usize::MAX), WAITED.replace(NOT_HANDLING));
     run();
     HANDLERS.set(handlers);
     HELPS.set(helps);
@@ -102,7 +106,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             shift.wake();
         }
         let now = shift.now;
-        let end = self.end_before_start(lane, brought.arrived, now, shift.config());
+        let end = self.end_before_start(lane, brought.arrived, now, shift.live.load());
         let waking = !shift.decided.is_empty();
         let service = match end {
             Some(end) => self.run_out(lane, brought, end, shift),
@@ -112,32 +116,32 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             if !waking {
                 shift.decided_at = shift.now;
             }
-            if service >= BRIEF || shift.now.since(shift.decided_at) >= WAKE_WITHIN {
+            if service >= BRIEF || shift.now.nanos_since(shift.decided_at) >= WAKE_WITHIN {
                 shift.wake();
             }
         }
     }
 
-    /// Runs the handler; returns how long it took.
+    /// Runs the handler; returns how long it took, in nanoseconds.
     fn run_handler(
         self: &Arc<Self>,
         lane: &Arc<Lane<Brought<M>>>,
         brought: Brought<M>,
         shift: &mut Shift<'_, M, H>,
-    ) -> Duration {
+    ) -> u64 {
         let charge = brought.charge();
         let Brought { message, arrived, .. } = brought;
         // A message that arrived after the last reading has not waited.
         let began = shift.now.max(arrived);
-        let wait = began.since(arrived);
+        let wait = began.nanos_since(arrived);
         let Shift { metrics, decided, live, .. } = shift;
         let live = live.load();
         let finish = Finish { core: self, lane, metrics, decided, charge };
-        let outside = (SEAT.replace(lane.seat), WAITED.replace(Some(wait)));
+        let outside = (SEAT.replace(lane.seat), WAITED.replace(wait));
         HANDLERS.set(HANDLERS.get() + 1);
         let outcome = catch_unwind(AssertUnwindSafe(|| live.handler.handle(lane.peer, message)));
         let ended = Moment::now();
-        let service = ended.since(began);
+        let service = ended.nanos_since(began);
         finish.metrics.ran(wait, service, outcome.is_err());
         if let Err(payload) = outcome {
             self.panics.report(payload);
@@ -152,14 +156,15 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         service
     }
 
-    /// Lets a message go that a worker has taken and that must not start.
+    /// Lets a message go that a worker has taken and that must not start; returns how long that took, in
+    /// nanoseconds.
     fn run_out(
         self: &Arc<Self>,
         lane: &Arc<Lane<Brought<M>>>,
         brought: Brought<M>,
         end: End,
         shift: &mut Shift<'_, M, H>,
-    ) -> Duration {
+    ) -> u64 {
         let charge = brought.charge();
         let Shift { metrics, decided, .. } = shift;
         let finish = Finish { core: self, lane, metrics, decided, charge };
@@ -174,7 +179,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
         let began = shift.now;
         shift.now = Moment::now();
-        shift.now.since(began)
+        shift.now.nanos_since(began)
     }
 
     /// Does what the flow's policy says about a handler that has panicked.
