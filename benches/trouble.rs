@@ -9,8 +9,8 @@
 //!   waited. Afterwards all permits must be there: as many messages as the bound allows are admitted at
 //!   once, while no handler returns.
 //! - `changes`: a thousand configurations at random while messages flow; none may be lost.
-//! - `memory`: peers that fill a flow with the largest chunks while no handler returns; what the process
-//!   then holds, beside [`FlowConfig::worst_case_bytes`](gossip_engine::FlowConfig::worst_case_bytes).
+//! - `memory`: peers that fill a flow with the largest chunks while no handler returns; what is
+//!   live then, by a counting allocator, beside [`FlowConfig::worst_case_bytes`](gossip_engine::FlowConfig::worst_case_bytes).
 //!
 //! All but the times are asserted: the program ends with an error if one of them does not hold.
 
@@ -37,9 +37,14 @@ mod replica;
 #[path = "trouble/stops.rs"]
 mod stops;
 
-use std::{io, time::Duration};
+use std::{alloc::System, io, time::Duration};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use self::harness::output;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// For whatever must not take for ever.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,13 +52,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn main() -> io::Result<()> {
     let quick = output::is_quick();
     let size = |full, few| if quick { few } else { full };
-    // Before the others leave free memory behind, in which the growth would hide.
+    // Before the others leave free memory behind, in which the resident growth would hide.
     let memory = hoard::row();
     let mut rows = panics::rows(size(1_000_000, 20_000), size(9, 1));
     rows.extend(stops::rows(size(10_000, 100)));
     rows.push(dropped::row(size(1_000_000, 10_000)));
     rows.push(changed::row(size(1_000, 100)));
-    rows.extend(memory);
+    rows.push(memory);
     for row in &rows {
         println!("{row}");
     }

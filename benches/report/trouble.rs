@@ -50,16 +50,19 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         let mebibytes = |name: &str| format!("{} MiB", figure(number(&row[name]) / f64::from(1 << 20)));
         format!(
             "\nA Chunk flow that is bounded to {} is offered {} of the largest chunks by {} peers while \
-             no handler returns: {} are in flight, {} wait, {} were refused. The process has grown by \
-             {}; the documented worst case is {}, and the bench's own part up to 8 MiB.\n",
+             no handler returns: {} are in flight, {} wait, {} were refused. By a \
+             counting allocator, {} are live that were not before; the documented worst case is {}. \
+             The process has grown by {}, with what the system's allocator keeps of the chunks that \
+             were refused.\n",
             mebibytes("max_bytes"),
             row["offered"],
             row["peers"],
             row["in_flight"],
             row["waiting"],
             row["refused"],
-            mebibytes("resident_growth"),
+            mebibytes("live"),
             mebibytes("worst_case"),
+            mebibytes("resident_growth"),
         )
     });
     Ok(format!(
