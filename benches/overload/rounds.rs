@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use gossip_engine::{
     Codel, End, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId,
     OverloadPolicy,
@@ -25,6 +26,11 @@ use crate::{
 const WORKERS: usize = 1;
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A lane is made with its peer's first message, and one with room for seconds of work is megabytes that
+/// the system gives page by page. So each peer brings one before the schedule begins, which has this
+/// number and this time for it.
+const FIRST: usize = usize::MAX;
+const WARMING: Duration = Duration::from_millis(100);
 
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -63,6 +69,8 @@ pub(crate) struct Round {
     pub(crate) waits: Histogram<u64>,
     pub(crate) goodput: f64,
     pub(crate) fresh: f64,
+    /// Messages that were old when they started, or were dropped.
+    pub(crate) late: u64,
     /// After the last arrival.
     pub(crate) last_drop: Option<Duration>,
     /// `None` of a contender that does not count.
@@ -72,6 +80,7 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn ended(&self, end: End) -> u64 {
         match &self.flow {
+            Some(flow) if end == End::Handled => flow.handled() - PEERS as u64,
             Some(flow) => flow.ended(end),
             None => {
                 if end == End::Handled {
@@ -102,7 +111,7 @@ pub(crate) fn capacity(length: Duration) -> f64 {
     let messages = length.div_duration_f64(SERVICE) as usize;
     let stopwatch = Stopwatch::new(messages, SERVICE);
     let arrivals: Vec<Arrival> = (0..messages)
-        .map(|sequence| Arrival { due: LEAD, stream: sequence % PEERS, sequence })
+        .map(|sequence| Arrival { due: LEAD + WARMING, stream: sequence % PEERS, sequence })
         .collect();
     run_engine(&CONFIG, &stopwatch, &arrivals);
     let starts = || (0..messages).map(|sequence| stopwatch.start_of(sequence));
@@ -115,7 +124,11 @@ pub(crate) fn capacity(length: Duration) -> f64 {
 pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> Round {
     let of_peer = (rate * length.as_secs_f64()) as usize / PEERS;
     let gap = Duration::from_secs_f64(PEERS as f64 / rate);
-    let arrivals = merged((0..PEERS).map(|peer| poisson(SEED + peer as u64, of_peer, gap)));
+    let schedule = |peer| {
+        let dues = poisson(SEED + peer as u64, of_peer, gap);
+        dues.into_iter().map(|due| WARMING + due).collect()
+    };
+    let arrivals = merged((0..PEERS).map(schedule));
     let stopwatch = Stopwatch::new(arrivals.len(), SERVICE);
     let (flow, last_drop) = match &entry.kind {
         Kind::Engine(config) => {
@@ -133,12 +146,16 @@ pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> 
     let started = || arrivals.iter().filter(|arrival| !start_of(arrival).is_zero());
     let in_time = || started().filter(|arrival| start_of(arrival) <= last);
     let fresh = in_time().filter(|arrival| start_of(arrival) - arrival.due <= MAX_AGE).count();
-    let possible = capacity * (last - LEAD).as_secs_f64();
+    let on_time = started()
+        .filter(|arrival| start_of(arrival).saturating_sub(arrival.due) <= MAX_AGE)
+        .count();
+    let possible = capacity * (last - LEAD - WARMING).as_secs_f64();
     Round {
         brought: arrivals.len() as u64,
         waits: stopwatch.latencies_of(started().map(|arrival| (arrival.sequence, arrival.due))),
         goodput: in_time().count() as f64 / possible,
         fresh: fresh as f64 / possible,
+        late: (arrivals.len() - on_time) as u64,
         last_drop,
         flow,
     }
@@ -166,9 +183,17 @@ fn run_engine(
         FlowType::Advert,
         config,
         &MetricsRegistry::new(),
-        move |_: NodeId, message: Message| handler.run(message.sequence),
+        move |_: NodeId, message: Message| {
+            if message.sequence != FIRST {
+                handler.run(message.sequence);
+            }
+        },
     )
     .expect("the configuration is in range");
+    for stream in 0..PEERS {
+        let brought = flow.execute(peer(stream), Message::new(FIRST)).now_or_never();
+        assert!(brought.is_some_and(|brought| brought.is_ok()), "void: there is room");
+    }
     cores::apart();
     bring(stopwatch.started(), arrivals, |arrival| {
         let brought = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
@@ -180,8 +205,8 @@ fn run_engine(
     assert!(report.is_clean(), "void: {report:?}");
     let flow = flow.snapshot();
     flow.verify("Advert").expect("it is at rest");
-    assert_eq!(flow.brought(), arrivals.len() as u64, "void: a message has no end");
-    stopwatch.ledger().wait_for(flow.handled() as usize);
+    assert_eq!(flow.brought(), (arrivals.len() + PEERS) as u64, "void: a message has no end");
+    stopwatch.ledger().wait_for(flow.handled() as usize - PEERS);
     (flow, last_drop)
 }
 

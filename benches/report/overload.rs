@@ -13,65 +13,95 @@ const PLOT: &str = "benches/plots/overload.svg";
 const QUANTILES: [(&str, &str); 3] = [("p50", "p50"), ("p99", "p99"), ("maximum", "max")];
 
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
-    let first = rows.first().ok_or("no rows")?;
+    let (first, last) = rows.first().zip(rows.last()).ok_or("no rows")?;
     plot(rows, package)?;
-    let of = |over: bool| {
+    let of = |over: bool, head: &[&str], line: fn(&Value) -> Vec<String>| {
         let lines: Vec<Vec<String>> =
             rows.iter().filter(|row| (number(&row["load"]) > 1.0) == over).map(line).collect();
-        let head = [
-            "contender",
-            "p50",
-            "p99",
-            "counted p99",
-            "goodput",
-            "fresh",
-            "dropped",
-            "last drop",
-            "ends",
-            "target",
-            "others",
-        ];
-        markdown(&head.map(str::to_owned), &lines)
+        let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+        markdown(&head, &lines)
     };
+    let above = [
+        "contender",
+        "p50",
+        "p99",
+        "counted p99",
+        "goodput",
+        "fresh",
+        "dropped",
+        "last drop",
+        "ends",
+        "others",
+    ];
+    let below = [
+        "contender",
+        "p50",
+        "p99",
+        "counted p99",
+        "messages",
+        "dropped",
+        "late",
+        "rounds without",
+        "target",
+        "others",
+    ];
     Ok(format!(
         "A handler of {}, one worker, a capacity of {} messages a second; {} rounds of {} s in which \
-         {} times as many come, and of a third of that at {} of the capacity. A message is old after \
+         {} times as many come, and {} of a ninth of that at {} of the capacity. A message is old after \
          {}.\n\n![Waits of the messages that were started, by quantile]({PLOT})\n\nWaits run from the \
          intended arrival to the start of the handler, of the messages that were started; *counted* is \
          what the engine says, from the call on. Goodput is what was started while messages were due, \
          fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
          counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, where the target \
-         is that nothing is dropped:\n\n{}",
+         is that nothing is dropped; *late* is what was dropped or waited for more than {} from its \
+         intended arrival, which the machine does to all of them, and *rounds without* says in how many \
+         there was none:\n\n{}",
         duration(number(&first["service_ns"])),
         figure(number(&first["capacity"]["median"])),
         first["rounds"],
         first["seconds"],
         first["load"],
-        share(&rows.last().ok_or("no rows")?["load"]),
+        last["rounds"],
+        share(&last["load"]),
         duration(number(&first["max_age_ns"])),
-        of(true),
-        of(false),
+        of(true, &above, above_capacity),
+        duration(number(&first["max_age_ns"])),
+        of(false, &below, below_capacity),
     ))
 }
 
-fn line(row: &Value) -> Vec<String> {
-    let time = |name: &str| match row[name]["median"].as_f64() {
-        Some(nanoseconds) => duration(nanoseconds),
-        None => String::new(),
-    };
+fn time(row: &Value, name: &str) -> String {
+    row[name]["median"].as_f64().map_or_else(String::new, duration)
+}
+
+fn above_capacity(row: &Value) -> Vec<String> {
     let ends = row["ends"].as_object().into_iter().flatten();
     let ends: Vec<String> =
         ends.map(|(end, count)| format!("{} {count}", end.replace('_', " "))).collect();
     vec![
         text(&row["contender"]),
-        time("p50"),
-        time("p99"),
-        time("counted_p99"),
+        time(row, "p50"),
+        time(row, "p99"),
+        time(row, "counted_p99"),
         share(&row["goodput"]["median"]),
         share(&row["fresh"]["median"]),
         share(&(number(&row["dropped"]) / number(&row["brought"])).into()),
-        time("last_drop_after"),
+        time(row, "last_drop_after"),
         ends.join(", "),
+        share(&row["others_share"]),
+    ]
+}
+
+fn below_capacity(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["contender"]),
+        time(row, "p50"),
+        time(row, "p99"),
+        time(row, "counted_p99"),
+        row["brought"].to_string(),
+        row["dropped"].to_string(),
+        row["late"].to_string(),
+        format!("{} of {}", row["rounds_without_late"], row["rounds"]),
         verdict(&row["in_target"]),
         share(&row["others_share"]),
     ]
