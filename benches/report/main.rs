@@ -13,6 +13,7 @@ mod machine;
 mod overload;
 mod peers;
 mod plot;
+mod replica;
 mod small;
 mod table;
 mod throughput;
@@ -25,6 +26,7 @@ use std::{error::Error, fs, path::Path};
 use serde_json::Value;
 
 const COMMAND: &str = "cargo bench -p gossip-engine && \
+                       cargo bench -p gossip-replica && \
                        cargo bench -p gossip-engine --bench instructions && \
                        cargo bench -p gossip-engine --bench soak -- --messages 10000000 && \
                        fuzz/run 600 && \
@@ -63,10 +65,11 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 14] = [
+    let sections: [(&str, &str, Section); 15] = [
         ("throughput", "Throughput", throughput::section),
         ("latency", "Latency", latency::section),
         ("flood", "A flood by one peer", flood::section),
+        ("flooded", "A replica flooded by a peer", replica::section),
         ("overload", "Twice the capacity", overload::section),
         ("trouble", "Trouble", trouble::section),
         ("soak", "Everything at once", trouble::soak),

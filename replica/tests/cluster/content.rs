@@ -14,6 +14,11 @@ pub(crate) fn content(number: u64) -> Vec<u8> {
         0 => number / 10 % 2,
         _ => number * 7919 % 150_000,
     };
+    bytes(number, length)
+}
+
+/// So many bytes, different ones for different numbers.
+pub(crate) fn bytes(number: u64, length: u64) -> Vec<u8> {
     // SplitMix64, so that no two files have a chunk in common.
     let mut state = number;
     let mut next = || {

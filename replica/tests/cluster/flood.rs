@@ -1,109 +1,21 @@
 //! A peer that keeps to the protocol and sends as fast as it can, in all flows and to everybody.
 
-use std::{
-    future::{Ready, ready},
-    sync::Arc,
-    task::{Context, Poll},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
-use bytes::Bytes;
-use gossip_engine::{
-    ArtifactFilter, ArtifactId, EventError, FlowType, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, TransportEvent,
-};
-use gossip_replica::{
-    outbox::{Outbox, SendError},
-    replica::Replica,
-    transport::{Peer, Transport, TransportCounters, TransportOptions, frame::STREAM_FLOWS},
-};
-use tokio::{runtime, sync::oneshot};
-use tower_service::Service;
+use gossip_engine::FlowType;
+use gossip_replica::{replica::Replica, transport::TransportCounters};
+use tokio::sync::oneshot;
 
 use crate::{
     content::{content, id_of},
-    hostile::{CHUNK_BYTES, advert},
-    site::{LOOPBACK, ids, options, others, sites, standing, until, until_all_hold},
+    flooder,
+    site::{ids, options, others, sites, standing, until, until_all_hold},
 };
 
 const FILES: u64 = 20;
-/// What everybody holds before the flood begins, and the flooder asks for.
-const OLD_FILE: u64 = FILES + 1;
-const ASKED_CHUNKS: u32 = 2;
-/// How many messages of a flow are sent in turn.
-const BURST: usize = 32;
-/// How long the flooder waits when all its queues are full, so that it leaves something of the processor.
-const WHEN_FULL: Duration = Duration::from_millis(1);
-/// How many frames of each flow have to get through before the others begin.
-const FLOOD: u64 = 100;
-
-/// Takes everything, and does nothing with it.
-#[derive(Clone)]
-struct Deaf;
-
-impl Service<TransportEvent> for Deaf {
-    type Response = ();
-    type Error = EventError;
-    type Future = Ready<Result<(), EventError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EventError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: TransportEvent) -> Self::Future {
-        ready(Ok(()))
-    }
-}
-
-/// One that any peer could send; `asked` is held by whom it is sent to.
-fn message(flow: FlowType, number: u64, asked: ArtifactId) -> GossipMessage {
-    let mut made_up = [0x77; 32];
-    made_up[..8].copy_from_slice(&number.to_be_bytes());
-    let hash = |id: ArtifactId| IntegrityHash::new(*id.as_bytes());
-    match flow {
-        FlowType::Advert => advert(ArtifactId::new(made_up), 1 + number % 100_000),
-        FlowType::Request => GossipMessage::ChunkRequest(GossipChunkRequest {
-            artifact_id: asked,
-            integrity_hash: hash(asked),
-            chunk_number: number as u32 % ASKED_CHUNKS,
-        }),
-        FlowType::Chunk => GossipMessage::Chunk(GossipChunk {
-            artifact_id: asked,
-            integrity_hash: hash(asked),
-            chunk_number: number as u32 % ASKED_CHUNKS,
-            payload: Ok(Bytes::from(vec![number as u8; CHUNK_BYTES as usize])),
-        }),
-        FlowType::Retransmission => {
-            GossipMessage::RetransmissionRequest(ArtifactFilter { height: number % 2 })
-        }
-        FlowType::Transport => panic!("the Transport flow has no messages"),
-    }
-}
-
-async fn flood(outbox: Arc<dyn Outbox>, victims: Vec<Peer>) {
-    let asked = id_of(&content(OLD_FILE));
-    let mut number = 0;
-    loop {
-        let mut sent = false;
-        for victim in &victims {
-            for flow in STREAM_FLOWS {
-                for _ in 0..BURST {
-                    number += 1;
-                    match outbox.send(victim.node_id, message(flow, number, asked)) {
-                        Ok(()) => sent = true,
-                        Err(SendError::TooLarge { .. }) => panic!("no peer would take it"),
-                        Err(_) => break,
-                    }
-                }
-                tokio::task::yield_now().await;
-            }
-        }
-        if !sent {
-            tokio::time::sleep(WHEN_FULL).await;
-        }
-    }
-}
+/// What everybody holds before the flood begins, and the flooder asks for: the first that has as many chunks
+/// as it asks for.
+const OLD_FILE: u64 = FILES + 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_never_stops_does_not_stop_the_others() {
@@ -119,30 +31,16 @@ async fn one_that_never_stops_does_not_stop_the_others() {
     sites[1].publish(all[0], OLD_FILE..OLD_FILE + 1).await;
     until_all_hold(&all, &ids(OLD_FILE..OLD_FILE + 1)).await;
 
-    // A thread of its own, so that it does not wait for the honest.
     let (identity, victims) = (sites[0].identity.clone(), others(&sites, 0));
-    let (stop, stopped) = oneshot::channel::<()>();
+    let asked = id_of(&content(OLD_FILE));
+    let (stop, stopped) = oneshot::channel();
     let flooder = thread::spawn(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let options = TransportOptions::default();
-            let transport = Transport::bind(&identity, LOOPBACK, options).unwrap();
-            transport.start(victims.clone(), Deaf).unwrap();
-            tokio::select! {
-                _ = stopped => {}
-                () = flood(transport.outbox(), victims) => {}
-            }
-        });
+        flooder::run(&identity, victims, Some(asked), stopped);
     });
-    // Nearly all of it is the flooder's: the honest have moved one small file.
-    let flooded = |replica: &Replica, more: u64| {
-        let counters = replica.transport_counters();
-        STREAM_FLOWS.iter().all(|flow| counters.flow(*flow).frames_in >= more)
-    };
     until(
         "the flood has reached all",
         || standing(&all),
-        || all.iter().all(|replica| flooded(replica, FLOOD)),
+        || all.iter().all(|replica| flooder::has_reached(replica)),
     )
     .await;
 

@@ -13,8 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    ArtifactId, EventError, FlowType, GossipAdvert, GossipChunk, GossipMessage, IntegrityHash,
-    TransportEvent, wire,
+    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, TransportEvent, wire,
 };
 use gossip_replica::{
     identity::Identity,
@@ -23,11 +22,11 @@ use gossip_replica::{
     tls,
     transport::{Peer, Transport, TransportOptions, frame::tag_of},
 };
-use prost::Message as _;
 use quinn::{ClientConfig, Connection, Endpoint, crypto::rustls::QuicClientConfig};
 use tower_service::Service;
 
 use crate::{
+    advert::{CHUNK_BYTES, advert},
     content::{content, id_of},
     site::{LOOPBACK, ids, options, sites, until, until_all_hold},
 };
@@ -35,16 +34,6 @@ use crate::{
 const FILES: u64 = 60;
 /// What the liar advertises before anybody holds it.
 const LIES: std::ops::Range<u64> = 1..9;
-pub(crate) const CHUNK_BYTES: u32 = 16 << 10;
-
-/// What an advert's attributes are.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Attributes {
-    #[prost(uint64, tag = "1")]
-    height: u64,
-    #[prost(uint32, tag = "2")]
-    chunk_bytes: u32,
-}
 
 /// Advertises what it does not have, and answers each request for a chunk with as many bytes as were asked
 /// for, none of them right.
@@ -86,16 +75,6 @@ impl Service<TransportEvent> for Liar {
         }
         ready(Ok(()))
     }
-}
-
-pub(crate) fn advert(id: ArtifactId, size: u64) -> GossipMessage {
-    let attributes = Attributes { height: 1, chunk_bytes: CHUNK_BYTES };
-    GossipMessage::Advert(GossipAdvert {
-        artifact_id: id,
-        size,
-        integrity_hash: IntegrityHash::new(*id.as_bytes()),
-        attributes: attributes.encode_to_vec().into(),
-    })
 }
 
 /// Dials from a socket of its own; the result says whether the peer serves the connection.

@@ -4,9 +4,11 @@
 //! No test depends on speed: each waits for what has to happen, and fails loudly when it does not
 //! within a generous limit.
 
+mod advert;
 mod announcements;
 mod content;
 mod flood;
+mod flooder;
 mod hostile;
 mod lifecycle;
 mod network;
