@@ -124,6 +124,24 @@ impl LatencySnapshot {
         Duration::from_nanos(self.histogram.mean() as u64)
     }
 
+    /// How many durations were at most as long as each of these bounds, in nanoseconds and ascending, and longer
+    /// than the one before; at last, how many were longer than all.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn counts_up_to(&self, bounds: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0; bounds.len() + 1];
+        for step in self.histogram.iter_recorded() {
+            let nanos = self.histogram.lowest_equivalent(step.value_iterated_to());
+            let bucket = bounds.partition_point(|&bound| bound < nanos);
+            counts[bucket] += step.count_since_last_iteration();
+        }
+        counts
+    }
+
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn sum_in_seconds(&self) -> f64 {
+        self.histogram.mean() * self.count() as f64 / 1e9
+    }
+
     /// Adds what another snapshot has recorded, for instance that of another replica.
     pub fn merge(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("all snapshots have the same bounds");

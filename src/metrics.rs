@@ -22,6 +22,8 @@ use crate::{
     sync::{AtomicU64, Ordering, fence},
 };
 
+#[cfg(feature = "prometheus")]
+mod export;
 mod flow;
 mod snapshot;
 mod worker;

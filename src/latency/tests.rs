@@ -64,3 +64,11 @@ fn snapshots_add_up() {
     assert!(sum.quantile(0.25) < Duration::from_micros(2));
     assert!(sum.quantile(0.5) > Duration::from_micros(99));
 }
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn a_duration_counts_under_the_first_bound_that_it_does_not_exceed() {
+    let snapshot = snapshot_of([1, 999, 1_000, 1_010, 5_000, 70_000].map(Duration::from_nanos));
+    assert_eq!(snapshot.counts_up_to(&[1_000, 5_000, 50_000]), [3, 2, 0, 1]);
+    assert!((snapshot.sum_in_seconds() - 78_010e-9).abs() < 1e-6);
+}
