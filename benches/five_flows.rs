@@ -131,7 +131,7 @@ fn rows(
 }
 
 fn main() -> io::Result<()> {
-    let (events, rounds) = if output::is_quick() { (8_000, 3) } else { (80_000, 9) };
+    let (events, rounds) = if output::is_quick() { (8_000, 3) } else { (27_000, 27) };
     let traffic = Traffic::new(events, GAP);
     println!(
         "one event in {GAP:?}, {rounds} rounds of {} events; handlers {SERVICE:?}, {THREADS} threads a \
