@@ -8,7 +8,9 @@
 //! Moments and spans of a message are kept in nanoseconds as whole numbers: a `Duration` is seconds and a
 //! rest, and each way there and back would cost as much as the reading itself.
 
-use std::{sync::LazyLock, time::Duration};
+#[cfg(not(any(loom, shuttle)))]
+use std::sync::LazyLock;
+use std::time::Duration;
 
 /// Lets other threads of the system run.
 pub(crate) fn yield_now() {
@@ -19,6 +21,7 @@ pub(crate) fn yield_now() {
     crate::sync::yield_now();
 }
 
+#[cfg(not(any(loom, shuttle)))]
 static CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
 
 /// The nanoseconds of a duration; one of more than five centuries counts as that.
@@ -26,7 +29,8 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A moment of this process, in nanoseconds since one that is the same for all of them.
+/// A moment of this process, in nanoseconds since one that is the same for all of them; those of a simulation
+/// have their own.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Moment(u64);
 
@@ -37,6 +41,8 @@ impl Moment {
         if let Some(now) = crate::simulation::clock::read() {
             return Self(nanos(now));
         }
+        // The counters of two cores may differ by a little, so that a later reading is earlier: whoever
+        // subtracts gets zero then.
         let clock = &*CLOCK;
         Self(clock.delta_as_nanos(0, clock.raw()))
     }

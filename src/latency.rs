@@ -124,8 +124,8 @@ impl LatencySnapshot {
         Duration::from_nanos(self.histogram.mean() as u64)
     }
 
-    /// How many durations were at most as long as each of these bounds, in nanoseconds and ascending, and longer
-    /// than the one before; at last, how many were longer than all.
+    /// How many durations were at most as long as each of these bounds, in nanoseconds and ascending, and
+    /// longer than the one before; at last, how many were longer than all. To two significant digits.
     #[cfg(feature = "prometheus")]
     pub(crate) fn counts_up_to(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len() + 1];
@@ -137,9 +137,15 @@ impl LatencySnapshot {
         counts
     }
 
+    /// All durations together, in seconds. Added up as whole numbers, so that it never falls while more are
+    /// recorded.
     #[cfg(feature = "prometheus")]
     pub(crate) fn sum_in_seconds(&self) -> f64 {
-        self.histogram.mean() * self.count() as f64 / 1e9
+        let nanos = self.histogram.iter_recorded().map(|step| {
+            let each = self.histogram.median_equivalent(step.value_iterated_to());
+            u128::from(each) * u128::from(step.count_since_last_iteration())
+        });
+        nanos.sum::<u128>() as f64 / 1e9
     }
 
     /// Adds what another snapshot has recorded, for instance that of another replica.

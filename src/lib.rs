@@ -215,7 +215,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `pinning` | `FlowConfig::with_first_core`: the threads of a flow on cores of their own |
-//! | `prometheus` | [`MetricsRegistry`] is a `Collector` of `prometheus-client`: every counter, gauge and histogram, with the names of [`End`] as labels |
+//! | `prometheus` | [`MetricsRegistry`] is a `Collector` of `prometheus-client`: every counter, gauge and histogram, under the names that are listed there |
 //!
 //! Threads are called `P2P_Advert_Thread`, `P2P_Request_Thread`, `P2P_Chunk_Thread`,
 //! `P2P_Retransmission_Thread`, `P2P_Transport_Thread` (those of the flows), `P2P_Broadcast_Thread` (own

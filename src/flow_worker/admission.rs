@@ -204,9 +204,12 @@ impl<M: Weigh> Admission<M> {
         }
         self.metrics.waits();
         let pushed = lane.line_for(self.max_waiters).push(message, &self.spares);
-        if pushed.is_err() {
-            lane.entrance.permits.unjoin();
-            self.metrics.never_waited();
+        match pushed {
+            Ok(_) => self.metrics.has_waited(),
+            Err(_) => {
+                lane.entrance.permits.unjoin();
+                self.metrics.waits_no_longer();
+            }
         }
         // SeqCst: part of the proof in `settle`; the place is in the line before it, the lane in the set
         // after.

@@ -23,9 +23,9 @@ use crate::{
 pub(super) struct Live<H> {
     pub(super) config: FlowConfig,
     pub(super) handler: Arc<Kept<H>>,
-    /// The configuration's, as workers look at it with each message: in nanoseconds.
+    /// In nanoseconds, so that it is not converted with each message.
     pub(super) quantum: u64,
-    /// Older messages expire.
+    /// In nanoseconds, `u64::MAX` if messages never expire.
     pub(super) max_age: u64,
 }
 

@@ -104,8 +104,9 @@ impl<M> Peers<M> {
 
     fn hash(&self, peer: NodeId) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        // Word by word, since all ids have the same length: half the work of hashing a slice.
-        let (words, _) = peer.as_bytes().as_chunks::<8>();
+        // Word by word, since all ids have the same length.
+        let (words, rest) = peer.as_bytes().as_chunks::<8>();
+        debug_assert!(rest.is_empty());
         words.iter().for_each(|word| hasher.write_u64(u64::from_ne_bytes(*word)));
         hasher.finish()
     }

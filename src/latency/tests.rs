@@ -68,7 +68,22 @@ fn snapshots_add_up() {
 #[cfg(feature = "prometheus")]
 #[test]
 fn a_duration_counts_under_the_first_bound_that_it_does_not_exceed() {
-    let snapshot = snapshot_of([1, 999, 1_000, 1_010, 5_000, 70_000].map(Duration::from_nanos));
-    assert_eq!(snapshot.counts_up_to(&[1_000, 5_000, 50_000]), [3, 2, 0, 1]);
-    assert!((snapshot.sum_in_seconds() - 78_010e-9).abs() < 1e-6);
+    // To the histogram's digits, 1 003 ns are 1 000.
+    let nanos = [1, 999, 1_000, 1_003, 1_010, 5_000, 70_000];
+    let snapshot = snapshot_of(nanos.map(Duration::from_nanos));
+    assert_eq!(snapshot.counts_up_to(&[1_000, 5_000, 50_000]), [4, 2, 0, 1]);
+    assert!((snapshot.sum_in_seconds() - 79_013e-9).abs() < 1e-6);
+}
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn the_sum_never_falls() {
+    let mut durations = vec![Duration::from_nanos(123_456_789); 7];
+    let mut before = snapshot_of(durations.iter().copied()).sum_in_seconds();
+    for _ in 0..1_000 {
+        durations.push(Duration::ZERO);
+        let sum = snapshot_of(durations.iter().copied()).sum_in_seconds();
+        assert!(sum >= before, "{sum} after {before}");
+        before = sum;
+    }
 }

@@ -1,8 +1,8 @@
 //! What the registry has counted, for Prometheus; behind the feature `prometheus`.
 //!
-//! Each scrape takes one [snapshot](MetricsRegistry::snapshot), so that the series of a scrape belong
-//! together as far as counts of flows under way can. The number of series is fixed: labels are flows, ends
-//! and destinations, and no peer ever makes another.
+//! Each scrape takes one [snapshot](MetricsRegistry::snapshot) on the thread that scrapes; like it, a scrape
+//! under load is blurred by what is under way, but no counter ever falls. The number of series is fixed:
+//! labels are flows, ends and destinations, and no peer ever makes another.
 
 use std::{fmt::Error, time::Duration};
 
@@ -59,7 +59,7 @@ const COUNTERS: [Family<FlowSnapshot, u64>; 4] = [
     ("gossip_stuck_handlers", "Handlers that ran for longer than they should", |flow| flow.stuck),
 ];
 
-const GAUGES: [Family<FlowSnapshot, u64>; 7] = [
+const GAUGES: [Family<FlowSnapshot, u64>; 5] = [
     ("gossip_messages_in_flight", "Messages admitted and not finished", |flow| {
         flow.in_flight as u64
     }),
@@ -67,23 +67,30 @@ const GAUGES: [Family<FlowSnapshot, u64>; 7] = [
         flow.queued as u64
     }),
     ("gossip_messages_waiting", "Submitters that wait for room", |flow| flow.waiting as u64),
-    ("gossip_bytes_in_flight", "Bytes in flight, of a flow that is bounded in bytes", |flow| {
-        flow.bytes_in_flight as u64
-    }),
-    ("gossip_high_water", "The most messages that were seen in flight", |flow| {
+    ("gossip_messages_in_flight_max", "The most messages that were seen in flight", |flow| {
         flow.high_water as u64
     }),
     ("gossip_live_workers", "Threads of the flow that are alive", |flow| flow.live_workers as u64),
-    ("gossip_overload_percent", "How near the flow is to pushing back or dropping", |flow| {
-        flow.overload.into()
+];
+
+/// Gauges that are no whole numbers, or have a unit, which becomes part of the name.
+const MEASURES: [Family<FlowSnapshot, (Unit, f64)>; 3] = [
+    ("gossip_in_flight", "Bytes in flight, of a flow that is bounded in bytes", |flow| {
+        (Unit::Bytes, flow.bytes_in_flight as f64)
+    }),
+    ("gossip_oldest_message_age", "How long the oldest queued message has waited", |flow| {
+        (Unit::Seconds, flow.oldest_age.as_secs_f64())
+    }),
+    ("gossip_overload", "How near the flow is to pushing back or dropping, 0 to 1", |flow| {
+        (Unit::Other("ratio".to_owned()), f64::from(flow.overload) / 100.0)
     }),
 ];
 
 type Times = fn(&FlowSnapshot) -> &LatencySnapshot;
 
 const HISTOGRAMS: [(&str, &str, Times); 2] = [
-    ("gossip_wait", "From a message's call to the start of its handler", |flow| &flow.wait),
-    ("gossip_service", "From the start of a handler to its end", |flow| &flow.service),
+    ("gossip_message_wait", "From a message's call to the start of its handler", |flow| &flow.wait),
+    ("gossip_message_service", "From the start of a handler to its end", |flow| &flow.service),
 ];
 
 /// Every flow, and the replica's own adverts on their way out, with the value of the label `flow`.
@@ -104,6 +111,24 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
     to.encode_histogram::<NoLabelSet>(times.sum_in_seconds(), times.count(), &buckets, None)
 }
 
+/// With the feature `prometheus`, the registry is a collector of `prometheus-client` 0.24: register a clone.
+///
+/// | series | type | labels |
+/// |---|---|---|
+/// | `gossip_events_received_total`, `gossip_events_malformed_total`, `gossip_notices_total`, `gossip_timer_ticks_total`, `gossip_timer_panics_total` | counter | |
+/// | `gossip_messages_ended_total` | counter | `flow`, `end`: the names of [`End`] |
+/// | `gossip_messages_admitted_total` (modulo 2^43), `gossip_messages_waited_total`, `gossip_stray_panics_total`, `gossip_stuck_handlers_total` | counter | `flow` |
+/// | `gossip_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
+/// | `gossip_messages_in_flight`, `gossip_messages_queued`, `gossip_messages_waiting`, `gossip_messages_in_flight_max`, `gossip_live_workers` | gauge | `flow` |
+/// | `gossip_in_flight_bytes`, `gossip_oldest_message_age_seconds`, `gossip_overload_ratio` (0 to 1) | gauge | `flow` |
+/// | `gossip_message_wait_seconds`, `gossip_message_service_seconds` | histogram | `flow` |
+///
+/// What they count is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. `flow` is the name of a
+/// [`FlowType`], or `Broadcast` for the replica's own adverts on their way out. Buckets end at 1 and 5 of each
+/// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
+/// thousand peers as with none. A scrape costs what a [snapshot](MetricsRegistry::snapshot) costs, on the
+/// thread that scrapes. Two registries in one `Registry` need a label each, by `sub_registry_with_label`.
+///
 /// ```
 /// use gossip_engine::MetricsRegistry;
 /// use prometheus_client::{encoding::text::encode, registry::Registry};
@@ -134,7 +159,8 @@ impl Collector for MetricsRegistry {
             }
         }
 
-        let (name, help) = ("gossip_adverts_dropped", "The replica's own adverts that had no room");
+        let (name, help) =
+            ("gossip_adverts_dropped", "The replica's own adverts that were not broadcast");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for kind in DestinationKind::iter() {
             let labels: [(&str, &str); 1] = [("destination", kind.into())];
@@ -155,16 +181,17 @@ impl Collector for MetricsRegistry {
             }
         }
 
-        let (name, help) = ("gossip_oldest_age", "How long the oldest queued message has waited");
-        let unit = &Unit::Seconds;
-        let mut family = encoder.encode_descriptor(name, help, Some(unit), MetricType::Gauge)?;
-        for (flow, counts) in flows(all) {
-            let labels = [("flow", flow)];
-            family.encode_family(&labels)?.encode_gauge(&counts.oldest_age.as_secs_f64())?;
+        for (name, help, of) in MEASURES {
+            let (unit, _) = of(&all.broadcast);
+            let mut family =
+                encoder.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
+            for (flow, counts) in flows(all) {
+                family.encode_family(&[("flow", flow)])?.encode_gauge(&of(counts).1)?;
+            }
         }
 
         for (name, help, of) in HISTOGRAMS {
-            let kind = MetricType::Histogram;
+            let (unit, kind) = (&Unit::Seconds, MetricType::Histogram);
             let mut family = encoder.encode_descriptor(name, help, Some(unit), kind)?;
             for (flow, counts) in flows(all) {
                 histogram(family.encode_family(&[("flow", flow)])?, of(counts))?;

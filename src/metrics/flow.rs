@@ -142,18 +142,15 @@ impl FlowMetrics {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// A message found no room, and its submitter waits.
+    /// A message found no room, and its submitter looks for a place to wait.
     pub(crate) fn waits(&self) {
-        self.waited.increment();
         // Relaxed: for the eye only.
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A submitter that was counted as waiting has found no place to wait.
-    pub(crate) fn never_waited(&self) {
-        // Relaxed: a count.
-        self.waited.0.fetch_sub(1, Ordering::Relaxed);
-        self.waits_no_longer();
+    /// A submitter that waits has found a place.
+    pub(crate) fn has_waited(&self) {
+        self.waited.increment();
     }
 
     /// A submitter waits no longer.
@@ -218,18 +215,15 @@ impl FlowMetrics {
             // Acquire: as in `left`.
             self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
         };
-        let finished = sum(|worker| &worker.finished);
         let mut ends: [u64; End::COUNT] = std::array::from_fn(|end| self.ends[end].get());
         let found = [
+            (End::Handled, sum(|worker| &worker.handled)),
             (End::Panicked, sum(|worker| &worker.panicked)),
             (End::Expired, sum(|worker| &worker.expired)),
             (End::Shed, sum(|worker| &worker.shed)),
             (End::Cancelled, sum(|worker| &worker.cancelled)),
         ];
         found.iter().for_each(|&(end, count)| ends[end as usize] += count);
-        // One whose end is counted may not have finished.
-        let others: u64 = found.iter().map(|(_, count)| count).sum();
-        ends[End::Handled as usize] = finished.saturating_sub(others);
         let running = self.workers.iter().filter(|worker| worker.seat().is_some()).count();
         let gauges = self.gauges.get().and_then(Weak::upgrade);
         let oldest_age = match &gauges {

@@ -13,7 +13,9 @@ const NO_SEAT: usize = 0;
 /// store.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerMetrics {
+    /// All that the worker took and that are gone, whatever their end.
     pub(super) finished: AtomicU64,
+    pub(super) handled: AtomicU64,
     pub(super) panicked: AtomicU64,
     pub(super) expired: AtomicU64,
     pub(super) shed: AtomicU64,
@@ -37,9 +39,7 @@ impl WorkerMetrics {
     pub(crate) fn ran(&self, wait: u64, service: u64, panicked: bool) {
         self.wait.record(wait);
         self.service.record(service);
-        if panicked {
-            count(&self.panicked);
-        }
+        count(if panicked { &self.panicked } else { &self.handled });
     }
 
     /// A message will not run, for a reason that a worker finds. Only the worker itself calls this.

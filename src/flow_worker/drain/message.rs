@@ -25,7 +25,7 @@ use crate::{
     sync::{Ordering, thread_local},
 };
 
-/// As a wait: there is no handler.
+/// The wait outside of handlers: none is as long as this.
 const NOT_HANDLING: u64 = u64::MAX;
 
 thread_local! {
@@ -156,8 +156,8 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         service
     }
 
-    /// Lets a message go that a worker has taken and that must not start; returns how long that took, in
-    /// nanoseconds.
+    /// Lets a message go that a worker has taken and that must not start; returns the nanoseconds
+    /// since the last reading of the clock.
     fn run_out(
         self: &Arc<Self>,
         lane: &Arc<Lane<Brought<M>>>,
