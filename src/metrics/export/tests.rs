@@ -106,8 +106,9 @@ fn no_counter_falls_while_messages_end_in_all_ways() {
             let mut number = 0_u32;
             // Relaxed: it says nothing about any other memory.
             while !is_over.load(Ordering::Relaxed) {
-                number = number.wrapping_add(1);
-                let brought = flow.execute(NodeId::new([number as u8; 32]), number % 50 != 0);
+                number = number.saturating_add(1);
+                // Where few are handled, a count that is short by one is seen to fall.
+                let brought = flow.execute(NodeId::new([number as u8; 32]), number > 10);
                 assert!(futures_executor::block_on(brought).is_ok());
             }
         });
