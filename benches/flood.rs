@@ -8,8 +8,8 @@
 //!
 //! The flooder would send ten times what the worker can do. All that a peer can do against back pressure is to
 //! have many calls pending, so it has 32 on a thread of its own, brings a new one as soon as one has
-//! resolved, and blocks while none has. That thread shares a core with the honest peers', so that it takes
-//! none of the worker's time that is not a message's. The same round without it is the calm that its
+//! resolved, and blocks while none has. Where threads can be told their cores, it shares that of the honest
+//! peers' thread, by which it is started: it takes none of the worker's time that is not a message's. The same round without it is the calm that its
 //! effect is compared with.
 //!
 //! The engine has its default quota, a quarter of the permits for a peer; the others know no peers.
@@ -157,7 +157,6 @@ fn run<C: Contender<Stopwatch>>(
 
 /// Sends until the honest peers have got all they came for; returns the number behind its last message.
 fn flood<C: Contender<Stopwatch>>(contender: &C, first: usize, is_over: &AtomicBool) -> usize {
-    cores::apart();
     let peer = NodeId::new([0xff; 32]);
     let call = |sequence| contender.submit(peer, Message::new(sequence));
     let mut next = first + PENDING;

@@ -15,8 +15,8 @@
 //! wait that the engine has counted itself, from the call on, is given beside it.
 //!
 //! The same at 80 % of the capacity, in short rounds, where nothing should be dropped: a drop there says
-//! that the worker was kept from its core for most of 10 ms. The machine does that to the others too, so
-//! *late* counts, for all of them, what waited for more than 10 ms from its intended arrival, or was
+//! that the worker was kept from its core for most of 10 ms. To tell whether the machine did that or the
+//! engine, *late* counts for all contenders what waited for more than 10 ms from its intended arrival, or was
 //! dropped.
 //!
 //! `model` and `channel` have no age and no policies; with twice the capacity their queues grow as long
@@ -52,9 +52,19 @@ const LIMIT: usize = PEERS * QUOTA;
 const SMALL_LIMIT: usize = 200;
 const SEED: u64 = 0x6f76_6572;
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
-/// Of the capacity, and how many rounds share the time of one. Nothing builds up below the capacity, so
-/// that less time says as much, and more rounds say how often the machine disturbs one.
-const LOADS: [(f64, u32, u32); 2] = [(2.0, 1, 1), (0.8, 3, 9)];
+/// How much comes.
+struct Load {
+    /// Relative to the capacity.
+    share: f64,
+    /// How many rounds there are in each of the bench's own, and what part of its length each takes.
+    rounds: u32,
+    part: u32,
+}
+
+/// Nothing builds up below the capacity, so that less time says as much, and more rounds say how often one
+/// is disturbed.
+const LOADS: [Load; 2] =
+    [Load { share: 2.0, rounds: 1, part: 1 }, Load { share: 0.8, rounds: 3, part: 9 }];
 
 fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
     let mut row = json!({ "contender": name, "load": load });
@@ -121,11 +131,10 @@ fn main() -> io::Result<()> {
     for _ in 0..rounds {
         let capacity = capacity(length.min(Duration::from_secs(1)));
         capacities.push(capacity);
-        for (&(load, times, part), found) in LOADS.iter().zip(found.chunks_exact_mut(ENTRIES.len()))
-        {
-            for _ in 0..times {
+        for (load, found) in LOADS.iter().zip(found.chunks_exact_mut(ENTRIES.len())) {
+            for _ in 0..load.rounds {
                 for (entry, found) in ENTRIES.iter().zip(&mut *found) {
-                    found.push(run(entry, capacity * load, capacity, length / part));
+                    found.push(run(entry, capacity * load.share, capacity, length / load.part));
                 }
             }
         }
@@ -133,13 +142,13 @@ fn main() -> io::Result<()> {
     let others = disturbance.and_then(Disturbance::share);
     let capacity = Quartiles::of(capacities);
     println!("capacity: {:.0} messages a second", capacity.median);
-    let pairs = LOADS.iter().flat_map(|(load, ..)| ENTRIES.iter().map(move |entry| (load, entry)));
+    let pairs = LOADS.iter().flat_map(|load| ENTRIES.iter().map(move |entry| (load, entry)));
     let rows: Vec<Value> = pairs
         .zip(&found)
         .map(|((load, entry), found)| {
-            let mut row = row(entry.name, *load, found);
+            let mut row = row(entry.name, load.share, found);
             row["capacity"] = capacity.json();
-            row["seconds"] = length.as_secs_f64().into();
+            row["seconds"] = (length / load.part).as_secs_f64().into();
             row["service_ns"] = (SERVICE.as_nanos() as u64).into();
             row["max_age_ns"] = (MAX_AGE.as_nanos() as u64).into();
             row["others_share"] = others.into();

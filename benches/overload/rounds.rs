@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// the system gives page by page. So each peer brings one before the schedule begins, which has this
 /// number and this time for it.
 const FIRST: usize = usize::MAX;
-const WARMING: Duration = Duration::from_millis(100);
+const WARMING: Duration = Duration::from_millis(200);
 
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -74,13 +74,24 @@ pub(crate) struct Round {
     /// After the last arrival.
     pub(crate) last_drop: Option<Duration>,
     /// `None` of a contender that does not count.
-    flow: Option<FlowSnapshot>,
+    flow: Option<Counted>,
+}
+
+/// What the engine has counted since each peer has a lane.
+struct Counted {
+    warmed: FlowSnapshot,
+    ended: FlowSnapshot,
+}
+
+impl Counted {
+    fn ended(&self, end: End) -> u64 {
+        self.ended.ended(end) - self.warmed.ended(end)
+    }
 }
 
 impl Round {
     pub(crate) fn ended(&self, end: End) -> u64 {
         match &self.flow {
-            Some(flow) if end == End::Handled => flow.handled() - PEERS as u64,
             Some(flow) => flow.ended(end),
             None => {
                 if end == End::Handled {
@@ -92,13 +103,13 @@ impl Round {
         }
     }
 
-    /// What the engine says that messages had waited since they were brought.
+    /// What the engine says that messages had waited since they were brought, each peer's first included.
     pub(crate) fn counted_p99(&self) -> Option<Duration> {
-        self.flow.as_ref().map(|flow| flow.wait.quantile(0.99))
+        self.flow.as_ref().map(|flow| flow.ended.wait.quantile(0.99))
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.flow.as_ref().map_or(0, FlowSnapshot::dropped)
+        self.flow.as_ref().map_or(0, |flow| flow.ended.dropped() - flow.warmed.dropped())
     }
 }
 
@@ -176,7 +187,7 @@ fn run_engine(
     config: &FlowConfig,
     stopwatch: &Stopwatch,
     arrivals: &[Arrival],
-) -> (FlowSnapshot, Option<Duration>) {
+) -> (Counted, Option<Duration>) {
     cores::others();
     let handler = stopwatch.clone();
     let flow = FlowWorker::new(
@@ -194,6 +205,17 @@ fn run_engine(
         let brought = flow.execute(peer(stream), Message::new(FIRST)).now_or_never();
         assert!(brought.is_some_and(|brought| brought.is_ok()), "void: there is room");
     }
+    let warmed = loop {
+        let now = flow.snapshot();
+        if now.in_flight == 0 {
+            break now;
+        }
+        assert!(
+            stopwatch.started().elapsed() < LEAD + WARMING,
+            "void: the lanes are not made in time"
+        );
+        thread::sleep(LOOK_EVERY);
+    };
     cores::apart();
     bring(stopwatch.started(), arrivals, |arrival| {
         let brought = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
@@ -206,7 +228,8 @@ fn run_engine(
     let flow = flow.snapshot();
     flow.verify("Advert").expect("it is at rest");
     assert_eq!(flow.brought(), (arrivals.len() + PEERS) as u64, "void: a message has no end");
-    stopwatch.ledger().wait_for(flow.handled() as usize - PEERS);
+    let flow = Counted { warmed, ended: flow };
+    stopwatch.ledger().wait_for(flow.ended(End::Handled) as usize);
     (flow, last_drop)
 }
 

@@ -57,7 +57,8 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          peer has {} calls pending all the time. {} permits; the engine gives a peer a quarter of \
          them, the others know no peers. {} rounds of {} honest messages with the flood and as many \
          without.\n\n![Honest peers' wait by quantile, without and with the flood]({PLOT})\n\n\
-         From an honest message's intended arrival to the start of its handler, in nanoseconds. The \
+         The flooder's thread shares the core of the honest peers' thread, whose messages may be brought \
+         later for it. From an honest message's intended arrival to the start of its handler, in nanoseconds. The \
          target: under flood the p99 is at most twice the calm one and one service time.\n\n{}\n\
          What was served while messages were due, medians of the rounds: Jain's index over the \
          honest peers' shares (1 if all get the same part of what they offered), the part of the \

@@ -47,21 +47,21 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
     ];
     Ok(format!(
         "A handler of {}, one worker, a capacity of {} messages a second; {} rounds of {} s in which \
-         {} times as many come, and {} of a ninth of that at {} of the capacity. A message is old after \
+         {} times as many come, and {} of {} s at {} of the capacity. A message is old after \
          {}.\n\n![Waits of the messages that were started, by quantile]({PLOT})\n\nWaits run from the \
          intended arrival to the start of the handler, of the messages that were started; *counted* is \
          what the engine says, from the call on. Goodput is what was started while messages were due, \
          fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
          counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, where the target \
          is that nothing is dropped; *late* is what was dropped or waited for more than {} from its \
-         intended arrival, which the machine does to all of them, and *rounds without* says in how many \
-         there was none:\n\n{}",
+         intended arrival, and *rounds without* says in how many rounds there was none:\n\n{}",
         duration(number(&first["service_ns"])),
         figure(number(&first["capacity"]["median"])),
         first["rounds"],
         first["seconds"],
         first["load"],
         last["rounds"],
+        figure(number(&last["seconds"])),
         share(&last["load"]),
         duration(number(&first["max_age_ns"])),
         of(true, &above, above_capacity),

@@ -18,17 +18,30 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         [text(&row["round"]), row["arrived"].to_string()]
             .into_iter()
             .chain(TIMES.map(|name| spread(&row[format!("{name}_ms")])))
-            .chain([spread(&row["cores_used"]), share(&row["others_share"])])
+            .chain([
+                spread(&row["blind_ms"]),
+                spread(&row["cores_used"]),
+                share(&row["others_share"]),
+            ])
             .collect()
     };
     let ratios: Vec<String> = ["flooded to calm", ""]
         .map(str::to_owned)
         .into_iter()
         .chain(TIMES.map(|name| spread(&flooded[format!("{name}_to_calm")])))
-        .chain([String::new(), String::new()])
+        .chain([const { String::new() }; 3])
         .collect();
     let times = table(
-        &["round", "files that arrived", "p50", "p99", "longest", "cores used", "others"],
+        &[
+            "round",
+            "files that arrived",
+            "p50",
+            "p99",
+            "longest",
+            "between looks",
+            "cores used",
+            "others",
+        ],
         &[of_row(calm), of_row(flooded), ratios],
     );
     let of_flow = |(calm, flooded): (&Value, &Value)| -> Vec<String> {
@@ -53,7 +66,8 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          publishes {} files of {} bytes, one each {}; the fourth peer sends valid frames of all flows to \
          all three as fast as its transport takes them, or is silent. {} rounds of each kind, with replicas \
          of their own.\n\nFrom when a file was due to be published to when both others held it, in \
-         milliseconds, and a fifth of one too long at the most:\n\n{times}\n\
+         milliseconds; *longest* is the median of the rounds' longest. A time may be too long by what lay \
+         between two looks, of which the longest of a round is given:\n\n{times}\n\
          Everybody shares the machine. The flooder's own thread used {} of the processor time in the flooded \
          rounds, which elsewhere its own machine would have to find; so these are no figures of what the \
          engine alone lets through.\n\nFrames a second that the three replicas took in, those of the \

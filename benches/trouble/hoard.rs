@@ -56,6 +56,8 @@ pub(crate) fn row() -> Value {
     let live = live.bytes_allocated.saturating_sub(live.bytes_deallocated);
     let grown = memory::resident().zip(before).map(|(now, before)| now.saturating_sub(before));
     let flow = registry.snapshot().flow(FlowType::Chunk).clone();
+    assert!(refused > 0 && flow.waiting > 0, "it is full, and no handler has returned");
+    assert!(BYTES as usize <= flow.bytes_in_flight && flow.bytes_in_flight <= live, "it is held");
     assert!(live <= worst, "{live} bytes are live, and at most {worst} should be");
 
     replica.shut(false);

@@ -9,7 +9,9 @@
 //! nothing. Each round has replicas of its own, since what a flood has left behind must not be in the calm
 //! that it is compared with.
 //!
-//! Whether a file is held is looked for every fifth of a millisecond, so a time may be that much too long.
+//! Whether a file is held is looked for every fifth of a millisecond, or later where the thread that looks is
+//! kept from its core. A time may be too long by as much as lies between two looks, of which the longest is
+//! given.
 //!
 //! Everybody is in this process. Where cores are few, what the flooder itself uses to make and encrypt its
 //! frames, which elsewhere would be its own machine's, is taken from its victims and is part of every figure
@@ -101,6 +103,7 @@ fn row(name: &str, rounds: &[Round]) -> Value {
         })
         .collect();
     row["protocol"] = Value::Object(protocol);
+    row["blind_ms"] = of(&|round| round.blind.as_secs_f64() * 1e3).json();
     let cores = of(&|round| round.cores);
     let flooder = of(&|round| round.flooder_share);
     row["cores_used"] = cores.json();

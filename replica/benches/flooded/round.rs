@@ -76,6 +76,8 @@ impl Files {
 pub(crate) struct Round {
     /// From when each file was due to when all held it, in nanoseconds.
     pub(crate) times: Histogram<u64>,
+    /// The longest time between two looks for them, by which one of them may be too long.
+    pub(crate) blind: Duration,
     /// From the schedule's beginning until all held the last file; what follows was counted in this time.
     pub(crate) seconds: f64,
     pub(crate) counts: Counts,
@@ -110,7 +112,7 @@ pub(crate) fn run(files: &Files, flooded: bool) -> Round {
     let fourth = Fourth::join(&runtime, &sites, &replicas, flooded.then_some(files.old.id));
 
     let before = Counts::of(&replicas);
-    let (times, took) = publish(files, &replicas);
+    let (times, blind, took) = publish(files, &replicas);
     let counts = Counts::of(&replicas).since(&before);
     for replica in &replicas {
         let counters = replica.transport_counters();
@@ -119,7 +121,7 @@ pub(crate) fn run(files: &Files, flooded: bool) -> Round {
 
     let (cores, flooder_share) = fourth.leave();
     let ended = runtime.block_on(end(files, replicas));
-    Round { times, seconds: took.as_secs_f64(), counts, ended, cores, flooder_share }
+    Round { times, blind, seconds: took.as_secs_f64(), counts, ended, cores, flooder_share }
 }
 
 /// The place of the fourth peer, which is the first, so that it is the one that dials; and three replicas,
@@ -184,12 +186,13 @@ impl Fourth {
 }
 
 /// Publishes all new files on the first replica when they are due; returns how long each took to be held by
-/// the others, and how long all of it took.
-fn publish(files: &Files, replicas: &[Replica]) -> (Histogram<u64>, Duration) {
+/// the others, the longest time between two looks at them, and how long all of it took.
+fn publish(files: &Files, replicas: &[Replica]) -> (Histogram<u64>, Duration, Duration) {
     let (publisher, others) = replicas.split_first().expect("there are three");
     let started = Instant::now();
     let due = |number: usize| GAP * number as u32;
     let mut times = Histogram::new(SIGNIFICANT_DIGITS).expect("the precision is in range");
+    let (mut looked, mut blind) = (Duration::ZERO, Duration::ZERO);
     thread::scope(|scope| {
         scope.spawn(|| {
             for (number, file) in files.new.iter().enumerate() {
@@ -202,6 +205,9 @@ fn publish(files: &Files, replicas: &[Replica]) -> (Histogram<u64>, Duration) {
         let mut missing: Vec<(usize, &File)> = files.new.iter().enumerate().collect();
         while !missing.is_empty() {
             thread::sleep(LOOK_EVERY);
+            let now = started.elapsed();
+            blind = blind.max(now - looked);
+            looked = now;
             missing.retain(|(number, file)| {
                 let is_held = others.iter().all(|replica| replica.store().contains(file.id));
                 if is_held {
@@ -219,7 +225,7 @@ fn publish(files: &Files, replicas: &[Replica]) -> (Histogram<u64>, Duration) {
             );
         }
     });
-    (times, started.elapsed())
+    (times, blind, started.elapsed())
 }
 
 /// Checks what the replicas hold and have counted, and stops them.
