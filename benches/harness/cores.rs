@@ -24,6 +24,18 @@ pub(crate) fn others() {
     }
 }
 
+/// How many cores there are for this process, at least 1.
+pub(crate) fn count() -> usize {
+    allowed().len().max(1)
+}
+
+/// The calling thread runs on this core only, by its place among those that there are.
+pub(crate) fn only(core: usize) {
+    if let Some(core) = allowed().get(core) {
+        system::run_on(&[*core]);
+    }
+}
+
 /// The calling thread, and those that it starts, run anywhere.
 pub(crate) fn anywhere() {
     system::run_on(allowed());

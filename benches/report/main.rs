@@ -65,7 +65,8 @@ fn main() -> Result<(), Box<dyn Error>> {
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
     );
-    let sections: [(&str, &str, Section); 15] = [
+    let sections: [(&str, &str, Section); 16] = [
+        ("stalls", "What the machine takes", small::stalls),
         ("throughput", "Throughput", throughput::section),
         ("latency", "Latency", latency::section),
         ("flood", "A flood by one peer", flood::section),

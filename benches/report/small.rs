@@ -1,10 +1,35 @@
-//! The sections of one small table each: rayon inside handlers, instructions, and fuzzing.
+//! The sections of one small table each: the machine's stalls, rayon inside handlers, instructions, and
+//! fuzzing.
 
 use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
-use super::table::{figure, markdown, number, share, spread, text};
+use super::table::{duration, figure, markdown, number, share, spread, text};
+
+pub(crate) fn stalls(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+    let first = rows.first().ok_or("no rows")?;
+    let head = ["cores used whole", "stalls a core and second", "share of the time", "longest"];
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row["threads"].to_string(),
+                figure(number(&row["stalls_per_core_second"])),
+                format!("{} %", figure(number(&row["share"]) * 100.0)),
+                duration(number(&row["longest"])),
+            ]
+        })
+        .collect();
+    Ok(format!(
+        "Threads with a core each that read the clock and do nothing else, for {} s: how often, and for how \
+         long, the machine stopped them for {} or more. No message can be handled on a core meanwhile, by \
+         whichever design.\n\n{}",
+        first["seconds"],
+        duration(number(&first["shortest_ns"])),
+        markdown(&head.map(str::to_owned), &lines),
+    ))
+}
 
 pub(crate) fn inside(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
