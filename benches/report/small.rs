@@ -17,7 +17,8 @@ pub(crate) fn stalls(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>>
                 row["threads"].to_string(),
                 figure(number(&row["stalls_per_core_second"])),
                 format!("{} %", figure(number(&row["share"]) * 100.0)),
-                duration(number(&row["longest"])),
+                // Three digits, as in the other tables.
+                duration(format!("{:.2e}", number(&row["longest"])).parse().unwrap_or(f64::NAN)),
             ]
         })
         .collect();
