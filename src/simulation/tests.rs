@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod overload;
+
 /// The seeds that are tried: a thousand, or as many as the one variable asks for, or the one that the other
 /// names.
 fn seeds() -> std::ops::Range<u64> {
