@@ -191,7 +191,7 @@ impl Oracle {
         let is_first = !known.started && !known.gone && !known.refused;
         known.started = true;
         let in_place = (known.flow, known.peer) == (flow, peer);
-        let (connection, greeted) = (known.connection, known.greeted);
+        let Known { connection, ended, greeted, .. } = *known;
         let told = &self.peers[&peer];
         let is_stale = connection > 0 && connection <= told.down_told;
         let is_early = greeted && told.up_told < connection;
@@ -202,8 +202,8 @@ impl Oracle {
         if in_order {
             let last = self.last.insert((flow, peer), id);
             self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
-            // One of a connection that has ended may still run.
-            let running = self.running.entry((flow, peer, connection)).or_default();
+            // One that was brought before the peer's last departure may still run.
+            let running = self.running.entry((flow, peer, ended)).or_default();
             *running += 1;
             let running = *running;
             self.check(running == 1, || format!("{id} is one of {running} of a peer at a time"));
@@ -213,11 +213,11 @@ impl Oracle {
 
     /// A handler ends.
     pub(super) fn ends(&mut self, id: Id, panicked: bool, in_order: bool) {
-        let Known { flow, peer, connection, .. } = self.messages[&id];
+        let Known { flow, peer, ended, .. } = self.messages[&id];
         let counts = if panicked { &mut self.panicked } else { &mut self.handled };
         *counts.entry(flow).or_default() += 1;
         if in_order {
-            *self.running.entry((flow, peer, connection)).or_default() -= 1;
+            *self.running.entry((flow, peer, ended)).or_default() -= 1;
         }
         self.observe("ends", &[id.into()]);
     }
