@@ -13,9 +13,11 @@ use crate::{FlowType, wire};
 mod flow;
 mod policy;
 mod validate;
+mod wait;
 
-pub use flow::{FlowConfig, Order, WaitStrategy};
+pub use flow::{FlowConfig, Order};
 pub use policy::{Codel, OverloadPolicy, PanicPolicy, Quarantine};
+pub use wait::WaitStrategy;
 
 /// Threads per flow unless configured otherwise. From the Internet Computer's P2P event handler.
 pub const P2P_PER_FLOW_THREADS: usize = 3;
@@ -42,9 +44,9 @@ pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(2);
 /// The longest that a worker can be told to linger.
 pub const MAX_LINGER: Duration = Duration::from_millis(10);
-/// How long a worker lingers unless configured otherwise: the time between two messages of a
-/// steady trickle, and about what it costs to put a thread to sleep and wake it up.
-pub const DEFAULT_LINGER: Duration = Duration::from_micros(50);
+/// The longest that a worker lingers unless configured otherwise: a few times what it costs to put a thread to
+/// sleep and to wake it up, and what Linux's KVM allows itself for the same purpose (`halt_poll_ns`).
+pub const DEFAULT_LINGER: Duration = Duration::from_micros(200);
 
 /// The largest bound in bytes that a flow or a peer in it can be given.
 pub const MAX_BYTES: u64 = 1 << 40;

@@ -200,9 +200,10 @@
 //! the first that waits its line; waking a thread that the flow has given back to the pool allocates
 //! rayon's job.
 //!
-//! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for
-//! 50 µs: a message that comes meanwhile is found within about a microsecond, at the cost of a busy
-//! core. [`WaitStrategy::Park`] costs the least processor time, and a wake-up for each message that
+//! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for as
+//! long as that pays, up to 200 µs: a message that comes meanwhile is found within about a microsecond, at the
+//! cost of a busy core. Where messages come too seldom for that, the workers soon give their threads back at once.
+//! [`WaitStrategy::Park`] costs the least processor time, and a wake-up for each message that
 //! finds the workers asleep. Idle flows cost nothing with either.
 //!
 //! These words are written with each message and shared: by all submitters, the flow's and the lane's

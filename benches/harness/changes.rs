@@ -82,7 +82,8 @@ fn wait_strategy(dice: &mut Dice) -> WaitStrategy {
         0 => WaitStrategy::Spin,
         1..=5 => WaitStrategy::GiveBack,
         6..=10 => WaitStrategy::Park,
-        _ => WaitStrategy::Linger(dice.micros(0, 1_000)),
+        11..=15 => WaitStrategy::Linger(dice.micros(0, 1_000)),
+        _ => WaitStrategy::Adaptive(dice.micros(0, 1_000)),
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Codel, DEFAULT_LINGER, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS,
-    LANE_BYTES, MAX_BYTES, OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy,
-    SLOT_BYTES,
+    Codel, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, LANE_BYTES, MAX_BYTES,
+    OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES, WaitStrategy,
 };
 
 /// In which order a flow runs the messages of one peer.
@@ -19,31 +18,6 @@ pub enum Order {
     /// the first of a new connection and the last of the one before, should that
     /// [outlast](crate::FlowWorker::cancel_peer) its peer.
     PerPeer,
-}
-
-/// What a flow's worker does when there is nothing to run.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum WaitStrategy {
-    /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
-    /// a thread.
-    GiveBack,
-    /// It looks for the next message for so long before it gives its thread back: zero to
-    /// [`MAX_LINGER`](crate::MAX_LINGER). It yields to other threads of the system meanwhile; it helps no handler that
-    /// uses rayon until it has given its thread back.
-    Linger(Duration),
-    /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
-    /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
-    /// not help handlers that use rayon.
-    Park,
-    /// From its first message on it never gives its thread back: for flows whose threads have cores of their own. It looks for
-    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
-    Spin,
-}
-
-impl Default for WaitStrategy {
-    fn default() -> Self {
-        Self::Linger(DEFAULT_LINGER)
-    }
 }
 
 /// Bounds, threads, policies and manners of one flow.
@@ -80,7 +54,7 @@ impl FlowConfig {
             threads: P2P_PER_FLOW_THREADS,
             order: Order::Any,
             quantum: DEFAULT_QUANTUM,
-            wait_strategy: WaitStrategy::Linger(DEFAULT_LINGER),
+            wait_strategy: WaitStrategy::DEFAULT,
             max_bytes: None,
             peer_max_bytes: None,
             overload: OverloadPolicy::Wait,

@@ -44,7 +44,7 @@ fn each_figure_is_refused_just_beyond_its_limit() {
             ConfigError::LongQuantum { flow, quantum: Duration::from_micros(10_001) },
         ),
         (
-            valid.with_wait_strategy(WaitStrategy::Linger(Duration::from_millis(11))),
+            valid.with_wait_strategy(WaitStrategy::Adaptive(Duration::from_millis(11))),
             ConfigError::LongLinger { flow, linger: Duration::from_millis(11) },
         ),
     ] {

@@ -17,7 +17,7 @@ impl FlowConfig {
     /// The first figure that is out of its range; `flow` is what the error calls the flow.
     pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
         let linger = match self.wait_strategy {
-            WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::Linger(linger) | WaitStrategy::Adaptive(linger) => linger,
             WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
         };
         match *self {

@@ -44,21 +44,16 @@
 
 use std::{hint, sync::Arc, time::Duration};
 
-use arc_swap::{ArcSwap, Cache};
-
 use super::{
     brought::Brought,
     claims::Surplus,
     core::{Core, Handle},
     lane::Lane,
-    line::Decided,
-    live::Live,
     pool::{Job, Spawn},
 };
 use crate::{
-    FlowConfig, Order,
-    clock::Moment,
-    metrics::WorkerMetrics,
+    Order, WaitStrategy,
+    clock::{Moment, nanos},
     sync::{Ordering, fence},
 };
 
@@ -88,6 +83,7 @@ const WAKE_WITHIN: u64 = 10_000;
 
 mod idle;
 mod message;
+mod shift;
 
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use message::as_another_thread;
@@ -96,43 +92,7 @@ pub use message::message_wait;
 
 use idle::Linger;
 use message::{HELPS, SEAT, is_on_top};
-
-/// What a drain job knows.
-struct Shift<'a, M, H> {
-    metrics: &'a WorkerMetrics,
-    /// The configuration and the handler, as they are by now.
-    live: Cache<&'a ArcSwap<Live<H>>, Arc<Live<H>>>,
-    /// Submitters that were let in and have yet to be woken.
-    decided: Decided<Brought<M>>,
-    /// When the first of them was let in.
-    decided_at: Moment,
-    /// The last reading of the clock.
-    now: Moment,
-    /// When it passes on what is left.
-    end: Moment,
-    /// Nothing on this thread's stack waits for it.
-    at_bottom: bool,
-    /// Nothing has been taken since the claim was, or since the lanes were found empty.
-    searches: bool,
-    /// The seat after the lane that was served last.
-    turn: usize,
-}
-
-impl<M, H> Shift<'_, M, H> {
-    /// The configuration as it is by now.
-    fn config(&mut self) -> &FlowConfig {
-        &self.live.load().config
-    }
-
-    /// Wakes the submitters that were let in.
-    fn wake(&mut self) {
-        if !self.decided.is_empty() {
-            self.decided.wake();
-            // They may have run instead of this thread, and that is not the next handler's time.
-            self.now = Moment::now();
-        }
-    }
-}
+use shift::Shift;
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Runs messages until there are none or the shift is over. A claim is held, and searches. A job
@@ -140,18 +100,13 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     pub(super) fn drain(self: &Arc<Self>, spawned: bool) {
         let worker = self.threads.worker() % self.metrics.workers.len();
         let now = Moment::now();
-        let mut shift = Shift {
-            metrics: &self.metrics.workers[worker],
-            live: Cache::new(&self.live),
-            decided: Decided::default(),
-            decided_at: now,
-            now,
-            end: now.after(SHIFT),
-            at_bottom: spawned && self.is_at_bottom(),
-            searches: true,
-            // Relaxed: where a job begins orders nothing.
-            turn: self.turn.load(Ordering::Relaxed),
-        };
+        let mut shift = Shift::new(&self.metrics.workers[worker], &self.live, now);
+        shift.at_bottom = spawned && self.is_at_bottom();
+        // Relaxed: where a job begins orders nothing.
+        shift.turn = self.turn.load(Ordering::Relaxed);
+        if let WaitStrategy::Adaptive(longest) = shift.config().wait_strategy() {
+            self.patience.is_needed(self.nanos(now), nanos(longest));
+        }
         loop {
             while let Some(lane) = self.take_lane(&mut shift) {
                 self.take_turn(&lane, &mut shift);

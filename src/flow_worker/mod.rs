@@ -63,6 +63,7 @@ mod line;
 mod live;
 mod overload;
 mod parking;
+mod patience;
 mod peers;
 mod pool;
 mod quarantine;

@@ -619,6 +619,8 @@ fn every_wait_strategy_runs_everything_and_ends() {
         WaitStrategy::GiveBack,
         WaitStrategy::Linger(Duration::ZERO),
         WaitStrategy::Linger(Duration::from_millis(1)),
+        WaitStrategy::Adaptive(Duration::ZERO),
+        WaitStrategy::Adaptive(Duration::from_micros(20)),
         WaitStrategy::Park,
         WaitStrategy::Spin,
     ] {
@@ -808,10 +810,11 @@ fn stress(round: usize) {
     const PRODUCERS: usize = 3;
     let strategy = [
         WaitStrategy::Linger(Duration::from_micros(20)),
+        WaitStrategy::Adaptive(Duration::from_micros(50)),
         WaitStrategy::GiveBack,
         WaitStrategy::Park,
         WaitStrategy::Spin,
-    ][round % 4];
+    ][round % 5];
     let config = FlowConfig::new(1 + round % 7)
         .with_peer_quota(1 + round % 3)
         .with_max_peers(1 + round % 5)

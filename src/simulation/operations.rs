@@ -178,7 +178,7 @@ fn flow_config(source: &mut Source, seats: usize) -> FlowConfig {
             _ => PanicPolicy::FailFast,
         })
         .with_wait_strategy(if source.chance(64) {
-            WaitStrategy::Linger(Duration::from_micros(2))
+            WaitStrategy::Adaptive(Duration::from_micros(20))
         } else {
             WaitStrategy::GiveBack
         });

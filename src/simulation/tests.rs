@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod idle;
 mod overload;
 
 /// The seeds that are tried: a thousand, or as many as the one variable asks for, or the one that the other

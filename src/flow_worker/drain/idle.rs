@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{HELPS, SHIFT, Shift, pause};
 use crate::{
     WaitStrategy,
-    clock::{Moment, yield_now},
+    clock::{Moment, nanos, yield_now},
     flow_worker::{
         core::{Core, Handle},
         parking::Call,
@@ -46,10 +46,20 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let linger = match strategy {
             WaitStrategy::GiveBack | WaitStrategy::Park => return Linger::Over,
             WaitStrategy::Linger(linger) => linger,
+            WaitStrategy::Adaptive(longest) => {
+                // The reading may be as old as the last handler; whoever looks for a while takes one below.
+                let window = self.patience.window(nanos(longest));
+                if window == 0 {
+                    self.patience.gives_up(self.nanos(shift.now));
+                    return Linger::Over;
+                }
+                Duration::from_nanos(window)
+            }
             WaitStrategy::Spin => HELP_EVERY,
         };
         shift.now = Moment::now();
-        let end = shift.now.after(linger);
+        let began = shift.now;
+        let end = began.after(linger);
         loop {
             for _ in 0..SPINS {
                 if !self.ready.is_empty() {
@@ -66,6 +76,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             }
         }
         if !self.spins(shift.config().wait_strategy()) {
+            self.patience.gives_up(self.nanos(began));
             return Linger::Over;
         }
         // What it runs may take long. Meanwhile this job has no claim, so that nobody relies on it.
@@ -90,7 +101,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let is_empty = || self.ready.is_empty();
         // On top of something it would sleep on its time.
         if shift.config().wait_strategy() != WaitStrategy::Park || !shift.at_bottom {
-            return self.claims.give_back(is_empty);
+            let goes_on = self.claims.give_back(is_empty);
+            if goes_on {
+                self.patience.goes_on();
+            }
+            return goes_on;
         }
         self.parking.lie_down(worker);
         if self.claims.give_back(is_empty) {

@@ -54,6 +54,7 @@ impl Trial {
             WaitStrategy::GiveBack,
             WaitStrategy::Park,
             WaitStrategy::Linger(Duration::from_micros(2)),
+            WaitStrategy::Adaptive(Duration::from_micros(20)),
             WaitStrategy::Spin,
         ];
         FlowConfig::new(1 + random(3))

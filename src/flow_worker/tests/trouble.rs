@@ -394,7 +394,7 @@ fn every_wait_strategy_can_become_every_other_while_messages_flow() {
         WaitStrategy::GiveBack,
         WaitStrategy::Park,
         WaitStrategy::Spin,
-        WaitStrategy::Linger(Duration::from_micros(20)),
+        WaitStrategy::Adaptive(Duration::from_micros(20)),
         WaitStrategy::Park,
         WaitStrategy::GiveBack,
     ];

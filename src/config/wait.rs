@@ -1,0 +1,42 @@
+//! What a flow's workers do when there is nothing to run.
+
+use std::time::Duration;
+
+use super::DEFAULT_LINGER;
+
+/// What a flow's worker does when there is nothing to run.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum WaitStrategy {
+    /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
+    /// a thread.
+    GiveBack,
+    /// It looks for the next message for so long before it gives its thread back: zero to
+    /// [`MAX_LINGER`](crate::MAX_LINGER). It yields to other threads of the system meanwhile; it helps no handler that
+    /// uses rayon until it has given its thread back.
+    Linger(Duration),
+    /// It lingers, for so long at the most, and learns how long it pays: from zero, where messages come so
+    /// seldom that it would look in vain, to all of that time. At most [`MAX_LINGER`](crate::MAX_LINGER).
+    ///
+    /// The flow doubles the time whenever a worker was needed again within the longest after it began to look and
+    /// was gone, and halves it, below 10 µs to zero, whenever none was: the rule by which Linux's KVM polls for
+    /// processors that have nothing to do.
+    Adaptive(Duration),
+    /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
+    /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
+    /// not help handlers that use rayon.
+    Park,
+    /// From its first message on it never gives its thread back: for flows whose threads have cores of their own. It looks for
+    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
+    Spin,
+}
+
+impl Default for WaitStrategy {
+    /// Adaptive, [`DEFAULT_LINGER`] at the most.
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl WaitStrategy {
+    pub(super) const DEFAULT: Self = Self::Adaptive(DEFAULT_LINGER);
+}
