@@ -5,6 +5,10 @@
 //! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
 //! producer that was held up hides nothing. One thread brings the messages and spins until each is
 //! due, on a core of its own; on a machine with two cores, one is left for the workers.
+//!
+//! Rounds are short and many: the machine stops a thread for milliseconds now and then, which in a long round
+//! decides every high quantile, and in the median of many short ones none. What a first message costs, lanes,
+//! memory and threads, is not in the quantiles, which begin behind the first tenth of a round.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
@@ -20,9 +24,9 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use self::{
-    contenders::{Contender, channel::Channel, engine::Engine, model::Model},
+    contenders::{Contender, channel::Channel, engine::Engine, floor::Floor, model::Model},
     harness::{
-        clock::{Stopwatch, poisson, spin_until},
+        clock::{Stopwatch, poisson, settled, spin_until},
         cores,
         disturbance::Disturbance,
         ledger::Message,
@@ -37,6 +41,9 @@ const SEED: u64 = 0x676f_7373_6970;
 const SHARES_PERCENT: [u32; 3] = [25, 50, 75];
 const HANDLERS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(20)];
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
+
+/// At a share, the most that the engine's quantiles may be of the model's, in the order of [`QUANTILES`].
+const TARGETS: [(u32, [f64; 3]); 2] = [(50, [0.2, 0.5, f64::INFINITY]), (75, [1.0; 3])];
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -78,7 +85,7 @@ fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
     stopwatch.ledger().wait();
     contender.finish();
     stopwatch.ledger().verify();
-    stopwatch.latencies(&due)
+    stopwatch.latencies_of(settled(&due).map(|(sequence, due)| (sequence, *due)))
 }
 
 /// The time that the model takes for a message in a closed loop.
@@ -102,8 +109,12 @@ fn calibrate(handler: Duration, size: Size) -> Duration {
 }
 
 fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
-    let entries: [Entry; 3] =
-        [entry::<Engine<Stopwatch>>(), entry::<Model<Stopwatch>>(), entry::<Channel>()];
+    let entries: [Entry; 4] = [
+        entry::<Engine<Stopwatch>>(),
+        entry::<Model<Stopwatch>>(),
+        entry::<Channel>(),
+        entry::<Floor>(),
+    ];
     let mut found = entries.map(|_| Vec::with_capacity(rounds));
     let disturbance = Disturbance::start();
     for _ in 0..rounds {
@@ -129,13 +140,19 @@ fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
             "others_share": others,
         });
         print!("{name:>10}");
-        for (label, quantile) in QUANTILES {
+        let targets = TARGETS.iter().find(|(share, _)| *share == percent && *name == "engine");
+        let mut in_target = true;
+        for (place, (label, quantile)) in QUANTILES.into_iter().enumerate() {
             let (own, model) = (at(own, quantile), at(model, quantile));
             let ratio = Quartiles::of_ratio(&own, &model);
             let time = Quartiles::of(own);
+            in_target &= targets.is_none_or(|(_, most)| ratio.median <= most[place]);
             row[label] = time.json();
             row[format!("{label}_ratio_to_model")] = ratio.json();
             print!("  {label} {:>8.0} [{:>8.0} {:>8.0}]", time.median, time.lower, time.upper);
+        }
+        if targets.is_some() {
+            row["in_target"] = in_target.into();
         }
         let longest = Quartiles::of(own.iter().map(|round| round.max() as f64));
         row["max"] = longest.json();
@@ -149,7 +166,7 @@ fn main() -> io::Result<()> {
     let size = if output::is_quick() {
         Size { messages: 2_000, calibrating: 2_000, rounds: 3 }
     } else {
-        Size { messages: 100_000, calibrating: 50_000, rounds: 9 }
+        Size { messages: 20_000, calibrating: 20_000, rounds: 45 }
     };
     let mut rows = Vec::new();
     for handler in HANDLERS {

@@ -28,6 +28,8 @@ pub(crate) const LEAD: Duration = Duration::from_millis(20);
 /// How long a handler may take to start before the round is void.
 const PATIENCE: Duration = Duration::from_secs(120);
 const SIGNIFICANT_DIGITS: u8 = 3;
+/// A handler that takes so much longer than its work was stopped by the machine; less is an interrupt.
+const STOP: Duration = Duration::from_micros(200);
 
 /// Exponential gaps with this mean; for one seed always the same.
 pub(crate) fn poisson(seed: u64, messages: usize, gap: Duration) -> Vec<Duration> {
@@ -56,8 +58,22 @@ pub(crate) fn split_mix(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-pub(crate) fn spin_until(started: Instant, due: Duration) {
-    while started.elapsed() < due {
+/// What part of a round's messages, from its beginning on, says nothing about those that follow: with them
+/// lanes are made, and memory is touched and threads are woken for the first time.
+const UNSETTLED: usize = 10;
+
+/// The messages of a round behind its first tenth, with their numbers.
+pub(crate) fn settled<T>(messages: &[T]) -> impl Iterator<Item = (usize, &T)> {
+    messages.iter().enumerate().skip(messages.len() / UNSETTLED)
+}
+
+/// Returns what the clock says then.
+pub(crate) fn spin_until(started: Instant, due: Duration) -> Duration {
+    loop {
+        let now = started.elapsed();
+        if now >= due {
+            return now;
+        }
         hint::spin_loop();
     }
 }
@@ -71,6 +87,8 @@ struct Shared {
     work: Duration,
     /// For each message, when its handler started: nanoseconds since `started`.
     starts: Vec<AtomicU64>,
+    /// Nanoseconds.
+    stopped: AtomicU64,
     ledger: Ledger,
 }
 
@@ -78,7 +96,8 @@ impl Stopwatch {
     pub(crate) fn new(messages: usize, work: Duration) -> Self {
         let starts = (0..messages).map(|_| AtomicU64::new(0)).collect();
         let ledger = Ledger::new(messages);
-        Self(Arc::new(Shared { started: Instant::now(), work, starts, ledger }))
+        let stopped = AtomicU64::new(0);
+        Self(Arc::new(Shared { started: Instant::now(), work, starts, stopped, ledger }))
     }
 
     /// What the schedule is relative to.
@@ -97,9 +116,21 @@ impl Stopwatch {
         // Relaxed: the ledger's count publishes it.
         shared.starts[sequence].store(start.as_nanos() as u64, Ordering::Relaxed);
         if !shared.work.is_zero() {
-            spin_until(shared.started, start + shared.work);
+            let end = start + shared.work;
+            let late = spin_until(shared.started, end) - end;
+            if late >= STOP {
+                // Relaxed: as above.
+                shared.stopped.fetch_add(late.as_nanos() as u64, Ordering::Relaxed);
+            }
         }
         shared.ledger.mark(sequence);
+    }
+
+    /// For how long in all the machine has stopped handlers, which do nothing but read the clock. What it
+    /// took between two of them is not known.
+    pub(crate) fn stopped(&self) -> Duration {
+        // Relaxed: as in `run`.
+        Duration::from_nanos(self.0.stopped.load(Ordering::Relaxed))
     }
 
     /// When the handler of this message started; zero if it has not.

@@ -2,7 +2,8 @@
 //!
 //! A stream awaits its own call before it brings its next message, as a transport's does, and waits for
 //! no other stream: while the call of one is pending, the messages of the others go on. The thread
-//! spins, and polls a pending call only when it was woken, so that it does not disturb what it waits for.
+//! polls a pending call only when it was woken, so that it does not disturb what it waits for. Between
+//! messages it spins, to bring each on time, or sleeps, to leave its core to whatever else the machine does.
 
 #![expect(
     clippy::disallowed_types,
@@ -18,6 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -44,15 +46,25 @@ pub(crate) fn merged(schedules: impl IntoIterator<Item = Vec<Duration>>) -> Vec<
     arrivals
 }
 
+/// What the thread does between messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Between {
+    Spin,
+    /// It brings each message later by what it takes to wake it.
+    Sleep,
+}
+
 /// Brings every message when it is due, `started` being the schedule's zero, or as soon as the call
 /// before it in its stream has resolved. Returns when all calls have.
 pub(crate) fn bring<F: Future<Output = ()>>(
     started: Instant,
     arrivals: &[Arrival],
+    between: Between,
     call: impl Fn(Arrival) -> F,
 ) {
     let count = arrivals.iter().map(|arrival| arrival.stream + 1).max().unwrap_or(0);
-    let mut streams: Vec<Stream<F>> = (0..count).map(|_| Stream::new()).collect();
+    let sleeper = (between == Between::Sleep).then(thread::current);
+    let mut streams: Vec<Stream<F>> = (0..count).map(|_| Stream::new(sleeper.clone())).collect();
     let mut coming = arrivals.iter().copied().peekable();
     let mut pending = 0;
     loop {
@@ -71,7 +83,13 @@ pub(crate) fn bring<F: Future<Output = ()>>(
         } else if coming.peek().is_none() {
             return;
         }
-        hint::spin_loop();
+        match (between, coming.peek()) {
+            (Between::Spin, _) => hint::spin_loop(),
+            (Between::Sleep, Some(next)) => {
+                thread::park_timeout(next.due.saturating_sub(started.elapsed()));
+            }
+            (Between::Sleep, None) => thread::park(),
+        }
     }
 }
 
@@ -85,15 +103,15 @@ struct Stream<F> {
 }
 
 impl<F: Future<Output = ()>> Stream<F> {
-    fn new() -> Self {
-        let woken = Arc::new(Woken(AtomicBool::new(false)));
+    fn new(sleeper: Option<Thread>) -> Self {
+        let woken = Arc::new(Woken { is_woken: AtomicBool::new(false), sleeper });
         let waker = Arc::clone(&woken).into();
         Self { backlog: VecDeque::new(), call: Box::pin(None), pending: false, woken, waker }
     }
 
     fn was_woken(&self) -> bool {
         // Acquire: what happened before the wake is seen by the poll.
-        self.woken.0.swap(false, Ordering::Acquire)
+        self.woken.is_woken.swap(false, Ordering::Acquire)
     }
 
     /// Goes on until a call is pending or nothing is left, and returns whether one is pending.
@@ -113,7 +131,10 @@ impl<F: Future<Output = ()>> Stream<F> {
     }
 }
 
-struct Woken(AtomicBool);
+struct Woken {
+    is_woken: AtomicBool,
+    sleeper: Option<Thread>,
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -122,6 +143,9 @@ impl Wake for Woken {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Release: pairs with the swap in `was_woken`.
-        self.0.store(true, Ordering::Release);
+        self.is_woken.store(true, Ordering::Release);
+        if let Some(sleeper) = &self.sleeper {
+            sleeper.unpark();
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         clock::{LEAD, Stopwatch, poisson},
         cores,
         ledger::Message,
-        streams::{Arrival, bring, merged},
+        streams::{Arrival, Between, bring, merged},
     },
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Entry {
 enum Kind {
     Engine(&'static FlowConfig),
     /// A contender that handles whatever it is given.
-    Other(fn(&Stopwatch, &[Arrival])),
+    Other(fn(&Stopwatch, &[Arrival], Between)),
 }
 
 const CONFIG: FlowConfig = FlowConfig::new(LIMIT).with_peer_quota(QUOTA).with_threads(WORKERS);
@@ -73,6 +73,8 @@ pub(crate) struct Round {
     pub(crate) late: u64,
     /// After the last arrival.
     pub(crate) last_drop: Option<Duration>,
+    /// For how long the machine stopped handlers.
+    pub(crate) stopped: Duration,
     /// `None` of a contender that does not count.
     flow: Option<Counted>,
 }
@@ -124,7 +126,7 @@ pub(crate) fn capacity(length: Duration) -> f64 {
     let arrivals: Vec<Arrival> = (0..messages)
         .map(|sequence| Arrival { due: LEAD + WARMING, stream: sequence % PEERS, sequence })
         .collect();
-    run_engine(&CONFIG, &stopwatch, &arrivals);
+    run_engine(&CONFIG, &stopwatch, &arrivals, Between::Spin);
     let starts = || (0..messages).map(|sequence| stopwatch.start_of(sequence));
     let first = starts().min().expect("there are messages");
     let took = starts().max().expect("there are messages") - first;
@@ -132,7 +134,13 @@ pub(crate) fn capacity(length: Duration) -> f64 {
 }
 
 /// Brings so many messages a second; `capacity` is what the figures are relative to.
-pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> Round {
+pub(crate) fn run(
+    entry: &Entry,
+    rate: f64,
+    capacity: f64,
+    length: Duration,
+    between: Between,
+) -> Round {
     let of_peer = (rate * length.as_secs_f64()) as usize / PEERS;
     let gap = Duration::from_secs_f64(PEERS as f64 / rate);
     let schedule = |peer| {
@@ -143,11 +151,11 @@ pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> 
     let stopwatch = Stopwatch::new(arrivals.len(), SERVICE);
     let (flow, last_drop) = match &entry.kind {
         Kind::Engine(config) => {
-            let (flow, last_drop) = run_engine(config, &stopwatch, &arrivals);
+            let (flow, last_drop) = run_engine(config, &stopwatch, &arrivals, between);
             (Some(flow), last_drop)
         }
         Kind::Other(bring_all) => {
-            bring_all(&stopwatch, &arrivals);
+            bring_all(&stopwatch, &arrivals, between);
             stopwatch.ledger().verify();
             (None, None)
         }
@@ -168,15 +176,34 @@ pub(crate) fn run(entry: &Entry, rate: f64, capacity: f64, length: Duration) -> 
         fresh: fresh as f64 / possible,
         late: (arrivals.len() - on_time) as u64,
         last_drop,
+        stopped: stopwatch.stopped(),
         flow,
     }
 }
 
-fn bring_all<C: Contender<Stopwatch>>(stopwatch: &Stopwatch, arrivals: &[Arrival]) {
-    cores::others();
-    let contender = C::build(LIMIT, WORKERS, stopwatch.clone());
-    cores::apart();
-    bring(stopwatch.started(), arrivals, |arrival| {
+/// A producer that spins is kept apart from the workers.
+fn prepare<T>(between: Between, build: impl FnOnce() -> T) -> T {
+    match between {
+        Between::Spin => {
+            cores::others();
+            let built = build();
+            cores::apart();
+            built
+        }
+        Between::Sleep => {
+            cores::anywhere();
+            build()
+        }
+    }
+}
+
+fn bring_all<C: Contender<Stopwatch>>(
+    stopwatch: &Stopwatch,
+    arrivals: &[Arrival],
+    between: Between,
+) {
+    let contender = prepare(between, || C::build(LIMIT, WORKERS, stopwatch.clone()));
+    bring(stopwatch.started(), arrivals, between, |arrival| {
         contender.submit(peer(arrival.stream), Message::new(arrival.sequence))
     });
     cores::anywhere();
@@ -187,19 +214,17 @@ fn run_engine(
     config: &FlowConfig,
     stopwatch: &Stopwatch,
     arrivals: &[Arrival],
+    between: Between,
 ) -> (Counted, Option<Duration>) {
-    cores::others();
     let handler = stopwatch.clone();
-    let flow = FlowWorker::new(
-        FlowType::Advert,
-        config,
-        &MetricsRegistry::new(),
-        move |_: NodeId, message: Message| {
-            if message.sequence != FIRST {
-                handler.run(message.sequence);
-            }
-        },
-    )
+    let handler = move |_: NodeId, message: Message| {
+        if message.sequence != FIRST {
+            handler.run(message.sequence);
+        }
+    };
+    let flow = prepare(between, || {
+        FlowWorker::new(FlowType::Advert, config, &MetricsRegistry::new(), handler)
+    })
     .expect("the configuration is in range");
     for stream in 0..PEERS {
         let brought = flow.execute(peer(stream), Message::new(FIRST)).now_or_never();
@@ -216,8 +241,7 @@ fn run_engine(
         );
         thread::sleep(LOOK_EVERY);
     };
-    cores::apart();
-    bring(stopwatch.started(), arrivals, |arrival| {
+    bring(stopwatch.started(), arrivals, between, |arrival| {
         let brought = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
         async { assert!(brought.await.is_ok(), "void: the flow is open and few wait") }
     });

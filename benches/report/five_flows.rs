@@ -46,7 +46,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          schedules; handlers of {}, {} threads a flow; {} rounds. Nanoseconds from an event's intended \
          arrival to the start of its handler; `beside` is the same while all handlers of the {} flow \
          are stuck and its messages keep coming. The target: a p99 of at most 1.2 times the one \
-         without. A round has the number of samples that is given; mind it where a p99 is read.\n\n{}",
+         without. A round's quantiles begin behind its first tenth, and it has the number of samples that is given; mind it where a p99 is read.\n\n{}",
         duration(number(&first["gap_ns"])),
         duration(number(&first["service_ns"])),
         first["threads"],

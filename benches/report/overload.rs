@@ -41,7 +41,9 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         "messages",
         "dropped",
         "late",
-        "rounds without",
+        "rounds disturbed",
+        "dropped in them",
+        "late in them",
         "target",
         "others",
     ];
@@ -52,9 +54,10 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          intended arrival to the start of the handler, of the messages that were started; *counted* is \
          what the engine says, from the call on. Goodput is what was started while messages were due, \
          fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
-         counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, where the target \
-         is that nothing is dropped; *late* is what was dropped or waited for more than {} from its \
-         intended arrival, and *rounds without* says in how many rounds there was none:\n\n{}",
+         counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, brought by a thread \
+         that sleeps between messages; *late* is what was dropped or waited for more than {} from its \
+         intended arrival. A round is *disturbed* if the machine has stopped its handlers, which only read the \
+         clock, for more than {} in all. The target is that nothing is dropped in any other:\n\n{}",
         duration(number(&first["service_ns"])),
         figure(number(&first["capacity"]["median"])),
         first["rounds"],
@@ -66,6 +69,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         duration(number(&first["max_age_ns"])),
         of(true, &above, above_capacity),
         duration(number(&first["max_age_ns"])),
+        duration(number(&first["disturbed_from_ns"])),
         of(false, &below, below_capacity),
     ))
 }
@@ -101,7 +105,9 @@ fn below_capacity(row: &Value) -> Vec<String> {
         row["brought"].to_string(),
         row["dropped"].to_string(),
         row["late"].to_string(),
-        format!("{} of {}", row["rounds_without_late"], row["rounds"]),
+        format!("{} of {}", row["disturbed"], row["rounds"]),
+        row["dropped_disturbed"].to_string(),
+        row["late_disturbed"].to_string(),
         verdict(&row["in_target"]),
         share(&row["others_share"]),
     ]
