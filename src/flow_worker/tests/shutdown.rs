@@ -1,0 +1,164 @@
+//! Flows that end: by a shutdown, from inside, with their owner.
+
+use super::*;
+
+#[test]
+fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(2).with_threads(1), handler);
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    block_on(flow.execute(peer(1), 1)).unwrap();
+    let waiting = flow.execute(peer(1), 2);
+    starts.recv_timeout(LIMIT).unwrap();
+    thread::scope(|scope| {
+        let report = scope.spawn(|| flow.shutdown(LIMIT));
+        let refused = block_on(waiting).unwrap_err();
+        assert_eq!((refused.message, refused.reason), (2, RefusalReason::Closed));
+        leave.send(()).unwrap();
+        leave.send(()).unwrap();
+        assert!(report.join().unwrap().is_clean());
+    });
+    assert_eq!(starts.try_recv(), Ok(1));
+    let refused = block_on(flow.execute(peer(1), 3)).unwrap_err();
+    assert_eq!((refused.message, refused.reason), (3, RefusalReason::Closed));
+    let counts = flow.snapshot();
+    assert_eq!((counts.admitted, counts.handled(), counts.refused()), (2, 2, 2));
+    assert_eq!(counts.ended(End::Closed), 2);
+}
+
+#[test]
+fn a_shutdown_reports_what_is_stuck_and_what_never_started() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(3).with_threads(1), handler);
+    (0..3).for_each(|message| block_on(flow.execute(peer(1), message)).unwrap());
+    starts.recv_timeout(LIMIT).unwrap();
+    let report = flow.shutdown(Duration::ZERO);
+    assert_eq!((report.dropped, report.running, report.joined), (2, 1, false));
+    leave.send(()).unwrap();
+    let report = flow.shutdown(LIMIT);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(starts.try_recv().ok(), None, "something started after the shutdown");
+    let counts = flow.snapshot();
+    assert_eq!((counts.admitted, counts.handled(), counts.ended(End::Abandoned)), (3, 1, 2));
+}
+
+#[test]
+fn a_handler_may_shut_its_own_flow_down() {
+    let (sender, receiver) = channel();
+    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(1);
+    let flow = Arc::new(flow(FlowConfig::new(2), move |_, (): ()| {
+        let shutdown = take.recv_timeout(LIMIT).unwrap();
+        sender.send(shutdown()).unwrap();
+    }));
+    let same = Arc::clone(&flow);
+    give.send(Arc::new(move || same.shutdown(LIMIT))).unwrap();
+    block_on(flow.execute(peer(1), ())).unwrap();
+    let report = receiver.recv_timeout(LIMIT).unwrap();
+    assert_eq!((report.dropped, report.running, report.joined), (0, 1, false));
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn dropping_the_flow_runs_what_was_admitted_and_ends_its_threads() {
+    struct OnExit(Sender<()>);
+    impl Drop for OnExit {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (handler, starts, leave) = gated();
+    let (exit, exited) = channel();
+    let guard = OnExit(exit);
+    let flow = flow(FlowConfig::new(2).with_threads(1), move |peer, message| {
+        let _ = &guard;
+        handler(peer, message);
+    });
+    let pool = flow.inner.core.threads.ended();
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    block_on(flow.execute(peer(1), 1)).unwrap();
+    let waiting = flow.execute(peer(1), 2);
+    drop(flow);
+    assert_eq!(block_on(waiting).unwrap_err().reason, RefusalReason::Closed);
+    leave.send(()).unwrap();
+    leave.send(()).unwrap();
+    assert_eq!(starts.into_iter().take(2).collect::<Vec<_>>(), [0, 1]);
+    exited.recv_timeout(LIMIT).expect("the handler is dropped");
+    let end = pool.recv_timeout(LIMIT);
+    assert_eq!(end, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn what_a_handler_owns_may_panic_when_it_is_dropped_with_its_flow() {
+    struct Bomb(Sender<()>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+            panic!("on purpose");
+        }
+    }
+    let (dropped, drops) = channel();
+    let bomb = Bomb(dropped);
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(1).with_threads(1), move |peer, message| {
+        let _ = &bomb;
+        handler(peer, message);
+    });
+    let ended = flow.inner.core.threads.ended();
+    block_on(flow.execute(peer(1), 0)).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    drop(flow);
+    leave.send(()).unwrap();
+    drops.recv_timeout(LIMIT).unwrap();
+    let end = ended.recv_timeout(LIMIT);
+    assert_eq!(end, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_handler_may_shut_its_flow_down_after_somebody_else_has() {
+    let (sender, receiver) = channel();
+    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(1);
+    let (started, starts) = channel();
+    let flow = Arc::new(flow(FlowConfig::new(2), move |_, (): ()| {
+        started.send(()).unwrap();
+        let shutdown = take.recv_timeout(LIMIT).unwrap();
+        sender.send(shutdown()).unwrap();
+    }));
+    block_on(flow.execute(peer(1), ())).unwrap();
+    starts.recv_timeout(LIMIT).unwrap();
+    let first = flow.shutdown(Duration::ZERO);
+    assert!(!first.joined);
+    let same = Arc::clone(&flow);
+    // For ever, as good as: it must not wait for its own handler.
+    give.send(Arc::new(move || same.shutdown(Duration::MAX))).unwrap();
+    let inside = receiver.recv_timeout(LIMIT).expect("it does not wait for itself");
+    assert_eq!((inside.running, inside.joined), (1, false));
+}
+
+#[test]
+fn a_deadline_that_no_clock_can_name_is_a_long_one() {
+    assert!(instant_after(Duration::MAX) > Instant::now() + LIMIT);
+    wait_until("a moment", || Instant::now() > instant_after(Duration::ZERO) - LIMIT);
+}
+
+#[test]
+fn two_handlers_that_shut_their_flow_down_do_not_wait_for_each_other() {
+    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(2);
+    let (sender, reports) = channel();
+    let both = Barrier::new(2);
+    let config = FlowConfig::new(2).with_threads(2);
+    let flow = Arc::new(flow(config, move |_, (): ()| {
+        let shut_down = take.recv_timeout(LIMIT).unwrap();
+        both.wait();
+        sender.send(shut_down()).unwrap();
+    }));
+    for from in 1..3 {
+        let same = Arc::clone(&flow);
+        give.send(Arc::new(move || same.shutdown(LIMIT))).unwrap();
+        block_on(flow.execute(peer(from), ())).unwrap();
+    }
+    for _ in 0..2 {
+        let report = reports.recv_timeout(LIMIT / 2).expect("neither waits for the other");
+        assert!(!report.joined);
+    }
+    at_rest(&flow);
+}
