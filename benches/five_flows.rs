@@ -151,7 +151,8 @@ fn main() -> io::Result<()> {
         Entry { name: "model", stuck: false, run: run::<Model> },
         Entry { name: "model", stuck: true, run: run::<Model> },
     ];
-    let (found, others) = interleaved(&entries, rounds, |entry| (entry.run)(&traffic, entry.stuck));
+    let (found, others) =
+        interleaved(&entries, rounds, |entry, _| (entry.run)(&traffic, entry.stuck));
     let common = json!({
         "gap_ns": GAP.as_nanos() as u64,
         "service_ns": SERVICE.as_nanos() as u64,

@@ -235,22 +235,24 @@ fn main() -> io::Result<()> {
     let (messages, rounds) = if output::is_quick() { (1_200, 3) } else { (1_200, 135) };
     // Half of what the worker can do, divided by the honest peers.
     let gap = SERVICE * 2 * HONEST as u32 / WORKERS as u32;
-    let schedule = |peer| poisson(SEED + peer as u64, messages / HONEST, gap);
-    let arrivals = merged((0..HONEST).map(schedule));
+    let arrivals = |round: usize| {
+        let seed = SEED + (round * HONEST) as u64;
+        merged((0..HONEST).map(|peer| poisson(seed + peer as u64, messages / HONEST, gap)))
+    };
     println!(
         "{HONEST} honest peers, each one message in {gap:?} on average; {rounds} rounds of {} honest \
          messages; the flooder has {PENDING} calls pending; handler {SERVICE:?}, {PERMITS} permits, \
          {WORKERS} worker",
-        arrivals.len(),
+        arrivals(0).len(),
     );
     let entries = entries();
     let (found, others) =
-        interleaved(&entries, rounds, |entry| (entry.run)(&arrivals, entry.flooded));
+        interleaved(&entries, rounds, |entry, round| (entry.run)(&arrivals(round), entry.flooded));
     let mut rows = Vec::new();
     for (entries, found) in entries.chunks_exact(2).zip(found.chunks_exact(2)) {
         let mut row = row(entries[0].name, &found[0], &found[1]);
         row["rounds"] = rounds.into();
-        row["samples_per_round"] = arrivals.len().into();
+        row["samples_per_round"] = found[0][0].latencies.len().into();
         row["honest_peers"] = HONEST.into();
         row["service_ns"] = (SERVICE.as_nanos() as u64).into();
         row["permits"] = PERMITS.into();

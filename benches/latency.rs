@@ -1,13 +1,15 @@
 //! Latency in an open loop: how long a message waits before its handler starts, when messages arrive
 //! by a schedule that does not care whether the last one has been taken.
 //!
-//! Arrivals are Poisson with a fixed seed, at shares of what the model can do at its best, measured
+//! Arrivals are Poisson, with seeds that are the same in each run of the bench and for all contenders of a round, at shares of what the model can do at its best, measured
 //! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
 //! producer that was held up hides nothing. One thread brings the messages and spins until each is
 //! due, on a core of its own; on a machine with two cores, one is left for the workers.
 //!
-//! Rounds are short and many: the machine stops a thread for milliseconds now and then, which in a long round
-//! decides every high quantile, and in the median of many short ones none. What a first message costs, lanes,
+//! Rounds are short and many: the machine stops a thread for milliseconds now and then, which decides the high
+//! quantiles of the round that it happens in; in a long round it always happens, in a short one seldom. For the same
+//! reason the median over rounds says nothing of what a contender does less often than in every other round;
+//! the upper quartile says a little. What a first message costs, lanes,
 //! memory and threads, is not in the quantiles, which begin behind the first tenth of a round.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
@@ -61,6 +63,7 @@ struct Workload {
     /// Between two arrivals, on average.
     gap: Duration,
     handler: Duration,
+    seed: u64,
 }
 
 fn entry<C: Contender<Stopwatch>>() -> Entry {
@@ -69,7 +72,7 @@ fn entry<C: Contender<Stopwatch>>() -> Entry {
 
 /// One run; the latencies in nanoseconds.
 fn run<C: Contender<Stopwatch>>(workload: Workload) -> Histogram<u64> {
-    let due = poisson(SEED, workload.messages, workload.gap);
+    let due = poisson(workload.seed, workload.messages, workload.gap);
     let stopwatch = Stopwatch::new(due.len(), workload.handler);
     cores::others();
     let contender = C::build(PERMITS, WORKERS, stopwatch.clone());
@@ -117,7 +120,8 @@ fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
     ];
     let mut found = entries.map(|_| Vec::with_capacity(rounds));
     let disturbance = Disturbance::start();
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        let workload = Workload { seed: SEED + round as u64, ..workload };
         for ((_, run), found) in entries.iter().zip(&mut found) {
             found.push(run(workload));
         }
@@ -136,7 +140,7 @@ fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
             "permits": PERMITS,
             "workers": WORKERS,
             "rounds": rounds,
-            "samples_per_round": workload.messages,
+            "samples_per_round": own[0].len(),
             "others_share": others,
         });
         print!("{name:>10}");
@@ -180,7 +184,11 @@ fn main() -> io::Result<()> {
                  {} rounds of {messages} messages",
                 size.rounds
             );
-            rows.extend(measure(Workload { messages, gap, handler }, percent, size.rounds));
+            rows.extend(measure(
+                Workload { messages, gap, handler, seed: SEED },
+                percent,
+                size.rounds,
+            ));
         }
     }
     output::publish("latency", rows)

@@ -126,7 +126,7 @@ fn main() -> io::Result<()> {
     println!("{rounds} rounds of {messages} messages; {PERMITS} permits, {QUOTA} for a peer");
     let ids = PEERS.map(ids);
     let entries = entries();
-    let (times, others) = interleaved(&entries, rounds, |entry| {
+    let (times, others) = interleaved(&entries, rounds, |entry, _| {
         let place =
             PEERS.iter().position(|peers| *peers == entry.peers).expect("it is one of them");
         (entry.run)(&ids[place], messages)

@@ -113,7 +113,7 @@ fn run<C: Contender<Stopwatch>>(due: &[Duration], build: impl FnOnce(Stopwatch) 
 fn measure(arrivals: &str, gap: Duration, due: &[Duration], rounds: usize) -> Vec<Value> {
     println!("\none message in {gap:?}, {arrivals}; {rounds} rounds of {} messages", due.len());
     let entries = entries();
-    let (found, others) = interleaved(&entries, rounds, |(_, run)| run(due));
+    let (found, others) = interleaved(&entries, rounds, |(_, run), _| run(due));
     let processor =
         |rounds: &[Round]| -> Vec<f64> { rounds.iter().map(|round| round.processor).collect() };
     let at = |rounds: &[Round], quantile| -> Vec<f64> {

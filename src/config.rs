@@ -44,8 +44,9 @@ pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(2);
 /// The longest that a worker can be told to linger.
 pub const MAX_LINGER: Duration = Duration::from_millis(10);
-/// The longest that a worker lingers unless configured otherwise: a few times what it costs to put a thread to
-/// sleep and to wake it up, and what Linux's KVM allows itself for the same purpose (`halt_poll_ns`).
+/// The longest that a worker lingers unless configured otherwise, which is
+/// [adaptively](WaitStrategy::Adaptive): some ten times what it costs to put a thread to sleep and to wake it up,
+/// and what Linux's KVM allows itself for the same purpose on x86 (`halt_poll_ns`).
 pub const DEFAULT_LINGER: Duration = Duration::from_micros(200);
 
 /// The largest bound in bytes that a flow or a peer in it can be given.

@@ -101,8 +101,8 @@
 //!    back on the peer. A peer over its quota waits alone.
 //! 3. The message is queued, and a worker is woken if none would find it. Workers are drain jobs on the
 //!    flow's rayon pool: one takes the lanes in turn and runs their messages until none is left, and
-//!    lingers for a moment before it gives up, so that neither a load nor a trickle costs an allocation
-//!    or a wake-up for each message.
+//!    lingers while that pays before it gives up, so that neither a load nor a steady trickle costs an
+//!    allocation or a wake-up for each message; only messages that come seldom do.
 //! 4. The worker looks at it once more: a message that is [too old](FlowConfig::with_max_age), or whose peer
 //!    has gone, does not start. Otherwise the callback runs. Whatever becomes of it, the room comes back
 //!    afterwards, and whoever returns it lets in the next that waits: lane by lane in turn.
@@ -202,7 +202,7 @@
 //!
 //! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for as
 //! long as that pays, up to 200 µs: a message that comes meanwhile is found within about a microsecond, at the
-//! cost of a busy core. Where messages come too seldom for that, the workers soon give their threads back at once.
+//! cost of a busy core. After a few messages that come too seldom for that, workers give their threads back at once.
 //! [`WaitStrategy::Park`] costs the least processor time, and a wake-up for each message that
 //! finds the workers asleep. Idle flows cost nothing with either.
 //!

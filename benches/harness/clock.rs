@@ -6,7 +6,7 @@
 )]
 
 use std::{
-    hint,
+    hint, iter,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam::queue::SegQueue;
 use gossip_engine::NodeId;
 use hdrhistogram::Histogram;
 
@@ -87,8 +88,8 @@ struct Shared {
     work: Duration,
     /// For each message, when its handler started: nanoseconds since `started`.
     starts: Vec<AtomicU64>,
-    /// Nanoseconds.
-    stopped: AtomicU64,
+    /// When a handler that had been stopped went on, and for how long it had been.
+    stops: SegQueue<(Duration, Duration)>,
     ledger: Ledger,
 }
 
@@ -96,8 +97,8 @@ impl Stopwatch {
     pub(crate) fn new(messages: usize, work: Duration) -> Self {
         let starts = (0..messages).map(|_| AtomicU64::new(0)).collect();
         let ledger = Ledger::new(messages);
-        let stopped = AtomicU64::new(0);
-        Self(Arc::new(Shared { started: Instant::now(), work, starts, stopped, ledger }))
+        let stops = SegQueue::new();
+        Self(Arc::new(Shared { started: Instant::now(), work, starts, stops, ledger }))
     }
 
     /// What the schedule is relative to.
@@ -117,20 +118,28 @@ impl Stopwatch {
         shared.starts[sequence].store(start.as_nanos() as u64, Ordering::Relaxed);
         if !shared.work.is_zero() {
             let end = start + shared.work;
-            let late = spin_until(shared.started, end) - end;
-            if late >= STOP {
-                // Relaxed: as above.
-                shared.stopped.fetch_add(late.as_nanos() as u64, Ordering::Relaxed);
+            let now = spin_until(shared.started, end);
+            if now - end >= STOP {
+                shared.stops.push((now, now - end));
             }
         }
         shared.ledger.mark(sequence);
     }
 
-    /// For how long in all the machine has stopped handlers, which do nothing but read the clock. What it
-    /// took between two of them is not known.
-    pub(crate) fn stopped(&self) -> Duration {
-        // Relaxed: as in `run`.
-        Duration::from_nanos(self.0.stopped.load(Ordering::Relaxed))
+    /// The longest that handlers, which do nothing but read the clock, did not run within such a `window`, in
+    /// all. Whether a worker was stopped between two of them is not known. To be asked once.
+    pub(crate) fn stopped_within(&self, window: Duration) -> Duration {
+        let mut stops: Vec<_> = iter::from_fn(|| self.0.stops.pop()).collect();
+        stops.sort_unstable();
+        let within = |from: usize| {
+            let until = stops[from].0 + window;
+            stops[from..]
+                .iter()
+                .take_while(|(end, _)| *end <= until)
+                .map(|(_, length)| *length)
+                .sum()
+        };
+        (0..stops.len()).map(within).max().unwrap_or_default()
     }
 
     /// When the handler of this message started; zero if it has not.

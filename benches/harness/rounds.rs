@@ -2,17 +2,17 @@
 
 use super::disturbance::Disturbance;
 
-/// For each entry what it found in each round; and the share of the machine that others used.
+/// For each entry what it found in each round, by the round's number; and the share of the machine that others used.
 pub(crate) fn interleaved<E, T>(
     entries: &[E],
     rounds: usize,
-    mut run: impl FnMut(&E) -> T,
+    mut run: impl FnMut(&E, usize) -> T,
 ) -> (Vec<Vec<T>>, Option<f64>) {
     let mut found: Vec<Vec<T>> = entries.iter().map(|_| Vec::with_capacity(rounds)).collect();
     let disturbance = Disturbance::start();
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (entry, found) in entries.iter().zip(&mut found) {
-            found.push(run(entry));
+            found.push(run(entry, round));
         }
     }
     (found, disturbance.and_then(Disturbance::share))

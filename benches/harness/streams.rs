@@ -80,7 +80,8 @@ pub(crate) fn bring<F: Future<Output = ()>>(
             for stream in streams.iter_mut().filter(|stream| stream.pending && stream.was_woken()) {
                 pending -= usize::from(!stream.advance(&call));
             }
-        } else if coming.peek().is_none() {
+        }
+        if pending == 0 && coming.peek().is_none() {
             return;
         }
         match (between, coming.peek()) {
@@ -88,6 +89,7 @@ pub(crate) fn bring<F: Future<Output = ()>>(
             (Between::Sleep, Some(next)) => {
                 thread::park_timeout(next.due.saturating_sub(started.elapsed()));
             }
+            // Only a call that is pending can be waited for, and its wake ends the sleep.
             (Between::Sleep, None) => thread::park(),
         }
     }

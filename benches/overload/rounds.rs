@@ -12,7 +12,7 @@ use gossip_engine::{
 };
 use hdrhistogram::Histogram;
 
-use super::{LIMIT, MAX_AGE, PEERS, QUOTA, SEED, SERVICE, SMALL_LIMIT};
+use super::{BACKLOG, LIMIT, MAX_AGE, PEERS, QUOTA, SEED, SERVICE, SMALL_LIMIT};
 use crate::{
     contenders::{Contender, channel::Channel, model::Model},
     harness::{
@@ -73,7 +73,7 @@ pub(crate) struct Round {
     pub(crate) late: u64,
     /// After the last arrival.
     pub(crate) last_drop: Option<Duration>,
-    /// For how long the machine stopped handlers.
+    /// For how long handlers were stopped within [`BACKLOG`], at the most.
     pub(crate) stopped: Duration,
     /// `None` of a contender that does not count.
     flow: Option<Counted>,
@@ -140,11 +140,12 @@ pub(crate) fn run(
     capacity: f64,
     length: Duration,
     between: Between,
+    round: u32,
 ) -> Round {
     let of_peer = (rate * length.as_secs_f64()) as usize / PEERS;
     let gap = Duration::from_secs_f64(PEERS as f64 / rate);
     let schedule = |peer| {
-        let dues = poisson(SEED + peer as u64, of_peer, gap);
+        let dues = poisson(SEED + u64::from(round) * PEERS as u64 + peer as u64, of_peer, gap);
         dues.into_iter().map(|due| WARMING + due).collect()
     };
     let arrivals = merged((0..PEERS).map(schedule));
@@ -176,7 +177,7 @@ pub(crate) fn run(
         fresh: fresh as f64 / possible,
         late: (arrivals.len() - on_time) as u64,
         last_drop,
-        stopped: stopwatch.stopped(),
+        stopped: stopwatch.stopped_within(BACKLOG),
         flow,
     }
 }

@@ -20,10 +20,11 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         "Open loop, Poisson arrivals at shares of the model's best throughput; {} permits, {} \
          worker; from the intended arrival to the start of the handler, in nanoseconds. A quantile \
          is taken in each of {} rounds, behind its first tenth; the table gives the median of the rounds and \
-         the quartiles, and for the longest wait the median of the rounds. Rounds are short, so that one which the \
-         machine disturbs is one of many. The target: at 50 %, a p50 of at most a fifth of the model's and a p99 of \
-         at most half; at 75 %, no quantile above the model's. `floor`'s worker spins, and its queue is a bare ring: \
-         what is between it and the engine is the engine's.\n\n![Wait by quantile and contender, for \
+         the quartiles, and for the longest wait the median of the rounds. Rounds are short, so that those which the \
+         machine disturbs are the fewer; what happens in less than every other round is not in a median. A p99.9 of few \
+         samples is that of two or three messages. The target: at 50 %, a p50 of at most a fifth of the model's and a p99 of \
+         at most half; at 75 %, none of the three quantiles above the model's. `floor`'s worker looks all the time, and its queue is a \
+         bare ring.\n\n![Wait by quantile and contender, for \
          each load and handler]({PLOT})\n",
         first["permits"], first["workers"], first["rounds"],
     );

@@ -55,9 +55,10 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          what the engine says, from the call on. Goodput is what was started while messages were due, \
          fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
          counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, brought by a thread \
-         that sleeps between messages; *late* is what was dropped or waited for more than {} from its \
-         intended arrival. A round is *disturbed* if the machine has stopped its handlers, which only read the \
-         clock, for more than {} in all. The target is that nothing is dropped in any other:\n\n{}",
+         that sleeps between messages, whose own wake-ups are in the waits; *late* is what was dropped or waited for \
+         more than {} from its intended arrival. A round is *disturbed* if handlers, which only read the clock, did \
+         not run for more than {} within {}, in all; that a worker is stopped between two handlers is not found out. \
+         The target is that nothing is dropped in any other round:\n\n{}",
         duration(number(&first["service_ns"])),
         figure(number(&first["capacity"]["median"])),
         first["rounds"],
@@ -70,6 +71,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         of(true, &above, above_capacity),
         duration(number(&first["max_age_ns"])),
         duration(number(&first["disturbed_from_ns"])),
+        duration(number(&first["backlog_ns"])),
         of(false, &below, below_capacity),
     ))
 }

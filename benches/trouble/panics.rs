@@ -71,7 +71,7 @@ pub(crate) fn rows(messages: usize, rounds: usize) -> Vec<Value> {
         }
     }));
     let ways = [("error", Way::Error), ("resume_unwind", Way::Unwind), ("panic", Way::Panic)];
-    let (found, others) = interleaved(&ways, rounds, |(_, way)| run(*way, messages));
+    let (found, others) = interleaved(&ways, rounds, |(_, way), _| run(*way, messages));
     ways.iter()
         .zip(&found)
         .map(|((name, _), times)| {

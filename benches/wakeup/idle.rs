@@ -112,7 +112,7 @@ pub(crate) fn measure() -> Value {
     } else {
         (Duration::from_secs(2), 5)
     };
-    let (found, others) = interleaved(&[()], rounds, |()| run(length));
+    let (found, others) = interleaved(&[()], rounds, |(), _| run(length));
     let share = Quartiles::of(found.into_iter().flatten());
     println!(
         "\nidle engine, five flows: {:.5} [{:.5} {:.5}] of a core, {rounds} rounds of {length:?}; at \

@@ -14,12 +14,15 @@ pub enum WaitStrategy {
     /// [`MAX_LINGER`](crate::MAX_LINGER). It yields to other threads of the system meanwhile; it helps no handler that
     /// uses rayon until it has given its thread back.
     Linger(Duration),
-    /// It lingers, for so long at the most, and learns how long it pays: from zero, where messages come so
-    /// seldom that it would look in vain, to all of that time. At most [`MAX_LINGER`](crate::MAX_LINGER).
+    /// It lingers, for this long at the most, and learns for how long that pays: zero to
+    /// [`MAX_LINGER`](crate::MAX_LINGER); with zero it gives its thread back at once. It yields, and helps no
+    /// handler, as with [`Linger`](Self::Linger).
     ///
-    /// The flow doubles the time whenever a worker was needed again within the longest after it began to look and
-    /// was gone, and halves it, below 10 µs to zero, whenever none was: the rule by which Linux's KVM polls for
-    /// processors that have nothing to do.
+    /// A flow begins with the longest time, and all of its threads share what it learns. When a message finds the
+    /// workers gone, the flow looks how long ago the last of them had begun to linger. If that is not longer than
+    /// the longest, lingering would have found the message, and the time is doubled, from 10 µs on. Otherwise it
+    /// is halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors
+    /// with nothing to do.
     Adaptive(Duration),
     /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
     /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does

@@ -1,10 +1,13 @@
 //! How long a worker looks for the next message before it gives its thread back, where that is learned.
 //!
 //! The rule is that of Linux's KVM for a processor with nothing to do (`halt-polling.rst` of its documentation),
-//! with its factors: a worker looks for as long as the flow's *window* says. If it has looked in vain and is
-//! needed again so soon that the longest window would have reached, the window is doubled, from [`FIRST`] on; if
-//! it is needed later, the window is halved, and below [`FIRST`] it is closed. A window that reaches stays as it is,
-//! so a steady flow writes nothing here.
+//! with a factor of two both ways: a worker looks for as long as the flow's *window* says. If it has looked in vain
+//! and one is needed again so soon that the longest window would have reached, the window is doubled, from
+//! [`FIRST`] on; if one is needed later, the window is halved, and below [`FIRST`] it is closed. A window that
+//! reaches stays as it is, so a steady flow writes nothing here.
+//!
+//! A flow's workers share a window, where KVM keeps one for each processor. So one of them that is needed seldom
+//! narrows that of the others, which then miss a message and widen it again.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -14,8 +17,8 @@ const FIRST: u64 = 10_000;
 /// No worker has given up since the last was needed.
 const NOBODY: u64 = u64::MAX;
 
-/// What the workers of a flow have learned. All times are the flow's, in nanoseconds; what one worker overwrites
-/// of another's makes the window a step wider or narrower, no more.
+/// What the workers of a flow have learned. All times are the flow's, in nanoseconds. What one worker overwrites
+/// of another's, or finds of one that has gone on after all, makes the window a step wider or narrower, no more.
 #[derive(Debug)]
 pub(super) struct Patience {
     window: AtomicU64,
@@ -41,12 +44,7 @@ impl Patience {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// A worker that was about to give up goes on.
-    pub(super) fn goes_on(&self) {
-        self.since.store(NOBODY, Ordering::Relaxed);
-    }
-
-    /// A worker is needed: learns from how long it was not.
+    /// A worker begins to run again: learns from how long none was needed.
     pub(super) fn is_needed(&self, now: u64, longest: u64) {
         let since = self.since.load(Ordering::Relaxed);
         if since == NOBODY {
@@ -96,15 +94,6 @@ mod tests {
         for window in [10_000, 20_000, 40_000, 80_000, 160_000, LONGEST, LONGEST] {
             assert_eq!(needed_after(&patience, LONGEST), window);
         }
-    }
-
-    #[test]
-    fn a_worker_that_goes_on_teaches_nothing() {
-        let patience = Patience::new();
-        patience.gives_up(1);
-        patience.goes_on();
-        patience.is_needed(u64::MAX - 1, LONGEST);
-        assert_eq!(patience.window(LONGEST), LONGEST);
     }
 
     #[test]

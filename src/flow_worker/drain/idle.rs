@@ -60,7 +60,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         shift.now = Moment::now();
         let began = shift.now;
         let end = began.after(linger);
-        loop {
+        let in_vain = loop {
             for _ in 0..SPINS {
                 if !self.ready.is_empty() {
                     return Linger::Found;
@@ -71,12 +71,17 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             // After others may have run, so that their time is not taken for a handler's.
             shift.now = Moment::now();
             let is_changed = shift.config().wait_strategy() != strategy;
-            if shift.now >= end || self.admission.is_closed() || is_changed {
-                break;
+            if self.admission.is_closed() || is_changed {
+                break false;
             }
-        }
+            if shift.now >= end {
+                break true;
+            }
+        };
         if !self.spins(shift.config().wait_strategy()) {
-            self.patience.gives_up(self.nanos(began));
+            if in_vain && matches!(strategy, WaitStrategy::Adaptive(_)) {
+                self.patience.gives_up(self.nanos(began));
+            }
             return Linger::Over;
         }
         // What it runs may take long. Meanwhile this job has no claim, so that nobody relies on it.
@@ -101,11 +106,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let is_empty = || self.ready.is_empty();
         // On top of something it would sleep on its time.
         if shift.config().wait_strategy() != WaitStrategy::Park || !shift.at_bottom {
-            let goes_on = self.claims.give_back(is_empty);
-            if goes_on {
-                self.patience.goes_on();
-            }
-            return goes_on;
+            return self.claims.give_back(is_empty);
         }
         self.parking.lie_down(worker);
         if self.claims.give_back(is_empty) {
