@@ -19,7 +19,8 @@ pub use flow::{FlowConfig, Order};
 pub use policy::{Codel, OverloadPolicy, PanicPolicy, Quarantine};
 pub use wait::WaitStrategy;
 
-/// Threads per flow unless configured otherwise. From the Internet Computer's P2P event handler.
+/// Threads per flow unless configured otherwise: one handler that waits leaves two to go on. The name is that of the
+/// Internet Computer's P2P event handler.
 pub const P2P_PER_FLOW_THREADS: usize = 3;
 /// The largest number of messages in flight that a flow can be given.
 pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
@@ -154,7 +155,7 @@ pub enum ConfigError {
     },
     /// A Transport flow that would drop what it is to tell the replica, or refuse to hear of a peer.
     #[error(
-        "{flow} flow: it cannot drop messages: no maximum age, no CoDel, policy Wait or Refuse"
+        "{flow} flow: it cannot drop messages: no maximum age, no CoDel, no quarantine, policy Wait or Refuse"
     )]
     Lossy {
         /// The flow.

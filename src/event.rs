@@ -85,7 +85,7 @@ pub enum EventError<E = DecodeError> {
         /// What is wrong with it.
         source: E,
     },
-    /// The flow does not admit it; the peer has done nothing wrong.
+    /// The payload is a message, or there is none, but the flow does not admit it.
     #[error("{flow} flow refuses an event of {peer}: {reason}")]
     Refused {
         /// Whose event it is.

@@ -49,7 +49,7 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// the order of callbacks.
 ///
 /// So a transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last,
-/// and awaits both. A `PeerUp` that is refused it may take for a connection that failed. A `PeerDown` that is
+/// and awaits both. If a `PeerUp` is refused, it may close the connection. A `PeerDown` that is
 /// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it offers again, after a while, before
 /// the peer's next `PeerUp`: a later one would end the next connection.
 ///
@@ -245,6 +245,11 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
 /// Resolves when an event is admitted or refused.
 ///
 /// Returned by the `call` of [`AsyncTransportEventHandlerImpl`]. It works under any executor.
+///
+/// # Cancel safety
+///
+/// It may be dropped at any time. An event that still waits is dropped with it and counted as
+/// [`GaveUp`](crate::End::GaveUp), so a `PeerUp` or `PeerDown` belongs in no `select` and under no timeout.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
 //! Dispatches gossip messages from a replica's network transport to its gossip protocol: bounded per
-//! flow, never blocking the transport, nothing lost in silence.
+//! flow, the transport never blocked for want of room, nothing lost in silence.
 //!
 //! A replica's transport hands every event to this engine: payloads from peers, some of them
 //! malicious, and peers that come and go. The engine decodes the payloads, sorts the messages into
@@ -15,7 +15,7 @@
 //! | [`FlowWorker`] | one flow: its bound, a lane for each peer, its threads, its counters |
 //! | [`ChannelConfig`] | how large and how wide each flow is |
 //! | [`AdvertBroadcaster`] | what the replica's own side calls to announce an artifact |
-//! | [`P2PThreadJoiner`] | the clock that calls `on_gossip_timer` |
+//! | [`P2PThreadJoiner`] | the timer that calls `on_gossip_timer`, by the Internet Computer's name for it |
 //! | [`MetricsRegistry`] | what is counted, readable while messages flow |
 //! | [`wire`] | the built-in messages as protobuf |
 //! | [`Codec`] | for message types of a replica's own |
@@ -142,12 +142,14 @@
 //! - **No message rests while a worker is free** (unless it is withheld, see above), and no submitter waits
 //!   while there is room. Both protocols are argued beside their code and explored by loom and shuttle.
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
-//!   no wake-up.
+//!   no wake-up. An event that still waits is dropped with it and counted: so a `PeerUp` or `PeerDown` belongs in
+//!   no `select` and under no timeout.
 //! - **Connections.** When `on_peer_down` starts, nothing that its peer sent before starts any more.
-//!   What a peer sends after it has come starts when `on_peer_up` has ended. [`Gossip`] says it precisely.
+//!   What a peer sends after it has come starts when `on_peer_up` has ended. [`Gossip`] says it precisely, and what
+//!   a callback that takes longer than 0.1 s changes of it.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
-//!   a second; its permit comes back and its worker lives on. So is a message or a replica whose `Drop`
-//!   panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
+//!   a second; its permit comes back and its worker lives on. So is a message that was admitted, or a replica,
+//!   whose `Drop` panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
 //! - **Order.** The messages of a peer are admitted in the order of the calls, and taken up in that
 //!   order; with several threads, two that are taken up at the same moment may start in either order.
@@ -170,8 +172,8 @@
 //!   delays its own flow until it runs again. It never delays another flow.
 //! - **Delivery.** Admitted means that the callback will run, unless the flow is shut down, the peer goes or
 //!   a policy drops the message first. What a peer missed is for the protocol to ask for again.
-//! - **Bounds in bytes, unless they are set.** Without them the worst case is the number of messages times
-//!   the largest message of the flow.
+//! - **Bounds in bytes, unless they are set.** Without them the worst case is the number of messages, those that
+//!   wait included, times the largest message of the flow: [`ChannelConfig::worst_case_bytes`].
 //!
 //! # Limits
 //!
@@ -185,7 +187,8 @@
 //! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
 //! | peers known by their panics, per flow | 1 024 ([`MAX_SUSPECTS`]) | fixed |
 //! | own adverts on their way out | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
-//! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed |
+//! | a peer's messages in flight until `on_peer_up` has ended, per flow | 4 | fixed |
+//! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed; with a [`Codec`] of one's own, by that |
 //! | a recorded duration | 60 s ([`MAX_RECORDED`]) | fixed |
 //! | log lines about panics, per flow, timer and broadcaster | 1 a second | fixed |
 //!
@@ -202,14 +205,16 @@
 //!
 //! What a flow's workers do when there is nothing to do is its [`WaitStrategy`]. The default lingers for as
 //! long as that pays, up to 200 µs: a message that comes meanwhile is found within about a microsecond, at the
-//! cost of a busy core. After a few messages that come too seldom for that, workers give their threads back at once.
+//! cost of a busy core for each worker that lingers. After a few messages that come too seldom for that, workers
+//! give their threads back at once.
 //! [`WaitStrategy::Park`] costs the least processor time, and a wake-up for each message that
-//! finds the workers asleep. Idle flows cost nothing with either.
+//! finds the workers asleep: the one to take where cores are few or shared. Idle flows cost nothing with either,
+//! but for a thread of the handler that looks after them all, twenty times a second.
 //!
 //! These words are written with each message and shared: by all submitters, the flow's and the lane's
 //! count of what has entered, which bound them, the tail of the lane's queue, and the registry's count
-//! of events; by all workers of a lane, its count of what has left and the head of its queue. None but
-//! the queue's slots is written by both sides.
+//! of events; by all workers of a lane, its count of what has left and the head of its queue. Only the queue's slots are
+//! written by both sides.
 //!
 //! # Features and threads
 //!

@@ -129,7 +129,7 @@ fn main() -> io::Result<()> {
     );
     let files = Files::write(count)?;
     let (found, others) =
-        interleaved(&ENTRIES, rounds, |(_, flooded)| round::run(&files, *flooded));
+        interleaved(&ENTRIES, rounds, |(_, flooded), _| round::run(&files, *flooded));
     let mut rows = Vec::new();
     for ((name, flooded), of_entry) in ENTRIES.iter().zip(&found) {
         let mut row = row(name, of_entry);

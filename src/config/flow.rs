@@ -163,7 +163,9 @@ impl FlowConfig {
     }
 
     /// Bounds each peer's messages in flight in bytes, as [`with_max_bytes`](Self::with_max_bytes) bounds
-    /// the flow's.
+    /// the flow's: 1 to [`MAX_BYTES`], or not, which is the default.
+    ///
+    /// Worst case: this many bytes for each peer, and the two largest messages.
     #[must_use]
     pub const fn with_peer_max_bytes(mut self, bytes: Option<u64>) -> Self {
         self.peer_max_bytes = bytes;
@@ -178,9 +180,9 @@ impl FlowConfig {
         self
     }
 
-    /// Sets the age at which a message is not started any more, counted from the submitter's call, but
-    /// counted as [`Expired`](crate::End::Expired): above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which
-    /// is the default. A message that waits for room expires when its turn comes, not before. Not for the
+    /// Sets a maximum age, above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which is the default: a message
+    /// that is older, measured from the submitter's call, is not started and ends as
+    /// [`Expired`](crate::End::Expired). A message that waits for room expires when its turn comes, not before. Not for the
     /// Transport flow.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {

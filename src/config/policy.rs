@@ -14,7 +14,8 @@ pub enum OverloadPolicy {
     /// It is dropped and counted ([`End::DroppedNewest`](crate::End::DroppedNewest)).
     DropNewest,
     /// The oldest queued message of its own peer makes room. If the peer has none and it is the flow that is
-    /// full of messages, that of the one makes room among the next few peers in turn that has the most. It is counted
+    /// full of messages, the flow looks at the next few peers in turn, and the oldest message of the one among them
+    /// with the most makes room. It is counted
     /// ([`End::DroppedOldest`](crate::End::DroppedOldest)). If none is queued, the new one is dropped.
     DropOldest,
 }

@@ -14,7 +14,8 @@ impl FlowConfig {
     ///
     /// # Errors
     ///
-    /// The first figure that is out of its range; `flow` is what the error calls the flow.
+    /// The first figure that is out of its range; `flow` is what the error calls the flow. One that is called as
+    /// [`FlowType::Transport`] is must not be lossy either ([`ConfigError::Lossy`]).
     pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
         let linger = match self.wait_strategy {
             WaitStrategy::Linger(linger) | WaitStrategy::Adaptive(linger) => linger,

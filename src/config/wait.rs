@@ -19,9 +19,9 @@ pub enum WaitStrategy {
     /// handler, as with [`Linger`](Self::Linger).
     ///
     /// A flow begins with the longest time, and all of its threads share what it learns. When a message finds the
-    /// workers gone, the flow looks how long ago the last of them had begun to linger. If that is not longer than
-    /// the longest, lingering would have found the message, and the time is doubled, from 10 µs on. Otherwise it
-    /// is halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors
+    /// workers gone, the flow looks how long ago the last of them had begun to linger. If that is within the
+    /// longest, lingering longer would have found the message, and the time is doubled, to 10 µs at the least.
+    /// Otherwise it is halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors
     /// with nothing to do.
     Adaptive(Duration),
     /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and

@@ -43,6 +43,11 @@ impl<M> fmt::Debug for Refused<M> {
 /// Returned by [`FlowWorker::execute`](super::FlowWorker::execute), which says when that is. It works
 /// under any executor.
 ///
+/// # Cancel safety
+///
+/// It may be dropped at any time. A message that still waits is dropped with it and counted as
+/// [`GaveUp`](End::GaveUp); one that was admitted runs.
+///
 /// # Panics
 ///
 /// If it is polled again after it has resolved.

@@ -21,6 +21,7 @@
 //! | [`quarantine`] | peers on whose messages handlers panic |
 //! | [`live`] | what can change while messages flow |
 //! | [`watch`] | what is looked at from outside |
+//! | [`patience`] | how long a worker looks for the next message |
 //! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
 //! | [`core`], [`flow`] | all of it put together, and its beginning and end |

@@ -1,7 +1,7 @@
 //! What the registry has counted, for Prometheus; behind the feature `prometheus`.
 //!
 //! Each scrape takes one [snapshot](MetricsRegistry::snapshot) on the thread that scrapes; like it, a scrape
-//! under load is blurred by what is under way, but no counter ever falls. The number of series is fixed:
+//! under load is blurred by what is under way, but no counter ever falls (that of what was admitted wraps at 2^43). The number of series is fixed:
 //! labels are flows, ends and destinations, and no peer ever makes another.
 
 use std::{fmt::Error, time::Duration};

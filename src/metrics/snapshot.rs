@@ -117,7 +117,7 @@ impl FlowSnapshot {
     }
 
     /// Checks that what was admitted has come to its end or is in flight. It holds whenever no message
-    /// is being admitted or finished at the moment; `flow` is what the error calls the flow.
+    /// is being admitted or finished at the moment, up to 2^43 messages; `flow` is what the error calls the flow.
     ///
     /// # Errors
     ///
