@@ -27,7 +27,8 @@ use std::{
 
 use gossip_engine::{
     AdvertBroadcaster, AsyncTransportEventHandlerImpl, BuildError, ChannelConfig, FlowReport,
-    MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId, P2PThreadJoiner, ShutdownReport,
+    FlowType, MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId, P2PThreadJoiner,
+    ShutdownReport, WaitStrategy,
 };
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -45,7 +46,7 @@ pub struct ReplicaOptions {
     pub gossip: GossipOptions,
     /// The transport's.
     pub transport: TransportOptions,
-    /// Bounds and threads of the engine's flows.
+    /// Bounds and threads of the engine's flows, and how their threads wait: parked, unless said otherwise.
     pub channels: ChannelConfig,
     /// How many adverts of the replica's own may wait to be broadcast. What does not fit is counted by the
     /// engine, and sent with the next tick of the clock.
@@ -59,11 +60,22 @@ impl Default for ReplicaOptions {
         Self {
             gossip: GossipOptions::default(),
             transport: TransportOptions::default(),
-            channels: ChannelConfig::default(),
+            channels: channels(),
             advert_buffer: MAX_ADVERT_BUFFER,
             durability: Durability::default(),
         }
     }
+}
+
+/// The engine's defaults, but that workers with nothing to do sleep: a replica shares its machine with its
+/// transport, and in the demo with other replicas, and its callbacks use no rayon.
+fn channels() -> ChannelConfig {
+    use FlowType::{Advert, Chunk, Request, Retransmission, Transport};
+    let flows = [Advert, Request, Chunk, Retransmission, Transport];
+    flows.into_iter().fold(ChannelConfig::default(), |channels, flow| {
+        let parked = channels.flow(flow).with_wait_strategy(WaitStrategy::Park);
+        channels.with_flow(flow, parked)
+    })
 }
 
 /// Why a replica does not start. Nothing is left of it, but its folder.
