@@ -79,16 +79,19 @@ impl Moment {
     }
 
     /// The time since `earlier`; zero if that is later.
+    #[inline]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos_since(earlier))
     }
 
     /// The nanoseconds since `earlier`; zero if that is later.
+    #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// The moment that is `duration` later.
+    #[inline]
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }

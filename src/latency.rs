@@ -53,6 +53,7 @@ impl Default for Recorder {
 
 impl Recorder {
     /// Counts a duration in nanoseconds. One thread calls this, or several one after the other.
+    #[inline]
     pub(crate) fn record(&self, nanos: u64) {
         let bucket = &self.buckets[bucket(nanos.min(MAX_NANOS))];
         // Relaxed: a count orders nothing; the count of those that have finished publishes it.

@@ -21,6 +21,9 @@
 //! as the limit has not been reached. So the last to enter may exceed it, by its weight less one, and
 //! whether there is room does not depend on who asks.
 //!
+//! What each message passes here, and in the other rooms on its way, is marked to be inlined: a flow is
+//! generic and compiled with its user's crate, and would call it out of line.
+//!
 //! The count wraps around after 2^43 (ten days of ten million messages a second, a quarter of an hour of
 //! ten gigabytes a second), and all of its arithmetic with it.
 
@@ -37,6 +40,7 @@ const ENTRANT: u64 = 1 << 21;
 /// Counts are kept modulo this and one more.
 const COUNT: u64 = u64::MAX / ENTRANT;
 
+#[inline]
 const fn waiting(word: u64) -> usize {
     ((word / WAITER) & WAITERS) as usize
 }
@@ -45,11 +49,13 @@ const fn is_unused(word: u64, left: u64) -> bool {
     waiting(word) == 0 && distance(left & COUNT, entered(word)) == 0
 }
 
+#[inline]
 const fn entered(word: u64) -> u64 {
     word / ENTRANT
 }
 
 /// How far `to` is ahead of `from`.
+#[inline]
 const fn distance(from: u64, to: u64) -> u64 {
     to.wrapping_sub(from) & COUNT
 }
@@ -95,6 +101,7 @@ impl Permits {
         Self { word: AtomicU64::new(0), seen: AtomicU64::new(0), limit: AtomicU64::new(limit) }
     }
 
+    #[inline]
     pub(crate) fn limit(&self) -> u64 {
         // Relaxed: who sets another one fences, and looks at those who wait.
         self.limit.load(Ordering::Relaxed)
@@ -108,16 +115,19 @@ impl Permits {
     }
 
     /// Enters if there is room and nobody waits for it; `left` counts those who have left.
+    #[inline]
     pub(crate) fn enter(&self, left: impl Fn() -> u64) -> Attempt {
         self.enter_if(1, |word| waiting(word) == 0, left)
     }
 
     /// Enters if there is room, whoever waits for it.
+    #[inline]
     pub(crate) fn enter_past(&self, left: impl Fn() -> u64) -> Attempt {
         self.enter_with(1, left)
     }
 
     /// Enters with a weight, 1 to 2^32, if there is room, whoever waits for it.
+    #[inline]
     pub(crate) fn enter_with(&self, weight: u64, left: impl Fn() -> u64) -> Attempt {
         self.enter_if(weight, |_| true, left)
     }
@@ -128,6 +138,7 @@ impl Permits {
         self.word.fetch_add(weight * ENTRANT, Ordering::AcqRel);
     }
 
+    #[inline]
     fn enter_if(&self, weight: u64, may: impl Fn(u64) -> bool, left: impl Fn() -> u64) -> Attempt {
         // Acquire: so that those who had left when this many had entered are counted as left.
         let mut word = self.word.load(Ordering::Acquire);
@@ -161,6 +172,7 @@ impl Permits {
         }
     }
 
+    #[inline]
     fn is_below(&self, entered: u64, left: impl Fn() -> u64) -> bool {
         let limit = self.limit();
         let below = |left| distance(left, entered) < limit;
@@ -253,12 +265,23 @@ impl Permits {
         distance(left & COUNT, entered(self.word.load(Ordering::Acquire))) as usize
     }
 
+    /// As [`in_flight`](Self::in_flight), and the look is remembered: what is at most in flight is that.
+    pub(crate) fn look(&self, left: impl Fn() -> u64) -> usize {
+        // Before the word, as above.
+        let left = left() & COUNT;
+        // Release: as in `is_below`.
+        self.seen.store(left, Ordering::Release);
+        // Acquire: as in `shut_if_unused`.
+        distance(left, entered(self.word.load(Ordering::Acquire))) as usize
+    }
+
     /// Whether one more may enter now.
     pub(crate) fn has_room(&self, left: impl Fn() -> u64) -> bool {
         (self.in_flight(left) as u64) < self.limit()
     }
 
     /// No less than are in flight, and most of the time more: by the last look at those who have left.
+    #[inline]
     pub(crate) fn at_most_in_flight(&self) -> u64 {
         // Relaxed: for the eye only.
         let entered = entered(self.word.load(Ordering::Relaxed));
@@ -279,6 +302,7 @@ impl Permits {
         waiting(self.word.load(Ordering::Acquire))
     }
 
+    #[inline]
     pub(crate) fn is_shut(&self) -> bool {
         // Relaxed: whoever acts on it does so by an exchange.
         self.word.load(Ordering::Relaxed) & SHUT != 0

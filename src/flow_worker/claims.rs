@@ -102,6 +102,7 @@ impl Claims {
     }
 
     /// What a drain job adds to the word while it searches.
+    #[inline]
     fn searcher(&self) -> usize {
         if self.threads == 1 { 0 } else { SEARCHER }
     }
@@ -109,6 +110,7 @@ impl Claims {
     /// A message has been pushed and its lane put into the set, and the caller has fenced since; true
     /// means that it must start a drain job.
     #[must_use]
+    #[inline]
     pub(super) fn claim_if_unseen(&self) -> bool {
         self.claim_if(|word| searching(word) == 0)
     }
@@ -120,6 +122,7 @@ impl Claims {
         self.claim_if(|_| true)
     }
 
+    #[inline]
     fn claim_if(&self, wanted: impl Fn(usize) -> bool) -> bool {
         // Relaxed: the fence before it, where one is needed, is what makes it see what was lowered.
         let mut word = self.word.load(Ordering::Relaxed);
@@ -202,11 +205,13 @@ impl Claims {
     }
 
     /// How many claims there are at the most.
+    #[inline]
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
     /// How many claims may be taken.
+    #[inline]
     pub(super) fn limit(&self) -> usize {
         // Relaxed: who changes it fences, and then looks at the lanes.
         self.limit.load(Ordering::Relaxed)

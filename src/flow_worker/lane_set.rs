@@ -41,6 +41,7 @@ impl LaneSet {
     }
 
     /// Puts a lane in; false if it was in already, and nothing was written.
+    #[inline]
     pub(super) fn insert(&self, seat: usize) -> bool {
         let (word, bit) = (seat / BITS, 1 << (seat % BITS));
         // Relaxed: whoever has just taken it out looks at the lane once more, after a fence that pairs
@@ -114,6 +115,7 @@ impl LaneSet {
     }
 
     /// Whether a lane other than that of `seat` is in the set.
+    #[inline]
     pub(super) fn has_other_than(&self, seat: usize) -> bool {
         self.next(seat + 1).is_some_and(|found| found != seat)
     }

@@ -102,6 +102,7 @@ impl FlowMetrics {
     }
 
     /// A message enters the flow if there is room, whoever waits for it.
+    #[inline]
     pub(crate) fn enter(&self) -> Attempt {
         let attempt = self.permits.enter_past(|| self.left());
         if attempt == Attempt::Entered {
@@ -110,6 +111,7 @@ impl FlowMetrics {
         attempt
     }
 
+    #[inline]
     fn note_high_water(&self) {
         // Relaxed: for the eye only.
         let mark = self.high_water.load(Ordering::Relaxed);
@@ -120,7 +122,9 @@ impl FlowMetrics {
 
     /// Messages in flight, which may be more than ever before.
     fn look_at_load(&self) -> usize {
-        let in_flight = self.in_flight();
+        // Remembered: the next look comes no sooner than so many more have entered, although they leave
+        // again. It takes the cache lines on which workers count.
+        let in_flight = self.permits.look(|| self.left());
         // Relaxed: for the eye only.
         self.high_water.fetch_max(in_flight as u64, Ordering::Relaxed);
         in_flight

@@ -40,6 +40,18 @@ fn a_registry_adds_up_what_its_flows_count() {
 }
 
 #[test]
+fn what_has_left_is_looked_at_now_and_then_however_wide_the_bound() {
+    let metrics = FlowMetrics::new(&FlowConfig::new(100_000).with_threads(1));
+    for _ in 0..50_000 {
+        // One at a time is in flight; how many may be by the last look says how long ago that was.
+        assert_eq!(metrics.enter(), Attempt::Entered);
+        assert!(metrics.permits.at_most_in_flight() <= 100, "looked at again and again from here on");
+        metrics.workers[0].finished();
+    }
+    assert_eq!((metrics.in_flight(), metrics.snapshot().high_water), (0, 1));
+}
+
+#[test]
 fn what_a_flow_has_counted_outlives_it_and_takes_no_more_room() {
     let registry = MetricsRegistry::new();
     for _ in 0..1_000 {

@@ -29,6 +29,7 @@ pub(crate) struct WorkerMetrics {
 }
 
 /// Adds one to a count that nobody else writes.
+#[inline]
 fn count(counter: &AtomicU64) {
     // Relaxed: `finished` publishes it, and nobody else writes it.
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -36,6 +37,7 @@ fn count(counter: &AtomicU64) {
 
 impl WorkerMetrics {
     /// A handler has returned or panicked; times are in nanoseconds. Only the worker itself calls this.
+    #[inline]
     pub(crate) fn ran(&self, wait: u64, service: u64, panicked: bool) {
         self.wait.record(wait);
         self.service.record(service);
@@ -53,6 +55,7 @@ impl WorkerMetrics {
     }
 
     /// A message that the worker took is gone, and its room is free. Only the worker itself calls this.
+    #[inline]
     pub(crate) fn finished(&self) {
         // Relaxed: nobody else writes it.
         let count = self.finished.load(Ordering::Relaxed);

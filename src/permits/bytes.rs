@@ -28,6 +28,7 @@ impl ByteBound {
     }
 
     /// Whether there is a limit, so that messages are to be charged.
+    #[inline]
     pub(crate) fn is_set(&self) -> bool {
         self.permits.limit() != UNLIMITED
     }
