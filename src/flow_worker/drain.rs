@@ -81,6 +81,7 @@ const BRIEF: u64 = 2_000;
 /// run.
 const WAKE_WITHIN: u64 = 10_000;
 
+mod gather;
 mod idle;
 mod message;
 mod shift;
@@ -237,10 +238,15 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     fn next_of(&self, lane: &Lane<Brought<M>>, shift: &mut Shift<'_, M, H>) -> Option<Brought<M>> {
         for _ in 0..LOOKS {
             let brought = lane.queue.pop();
-            if brought.is_some() || self.ready.has_other_than(lane.seat) {
+            if brought.is_some() {
+                shift.pace.takes();
                 return brought;
             }
+            if self.ready.has_other_than(lane.seat) {
+                return None;
+            }
             self.search(shift);
+            shift.pace.gather(shift.now, self.metrics.permits.limit());
             pause();
         }
         None

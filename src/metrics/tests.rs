@@ -45,7 +45,10 @@ fn what_has_left_is_looked_at_now_and_then_however_wide_the_bound() {
     for _ in 0..50_000 {
         // One at a time is in flight; how many may be by the last look says how long ago that was.
         assert_eq!(metrics.enter(), Attempt::Entered);
-        assert!(metrics.permits.at_most_in_flight() <= 100, "looked at again and again from here on");
+        assert!(
+            metrics.permits.at_most_in_flight() <= 100,
+            "looked at again and again from here on"
+        );
         metrics.workers[0].finished();
     }
     assert_eq!((metrics.in_flight(), metrics.snapshot().high_water), (0, 1));

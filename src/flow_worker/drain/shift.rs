@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
-use super::SHIFT;
+use super::{SHIFT, gather::Pace};
 use crate::{
     FlowConfig,
     clock::Moment,
@@ -29,6 +29,8 @@ pub(super) struct Shift<'a, M, H> {
     pub(super) at_bottom: bool,
     /// Nothing has been taken since the claim was, or since the lanes were found empty.
     pub(super) searches: bool,
+    /// How fast messages come.
+    pub(super) pace: Pace,
     /// The seat after the lane that was served last.
     pub(super) turn: usize,
 }
@@ -45,6 +47,7 @@ impl<'a, M, H> Shift<'a, M, H> {
             end: now.after(SHIFT),
             at_bottom: false,
             searches: true,
+            pace: Pace::new(now),
             turn: 0,
         }
     }
