@@ -80,15 +80,16 @@ fn run<C: Contender<Arc<Ledger>>>(workload: Workload) -> f64 {
             move || {
                 let peer = NodeId::new([number as u8; 32]);
                 let mut sequences = (number..messages).step_by(producers);
+                let mut submit = contender.submitter(peer);
                 futures_executor::block_on(async {
                     // Whatever is made for a peer's first message is made before the clock starts.
                     for sequence in sequences.by_ref().take(1) {
-                        contender.submit(peer, Message::new(sequence)).await;
+                        submit(Message::new(sequence)).await;
                     }
                     start.wait();
                     let started = Instant::now();
                     for sequence in sequences {
-                        contender.submit(peer, Message::new(sequence)).await;
+                        submit(Message::new(sequence)).await;
                     }
                     started
                 })

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tower_service::Service;
 
 use self::flows::{
-    Flows, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
+    Flows, Lanes, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
 };
 use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
@@ -53,8 +53,10 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it offers again, after a while, before
 /// the peer's next `PeerUp`: a later one would end the next connection.
 ///
-/// Clones are the same handler and cost one reference count. When the last clone is dropped, the
-/// flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
+/// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a
+/// clone remembers the lane of the peer whose messages it brings, and spares them the look-up. (It keeps
+/// that lane in memory, should the peer go, until it brings another's message or is dropped.) When the last clone
+/// is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
 /// `G` may be a concrete type, whose callbacks are then called directly, or left out, for a
@@ -62,6 +64,7 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// brings a [`Codec`] and is linked by [`with_codec`](Self::with_codec).
 pub struct AsyncTransportEventHandlerImpl<G: Gossip + ?Sized = DynGossip, C = WireCodec> {
     shared: Arc<Shared<G, C>>,
+    lanes: Lanes<G>,
 }
 
 impl<G: Gossip + ?Sized> AsyncTransportEventHandlerImpl<G>
@@ -103,7 +106,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         tracing::info!(node = %node_id, "event handler started");
         let metrics = metrics_registry.clone();
         let shared = Shared { node_id, metrics, codec, flows, _watch: watch };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), lanes: Lanes::default() })
     }
 
     /// Changes the configuration while messages flow: that of all flows, or of none if any of it cannot be
@@ -149,22 +152,22 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         report
     }
 
-    fn message(&self, peer: NodeId, payload: Bytes) -> Admission<G, C::Error> {
-        let flows = &self.shared.flows;
+    fn message(&mut self, peer: NodeId, payload: Bytes) -> Admission<G, C::Error> {
+        let (flows, lanes) = (&self.shared.flows, &mut self.lanes);
         let bytes = payload.len();
         match self.shared.codec.decode(payload) {
             Ok(GossipMessage::Advert(advert)) => {
-                Admission::Advert(flows.advert.execute_sized(peer, advert, bytes))
+                Admission::Advert(flows.advert.execute_from(peer, advert, bytes, &mut lanes.advert))
             }
-            Ok(GossipMessage::ChunkRequest(request)) => {
-                Admission::Request(flows.request.execute_sized(peer, request, bytes))
-            }
+            Ok(GossipMessage::ChunkRequest(request)) => Admission::Request(
+                flows.request.execute_from(peer, request, bytes, &mut lanes.request),
+            ),
             Ok(GossipMessage::Chunk(chunk)) => {
-                Admission::Chunk(flows.chunk.execute_sized(peer, chunk, bytes))
+                Admission::Chunk(flows.chunk.execute_from(peer, chunk, bytes, &mut lanes.chunk))
             }
-            Ok(GossipMessage::RetransmissionRequest(request)) => {
-                Admission::Retransmission(flows.retransmission.execute_sized(peer, request, bytes))
-            }
+            Ok(GossipMessage::RetransmissionRequest(request)) => Admission::Retransmission(
+                flows.retransmission.execute_from(peer, request, bytes, &mut lanes.retransmission),
+            ),
             Err(source) => {
                 self.shared.metrics.malformed();
                 Admission::Malformed(Some(source))
@@ -224,7 +227,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
 
 impl<G: Gossip + ?Sized, C> Clone for AsyncTransportEventHandlerImpl<G, C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), lanes: Lanes::default() }
     }
 }
 

@@ -267,7 +267,7 @@ pub use end::End;
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
 pub use flow::FlowType;
-pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused, message_wait};
+pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused, Submitter, message_wait};
 pub use gossip::{DynGossip, Gossip, GossipArc};
 pub use latency::{LatencySnapshot, MAX_RECORDED};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};

@@ -47,6 +47,15 @@ impl<H: Handler> Contender<H> for Engine<H> {
         }
     }
 
+    fn submitter(&self, peer: NodeId) -> impl AsyncFnMut(Message) {
+        let mut submitter = self.flow.submitter(peer);
+        async move |message| {
+            if submitter.execute(message).await.is_err() {
+                panic!("void: the flow is open and few wait");
+            }
+        }
+    }
+
     fn finish(self) {
         let report = self.flow.shutdown(DEADLINE);
         assert!(report.is_clean(), "void: {report:?}");

@@ -33,6 +33,11 @@ pub(crate) trait Contender<H: Handler>: Send + Sync + Sized + 'static {
     /// Resolves when the message has been admitted.
     fn submit(&self, peer: NodeId, message: Message) -> impl Future<Output = ()> + Send;
 
+    /// How somebody submits who brings many messages of this peer.
+    fn submitter(&self, peer: NodeId) -> impl AsyncFnMut(Message) {
+        async move |message| self.submit(peer, message).await
+    }
+
     /// Returns when all that was admitted has been handled and no handler can run any more. The
     /// count is kept by the handlers themselves, for all contenders alike.
     fn finish(self);

@@ -11,7 +11,7 @@ use strum::EnumCount;
 use crate::{
     BuildError, ChannelConfig, ConfigError, Execute, FlowType, FlowWorker, Gossip, MessageHandler,
     MetricsRegistry, NodeId, ShutdownReport,
-    flow_worker::{Greeting, Reported, Welcomes},
+    flow_worker::{Greeting, Remembered, Reported, Welcomes},
     watch::Watched,
 };
 
@@ -76,6 +76,25 @@ impl<G: Gossip + ?Sized> MessageHandler<PeerChange> for OnPeerChange<G> {
 
     fn failed(&self, peer: NodeId) {
         self.gossip.on_flow_failed(FlowType::Transport, peer);
+    }
+}
+
+/// The lanes that one clone of the handler remembers.
+pub(super) struct Lanes<G: Gossip + ?Sized> {
+    pub(super) advert: Remembered<G::GossipAdvert>,
+    pub(super) request: Remembered<G::GossipChunkRequest>,
+    pub(super) chunk: Remembered<G::GossipChunk>,
+    pub(super) retransmission: Remembered<G::GossipRetransmissionRequest>,
+}
+
+impl<G: Gossip + ?Sized> Default for Lanes<G> {
+    fn default() -> Self {
+        Self {
+            advert: Remembered::nothing(),
+            request: Remembered::nothing(),
+            chunk: Remembered::nothing(),
+            retransmission: Remembered::nothing(),
+        }
     }
 }
 

@@ -147,6 +147,19 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         bytes: usize,
         may_wait: bool,
     ) -> Outcome<M> {
+        self.bring_to(None, peer, message, bytes, may_wait)
+    }
+
+    /// The same, for a submitter that may remember the peer's lane.
+    #[inline]
+    pub(super) fn bring_to(
+        self: &Arc<Self>,
+        mut remembered: Option<&Arc<Lane<Brought<M>>>>,
+        peer: NodeId,
+        message: M,
+        bytes: usize,
+        may_wait: bool,
+    ) -> Outcome<M> {
         // One of no bytes counts as one byte, one of more than a count holds as that many.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
         let mut brought = Brought::new(message, Moment::now(), bytes);
@@ -157,16 +170,21 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         // Whoever turns this loop once more has found a lane that another thread has retired, or has
         // made room, which it does a few times only.
         loop {
-            let part = self.peers.find(peer);
-            let seated;
-            let lane = match part.lane() {
+            let (part, seated);
+            let lane = match remembered {
                 Some(lane) => lane,
                 None => {
-                    seated = self.seat(peer);
-                    let Some(lane) = &seated else {
-                        return self.refuse(brought, RefusalReason::TooManyPeers);
-                    };
-                    lane
+                    part = self.peers.find(peer);
+                    match part.lane() {
+                        Some(lane) => lane,
+                        None => {
+                            seated = self.seat(peer);
+                            let Some(lane) = &seated else {
+                                return self.refuse(brought, RefusalReason::TooManyPeers);
+                            };
+                            lane
+                        }
+                    }
                 }
             };
             match self.admission.enter(lane, &mut brought, self) {
@@ -201,6 +219,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 Entry::Retired => {}
             }
             self.peers.take_out(lane);
+            remembered = None;
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 use super::{
     MessageHandler, OfPeers,
     brought::Brought,
-    core::Core,
+    core::{Core, Outcome},
     lane::Lane,
     line::{Place, Standing},
 };
@@ -62,21 +62,16 @@ enum State<M: Send + 'static, H: MessageHandler<M>> {
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
-    /// There is nothing to wait for, and nothing to give back.
-    pub(super) fn resolved() -> Self {
-        Self(State::Admitted)
-    }
-
-    pub(super) fn refused(message: M, reason: RefusalReason) -> Self {
-        Self(State::Refused(Refused { message, reason }))
-    }
-
-    pub(super) fn waiting(
-        core: Weak<Core<M, OfPeers<H>>>,
-        lane: Arc<Lane<Brought<M>>>,
-        place: Arc<Place<Brought<M>>>,
-    ) -> Self {
-        Self(State::Waiting(Waiting { core, lane, place }))
+    /// That of a message that was brought to this flow.
+    pub(super) fn of(outcome: Outcome<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
+        Self(match outcome {
+            // There is nothing to wait for, and nothing to give back.
+            Outcome::Admitted | Outcome::Dropped => State::Admitted,
+            Outcome::Waits(lane, place) => {
+                State::Waiting(Waiting { core: Arc::downgrade(core), lane, place })
+            }
+            Outcome::Refused(message, reason) => State::Refused(Refused { message, reason }),
+        })
     }
 }
 

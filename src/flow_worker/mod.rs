@@ -25,7 +25,9 @@
 //! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
 //! | [`core`], [`flow`] | all of it put together, and its beginning and end |
+//! | [`handler`] | what a flow does with a message |
 //! | [`execute`] | the future of a message that was brought |
+//! | [`submitter`] | who brings many messages of one peer |
 //!
 //! Words that are written with every message, by more than one side: none, but for the slots of the
 //! queues. By all submitters: the
@@ -39,10 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{
-    core::{Core, Outcome},
-    flow::OfPeers,
-};
+use self::{core::Core, flow::OfPeers};
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
     clock::nanos, metrics::FlowSnapshot, panics::contain,
@@ -58,6 +57,7 @@ mod discard;
 mod drain;
 mod execute;
 mod flow;
+mod handler;
 mod lane;
 mod lane_set;
 mod line;
@@ -68,6 +68,7 @@ mod patience;
 mod peers;
 mod pool;
 mod quarantine;
+mod submitter;
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 mod threads;
 mod watch;
@@ -76,6 +77,7 @@ mod welcome;
 pub(crate) use self::{
     core::Handle,
     flow::Flow,
+    submitter::Remembered,
     watch::Reported,
     welcome::{Connected, Greeting, Welcomes},
 };
@@ -83,26 +85,8 @@ pub(crate) use self::{
 pub(crate) use drain::as_another_thread;
 pub use drain::message_wait;
 pub use execute::{Execute, Refused};
-
-/// What a flow does with a message of a peer.
-///
-/// Every `Fn(NodeId, M)` that may be shared between threads is one. It runs on several threads at the
-/// same time, unless the flow has one; for the messages of one peer, see [`Order`](crate::Order).
-pub trait MessageHandler<M>: Send + Sync + 'static {
-    /// Runs one message, on a thread of the flow.
-    fn handle(&self, peer: NodeId, message: M);
-
-    /// The flow admits nothing more, because a handler has panicked on a message of this peer
-    /// ([`PanicPolicy::FailFast`](crate::PanicPolicy::FailFast)). Called once, on a thread of the flow,
-    /// which may shut the flow down; a panic in it is contained.
-    fn failed(&self, _peer: NodeId) {}
-}
-
-impl<M, F: Fn(NodeId, M) + Send + Sync + 'static> MessageHandler<M> for F {
-    fn handle(&self, peer: NodeId, message: M) {
-        self(peer, message);
-    }
-}
+pub use handler::MessageHandler;
+pub use submitter::Submitter;
 
 /// All that serves one flow: its name, its counters, its threads and its bound.
 ///
@@ -212,11 +196,25 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// As for [`execute`](Self::execute).
     pub fn execute_sized(&self, node_id: NodeId, message: M, bytes: usize) -> Execute<M, H> {
         let core = &self.inner.core;
-        match core.bring(node_id, message, bytes, true) {
-            Outcome::Admitted | Outcome::Dropped => Execute::resolved(),
-            Outcome::Waits(lane, place) => Execute::waiting(Arc::downgrade(core), lane, place),
-            Outcome::Refused(message, reason) => Execute::refused(message, reason),
-        }
+        Execute::of(core.bring(node_id, message, bytes, true), core)
+    }
+
+    /// Like [`execute`](Self::execute), for whoever brings many messages of this peer.
+    pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
+        Submitter::new(self, node_id)
+    }
+
+    /// Like [`execute_sized`](Self::execute_sized), for a submitter with a memory.
+    pub(crate) fn execute_from(
+        &self,
+        node_id: NodeId,
+        message: M,
+        bytes: usize,
+        remembered: &mut Remembered<M>,
+    ) -> Execute<M, H> {
+        let core = &self.inner.core;
+        let lane = remembered.lane(node_id, &core.peers);
+        Execute::of(core.bring_to(lane, node_id, message, bytes, true), core)
     }
 
     /// The peer has gone: what it has queued will not start and is counted as

@@ -8,6 +8,7 @@ use shuttle::thread;
 use crate::{
     End, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Order,
     WaitStrategy,
+    flow_worker::Remembered,
     sync::{Ordering, Tally, random},
 };
 
@@ -91,7 +92,8 @@ impl Trial {
     ) -> Self {
         self.producers.extend((0..PRODUCERS).map(|number| {
             let (flow, site) = (Arc::clone(&self.flow), Arc::clone(&self.site));
-            let producer = Producer { number, conduct, flow, site, woken: Vec::new() };
+            let remembered = Remembered::nothing();
+            let producer = Producer { number, conduct, flow, site, woken: Vec::new(), remembered };
             thread::spawn(move || producer.run(|flow| choose_peer(number, flow)))
         }));
         self

@@ -76,10 +76,16 @@ fn stress(round: usize) {
             let flow = &flow;
             move || {
                 let (mut known, mut refused) = (0, 0);
+                let mut remembered = Remembered::nothing();
                 for number in 0..EACH {
                     let message = producer * EACH + number;
-                    let from = peer((message % 4) as u8);
-                    let mut execute = flow.execute(from, message);
+                    // Twice in a row, so that one producer remembers the lane.
+                    let from = peer((message / 2 % 4) as u8);
+                    let mut execute = if producer == 0 {
+                        flow.execute_from(from, message, 1, &mut remembered)
+                    } else {
+                        flow.execute(from, message)
+                    };
                     match (&mut execute).now_or_never() {
                         None if message.is_multiple_of(3) => continue,
                         None => match block_on(execute) {

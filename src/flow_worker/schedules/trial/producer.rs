@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Execute, Refused,
+    flow_worker::Remembered,
     sync::{Tally, random},
 };
 
@@ -59,13 +60,19 @@ pub(super) struct Producer {
     pub(super) flow: Arc<Tested>,
     pub(super) site: Arc<Site>,
     pub(super) woken: Vec<Arc<Woken>>,
+    pub(super) remembered: Remembered<Message>,
 }
 
 impl Producer {
-    fn bring(&self, from: usize, place: usize) -> Execute<Message, Handler> {
+    /// Every other producer remembers the lane of the peer whose messages it brings.
+    fn bring(&mut self, from: usize, place: usize) -> Execute<Message, Handler> {
         let site = Arc::clone(&self.site);
         let message = Message { peer: from, producer: self.number, place, site };
-        self.flow.execute(peer(from), message)
+        if self.number.is_multiple_of(2) {
+            return self.flow.execute(peer(from), message);
+        }
+        let bytes = size_of::<Message>();
+        self.flow.execute_from(peer(from), message, bytes, &mut self.remembered)
     }
 
     fn woken(&mut self, submitter: &Waker) -> Arc<Woken> {

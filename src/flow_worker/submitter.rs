@@ -1,0 +1,120 @@
+//! Who brings many messages of one peer, and remembers its lane.
+//!
+//! A lane that is not shut is the one that the peer table would give: it is shut before it is taken out of
+//! the table ([`peers`](super::peers)), and a message that would enter one that is shut is told so and looks its
+//! lane up as any other does. So what is remembered saves the way through the table, a sixth of what a
+//! submitter does for a message, and says nothing that the table would not.
+
+use std::{fmt, sync::Arc};
+
+use super::{Execute, FlowWorker, MessageHandler, brought::Brought, lane::Lane, peers::Peers};
+use crate::NodeId;
+
+/// The lane of the peer whose message came last.
+pub(crate) struct Remembered<M> {
+    peer: Option<NodeId>,
+    lane: Option<Arc<Lane<Brought<M>>>>,
+}
+
+impl<M> Remembered<M> {
+    pub(crate) fn nothing() -> Self {
+        Self { peer: None, lane: None }
+    }
+
+    /// The lane of a peer whose messages follow upon each other; `None` means to look it up. At the first of
+    /// them only the peer is noted, so that peers that take turns cost nothing more.
+    #[inline]
+    pub(super) fn lane(
+        &mut self,
+        peer: NodeId,
+        peers: &Peers<Brought<M>>,
+    ) -> Option<&Arc<Lane<Brought<M>>>> {
+        if self.peer != Some(peer) {
+            *self = Self { peer: Some(peer), lane: None };
+            return None;
+        }
+        if self.lane.as_ref().is_none_or(|lane| lane.entrance.permits.is_shut()) {
+            self.lane = peers.find(peer).lane().cloned();
+        }
+        self.lane.as_ref()
+    }
+}
+
+/// Brings the messages of one peer to a flow: [`FlowWorker::execute`] for whoever brings many of them, as the
+/// reader of a peer's stream does.
+///
+/// It does what the flow's own `execute` does and spares it the look-up of the peer's lane. What becomes
+/// of the peer meanwhile makes no difference; a lane that is gone is kept in memory until the next message or
+/// the end of the submitter. Any number of them may bring messages of the same peer, as may the flow itself.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
+///
+/// let (sender, receiver) = mpsc::channel();
+/// let handler = move |_: NodeId, message: u32| sender.send(message).unwrap();
+/// let config = FlowConfig::new(100).with_threads(1);
+/// let flow = FlowWorker::new(FlowType::Transport, &config, &MetricsRegistry::new(), handler)?;
+/// let mut submitter = flow.submitter(NodeId::new([7; 32]));
+/// # futures_executor::block_on(async {
+/// for message in 0..1_000 {
+///     submitter.execute(message).await.expect("the flow is open");
+/// }
+/// # });
+/// drop(flow);
+/// assert!(receiver.into_iter().eq(0..1_000));
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
+pub struct Submitter<'a, M: Send + 'static, H: MessageHandler<M>> {
+    flow: &'a FlowWorker<M, H>,
+    node_id: NodeId,
+    remembered: Remembered<M>,
+}
+
+impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
+    pub(super) fn new(flow: &'a FlowWorker<M, H>, node_id: NodeId) -> Self {
+        let remembered = Remembered { peer: Some(node_id), lane: None };
+        Self { flow, node_id, remembered }
+    }
+
+    /// Whose messages it brings.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Brings a message, as [`FlowWorker::execute`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FlowWorker::execute`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`FlowWorker::execute`].
+    pub fn execute(&mut self, message: M) -> Execute<M, H> {
+        self.execute_sized(message, size_of::<M>())
+    }
+
+    /// Brings a message of so many bytes, as [`FlowWorker::execute_sized`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`FlowWorker::execute`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`FlowWorker::execute`].
+    pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, H> {
+        self.flow.execute_from(self.node_id, message, bytes, &mut self.remembered)
+    }
+}
+
+impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for Submitter<'_, M, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitter").field("node_id", &self.node_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

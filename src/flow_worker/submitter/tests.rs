@@ -1,0 +1,89 @@
+use std::{sync::mpsc::channel, thread, time::Duration};
+
+use futures_executor::block_on;
+use futures_util::FutureExt;
+
+use super::*;
+use crate::{End, FlowConfig, FlowType, MetricsRegistry, RefusalReason};
+
+/// Beyond this a test has failed; nothing passes by taking long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn peer(number: u8) -> NodeId {
+    NodeId::new([number; 32])
+}
+
+fn flow(
+    config: &FlowConfig,
+    handler: impl Fn(NodeId, u32) + Send + Sync + 'static,
+) -> FlowWorker<u32, impl MessageHandler<u32>> {
+    FlowWorker::new(FlowType::Request, config, &MetricsRegistry::new(), handler).unwrap()
+}
+
+#[test]
+fn a_lane_is_remembered_from_the_second_message_in_a_row_on() {
+    let flow = flow(&FlowConfig::new(100), |_, _| {});
+    let mut remembered = Remembered::nothing();
+    let mut is_known_after = |from| {
+        block_on(flow.execute_from(peer(from), 0, 4, &mut remembered)).unwrap();
+        remembered.lane.as_ref().map(|lane| lane.peer)
+    };
+    assert_eq!([1, 1, 1].map(&mut is_known_after), [None, Some(peer(1)), Some(peer(1))]);
+    assert_eq!([2, 1, 2, 2].map(is_known_after), [None, None, None, Some(peer(2))]);
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(flow.snapshot().handled(), 7);
+}
+
+#[test]
+fn what_is_brought_after_the_peer_has_gone_belongs_to_its_next_connection() {
+    let (started, starts) = channel();
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let flow = flow(&FlowConfig::new(100).with_threads(1), move |_, message| {
+        started.send(message).unwrap();
+        leaves.recv_timeout(LIMIT).expect("the test gives leave");
+    });
+    let mut submitter = flow.submitter(peer(1));
+    let mut bring = |message| {
+        let brought = submitter.execute(message).now_or_never();
+        assert!(brought.is_some_and(|brought| brought.is_ok()), "there is room");
+    };
+    (0..3).for_each(&mut bring);
+    assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
+    flow.cancel_peer(peer(1));
+    (3..5).for_each(&mut bring);
+    (0..3).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(starts.try_iter().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().ended(End::Cancelled)), (3, 2));
+    let refused = submitter.execute(5).now_or_never().expect("it is refused at once").unwrap_err();
+    assert_eq!((refused.message, refused.reason), (5, RefusalReason::Closed));
+}
+
+#[test]
+fn peers_who_take_each_others_only_seat_have_their_messages_run_as_their_own() {
+    const EACH: u32 = 2_000;
+    let (sender, receiver) = channel();
+    let config = FlowConfig::new(8).with_threads(2).with_max_peers(1);
+    let flow = flow(&config, move |peer, message| sender.send((peer, message)).unwrap());
+    thread::scope(|scope| {
+        for from in [1, 2] {
+            let mut submitter = flow.submitter(peer(from));
+            scope.spawn(move || {
+                for message in 0..EACH {
+                    // Until the other peer's lane is unused.
+                    while let Err(refused) = block_on(submitter.execute(message)) {
+                        assert_eq!(refused.reason, RefusalReason::TooManyPeers);
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    assert!(flow.shutdown(LIMIT).is_clean());
+    drop(flow);
+    let mut ran: Vec<_> = receiver.into_iter().collect();
+    ran.sort_unstable();
+    assert!(ran.into_iter().eq(
+        [1, 2].into_iter().flat_map(|from| { (0..EACH).map(move |message| (peer(from), message)) })
+    ));
+}
