@@ -54,9 +54,9 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// the peer's next `PeerUp`: a later one would end the next connection.
 ///
 /// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a
-/// clone remembers the lane of the peer whose messages it brings, and spares them the look-up. (It keeps
-/// that lane in memory, should the peer go, until it brings another's message or is dropped.) When the last clone
-/// is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
+/// clone remembers for each flow the lane of the peer whose messages it brings, and spares them the look-up.
+/// (Should the peer go, it keeps the lane's memory until it brings another message to that flow or is dropped.)
+/// When the last clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
 /// `G` may be a concrete type, whose callbacks are then called directly, or left out, for a

@@ -265,7 +265,8 @@ impl Permits {
         distance(left & COUNT, entered(self.word.load(Ordering::Acquire))) as usize
     }
 
-    /// As [`in_flight`](Self::in_flight), and the look is remembered: what is at most in flight is that.
+    /// As [`in_flight`](Self::in_flight); from then on [`at_most_in_flight`](Self::at_most_in_flight) counts from
+    /// this look.
     pub(crate) fn look(&self, left: impl Fn() -> u64) -> usize {
         // Before the word, as above.
         let left = left() & COUNT;

@@ -227,15 +227,19 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     pub(super) fn seat(self: &Arc<Self>, peer: NodeId) -> Option<Arc<Lane<Brought<M>>>> {
         let mut live = self.live.load_full();
         let lane = self.peers.find_or_seat(peer, &live.config)?;
-        // Whoever changes the configuration looks at all lanes after that, and may have missed this one.
+        let mut is_bound_as_withheld = lane.was_ever_withheld();
+        // Whoever changes the configuration looks at all lanes after that, and whoever opens a welcome at its
+        // peer's; both may have missed this one.
         loop {
-            // SeqCst: pairs with that of whoever changes it: the lane is in its place before it, the
-            // configuration looked at after.
+            // SeqCst: pairs with that of whoever does: the lane is in its place before it, the configuration and
+            // the welcome looked at after.
             fence(Ordering::SeqCst);
             let now = self.live.load_full();
-            if Arc::ptr_eq(&live, &now) {
+            let is_released = is_bound_as_withheld && !lane.is_withheld();
+            if Arc::ptr_eq(&live, &now) && !is_released {
                 return Some(lane);
             }
+            is_bound_as_withheld &= !is_released;
             lane.bound(&now.config, self.peers.slots());
             self.settle(&lane);
             live = now;

@@ -81,7 +81,7 @@ const BRIEF: u64 = 2_000;
 /// run.
 const WAKE_WITHIN: u64 = 10_000;
 
-mod gather;
+pub(super) mod gather;
 mod idle;
 mod message;
 mod shift;
@@ -246,7 +246,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 return None;
             }
             self.search(shift);
-            shift.pace.gather(shift.now, self.metrics.permits.limit());
+            let most = shift.live.load().gather;
+            let other = || self.ready.has_other_than(lane.seat);
+            shift.now = shift.pace.gather(shift.now, most, other);
             pause();
         }
         None

@@ -203,6 +203,11 @@ impl<M> Lane<M> {
         self.welcome.as_ref().is_some_and(|welcome| !welcome.is_open()) && !self.is_cancelled()
     }
 
+    /// Whether it was made for a connection of which the replica had not been told.
+    pub(super) fn was_ever_withheld(&self) -> bool {
+        self.welcome.is_some()
+    }
+
     /// Retires the lane if it is unused; true if it was this call that did. One that has losses of which the
     /// replica is to be told is not, unless it is forgotten.
     pub(super) fn retire(&self) -> bool {

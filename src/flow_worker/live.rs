@@ -9,6 +9,7 @@ use std::{ops::Deref, sync::Arc};
 
 use super::{
     core::{Core, Handle},
+    drain::gather,
     pool::Spawn,
 };
 use crate::{
@@ -27,13 +28,15 @@ pub(super) struct Live<H> {
     pub(super) quantum: u64,
     /// In nanoseconds, `u64::MAX` if messages never expire.
     pub(super) max_age: u64,
+    /// How many messages a worker lets come together at the most.
+    pub(super) gather: u64,
 }
 
 impl<H> Live<H> {
     pub(super) fn new(config: &FlowConfig, handler: Arc<Kept<H>>) -> Self {
         let (quantum, max_age) =
             (nanos(config.quantum()), config.max_age().map_or(u64::MAX, nanos));
-        Self { config: *config, handler, quantum, max_age }
+        Self { config: *config, handler, quantum, max_age, gather: gather::most(config) }
     }
 }
 

@@ -200,6 +200,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     }
 
     /// Like [`execute`](Self::execute), for whoever brings many messages of this peer.
+    #[must_use]
     pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
         Submitter::new(self, node_id)
     }

@@ -2,8 +2,8 @@
 //!
 //! A lane that is not shut is the one that the peer table would give: it is shut before it is taken out of
 //! the table ([`peers`](super::peers)), and a message that would enter one that is shut is told so and looks its
-//! lane up as any other does. So what is remembered saves the way through the table, a sixth of what a
-//! submitter does for a message, and says nothing that the table would not.
+//! lane up as any other does. So what is remembered saves the way through the table, a fifth or so of what
+//! a submitter does for a message, and says nothing that the table would not.
 
 use std::{fmt, sync::Arc};
 
@@ -22,7 +22,7 @@ impl<M> Remembered<M> {
     }
 
     /// The lane of a peer whose messages follow upon each other; `None` means to look it up. At the first of
-    /// them only the peer is noted, so that peers that take turns cost nothing more.
+    /// them only the peer is noted, so that peers that take turns message by message cost nothing more.
     #[inline]
     pub(super) fn lane(
         &mut self,

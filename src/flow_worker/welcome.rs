@@ -10,7 +10,7 @@
 //!
 //! Whoever opens one opens it, fences, and lists the peer's lanes in all flows; whoever pushes a message
 //! fences and looks whether the lane is withheld. One of the two fences comes first: either the opener
-//! sees the message, or the submitter sees the welcome open.
+//! sees the message, or the submitter sees the welcome open. Whoever makes a lane does the same for its quota.
 //!
 //! Messages that are withheld hold room of their flow, so a lane has only [`WITHHELD_QUOTA`] until it is
 //! released; what comes beyond that finds no room.

@@ -86,7 +86,7 @@ proptest! {
     #[test]
     fn it_does_as_three_plain_numbers_do(
         limit in 1_u64..5,
-        operations in proptest::collection::vec(0_u8..6, 0..200),
+        operations in proptest::collection::vec(0_u8..7, 0..200),
     ) {
         let permits = Permits::new(limit);
         let left = Cell::new(0_u64);
@@ -119,6 +119,10 @@ proptest! {
                 5 if waiting > 0 => {
                     permits.unjoin();
                     waiting -= 1;
+                }
+                6 => {
+                    prop_assert_eq!(permits.look(|| left.get()), inside as usize);
+                    prop_assert_eq!(permits.at_most_in_flight(), inside);
                 }
                 _ => {}
             }

@@ -71,9 +71,22 @@ impl Driver {
         self.call(Err((peer, (up, connection))), event);
     }
 
+    /// Calls the clone of the handler that this peer's events come by.
+    fn call_by_its_stream(&self, event: TransportEvent) -> CallFuture<Replica, Malformed> {
+        let (TransportEvent::Message(TransportMessage { peer_id: peer, .. })
+        | TransportEvent::PeerUp(peer)
+        | TransportEvent::PeerDown(peer)) = event;
+        // Not borrowed during the call, which may run code of messages that are dropped.
+        let stream = self.streams.borrow_mut().remove(&peer);
+        let mut stream = stream.unwrap_or_else(|| self.handler.clone());
+        let future = stream.call(event);
+        self.streams.borrow_mut().insert(peer, stream);
+        future
+    }
+
     pub(super) fn call(&self, what: Result<Id, (NodeId, Told)>, event: TransportEvent) {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let future = self.handler.clone().call(event);
+        let future = self.call_by_its_stream(event);
         let call = Call { what, future, woken };
         // What the replica is to be told of a peer is known to be refused before anything else happens.
         let is_full = self.calls.borrow().len() >= MAX_CALLS;

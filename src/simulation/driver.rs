@@ -52,6 +52,8 @@ pub(super) struct Driver {
     oracle: RefCell<Oracle>,
     pub(super) calls: RefCell<Vec<Call>>,
     pub(super) handler: Handler,
+    /// By peer, the clones that its events come by.
+    pub(super) streams: RefCell<BTreeMap<NodeId, Handler>>,
     broadcaster: AdvertBroadcaster<Replica>,
     registry: MetricsRegistry,
     /// By the order of `FLOWS`.
@@ -92,6 +94,7 @@ pub fn run(bytes: &[u8], scope: Scope) -> u64 {
         oracle: RefCell::default(),
         calls: RefCell::default(),
         handler: handler.expect("the configuration is in range"),
+        streams: RefCell::default(),
         broadcaster: broadcaster.expect("threads are simulated"),
         registry,
         in_order,

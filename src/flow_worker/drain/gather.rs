@@ -2,24 +2,29 @@
 //!
 //! A look at an empty lane takes the cache lines that a submitter is about to write, and each message that a
 //! worker takes as soon as it is there costs its submitter the way of those lines between two cores, which is
-//! more than the rest of its work. So where messages come so fast that [`GATHER`] of them come within
-//! [`LONGEST`], a worker that finds none lets about that many come together. What it gains is the submitters'
-//! time, a quarter of it on the machine of RESULTS.md; what it costs is a wait of up to [`LONGEST`] for messages
-//! of a flow that takes millions of them a second. Where messages come more slowly a worker looks again at once.
+//! more than the rest of its work. So a worker that has run many brief messages in a row, and then finds none,
+//! lets some come together: [`GATHER`] of them, if at the pace of those it has run they are there within
+//! [`LONGEST`]. What it gains is the submitters' time; what it costs is a wait of up to [`LONGEST`] for messages
+//! of a flow that takes millions of them a second. Network drivers moderate their interrupts for the same reason.
 //!
-//! The pace is that of the messages that were run since a worker found none the last time: no clock is read
-//! for it. Network drivers moderate their interrupts for the same reason.
+//! Where messages come more slowly a worker runs one or two in a row, and looks again at once. Where they come in
+//! closed loops, so that no more can come than have been run, waiting does not make the next row longer than the
+//! last, and then it is not done again. What comes together takes a small part of the flow's room and of a
+//! peer's at the most, so that no submitter waits for it.
 
 use std::mem;
 
 use super::pause;
-use crate::clock::Moment;
+use crate::{FlowConfig, clock::Moment};
 
 /// How many messages come together. Twice as many gain little more, half of them half of it.
 const GATHER: u64 = 32;
 
-/// Of a flow's room at most this share is used up meanwhile, so that no submitter waits for it: a fourth.
-const SHARE: u64 = 4;
+/// Fewer are no row, and not worth a wait.
+const FEWEST: u64 = 8;
+
+/// What comes together takes up a fourth of the room.
+const SHARE: usize = 4;
 
 /// The longest wait, in nanoseconds.
 const LONGEST: u64 = 5_000;
@@ -27,78 +32,63 @@ const LONGEST: u64 = 5_000;
 /// A pause is half a microsecond or so, and the wait ends after so many of them whatever the clock says.
 const PAUSES: usize = 64;
 
-/// The pace at which a worker was brought messages.
-#[derive(Debug)]
+/// How many messages may come together in a flow like this; 0 means none, which is so where bytes are bounded
+/// and it is not known how many messages they allow.
+pub(in crate::flow_worker) fn most(config: &FlowConfig) -> u64 {
+    let room = config.max_inflight_requests() / config.threads();
+    let most = GATHER.min((room.min(config.peer_quota()) / SHARE) as u64);
+    let in_bytes = config.max_bytes().is_some() || config.peer_max_bytes().is_some();
+    if in_bytes || most < FEWEST { 0 } else { most }
+}
+
+/// The pace at which a worker runs messages.
+#[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When it found none the last time.
-    since: Moment,
-    /// How many it has taken since.
-    taken: u64,
+    /// When the row began that it runs now; `None` before it has found nothing for the first time.
+    since: Option<Moment>,
+    /// How many it has run since, and how many in the row before.
+    row: u64,
+    last: u64,
 }
 
 impl Pace {
-    pub(super) fn new(now: Moment) -> Self {
-        Self { since: now, taken: 0 }
-    }
-
     /// A message is taken.
     pub(super) fn takes(&mut self) {
-        self.taken += 1;
+        self.row += 1;
     }
 
-    /// None is found `now`, in a flow with room for `limit`: waits for some, if they come fast.
-    pub(super) fn gather(&mut self, now: Moment, limit: u64) {
-        let wait = self.wait(now, limit);
-        for _ in 0..PAUSES {
-            if Moment::now().nanos_since(now) >= wait {
-                break;
-            }
-            pause();
+    /// None is found `now`: waits for some, at most as many, unless something other comes up; returns the time.
+    pub(super) fn gather(&mut self, now: Moment, most: u64, other: impl Fn() -> bool) -> Moment {
+        if self.row == 0 {
+            return now;
         }
+        let wait = self.wait(now, most);
+        let mut then = now;
+        if wait > 0 {
+            for _ in 0..PAUSES {
+                pause();
+                then = Moment::now();
+                if then.nanos_since(now) >= wait || other() {
+                    break;
+                }
+            }
+        }
+        self.since = Some(then);
+        then
     }
 
-    /// For how many nanoseconds: 0 where it would be more than [`LONGEST`].
-    fn wait(&mut self, now: Moment, limit: u64) -> u64 {
-        let span = now.nanos_since(mem::replace(&mut self.since, now));
-        let wanted = GATHER.min(limit / SHARE);
-        let wait = span.saturating_mul(wanted).checked_div(mem::take(&mut self.taken));
-        wait.filter(|&wait| wait <= LONGEST).unwrap_or(0)
+    /// For how many nanoseconds; a row has ended.
+    fn wait(&mut self, now: Moment, most: u64) -> u64 {
+        let row = mem::take(&mut self.row);
+        let last = mem::replace(&mut self.last, row);
+        let Some(since) = self.since else { return 0 };
+        if most == 0 || row < FEWEST || row < most && row <= last {
+            return 0;
+        }
+        let wait = now.nanos_since(since).saturating_mul(row.min(most)) / row;
+        if wait <= LONGEST { wait } else { 0 }
     }
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    /// The wait after so many messages in so many nanoseconds.
-    fn wait(taken: u64, span: u64, limit: u64) -> u64 {
-        let began = Moment::now();
-        let mut pace = Pace::new(began);
-        (0..taken).for_each(|_| pace.takes());
-        pace.wait(began.after(Duration::from_nanos(span)), limit)
-    }
-
-    #[test]
-    fn as_many_come_together_as_do_so_soon_and_are_no_burden() {
-        let wide = 1_000_000;
-        assert_eq!(wait(10, 1_000, wide), 32 * 100);
-        assert_eq!(wait(10_000, 1_000_000, wide), 32 * 100);
-        // The slowest for which it is worth it, and one that is slower.
-        assert_eq!([wait(32, 5_000, wide), wait(31, 5_000, wide)], [5_000, 0]);
-        assert_eq!([wait(10, 1_000, 100), wait(10, 1_000, 3)], [25 * 100, 0]);
-        assert_eq!([wait(0, 1_000, wide), wait(1, u64::MAX, wide)], [0, 0]);
-    }
-
-    #[test]
-    fn a_pace_is_that_since_the_last_wait() {
-        let began = Moment::now();
-        let mut pace = Pace::new(began);
-        (0..100).for_each(|_| pace.takes());
-        let then = began.after(Duration::from_micros(10));
-        assert_eq!(pace.wait(then, 1_000), 3_200);
-        pace.takes();
-        assert_eq!(pace.wait(then.after(Duration::from_nanos(150)), 1_000), 32 * 150);
-    }
-}
+mod tests;

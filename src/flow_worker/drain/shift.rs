@@ -47,7 +47,7 @@ impl<'a, M, H> Shift<'a, M, H> {
             end: now.after(SHIFT),
             at_bottom: false,
             searches: true,
-            pace: Pace::new(now),
+            pace: Pace::default(),
             turn: 0,
         }
     }

@@ -4,6 +4,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::flow_worker::core::Outcome;
 use crate::{End, FlowConfig, FlowType, MetricsRegistry, RefusalReason};
 
 /// Beyond this a test has failed; nothing passes by taking long.
@@ -32,6 +33,32 @@ fn a_lane_is_remembered_from_the_second_message_in_a_row_on() {
     assert_eq!([2, 1, 2, 2].map(is_known_after), [None, None, None, Some(peer(2))]);
     assert!(flow.shutdown(LIMIT).is_clean());
     assert_eq!(flow.snapshot().handled(), 7);
+}
+
+#[test]
+fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
+    let flow = flow(&FlowConfig::new(100).with_threads(1), |_, _| {});
+    let core = &flow.inner.core;
+    let in_table = || core.peers.find(peer(1)).lane().cloned();
+    let mut remembered = Remembered::nothing();
+    let mut bring = || {
+        block_on(flow.execute_from(peer(1), 0, 4, &mut remembered)).unwrap();
+        remembered.lane.clone()
+    };
+    bring();
+    let first = bring().expect("the second in a row");
+    flow.cancel_peer(peer(1));
+    assert!(in_table().is_none() && first.entrance.permits.is_shut());
+    // Who finds out before it brings a message, and who finds out when it would enter.
+    bring();
+    let next = bring().expect("the fourth in a row");
+    assert!(Arc::ptr_eq(&next, &in_table().expect("a lane")) && !Arc::ptr_eq(&next, &first));
+    let brought = core.bring_to(Some(&first), peer(1), 0, 4, false);
+    assert!(matches!(brought, Outcome::Admitted));
+    assert!(Arc::ptr_eq(&next, &in_table().expect("the same")));
+    assert!(flow.shutdown(LIMIT).is_clean());
+    // The first two may have been cancelled before they ran.
+    assert_eq!(flow.snapshot().finished(), 5);
 }
 
 #[test]

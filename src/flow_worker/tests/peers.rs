@@ -189,3 +189,22 @@ fn peers_have_their_turn_though_each_handler_outlasts_a_shift() {
     let order: Vec<u32> = starts.try_iter().take(5).collect();
     assert!(order.contains(&200) && order.contains(&300), "{order:?}");
 }
+
+#[test]
+fn a_lane_that_was_made_while_its_welcome_opened_has_all_of_its_quota() {
+    let welcomes: Arc<Welcomes> = Arc::default();
+    let (config, registry) = (FlowConfig::new(100).with_peer_quota(20), MetricsRegistry::new());
+    let handler = |_: NodeId, (): ()| {};
+    let made = Some(Arc::clone(&welcomes));
+    let flow = FlowWorker::of_handler(FlowType::Chunk, &config, &registry, handler, made).unwrap();
+    let core = &flow.inner.core;
+    // As one thread makes the lane and another opens the welcome before it is found: nobody was told of it.
+    let greeting = welcomes.greet(peer(1));
+    let lane = core.peers.find_or_seat(peer(1), &config).expect("a seat");
+    drop(greeting);
+    assert_eq!(lane.entrance.permits.limit(), 4);
+    let seated = core.seat(peer(1)).expect("its own");
+    assert!(Arc::ptr_eq(&seated, &lane));
+    assert_eq!(lane.entrance.permits.limit(), 20);
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
