@@ -165,6 +165,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// default is that the wait is counted (`waiting_for_peer_permit`) and the
     /// future resolves when the message has been admitted. The messages of one peer are
     /// admitted in the order of the calls, whether their futures are polled or not.
+    /// Whoever brings many messages of one peer does so by a [`submitter`](Self::submitter), at less cost.
     ///
     /// `Ok` means that the engine answers for the message: it comes to one of the [`End`](crate::End)s of
     /// those that were admitted, or was [dropped](crate::End::DroppedNewest) if that is the policy. It does
