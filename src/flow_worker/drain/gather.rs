@@ -57,7 +57,8 @@ impl Pace {
         self.row += 1;
     }
 
-    /// None is found `now`: waits for some, at most as many, unless something other comes up; returns the time.
+    /// None is found `now`: waits for some, `most` at the most, or until there is `other` work; returns the last
+    /// reading of the clock.
     pub(super) fn gather(&mut self, now: Moment, most: u64, other: impl Fn() -> bool) -> Moment {
         if self.row == 0 {
             return now;
