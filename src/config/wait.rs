@@ -6,9 +6,9 @@ use super::DEFAULT_LINGER;
 
 /// What a flow's worker does when there is nothing to run.
 ///
-/// Whatever it is, a worker that has run many brief messages in a row lets some more come together before it looks
-/// again: at most 32, a fourth of a peer's quota and of each worker's part of the flow's room, and for 5 µs at the most.
-/// Flows that are bounded in bytes go without.
+/// Whichever it is, except [`Spin`](Self::Spin), a worker that has run many brief messages in a row lets some more come
+/// together before it looks again: at most 32, a fourth of a peer's quota and of each worker's part of the flow's room,
+/// and for 5 µs at the most. Flows that are bounded in bytes go without.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum WaitStrategy {
     /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
@@ -33,7 +33,7 @@ pub enum WaitStrategy {
     /// not help handlers that use rayon.
     Park,
     /// From its first message on it never gives its thread back: for flows whose threads have cores of their own. It looks for
-    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time.
+    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time. It lets no messages come together: none waits for a worker that has nothing to run.
     Spin,
 }
 

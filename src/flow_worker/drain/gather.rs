@@ -15,7 +15,7 @@
 use std::mem;
 
 use super::pause;
-use crate::{FlowConfig, clock::Moment};
+use crate::{FlowConfig, WaitStrategy, clock::Moment};
 
 /// How many messages come together. Twice as many gain little more, half of them half of it.
 const GATHER: u64 = 32;
@@ -32,13 +32,15 @@ const LONGEST: u64 = 5_000;
 /// A pause is half a microsecond or so, and the wait ends after so many of them whatever the clock says.
 const PAUSES: usize = 64;
 
-/// How many messages may come together in a flow like this; 0 means none, which is so where bytes are bounded
-/// and it is not known how many messages they allow.
+/// How many messages may come together in a flow like this; 0 means none, which is so where workers spin,
+/// because whoever gives cores away for brief waits wants no other, and where bytes are bounded, because it is not
+/// known how many messages they allow.
 pub(in crate::flow_worker) fn most(config: &FlowConfig) -> u64 {
     let room = config.max_inflight_requests() / config.threads();
     let most = GATHER.min((room.min(config.peer_quota()) / SHARE) as u64);
     let in_bytes = config.max_bytes().is_some() || config.peer_max_bytes().is_some();
-    if in_bytes || most < FEWEST { 0 } else { most }
+    let spins = config.wait_strategy() == WaitStrategy::Spin;
+    if spins || in_bytes || most < FEWEST { 0 } else { most }
 }
 
 /// The pace at which a worker runs messages.

@@ -89,3 +89,9 @@ fn what_comes_together_leaves_room_for_others() {
         [0, 0]
     );
 }
+
+#[test]
+fn who_spins_for_the_briefest_waits_lets_nothing_come_together() {
+    let most_with = |strategy| most(&FlowConfig::new(100_000).with_wait_strategy(strategy));
+    assert_eq!([WaitStrategy::Spin, WaitStrategy::Park].map(most_with), [0, 32]);
+}
