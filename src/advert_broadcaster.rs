@@ -12,7 +12,8 @@ use arc_swap::ArcSwapOption;
 use crate::{
     ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry, NodeId,
     RefusalReason,
-    flow_worker::{Flow, Handle, instant_after},
+    clock::instant_after,
+    flow_worker::{Flow, Handle},
     gossip::DynGossip,
     metrics::DestinationKind,
     sync::{AtomicBool, Ordering},

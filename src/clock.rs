@@ -10,7 +10,7 @@
 
 #[cfg(not(any(loom, shuttle)))]
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lets other threads of the system run.
 pub(crate) fn yield_now() {
@@ -27,6 +27,13 @@ static CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
 /// The nanoseconds of a duration; one of more than five centuries counts as that.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The system's moment that is `duration` from now; one that no clock can name counts as a year.
+pub(crate) fn instant_after(duration: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
 /// A moment of this process, in nanoseconds since one that is the same for all of them; those of a simulation

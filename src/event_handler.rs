@@ -21,8 +21,8 @@ use self::flows::{
 use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
     MessageHandler, MetricsRegistry, NodeId, Refused, ShutdownReport, TransportEvent,
-    TransportMessage, WireCodec, flow_worker::instant_after, gossip::DynGossip,
-    message::GossipMessage, panics::contain, watch::Watch,
+    TransportMessage, WireCodec, clock::instant_after, gossip::DynGossip, message::GossipMessage,
+    panics::contain, watch::Watch,
 };
 
 mod flows;

@@ -1,8 +1,8 @@
 //! The inside of a flow: its lanes, its door, its workers and its handler, put together.
 //!
-//! A message that is brought finds its lane, is admitted or waits ([`admission`](super::admission)),
-//! is pushed into the lane's queue, and wakes a drain job if nobody would find it
-//! ([`claims`](super::claims)). What happens then is the [`drain`](super::drain) job's.
+//! A message that is [brought](super::brought) finds its lane, is admitted or waits
+//! ([`admission`](super::admission)), is pushed into the lane's queue, and wakes a drain job if nobody would
+//! find it ([`claims`](super::claims)). What happens then is the [`drain`](super::drain) job's.
 
 use std::{fmt, sync::Arc};
 
@@ -10,14 +10,12 @@ use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
 
 use super::{
-    admission::{Admission, Admit, Denied, Entry},
+    admission::{Admission, Admit},
     brought::Brought,
     claims::Claims,
     lane::Lane,
     lane_set::LaneSet,
-    line::Place,
     live::{Kept, Live},
-    overload::MAX_EVICTIONS,
     parking::Parking,
     patience::Patience,
     peers::Peers,
@@ -26,7 +24,7 @@ use super::{
     welcome::Welcomes,
 };
 use crate::{
-    NodeId, Order, OverloadPolicy, RefusalReason,
+    NodeId, Order, RefusalReason,
     clock::Moment,
     config::FlowConfig,
     metrics::FlowMetrics,
@@ -46,17 +44,6 @@ pub(crate) trait Handle<M>: Send + Sync + 'static {
 
     /// The flow has closed because a handler has panicked on a message of this peer.
     fn failed(&self, _peer: NodeId) {}
-}
-
-/// What becomes of a message that was brought.
-#[derive(Debug)]
-#[must_use]
-pub(super) enum Outcome<M> {
-    Admitted,
-    Waits(Arc<Lane<Brought<M>>>, Arc<Place<Brought<M>>>),
-    Refused(M, RefusalReason),
-    /// It has come to its end.
-    Dropped,
 }
 
 /// The inside of a flow.
@@ -138,134 +125,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    /// Brings a message of a peer, of so many bytes; if there is no room for it, it waits if it `may`,
-    /// or what the flow's policy says is done with it.
-    pub(super) fn bring(
-        self: &Arc<Self>,
-        peer: NodeId,
-        message: M,
-        bytes: usize,
-        may_wait: bool,
-    ) -> Outcome<M> {
-        self.bring_to(None, peer, message, bytes, may_wait)
-    }
-
-    /// The same, for a submitter that may remember the peer's lane.
-    #[inline]
-    pub(super) fn bring_to(
-        self: &Arc<Self>,
-        mut remembered: Option<&Arc<Lane<Brought<M>>>>,
-        peer: NodeId,
-        message: M,
-        bytes: usize,
-        may_wait: bool,
-    ) -> Outcome<M> {
-        // One of no bytes counts as one byte, one of more than a count holds as that many.
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
-        let mut brought = Brought::new(message, Moment::now(), bytes);
-        if self.suspects.holds(peer, || brought.arrived.since(self.epoch)) {
-            return self.refuse(brought, RefusalReason::Quarantined);
-        }
-        let (mut evictions, mut swept) = (0, false);
-        // Whoever turns this loop once more has found a lane that another thread has retired, or has
-        // made room, which it does a few times only.
-        loop {
-            let (part, seated);
-            let lane = match remembered {
-                Some(lane) => lane,
-                None => {
-                    part = self.peers.find(peer);
-                    match part.lane() {
-                        Some(lane) => lane,
-                        None => {
-                            seated = self.seat(peer);
-                            let Some(lane) = &seated else {
-                                return self.refuse(brought, RefusalReason::TooManyPeers);
-                            };
-                            lane
-                        }
-                    }
-                }
-            };
-            match self.admission.enter(lane, &mut brought, self) {
-                Entry::Admitted => {
-                    self.push(lane, brought);
-                    return Outcome::Admitted;
-                }
-                Entry::NoRoom if !swept && self.sweep() => {
-                    swept = true;
-                    continue;
-                }
-                Entry::NoRoom => match self.overload_policy(may_wait) {
-                    OverloadPolicy::Wait => match self.admission.join(lane, brought, self) {
-                        Ok(place) => return Outcome::Waits(Arc::clone(lane), place),
-                        Err((back, Denied::Crowded)) => {
-                            return self.refuse(back, RefusalReason::TooManyWaiters);
-                        }
-                        Err((back, Denied::Retired)) => brought = back,
-                    },
-                    OverloadPolicy::Refuse => return self.refuse(brought, RefusalReason::NoRoom),
-                    OverloadPolicy::DropOldest
-                        if evictions < MAX_EVICTIONS && self.make_room(lane) =>
-                    {
-                        evictions += 1;
-                        continue;
-                    }
-                    OverloadPolicy::DropNewest | OverloadPolicy::DropOldest => {
-                        return self.drop_newest(lane, brought);
-                    }
-                },
-                Entry::Closed => return self.refuse(brought, RefusalReason::Closed),
-                Entry::Retired => {}
-            }
-            self.peers.take_out(lane);
-            remembered = None;
-        }
-    }
-
-    /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
-    pub(super) fn seat(self: &Arc<Self>, peer: NodeId) -> Option<Arc<Lane<Brought<M>>>> {
-        let mut live = self.live.load_full();
-        let lane = self.peers.find_or_seat(peer, &live.config)?;
-        let mut is_bound_as_withheld = lane.was_ever_withheld();
-        // Whoever changes the configuration looks at all lanes after that, and whoever opens a welcome at its
-        // peer's; both may have missed this one.
-        loop {
-            // SeqCst: pairs with that of whoever does: the lane is in its place before it, the configuration and
-            // the welcome looked at after.
-            fence(Ordering::SeqCst);
-            let now = self.live.load_full();
-            let is_released = is_bound_as_withheld && !lane.is_withheld();
-            if Arc::ptr_eq(&live, &now) && !is_released {
-                return Some(lane);
-            }
-            is_bound_as_withheld &= !is_released;
-            lane.bound(&now.config, self.peers.slots());
-            self.settle(&lane);
-            live = now;
-        }
-    }
-
     /// Lets in those who wait in a lane that may have more room than before, or that was cancelled.
     pub(super) fn settle(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
         // SeqCst: part of the proof in `admission::settle`.
         fence(Ordering::SeqCst);
         self.admission.settle_lane(lane, self);
-    }
-
-    fn refuse(&self, brought: Brought<M>, reason: RefusalReason) -> Outcome<M> {
-        self.metrics.ended(reason.into());
-        Outcome::Refused(brought.message, reason)
-    }
-
-    /// Queues a message that has been admitted, and wakes a worker for it.
-    fn push(self: &Arc<Self>, lane: &Lane<Brought<M>>, brought: Brought<M>) {
-        let arrived = brought.arrived;
-        let pushed = lane.queue.push(brought);
-        assert!(pushed.is_ok(), "{}: a lane has a slot for each message of its quota", self.name);
-        if self.list(lane) {
-            lane.begins_to_queue(self.nanos(arrived));
-        }
     }
 
     /// A moment as the flow's own times are kept.

@@ -14,8 +14,8 @@ use std::{
 
 use super::{
     MessageHandler, OfPeers,
-    brought::Brought,
-    core::{Core, Outcome},
+    brought::{Brought, Outcome},
+    core::Core,
     lane::Lane,
     line::{Place, Standing},
 };

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     MessageHandler,
-    core::{Core, Handle, Outcome, Parts},
+    brought::Outcome,
+    core::{Core, Handle, Parts},
     drain::handlers_on_this_thread,
     pool::{Spawn, Threads},
     welcome::Welcomes,

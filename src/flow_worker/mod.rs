@@ -10,6 +10,7 @@
 //!
 //! | room | its subject |
 //! |---|---|
+//! | [`brought`] | the way of a message in: its lane, and what becomes of it if there is no room |
 //! | [`peers`] | who has a lane, and how a message finds it |
 //! | [`lane`] | one peer's queue and quota |
 //! | [`admission`] | who comes in, and who waits in which [`line`]; in `settle`, in which turn they are let in, with the proof |
@@ -44,7 +45,9 @@ use std::{
 use self::{core::Core, flow::OfPeers};
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
-    clock::nanos, metrics::FlowSnapshot, panics::contain,
+    clock::{instant_after, nanos},
+    metrics::FlowSnapshot,
+    panics::contain,
 };
 
 mod admission;
@@ -339,13 +342,6 @@ impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for FlowWorker<M, H> {
             .field("closed", &admission.is_closed())
             .finish_non_exhaustive()
     }
-}
-
-/// The moment that is `duration` from now; one that no clock can name counts as a year.
-pub(crate) fn instant_after(duration: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    let now = Instant::now();
-    now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]

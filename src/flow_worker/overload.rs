@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::{
-    brought::Brought,
-    core::{Core, Handle, Outcome},
+    brought::{Brought, Outcome},
+    core::{Core, Handle},
     lane::Lane,
     live::Live,
     pool::Spawn,

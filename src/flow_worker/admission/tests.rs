@@ -7,16 +7,17 @@ use std::{
     task::{Wake, Waker},
 };
 
-use proptest::prelude::*;
-
 use super::{
-    stand_in::{Flow, lane, metrics},
+    stand_in::{Flow, metrics},
     *,
 };
 use crate::{
     End,
     flow_worker::line::{Standing, WAKE_AT_ONCE},
 };
+
+mod reseated;
+mod steps;
 
 #[derive(Default)]
 struct Wakes(StdAtomicUsize);
@@ -273,85 +274,6 @@ fn a_waker_that_panics_when_it_is_dropped_goes_with_its_owner() {
     assert_eq!(bench.waiting(), 0);
 }
 
-/// What a test does at a door of three lanes.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Submit(usize),
-    /// The oldest of those that run in this lane.
-    Finish(usize),
-    /// The waiter with this index, of those of all lanes that have not ended.
-    Leave(usize),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        8 => (0_usize..3).prop_map(Step::Submit),
-        6 => (0_usize..3).prop_map(Step::Finish),
-        4 => any::<usize>().prop_map(Step::Leave),
-    ];
-    proptest::collection::vec(step, 0..400)
-}
-
-proptest! {
-    /// Room and a waiter that could use it never rest together; within a lane whoever came first and
-    /// has not left is served first; nobody is woken twice; in the end all are told.
-    #[test]
-    fn who_waits_is_let_in_when_there_is_room(
-        quota in 1_usize..4,
-        limit in 1_usize..7,
-        steps in steps(),
-    ) {
-        let quota = quota.min(limit);
-        let bench = Bench::new(3, quota, limit, 1_000);
-        let mut running = [0; 3];
-        let mut line: Vec<(usize, u32, Waiting)> = Vec::new();
-        let mut taken = 0;
-        for (message, step) in (0..).zip(steps) {
-            match step {
-                Step::Submit(lane) => match bench.enter(lane) {
-                    Entry::Admitted => {
-                        prop_assert!(line.iter().all(|(other, ..)| *other != lane));
-                        running[lane] += 1;
-                    }
-                    Entry::NoRoom => line.push((lane, message, bench.join(lane, message))),
-                    Entry::Closed | Entry::Retired => unreachable!(),
-                },
-                Step::Finish(lane) if running[lane] > 0 => {
-                    running[lane] -= 1;
-                    bench.finish(lane);
-                }
-                Step::Leave(index) if !line.is_empty() => {
-                    let (lane, message, leaver) = line.remove(index % line.len());
-                    prop_assert_eq!(bench.leave(lane, &leaver), Some(message));
-                }
-                Step::Finish(_) | Step::Leave(_) => {}
-            }
-            for message in &bench.admitted()[taken..] {
-                let place = line.iter().position(|(_, waiting, _)| waiting == message).unwrap();
-                let (lane, _, served) = line.remove(place);
-                prop_assert!(line[..place].iter().all(|(other, ..)| *other != lane));
-                prop_assert_eq!(served.standing(), Standing::Granted);
-                prop_assert_eq!(served.wakes.count(), 1);
-                running[lane] += 1;
-                taken += 1;
-            }
-            let in_flight: usize = running.iter().sum();
-            prop_assert!(in_flight <= limit && running.iter().all(|&count| count <= quota));
-            for (lane, _, waiting) in &line {
-                prop_assert!(in_flight == limit || running[*lane] == quota);
-                prop_assert_eq!(waiting.wakes.count(), 0);
-            }
-            prop_assert_eq!((bench.in_flight(), bench.waiting()), (in_flight, line.len()));
-        }
-        bench.close();
-        for (_, message, waiting) in line {
-            prop_assert_eq!((waiting.standing(), waiting.wakes.count()), (Standing::Refused(RefusalReason::Closed), 1));
-            prop_assert_eq!(waiting.place.take_message(), message);
-        }
-        prop_assert_eq!(bench.waiting(), 0);
-    }
-}
-
 #[test]
 fn lanes_that_wait_for_the_flows_room_are_served_in_turn() {
     let bench = Bench::new(3, 4, 4, 10);
@@ -397,93 +319,4 @@ fn a_retired_lane_admits_nobody_and_lets_nobody_wait() {
     assert!(bench.flow.lanes[0].retire());
     assert_eq!(bench.enter(0), Entry::Retired);
     assert_eq!(bench.try_join(0, 1).err(), Some((1, Denied::Retired)));
-}
-
-/// A flow in which another thread acts just after the lane of seat 0 has been looked up. What it does
-/// is done in the lookup.
-struct Reseated<F: Fn()> {
-    old: Arc<Lane<u32>>,
-    new: Arc<Lane<u32>>,
-    busy: Arc<Lane<u32>>,
-    lookups: StdAtomicUsize,
-    /// How many lookups find the old lane.
-    old_for: usize,
-    meanwhile: F,
-}
-
-impl<F: Fn()> Reseated<F> {
-    fn new(old_for: usize, meanwhile: F, [old, new, busy]: [Arc<Lane<u32>>; 3]) -> Self {
-        Self { old, new, busy, lookups: StdAtomicUsize::new(0), old_for, meanwhile }
-    }
-
-    fn lanes() -> [Arc<Lane<u32>>; 3] {
-        [0, 0, 1].map(|seat| lane(seat, 1))
-    }
-}
-
-impl<F: Fn()> Admit<u32> for Reseated<F> {
-    fn lane(&self, seat: usize) -> Option<Arc<Lane<u32>>> {
-        if seat == 1 {
-            return Some(Arc::clone(&self.busy));
-        }
-        if self.lookups.fetch_add(1, Ordering::Relaxed) >= self.old_for {
-            return Some(Arc::clone(&self.new));
-        }
-        (self.meanwhile)();
-        Some(Arc::clone(&self.old))
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = Arc<Lane<u32>>> {
-        [&self.new, &self.busy].into_iter().cloned()
-    }
-
-    fn admit(&self, _: &Lane<u32>, _: u32) {}
-
-    fn refused(&self, _: RefusalReason) {}
-
-    fn has_left(&self, _: &Arc<Lane<u32>>) {}
-}
-
-fn finish(admission: &Admission<u32>, lane: &Lane<u32>, flow: &impl Admit<u32>) {
-    lane.leave();
-    admission.metrics.ended(End::Abandoned);
-    admission.finished(lane, flow, &mut Decided::default());
-}
-
-#[test]
-fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
-    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
-    let lanes = Reseated::<fn()>::lanes();
-    let place = Mutex::new(None);
-    let meanwhile = || {
-        // The old lane is unused and goes, a new peer comes and waits. It leaves a note, because the
-        // baton is held.
-        assert!(lanes[0].retire());
-        let nobody = Reseated::new(0, || {}, lanes.clone());
-        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
-        *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
-    };
-    let flow = Reseated::new(1, meanwhile, lanes.clone());
-    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
-    // The bit of the old lane is left over, as after every grant, and somebody settles.
-    admission.hungry.insert(0);
-    admission.settle(&flow, &mut Decided::default());
-    finish(&admission, &flow.busy, &flow);
-    let place = place.lock().unwrap();
-    assert_eq!(place.as_ref().map(|place| place.standing()), Some(Standing::Granted));
-}
-
-#[test]
-fn a_lane_that_is_going_is_not_looked_at_again_and_again() {
-    const MANY: usize = 1_000_000;
-    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
-    let flow = Reseated::new(MANY, || {}, Reseated::<fn()>::lanes());
-    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
-    let place = admission.join(&flow.old, 7, &flow).unwrap();
-    assert_eq!(admission.leave(&flow.old, &place, &flow), Some(7));
-    // It is retired, and its seat not left yet.
-    assert!(flow.old.retire());
-    finish(&admission, &flow.busy, &flow);
-    let lookups = flow.lookups.load(Ordering::Relaxed);
-    assert!(lookups < 10, "looked {lookups} times");
 }

@@ -8,7 +8,8 @@ use crate::{
     End, FlowConfig, NodeId, RefusalReason, WaitStrategy,
     flow_worker::{
         admission::{Admit, Entry},
-        core::{Outcome, Parts},
+        brought::Outcome,
+        core::Parts,
     },
     metrics::FlowMetrics,
     panics::PanicLog,

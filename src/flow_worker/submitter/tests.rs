@@ -4,7 +4,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::flow_worker::core::Outcome;
+use crate::flow_worker::brought::Outcome;
 use crate::{End, FlowConfig, FlowType, MetricsRegistry, RefusalReason};
 
 /// Beyond this a test has failed; nothing passes by taking long.
