@@ -54,7 +54,8 @@ pub const DEFAULT_LINGER: Duration = Duration::from_micros(200);
 pub const MAX_BYTES: u64 = 1 << 40;
 /// The largest age at which messages can be told to expire.
 pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// How many peers a flow knows by the panics of their messages' handlers.
+/// How many peers a flow knows by the panics of their messages' handlers: some times more than are likely to be
+/// connected, and few enough that the table, which is copied at each panic, is some hundred kilobytes.
 pub const MAX_SUSPECTS: usize = 1 << 10;
 /// How often a replica is told that messages of one peer and flow were dropped, at most, unless
 /// configured otherwise: once in a tick of the timer.
@@ -132,10 +133,12 @@ pub enum ConfigError {
         bytes: u64,
     },
     /// Messages that expire at once, or after more than [`MAX_AGE`]; or such a target or interval of CoDel.
-    #[error("{flow} flow: an age of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
+    #[error("{flow} flow: {what} of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
     Age {
         /// The flow.
         flow: &'static str,
+        /// Which of them.
+        what: &'static str,
         /// What was asked for.
         age: Duration,
     },
@@ -299,7 +302,7 @@ impl ChannelConfig {
     ///
     /// The first figure that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        FlowType::iter().try_for_each(|flow| self.flow(flow).validate(flow.name()))
+        FlowType::iter().try_for_each(|flow| self.flow(flow).validate(flow))
     }
 }
 

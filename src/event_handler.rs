@@ -111,7 +111,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
 
     /// Changes the configuration while messages flow: that of all flows, or of none if any of it cannot be
     /// or cannot change. [`FlowWorker::reconfigure`](crate::FlowWorker::reconfigure) says what can, and from
-    /// when on it holds. Concerns all clones.
+    /// when on it holds. Concerns all clones. Changes take turns, and this one wakes submitters whom it lets in: a
+    /// waker that itself changes the configuration or the replica would wait for itself.
     ///
     /// # Errors
     ///
@@ -206,7 +207,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     /// # Cancel safety
     ///
     /// As for [`FlowWorker::execute`](crate::FlowWorker::execute): the future may be dropped at any time; an event that waits
-    /// is dropped with it.
+    /// is dropped with it. That of a `PeerUp` is to be polled or dropped: as long as it waits, or holds a refusal
+    /// that nobody has taken, what the peer sends is withheld, and the threads of a handler that is gone are kept.
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         let (peer, admission) = match event {
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {

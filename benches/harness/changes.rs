@@ -113,7 +113,7 @@ fn lossy(config: FlowConfig, flow: FlowType, dice: &mut Dice) -> FlowConfig {
         .with_max_age(dice.once_in(3).then(|| dice.micros(100, 50_000)));
     if dice.once_in(3) {
         let target = dice.micros(100, 10_000);
-        config.with_codel(Codel::new(target, target * 10))
+        config.with_codel(Some(Codel::new(target, target * 10)))
     } else {
         config
     }

@@ -47,7 +47,7 @@ const CONFIG: FlowConfig = FlowConfig::new(LIMIT).with_peer_quota(QUOTA).with_th
 const AGE: FlowConfig = CONFIG.with_max_age(Some(MAX_AGE));
 /// What the RFC recommends for networks.
 const CODEL: FlowConfig =
-    CONFIG.with_codel(Codel::new(Duration::from_millis(5), Duration::from_millis(100)));
+    CONFIG.with_codel(Some(Codel::new(Duration::from_millis(5), Duration::from_millis(100))));
 const DROP_OLDEST: FlowConfig = CONFIG
     .with_max_inflight_requests(SMALL_LIMIT)
     .with_peer_quota(SMALL_LIMIT)

@@ -21,6 +21,14 @@ pub enum Order {
 }
 
 /// Bounds, threads, policies and manners of one flow.
+///
+/// Setters take any figure; [`validate`](Self::validate), and whoever builds or
+/// [changes](crate::FlowWorker::reconfigure) a flow, says which cannot work. 0 messages in flight, of the flow or of a
+/// peer, count as 1, as they do in the design that this one follows; every other figure that is out of the range
+/// that its setter names is a [`ConfigError`](crate::ConfigError).
+///
+/// To change one figure of a flow, begin with the flow's own configuration, since [`new`](Self::new) begins with
+/// the defaults: `config.with_flow(flow, config.flow(flow).with_quantum(quantum))`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FlowConfig {
     pub(super) max_inflight_requests: usize,
@@ -155,7 +163,8 @@ impl FlowConfig {
     /// runs too. A message's bytes are those of its payload, or what its submitter
     /// [says](crate::FlowWorker::execute_sized); those that wait for room do not count.
     ///
-    /// Worst case: this many bytes, and the two largest messages.
+    /// Worst case: this many bytes, and the two largest messages: the newcomer that was last to find room, and one
+    /// that had waited and is let in at the same moment.
     #[must_use]
     pub const fn with_max_bytes(mut self, bytes: Option<u64>) -> Self {
         self.max_bytes = bytes;
@@ -190,11 +199,11 @@ impl FlowConfig {
         self
     }
 
-    /// Sets that messages are dropped from a lane whose queue stands. Unless set, they are not. Not for the
-    /// Transport flow.
+    /// Sets that messages are dropped from a lane whose queue stands, or that they are not, which is the default.
+    /// Not for the Transport flow.
     #[must_use]
-    pub const fn with_codel(mut self, codel: Codel) -> Self {
-        self.codel = Some(codel);
+    pub const fn with_codel(mut self, codel: Option<Codel>) -> Self {
+        self.codel = codel;
         self
     }
 
@@ -315,7 +324,8 @@ impl FlowConfig {
 
     /// The most bytes that the flow can hold on behalf of so many peers, at most
     /// [`max_peers`](Self::max_peers), when no message has more than `message_bytes` on the heap and
-    /// 200 bytes in its fields: what is admitted, what waits, and the slots for both.
+    /// 200 bytes in its fields: what is admitted, what waits, and the slots for both. A bound in bytes of each peer
+    /// is not taken into account, so that the true worst case may be less.
     #[must_use]
     pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
         let peers = if peers > self.max_peers { self.max_peers } else { peers };

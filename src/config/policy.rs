@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What a flow does with a message for which there is no room.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum OverloadPolicy {
     /// Its submitter waits: the back pressure of a transport that awaits it before it reads on.
     #[default]
@@ -30,11 +31,11 @@ pub enum OverloadPolicy {
 ///
 /// ```
 /// use std::time::Duration;
-/// use gossip_engine::{Codel, FlowConfig};
+/// use gossip_engine::{Codel, FlowConfig, FlowType};
 ///
 /// let fresh = FlowConfig::new(1_000)
-///     .with_codel(Codel::new(Duration::from_millis(5), Duration::from_millis(100)));
-/// assert!(fresh.validate("Advert").is_ok());
+///     .with_codel(Some(Codel::new(Duration::from_millis(5), Duration::from_millis(100))));
+/// assert!(fresh.validate(FlowType::Advert).is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Codel {
@@ -50,11 +51,29 @@ impl Codel {
     pub const fn new(target: Duration, interval: Duration) -> Self {
         Self { target, interval }
     }
+
+    /// What a message may wait.
+    #[must_use]
+    pub const fn target(&self) -> Duration {
+        self.target
+    }
+
+    /// For how long messages must wait for longer than that before one is dropped.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
 }
 
 /// What a flow does when a handler panics. The panic is contained and counted in any case, and the worker
 /// lives on.
+///
+/// The engine logs at most one panic a second for each flow. The process's panic hook is called for every one, and the
+/// one that Rust comes with writes a message to standard error, with `RUST_BACKTRACE` a long one: some microseconds,
+/// or a millisecond. Where a peer may find a message that makes a callback panic, set a hook that writes less
+/// ([`std::panic::set_hook`]), or a [`Quarantine`](Self::Quarantine).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum PanicPolicy {
     /// Nothing more.
     #[default]
@@ -96,5 +115,23 @@ impl Quarantine {
     pub const fn with_term(mut self, term: Duration) -> Self {
         self.term = term;
         self
+    }
+
+    /// How many panics lead to it.
+    #[must_use]
+    pub const fn panics(&self) -> u32 {
+        self.panics
+    }
+
+    /// Within how long.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// How long it lasts.
+    #[must_use]
+    pub const fn term(&self) -> Duration {
+        self.term
     }
 }

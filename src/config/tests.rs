@@ -13,7 +13,7 @@ fn the_defaults_are_those_of_the_specification() {
 #[test]
 fn a_limit_of_zero_counts_as_one() {
     assert_eq!(FlowConfig::new(0).max_inflight_requests(), 1);
-    assert_eq!(FlowConfig::new(0).validate("x"), Ok(()));
+    assert_eq!(FlowConfig::new(0).validate_as("x"), Ok(()));
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn each_figure_is_refused_just_beyond_its_limit() {
         .with_max_peers(MAX_PEERS)
         .with_quantum(MAX_QUANTUM)
         .with_wait_strategy(WaitStrategy::Linger(MAX_LINGER));
-    assert_eq!(valid.validate("x"), Ok(()));
+    assert_eq!(valid.validate_as("x"), Ok(()));
     let flow = "x";
     for (wrong, error) in [
         (valid.with_threads(0), ConfigError::NoThreads { flow }),
@@ -48,7 +48,7 @@ fn each_figure_is_refused_just_beyond_its_limit() {
             ConfigError::LongLinger { flow, linger: Duration::from_millis(11) },
         ),
     ] {
-        assert_eq!(wrong.validate(flow), Err(error));
+        assert_eq!(wrong.validate_as(flow), Err(error));
     }
 }
 

@@ -10,13 +10,18 @@ use super::{
 use crate::FlowType;
 
 impl FlowConfig {
-    /// Checks the figures against their limits.
+    /// Checks the figures against their limits, and against what a flow of this type must not do: the Transport
+    /// flow must not be lossy ([`ConfigError::Lossy`]).
     ///
     /// # Errors
     ///
-    /// The first figure that is out of its range; `flow` is what the error calls the flow. One that is called as
-    /// [`FlowType::Transport`] is must not be lossy either ([`ConfigError::Lossy`]).
-    pub fn validate(&self, flow: &'static str) -> Result<(), ConfigError> {
+    /// The first figure that is out of its range.
+    pub fn validate(&self, flow: FlowType) -> Result<(), ConfigError> {
+        self.validate_as(flow.name())
+    }
+
+    /// The same, by the name that the error calls the flow by: that of its type, or of what is no flow of peers.
+    pub(crate) fn validate_as(&self, flow: &'static str) -> Result<(), ConfigError> {
         let linger = match self.wait_strategy {
             WaitStrategy::Linger(linger) | WaitStrategy::Adaptive(linger) => linger,
             WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
@@ -49,10 +54,16 @@ impl FlowConfig {
                 return Err(ConfigError::Bytes { flow, bytes });
             }
         }
-        let ages = [self.max_age, self.codel.map(|codel| codel.target)];
-        for age in ages.into_iter().chain([self.codel.map(|codel| codel.interval)]).flatten() {
-            if age.is_zero() || age > MAX_AGE {
-                return Err(ConfigError::Age { flow, age });
+        let ages = [
+            ("a maximum age", self.max_age),
+            ("a CoDel target", self.codel.map(|codel| codel.target)),
+            ("a CoDel interval", self.codel.map(|codel| codel.interval)),
+        ];
+        for (what, age) in ages {
+            if let Some(age) = age
+                && (age.is_zero() || age > MAX_AGE)
+            {
+                return Err(ConfigError::Age { flow, what, age });
             }
         }
         if let Some(Codel { target, interval }) = self.codel
@@ -78,16 +89,16 @@ impl FlowConfig {
 
     /// Checks that a flow that was built with this configuration can be given another while it runs.
     pub(crate) fn validate_change(&self, to: &Self, flow: &'static str) -> Result<(), ConfigError> {
-        to.validate(flow)?;
+        to.validate_as(flow)?;
         let fixed = [
             ("max_peers", self.max_peers != to.max_peers),
             ("max_waiters", self.max_waiters != to.max_waiters),
             ("order", self.order != to.order),
             ("first_core", self.first_core != to.first_core),
-            ("threads, which can only be fewer", to.threads > self.threads),
+            ("threads, which can be no more than it was built with", to.threads > self.threads),
             // One that is not set is no larger than it can be.
             (
-                "peer_quota, which can only be smaller",
+                "peer_quota, which can be no larger than it was built with",
                 to.peer_quota.is_some() && to.peer_quota() > self.peer_quota(),
             ),
         ];

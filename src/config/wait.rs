@@ -7,9 +7,11 @@ use super::DEFAULT_LINGER;
 /// What a flow's worker does when there is nothing to run.
 ///
 /// Whichever it is, except [`Spin`](Self::Spin), a worker that has run many brief messages in a row lets some more come
-/// together before it looks again: at most 32, a fourth of a peer's quota and of each worker's part of the flow's room,
-/// and for 5 µs at the most. Flows that are bounded in bytes go without.
+/// together before it looks again, for 5 µs at the most. How many: the least of 32, a fourth of a peer's quota, and a
+/// fourth of the flow's bound divided by its threads; where that is less than 8, and in flows that are bounded in
+/// bytes, none.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum WaitStrategy {
     /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
     /// a thread.

@@ -121,7 +121,8 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     welcomes: Arc<Welcomes>,
     care: ArcSwap<Care>,
     metrics: MetricsRegistry,
-    /// Held by whoever changes all flows, so that of two changes one stands in all of them.
+    /// Held by whoever changes all flows, so that of two changes one stands in all of them. Under it submitters
+    /// are woken whom new bounds let in, and nothing else of the user's runs.
     #[expect(clippy::disallowed_types, reason = "changes are rare, and no message comes by here")]
     changes: std::sync::Mutex<()>,
 }
@@ -214,13 +215,17 @@ impl<G: Gossip + ?Sized> Flows<G> {
     }
 
     pub(super) fn replace_gossip(&self, gossip: &Arc<G>) {
+        // Dropped after the lock is free: the old replica may go with them, and its `Drop` may change something.
+        let _before;
         let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.advert.replace_handler(OnAdvert(Arc::clone(gossip)));
-        self.request.replace_handler(OnRequest(Arc::clone(gossip)));
-        self.chunk.replace_handler(OnChunk(Arc::clone(gossip)));
-        self.retransmission.replace_handler(OnRetransmission(Arc::clone(gossip)));
-        let (gossip, welcomes) = (Arc::clone(gossip), Arc::clone(&self.welcomes));
-        self.transport.replace_handler(OnPeerChange { gossip, welcomes });
+        let (for_peers, welcomes) = (Arc::clone(gossip), Arc::clone(&self.welcomes));
+        _before = (
+            self.advert.exchange_handler(OnAdvert(Arc::clone(gossip))),
+            self.request.exchange_handler(OnRequest(Arc::clone(gossip))),
+            self.chunk.exchange_handler(OnChunk(Arc::clone(gossip))),
+            self.retransmission.exchange_handler(OnRetransmission(Arc::clone(gossip))),
+            self.transport.exchange_handler(OnPeerChange { gossip: for_peers, welcomes }),
+        );
     }
 
     pub(super) fn lift_quarantine(&self, peer: NodeId) -> bool {

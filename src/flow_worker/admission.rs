@@ -144,9 +144,11 @@ impl<M: Weigh> Admission<M> {
     ) -> Entry {
         match self.marks() {
             0 => {}
+            STARVED if lane.entrance.permits.is_shut() => return Entry::Retired,
             STARVED => return Entry::NoRoom,
             _ => return Entry::Closed,
         }
+        // The peer's quota, and then the flow's bound.
         match lane.entrance.permits.enter(|| lane.left()) {
             Attempt::Entered => {}
             Attempt::Full => return Entry::NoRoom,

@@ -123,7 +123,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                     swept = true;
                     continue;
                 }
-                Entry::NoRoom => match self.overload_policy(may_wait) {
+                Entry::NoRoom => match self.no_room_policy(may_wait) {
                     OverloadPolicy::Wait => match self.admission.join(lane, brought, self) {
                         Ok(place) => return Outcome::Waits(Arc::clone(lane), place),
                         Err((back, Denied::Crowded)) => {
@@ -148,6 +148,12 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             self.peers.take_out(lane);
             remembered = None;
         }
+    }
+
+    /// What is done with a message for which there is no room.
+    fn no_room_policy(&self, may_wait: bool) -> OverloadPolicy {
+        self.metrics.finds_no_room();
+        if may_wait { self.live.load().config.overload_policy() } else { OverloadPolicy::Refuse }
     }
 
     /// The lane of a peer, a new one if it has none; `None` if there is no seat for it.
@@ -185,6 +191,11 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         assert!(pushed.is_ok(), "{}: a lane has a slot for each message of its quota", self.name);
         if self.list(lane) {
             lane.begins_to_queue(self.nanos(arrived));
+        }
+        // After the fence in `list`, which pairs with that of whoever cancels the lane: it finds the message, or
+        // this finds the lane shut.
+        if lane.entrance.permits.is_shut() {
+            self.cancelled.insert(lane.seat);
         }
     }
 }

@@ -77,7 +77,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
 
 /// A place in the line.
 struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
-    /// Weak, so that a future that nobody polls does not keep the threads of a flow that is gone.
+    /// Weak, so that a future that nobody polls does not keep the threads of a flow that is gone. (That of a peer's
+    /// coming does, by the greeting that is its message.)
     core: Weak<Core<M, OfPeers<H>>>,
     lane: Arc<Lane<Brought<M>>>,
     place: Arc<Place<Brought<M>>>,

@@ -58,7 +58,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
         welcomes: Option<Arc<Welcomes>>,
     ) -> Result<Self, BuildError> {
         let name = flow.map_or("Broadcast", FlowType::name);
-        config.validate(name)?;
+        config.validate_as(name)?;
         let config = flow.map_or(*config, |flow| of_its_kind(flow, config));
         // The clock's first reading calibrates it, which no message should wait for.
         Moment::now();

@@ -50,8 +50,8 @@ pub(super) struct Entrance {
 pub(super) struct Service {
     /// Messages that were finished. Written with every one of them, by whichever worker.
     left: AtomicU64,
-    /// No message in the queue has come before this, in nanoseconds since the flow was made, or none is
-    /// queued.
+    /// About when the oldest message in the queue has come, in nanoseconds since the flow was made, or that none
+    /// is queued. Whoever takes it away may take a younger one's along, so that an age may be too small.
     since: AtomicU64,
     /// A worker runs its messages, and no other may. Only in flows that are in order per peer.
     held: AtomicBool,

@@ -16,7 +16,8 @@
 //! sees the lane's bit when it looks once more, and sets the bit above again.
 //!
 //! A thread that is preempted between a lane's bit and the bit above it hides that word's lanes until
-//! it runs again, as one hides a queue's slot that has reserved and not yet published it.
+//! it runs again, as one hides a queue's slot that has reserved and not yet published it. Whoever cannot wait for
+//! that [looks at all words](LaneSet::iter).
 
 use std::iter;
 
@@ -56,6 +57,12 @@ impl LaneSet {
             self.words[word / BITS].fetch_or(1 << (word % BITS), Ordering::AcqRel);
         }
         before & bit == 0
+    }
+
+    /// Begins to put a lane in, and is preempted before the bit above.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn insert_halfway(&self, seat: usize) {
+        self.lanes[seat / BITS].fetch_or(1 << (seat % BITS), Ordering::AcqRel);
     }
 
     /// Takes a lane out; true if it was in. Unless the caller holds the lane, it must fence and look

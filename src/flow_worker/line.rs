@@ -17,7 +17,7 @@
 //! Places that have come to their end are spare, and used again, so that waiting allocates nothing in
 //! steady state.
 
-use std::{fmt, sync::Arc, task::Waker};
+use std::{fmt, mem, sync::Arc, task::Waker};
 
 use crate::{
     RefusalReason,
@@ -73,6 +73,10 @@ impl<M> Place<M> {
     fn begin(&mut self, message: M) {
         // Relaxed: the line's queue publishes it.
         self.state.store(WAITING, Ordering::Relaxed);
+        // A waker of the submitter before that has panicked while it was registered leaves the old one as it
+        // was then, neither free nor taken, and perhaps itself in it.
+        let before = mem::replace(&mut self.waker, AtomicWaker::new());
+        contain(|| drop(before));
         self.put_message(message);
     }
 

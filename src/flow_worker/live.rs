@@ -13,7 +13,7 @@ use super::{
     pool::Spawn,
 };
 use crate::{
-    ConfigError, FlowConfig, OverloadPolicy, WaitStrategy,
+    ConfigError, FlowConfig, WaitStrategy,
     clock::nanos,
     panics::contain,
     sync::{Ordering, fence},
@@ -77,13 +77,15 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    /// Gives the flow another handler, which runs what no worker has taken up.
-    pub(super) fn replace_handler(&self, handler: H) {
+    /// Gives the flow another handler, which runs what no worker has taken up. Returns what was before, with the
+    /// old one in it, to be dropped where the user's code may run.
+    pub(super) fn replace_handler(&self, handler: H) -> Arc<Live<H>> {
         let handler = Kept::new(handler);
-        self.live.rcu(|live| Live::new(&live.config, Arc::clone(&handler)));
+        let before = self.live.rcu(|live| Live::new(&live.config, Arc::clone(&handler)));
         // SeqCst: pairs with that of a worker that lies down, and then lets go of the old one.
         fence(Ordering::SeqCst);
         self.parking.call_all_to_leave();
+        before
     }
 
     /// Checks that the flow can be given another configuration.
@@ -110,10 +112,5 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         if !self.ready.is_empty() && self.claims.claim_if_unseen() {
             self.start();
         }
-    }
-
-    /// What is done with a message for which there is no room.
-    pub(super) fn overload_policy(&self, may_wait: bool) -> OverloadPolicy {
-        if may_wait { self.live.load().config.overload_policy() } else { OverloadPolicy::Refuse }
     }
 }

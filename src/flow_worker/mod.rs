@@ -18,6 +18,7 @@
 //! | [`claims`] | that a worker runs whenever there is something to do; proof |
 //! | [`drain`] | what a worker does: the turns of lanes, the run of a message, idling |
 //! | [`overload`], [`codel`] | what is dropped when there is too much to do, and who is told |
+//! | [`discard`] | messages that will not run |
 //! | [`departure`], [`welcome`] | what becomes of messages when their peer goes, and when it comes; proof |
 //! | [`quarantine`] | peers on whose messages handlers panic |
 //! | [`live`] | what can change while messages flow |
@@ -25,6 +26,7 @@
 //! | [`patience`] | how long a worker looks for the next message |
 //! | [`parking`] | where a worker may sleep |
 //! | [`pool`] | the threads |
+//! | [`manage`] | how it is changed and ended from outside |
 //! | [`core`], [`flow`] | all of it put together, and its beginning and end |
 //! | [`handler`] | what a flow does with a message |
 //! | [`execute`] | the future of a message that was brought |
@@ -39,15 +41,12 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use self::{core::Core, flow::OfPeers};
 use crate::{
-    BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
-    clock::{instant_after, nanos},
-    metrics::FlowSnapshot,
-    panics::contain,
+    BuildError, FlowConfig, FlowType, MetricsRegistry, NodeId, clock::nanos, panics::contain,
 };
 
 mod admission;
@@ -65,6 +64,7 @@ mod lane;
 mod lane_set;
 mod line;
 mod live;
+mod manage;
 mod overload;
 mod parking;
 mod patience;
@@ -116,6 +116,13 @@ pub use submitter::Submitter;
 /// assert_eq!(receiver.recv(), Ok((peer, "hello")));
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
+///
+/// # Alone, or in a handler
+///
+/// Five of them make up an [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl), which adds what
+/// takes more than one flow: peers that come and go in order, notices of what was dropped, a watch for handlers that
+/// do not end. A flow alone counts its drops and tells nobody, counts no stuck handlers, and its counts are checked by
+/// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify): those of its registry lack the events that a handler counts.
 ///
 /// # Dropping
 ///
@@ -183,13 +190,18 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// The future may be dropped at any time. A message that waits is dropped with it, counted as
     /// given up, and takes no room; one that was admitted runs.
+    ///
+    /// # Whose code runs here
+    ///
+    /// Where there is no room, this may take messages of peers that have gone out of the queues, or the oldest if
+    /// that is the policy, and let others in: their `Drop` and their wakers then run on the caller's thread.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
         self.execute_sized(node_id, message, size_of::<M>())
     }
 
     /// Like [`execute`](Self::execute), for a message of so many bytes, where the flow is
-    /// [bounded in bytes](FlowConfig::with_max_bytes). Unless said, a message has the size of its type; 0
-    /// counts as 1, and more than 4 GiB as that.
+    /// [bounded in bytes](FlowConfig::with_max_bytes). Unless said, a message has the size of its type. 0
+    /// counts as 1 and more than 4 GiB as 4 GiB, so that a message that is larger is charged too little.
     ///
     /// # Errors
     ///
@@ -205,7 +217,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
 
     /// Like [`execute`](Self::execute), for whoever brings many messages of this peer.
     #[must_use]
-    pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
+    pub fn submitter(&self, node_id: NodeId) -> Submitter<&Self, M> {
         Submitter::new(self, node_id)
     }
 
@@ -260,75 +272,6 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
             // The subscriber is the user's code.
             contain(|| tracing::warn!(flow = %self.flow, %peer, ?runs, "a handler is stuck"));
         });
-    }
-
-    /// Changes the flow's configuration while messages flow. It holds for every message that is brought
-    /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
-    /// in at once where a bound has grown.
-    ///
-    /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait
-    /// strategy, overload policy, maximum age, CoDel and panic policy. The quota and the number of threads at
-    /// work can change up to what the flow was built with; a quota that is not set is at most that. What
-    /// cannot: `max_peers`, `max_waiters`, the order and the cores. A bound in bytes that is set while
-    /// messages are in flight counts those that come later.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] if a figure is out of range or cannot change; the flow is unchanged.
-    pub fn reconfigure(&self, config: &FlowConfig) -> Result<(), ConfigError> {
-        let config = flow::of_its_kind(self.flow, config);
-        self.inner.core.validate_change(&config)?;
-        self.inner.core.reconfigure(&config);
-        Ok(())
-    }
-
-    /// Checks what [`reconfigure`](Self::reconfigure) would.
-    pub(crate) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
-        self.inner.core.validate_change(&flow::of_its_kind(self.flow, config))
-    }
-
-    /// Gives the flow another handler while messages flow: it runs every message that no worker has
-    /// taken up. The flow lets go of the old one when the last worker that runs it has ended its message.
-    pub fn replace_handler(&self, handler: H) {
-        self.inner.core.replace_handler(OfPeers(handler));
-    }
-
-    /// Forgets the panics that this peer's messages have caused, and ends its quarantine; true if it was
-    /// in one.
-    pub fn lift_quarantine(&self, node_id: NodeId) -> bool {
-        self.inner.core.lift_quarantine(node_id)
-    }
-
-    /// What the flow has counted so far.
-    #[must_use]
-    pub fn snapshot(&self) -> FlowSnapshot {
-        self.inner.core.metrics.snapshot()
-    }
-
-    /// Refuses every later message and all who wait. What was admitted still runs.
-    pub fn close(&self) {
-        self.inner.close();
-    }
-
-    /// Closes the flow, lets what was admitted run until the deadline, drops and counts what has not
-    /// started by then, ends the threads and says what was left.
-    ///
-    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer
-    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that
-    /// goes on alone, on a thread that is not joined, and the report names it as running. Called again,
-    /// it reports what is left by then.
-    ///
-    /// Called from one of the flow's own handlers, it does not wait for that handler, nor for its
-    /// threads, nor for other handlers that shut the same flow down. In a flow that is in order per peer,
-    /// what is queued of the handler's own peer is dropped at
-    /// once; in one whose threads are all taken by the handlers below the call, everything queued is. The
-    /// report of such a call is never clean: the calling handler counts as running.
-    pub fn shutdown(&self, deadline: Duration) -> FlowReport {
-        self.shut_down_by(instant_after(deadline))
-    }
-
-    pub(crate) fn shut_down_by(&self, deadline: Instant) -> FlowReport {
-        self.inner.shut_down(true, deadline)
     }
 }
 

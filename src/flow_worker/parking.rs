@@ -85,7 +85,7 @@ impl Parking {
     /// Calls a sleeper, if there is one, and hands the caller's claim over to it.
     pub(super) fn call_one(&self) -> bool {
         // Ends: whoever is found and not taken was taken by another, of whom there are few.
-        while let Some(worker) = self.sleepers.next(0) {
+        while let Some(worker) = self.asleep() {
             if self.sleepers.remove(worker) {
                 self.call(worker, GO);
                 return true;
@@ -96,7 +96,13 @@ impl Parking {
 
     /// Whether somebody may be asleep.
     pub(super) fn is_used(&self) -> bool {
-        !self.sleepers.is_empty()
+        self.asleep().is_some()
+    }
+
+    /// Somebody in bed. Bed by bed: the bits above them are set a moment later, by a worker that may be preempted
+    /// between the two, and whoever has the claim of one that sleeps must find it.
+    fn asleep(&self) -> Option<usize> {
+        self.sleepers.iter().next()
     }
 
     /// Tells all sleepers to leave. Who lies down later must look whether it may.

@@ -102,7 +102,10 @@ fn pin(core: usize) {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[core % cores.len()]);
     if !pinned {
-        tracing::warn!(core, "a thread cannot be pinned here, and runs on any core");
+        // The subscriber is the user's code.
+        crate::panics::contain(|| {
+            tracing::warn!(core, "a thread cannot be pinned here, and runs on any core")
+        });
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Instant,
 };
 
 use futures_executor::block_on;
@@ -14,7 +15,9 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    Codel, End, Order, OverloadPolicy, PanicPolicy, Quarantine, RefusalReason, WaitStrategy,
+    Codel, End, FlowReport, FlowSnapshot, Order, OverloadPolicy, PanicPolicy, Quarantine,
+    RefusalReason, WaitStrategy,
+    clock::instant_after,
     sync::{AtomicBool, Ordering},
 };
 

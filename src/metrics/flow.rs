@@ -58,7 +58,7 @@ pub(crate) struct FlowMetrics {
 
 /// What is not counted, but is to be looked at.
 pub(crate) trait Gauges: fmt::Debug + Send + Sync {
-    /// How long the oldest message that is queued has waited, at most.
+    /// About how long the oldest message that is queued has waited.
     fn oldest_age(&self) -> Duration;
 
     /// Threads of the flow that are alive.
@@ -144,6 +144,14 @@ impl FlowMetrics {
     pub(crate) fn waiting(&self) -> usize {
         // Relaxed: for the eye only.
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A message has found no room: there are as many in flight as will be for now.
+    pub(crate) fn finds_no_room(&self) {
+        // Relaxed: for the eye only.
+        if self.permits.at_most_in_flight() > self.high_water.load(Ordering::Relaxed) {
+            self.look_at_load();
+        }
     }
 
     /// A message found no room, and its submitter looks for a place to wait.

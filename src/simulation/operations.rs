@@ -187,7 +187,7 @@ fn flow_config(source: &mut Source, seats: usize) -> FlowConfig {
     }
     if source.chance(32) {
         let (target, interval) = (Duration::from_micros(5), Duration::from_micros(100));
-        config = config.with_codel(Codel::new(target, interval));
+        config = config.with_codel(Some(Codel::new(target, interval)));
     }
     config
 }

@@ -3,9 +3,9 @@
 use std::{
     env,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
-        mpsc::channel,
+        mpsc::{Sender, channel},
     },
     thread,
     time::Duration,
@@ -276,6 +276,43 @@ fn a_replica_is_replaced_while_messages_flow_and_none_is_lost() {
     let heard = hear.iter().filter(|told| matches!(told, Told::Advert(..))).count();
     assert_eq!(heard as u64, EACH);
     registry.snapshot().verify().unwrap();
+}
+
+/// Changes the configuration of its handler when it is dropped.
+struct Changes {
+    handler: Arc<OnceLock<AsyncTransportEventHandlerImpl<Recorder>>>,
+    done: Sender<bool>,
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        let handler = self.handler.get().expect("the test has put it there");
+        let changed = handler.reconfigure(ChannelConfig::default());
+        self.done.send(changed.is_ok()).unwrap();
+    }
+}
+
+#[test]
+fn a_replica_that_is_replaced_may_change_the_configuration_as_it_goes() {
+    let (told, _hear) = channel();
+    let (done, has_changed) = channel();
+    let place = Arc::new(OnceLock::new());
+    let changes = Changes { handler: Arc::clone(&place), done };
+    let gossip = Recorder::with(told.clone(), move |_| {
+        let _ = &changes;
+    });
+    let registry = MetricsRegistry::new();
+    let config = ChannelConfig::default();
+    let handler =
+        AsyncTransportEventHandlerImpl::new(peer(0), &registry, config, Arc::new(gossip)).unwrap();
+    assert!(place.set(handler.clone()).is_ok());
+    // Nobody joins it: should it lock itself out, the test fails all the same.
+    thread::spawn({
+        let handler = handler.clone();
+        move || handler.replace_gossip(&Arc::new(Recorder::new(told)))
+    });
+    assert_eq!(has_changed.recv_timeout(LIMIT), Ok(true));
+    assert!(handler.shutdown(LIMIT).is_clean());
 }
 
 #[test]

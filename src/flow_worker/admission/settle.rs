@@ -28,7 +28,7 @@
 //! before it may put the baton down. The exchange that puts it down fails if a note has come since,
 //! and then reads the note: what its writer did before is seen by the next look.
 //!
-//! No handler runs and no waker is woken under the baton; wakers are woken after it has been put down.
+//! No handler runs under the baton and no waker of this flow is woken; they are woken after it has been put down.
 //! A waker may be dropped under it, contained, and if a shutdown overtakes an admission, that message.
 //! Its holder works for others as long as they finish and join meanwhile; each of their notes costs
 //! it at most one more look. A thread that is preempted while it holds the baton delays those who wait
@@ -131,12 +131,10 @@ impl<M: Weigh> Admission<M> {
         let waits = |lane: &Lane<M>| lane.line().is_some_and(|line| !line.is_empty());
         let is_shut = lane.entrance.permits.is_shut();
         let may = || !full || is_shut || self.metrics.permits.is_shut() || lane.has_room();
-        // If the lane was retired, nobody waits in it any more.
+        // If the lane was retired, nobody waits in it any more. The one that has its seat then may itself be
+        // shut by now: whoever cancelled it has found the seat in the set, and left a note at the most.
         let again = waits(lane) && may()
-            || is_shut
-                && flow
-                    .lane(lane.seat)
-                    .is_some_and(|other| !other.entrance.permits.is_shut() && waits(&other));
+            || is_shut && flow.lane(lane.seat).is_some_and(|other| waits(&other));
         if again {
             self.hungry.insert(lane.seat);
         } else {

@@ -73,7 +73,11 @@ impl Bench {
     }
 
     fn leave(&self, lane: usize, waiting: &Waiting) -> Option<u32> {
-        self.admission.leave(&self.flow.lanes[lane], &waiting.place, &self.flow)
+        self.leave_place(lane, &waiting.place)
+    }
+
+    fn leave_place(&self, lane: usize, place: &Place<u32>) -> Option<u32> {
+        self.admission.leave(&self.flow.lanes[lane], place, &self.flow)
     }
 
     fn finish(&self, lane: usize) {
@@ -272,6 +276,38 @@ fn a_waker_that_panics_when_it_is_dropped_goes_with_its_owner() {
     bench.finish(0);
     assert_eq!((leaves.ok().flatten(), good.standing()), (Some(1), Standing::Granted));
     assert_eq!(bench.waiting(), 0);
+}
+
+/// A waker that panics whenever it is dropped.
+struct DropBomb;
+
+impl Wake for DropBomb {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for DropBomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_while_another_takes_its_place_harms_nobody_who_waits_there_later() {
+    let bench = Bench::full(1);
+    let place = bench.try_join(0, 1).unwrap();
+    let bomb = Waker::from(Arc::new(DropBomb));
+    assert_eq!(place.poll(&bomb), Standing::Waiting);
+    drop(bomb);
+    let other = Waker::from(Arc::new(Wakes::default()));
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| place.poll(&other)));
+    assert!(polled.is_err(), "the waker has not panicked");
+    assert_eq!(bench.leave_place(0, &place), Some(1));
+    drop(place);
+    bench.finish(0);
+    assert_eq!(bench.enter(0), Entry::Admitted);
+    let later = bench.join(0, 2);
+    bench.finish(0);
+    assert_eq!((later.standing(), later.wakes.count()), (Standing::Granted, 1));
 }
 
 #[test]

@@ -98,12 +98,13 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         brought: Brought<M>,
         shift: &mut Shift<'_, M, H>,
     ) {
-        if self.admission.is_abandoned() {
-            return self.discard(lane, brought, End::Abandoned);
-        }
         if self.claims.threads() > 1 {
             // What they bring next another thread may run, if this handler is long.
             shift.wake();
+        }
+        // After the wakers, which may take long and may even shut the flow down.
+        if self.admission.is_abandoned() {
+            return self.discard(lane, brought, End::Abandoned);
         }
         let now = shift.now;
         let end = self.end_before_start(lane, brought.arrived, now, shift.live.load());

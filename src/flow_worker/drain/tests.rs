@@ -15,6 +15,8 @@ use crate::{
     panics::PanicLog,
 };
 
+mod late;
+
 type TestCore<S = Later> = Core<u32, Record, S>;
 
 const PEER: NodeId = NodeId::new([1; 32]);
@@ -179,6 +181,16 @@ fn a_panic_is_counted_and_returns_its_permit() {
     let counts = core.metrics.snapshot();
     assert_eq!((counts.admitted, counts.handled(), counts.panicked()), (3, 2, 1));
     assert_eq!((counts.in_flight, counts.wait.count(), counts.service.count()), (0, 3, 3));
+}
+
+#[test]
+fn a_small_flow_that_was_full_once_says_so_although_nobody_looked_then() {
+    let (core, _) = core(3, 1, false);
+    submit_all(&core, [1, 2, 3]);
+    assert!(matches!(core.bring(PEER, 4, 4, false), Outcome::Refused(4, RefusalReason::NoRoom)));
+    core.threads.run_all();
+    let counts = core.metrics.snapshot();
+    assert_eq!((counts.in_flight, counts.high_water), (0, 3));
 }
 
 #[test]

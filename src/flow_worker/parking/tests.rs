@@ -43,3 +43,14 @@ fn who_gets_up_by_itself_is_called_no_more_and_who_was_called_knows() {
     parking.call_all_to_leave();
     assert_eq!(parking.get_up(0), Some(Call::Leave));
 }
+
+#[test]
+fn a_sleeper_is_found_though_another_was_stopped_while_it_lay_down() {
+    let parking = Parking::new(200);
+    // The first of its word, so that nobody else sets the bit above.
+    parking.sleepers.insert_halfway(64);
+    parking.lie_down(65);
+    assert!(parking.is_used());
+    assert!(parking.call_one() && parking.call_one() && !parking.call_one());
+    assert_eq!(parking.get_up(65), Some(Call::Go));
+}

@@ -49,15 +49,18 @@ fn what_cannot_change_is_refused_and_nothing_changes() {
         (config.with_max_peers(1), "cannot change while it runs: max_peers"),
         (config.with_max_waiters(1), "cannot change while it runs: max_waiters"),
         (config.with_order(Order::PerPeer), "cannot change while it runs: order"),
-        (config.with_threads(3), "cannot change while it runs: threads, which can only be fewer"),
+        (
+            config.with_threads(3),
+            "cannot change while it runs: threads, which can be no more than it was built with",
+        ),
         (
             config.with_peer_quota(5),
-            "cannot change while it runs: peer_quota, which can only be smaller",
+            "cannot change while it runs: peer_quota, which can be no larger than it was built with",
         ),
         (config.with_max_bytes(Some(0)), "a bound of 0 bytes; give it 1 to 1099511627776"),
         (
             config.with_max_age(Some(Duration::ZERO)),
-            "an age of 0ns; give it more than zero and up to 3600s",
+            "a maximum age of 0ns; give it more than zero and up to 3600s",
         ),
     ];
     for (wrong, why) in wrong {

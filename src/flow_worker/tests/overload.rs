@@ -82,7 +82,7 @@ fn a_queue_that_stands_is_shed() {
     let interval = Duration::from_millis(1);
     let config = FlowConfig::new(100)
         .with_peer_quota(100)
-        .with_codel(Codel::new(Duration::from_nanos(1), interval));
+        .with_codel(Some(Codel::new(Duration::from_nanos(1), interval)));
     let (flow, starts, leave) = busy(config);
     (1..100).for_each(|message| brought(flow.execute(peer(1), message)).unwrap());
     for _ in 0..100 {

@@ -90,3 +90,27 @@ fn a_lane_that_is_going_is_not_looked_at_again_and_again() {
     let lookups = flow.lookups.load(Ordering::Relaxed);
     assert!(lookups < 10, "looked {lookups} times");
 }
+
+#[test]
+fn who_waits_in_such_a_lane_is_refused_if_its_peer_goes_at_once() {
+    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
+    let lanes = Reseated::<fn()>::lanes();
+    let place = Mutex::new(None);
+    let meanwhile = || {
+        assert!(lanes[0].retire());
+        let nobody = Reseated::new(0, || {}, lanes.clone());
+        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
+        *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
+        // As whoever cancels it does. The bit is in the set still and the baton is held, so all of this leaves
+        // notes only.
+        lanes[1].cancel();
+        fence(Ordering::SeqCst);
+        admission.settle_lane(&lanes[1], &nobody);
+    };
+    let flow = Reseated::new(1, meanwhile, lanes.clone());
+    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
+    admission.hungry.insert(0);
+    admission.settle(&flow, &mut Decided::default());
+    let standing = place.lock().unwrap().as_ref().map(|place| place.standing());
+    assert_eq!(standing, Some(Standing::Refused(RefusalReason::Disconnected)));
+}
