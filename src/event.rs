@@ -85,7 +85,7 @@ pub enum EventError<E = DecodeError> {
         /// What is wrong with it.
         source: E,
     },
-    /// The payload is a message, or there is none, but the flow does not admit it.
+    /// The flow does not admit the event: a message, or a peer's coming or going.
     #[error("{flow} flow refuses an event of {peer}: {reason}")]
     Refused {
         /// Whose event it is.

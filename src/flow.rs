@@ -37,6 +37,10 @@ pub enum FlowType {
 }
 
 impl FlowType {
+    /// All flows, in the order of their declaration.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Advert, Self::Request, Self::Chunk, Self::Retransmission, Self::Transport];
+
     /// The name of the flow, as in thread names, logs and metric labels.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -15,7 +15,8 @@ use crate::{
 /// on the senders of that flow and on nobody else. Several callbacks run at the same time. A callback may
 /// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
 /// panics is caught, counted and logged; the engine goes on, as far as the flow's
-/// [`PanicPolicy`](crate::PanicPolicy) says. [`message_wait`](crate::message_wait) tells a callback how
+/// [`PanicPolicy`](crate::PanicPolicy) says. (The process's panic hook hears of each panic all the same, and
+/// Rust's own writes it to standard error.) [`message_wait`](crate::message_wait) tells a callback how
 /// long its message was queued.
 ///
 /// # Order
@@ -24,8 +25,9 @@ use crate::{
 /// those of different peers run side by side.
 ///
 /// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned or panicked, or
-///   the `PeerUp` has come to another end. (Unless older ones of the same peer, brought before the `PeerUp`,
-///   are still in flight in the flow.)
+///   the `PeerUp` has come to another end. The exception is a peer that has messages in flight in the flow when
+///   its `PeerUp` is brought, as only one has whose transport brings messages without a `PeerUp` before them, or
+///   beside it: what it brings runs as before, until nothing of it is in flight there.
 /// - When `on_peer_down` starts, no message of the peer that was brought before the `PeerDown` starts any
 ///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s.
 ///

@@ -1,5 +1,5 @@
 //! Dispatches gossip messages from a replica's network transport to its gossip protocol: bounded per
-//! flow, the transport never blocked for want of room, nothing lost in silence.
+//! flow, no thread of the transport ever blocked for want of room, nothing lost in silence.
 //!
 //! A replica's transport hands every event to this engine: payloads from peers, some of them
 //! malicious, and peers that come and go. The engine decodes the payloads, sorts the messages into
@@ -139,8 +139,10 @@
 //! - **Nothing is lost in silence.** Each event is malformed or comes to exactly one [`End`], each end has a
 //!   counter, and [`MetricsSnapshot::verify`] checks that they add up: after panics, cancels, departures,
 //!   changes and shutdowns as well.
-//! - **No message rests while a worker is free** (unless it is withheld, see above), and no submitter waits
-//!   while there is room. Both protocols are argued beside their code and explored by loom and shuttle.
+//! - **No message rests while a worker is free**, unless it is withheld, see above, or the worker lets some
+//!   come together, for 5 µs at the most ([`WaitStrategy`]); and no submitter waits while there is room. Both
+//!   protocols are argued beside their code (`src/flow_worker/claims.rs`, `src/flow_worker/admission/settle.rs`)
+//!   and explored by loom and shuttle.
 //! - **Cancel safe.** The future of a call may be dropped at any moment; it leaks no permit and loses
 //!   no wake-up. An event that still waits is dropped with it and counted: so a `PeerUp` or `PeerDown` belongs in
 //!   no `select` and under no timeout.
@@ -148,7 +150,8 @@
 //!   What a peer sends after it has come starts when `on_peer_up` has ended. [`Gossip`] says it precisely, and what
 //!   a callback that takes longer than 0.1 s changes of it.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
-//!   a second; its permit comes back and its worker lives on. So is a message that was admitted, or a replica,
+//!   a second; its permit comes back and its worker lives on. The process's panic hook is called for each: see
+//!   [`PanicPolicy`]. So is a message that was admitted, or a replica,
 //!   whose `Drop` panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
 //! - **Order.** The messages of a peer are admitted in the order of the calls, and taken up in that
@@ -190,7 +193,7 @@
 //! | a peer's messages in flight until `on_peer_up` has ended, per flow | 4 | fixed |
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed; with a [`Codec`] of one's own, by that |
 //! | a recorded duration | 60 s ([`MAX_RECORDED`]) | fixed |
-//! | log lines about panics, per flow, timer and broadcaster | 1 a second | fixed |
+//! | log lines about panics, per flow, timer and broadcaster (beside what the process's panic hook writes) | 1 a second | fixed |
 //!
 //! # Performance
 //!

@@ -1,6 +1,8 @@
 //! How building a part of the engine can fail, and what shutting one down reports.
 
-use strum::{EnumCount, IntoEnumIterator};
+use std::{collections::BTreeMap, fmt};
+
+use strum::EnumCount;
 
 use crate::{ConfigError, FlowType};
 
@@ -53,7 +55,7 @@ impl FlowReport {
 }
 
 /// What a shutdown left of a handler's flows.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
 #[must_use]
 pub struct ShutdownReport {
     flows: [FlowReport; FlowType::COUNT],
@@ -61,8 +63,7 @@ pub struct ShutdownReport {
 
 impl ShutdownReport {
     pub(crate) fn new(of: impl FnMut(FlowType) -> FlowReport) -> Self {
-        let mut reports = FlowType::iter().map(of);
-        Self { flows: std::array::from_fn(|_| reports.next().unwrap_or_default()) }
+        Self { flows: FlowType::ALL.map(of) }
     }
 
     /// What was left of one flow.
@@ -74,5 +75,12 @@ impl ShutdownReport {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.flows.iter().all(FlowReport::is_clean)
+    }
+}
+
+impl fmt::Debug for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_flows = FlowType::ALL.map(|flow| (flow, self.flow(flow)));
+        f.debug_tuple("ShutdownReport").field(&BTreeMap::from(of_flows)).finish()
     }
 }

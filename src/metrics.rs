@@ -25,6 +25,7 @@ use crate::{
 #[cfg(feature = "prometheus")]
 mod export;
 mod flow;
+mod show;
 mod snapshot;
 mod worker;
 

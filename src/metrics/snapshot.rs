@@ -7,8 +7,8 @@ use strum::{EnumCount, IntoEnumIterator};
 use super::DestinationKind;
 use crate::{End, FlowType, LatencySnapshot};
 
-/// What one flow has counted. Plain data: nothing in it changes any more.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What one flow has counted. Plain data: nothing in it changes any more. As text it is a line, with what matters.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FlowSnapshot {
     /// Messages admitted and not yet finished, at the moment.
@@ -23,8 +23,8 @@ pub struct FlowSnapshot {
     /// How long the oldest message that is queued has waited, at the moment. An estimate: it may be the age
     /// of a message before it in its lane, and one that is withheld counts from the first snapshot.
     pub oldest_age: Duration,
-    /// The most messages that were ever seen in flight: when a snapshot was taken, or when there were
-    /// about 3 % and 64 more of them than ever before.
+    /// The most messages that were ever seen in flight: when a snapshot was taken, when a message found no room,
+    /// or when there were about 3 % and 64 more of them than ever before.
     pub high_water: usize,
     /// Threads of the flow that are alive, at the moment.
     pub live_workers: usize,
@@ -37,7 +37,8 @@ pub struct FlowSnapshot {
     /// Messages that got a permit, modulo 2^43; each runs, unless a policy, its peer's
     /// departure or the flow's end comes first.
     pub admitted: u64,
-    /// Messages that found no room at first, so that their submitters had to wait.
+    /// Messages that found no room at first, their peer's or the flow's, so that their submitters had to wait; all
+    /// there ever were, by the Internet Computer's name for it. [`waiting`](Self::waiting) is how many do now.
     pub waiting_for_peer_permit: u64,
     pub(super) ends: [u64; End::COUNT],
     /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
@@ -53,7 +54,7 @@ pub struct FlowSnapshot {
     pub service: LatencySnapshot,
 }
 
-/// Counts that do not add up. Only of a flow at rest they must.
+/// Counts that do not add up. They must when a flow is at rest; while messages flow they may not.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{what}: {left} is not {right}")]
 pub struct LedgerError {
@@ -76,8 +77,13 @@ impl FlowSnapshot {
         self.ends[end as usize]
     }
 
+    /// All ends, and how many messages came to each.
+    pub fn ends(&self) -> impl Iterator<Item = (End, u64)> {
+        End::iter().map(|end| (end, self.ended(end)))
+    }
+
     fn ended_if(&self, is: impl Fn(End) -> bool) -> u64 {
-        End::iter().filter(|&end| is(end)).map(|end| self.ended(end)).sum()
+        self.ends().filter(|&(end, _)| is(end)).map(|(_, count)| count).sum()
     }
 
     /// Messages whose handler returned.
@@ -156,8 +162,8 @@ impl FlowSnapshot {
 /// What a registry has counted. Plain data: nothing in it changes any more.
 ///
 /// At rest the counts add up, which [`verify`](Self::verify) checks; while messages flow they may differ
-/// by those under way.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// by those under way. As text it is a line, and one more for each flow to which messages were brought.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MetricsSnapshot {
     /// Events that the handlers were called with.
@@ -184,6 +190,11 @@ impl MetricsSnapshot {
         &self.flows[flow as usize]
     }
 
+    /// All five flows, and what each has counted.
+    pub fn flows(&self) -> impl Iterator<Item = (FlowType, &FlowSnapshot)> {
+        FlowType::iter().zip(&self.flows)
+    }
+
     /// Adverts of the replica's own that were not broadcast: there was no room, or the broadcaster
     /// was shut down.
     #[must_use]
@@ -204,8 +215,8 @@ impl MetricsSnapshot {
     ///
     /// The first identity that does not hold.
     pub fn verify(&self) -> Result<(), LedgerError> {
-        for flow in FlowType::iter() {
-            self.flow(flow).verify(flow.name())?;
+        for (flow, counts) in self.flows() {
+            counts.verify(flow.name())?;
         }
         self.broadcast.verify("Broadcast")?;
         let brought = self.flows.iter().map(FlowSnapshot::brought).sum::<u64>();

@@ -40,6 +40,28 @@ fn a_registry_adds_up_what_its_flows_count() {
 }
 
 #[test]
+fn a_snapshot_names_what_it_counts() {
+    let registry = MetricsRegistry::new();
+    let flow = registered(&registry);
+    flow.ended(End::Closed);
+    admit(&flow);
+    flow.workers[0].ran(3_000, 5_000, false);
+    flow.workers[0].finished();
+    admit(&flow);
+    registry.received();
+    let snapshot = registry.snapshot();
+    assert_eq!(
+        snapshot.to_string(),
+        "1 received, 0 malformed, 0 notices, 0 ticks\n\
+         Chunk: 2 admitted, 1 in flight, 1 handled, 1 closed; \
+         wait p50 3.007µs, p99 3.007µs; service p50 5.023µs, p99 5.023µs"
+    );
+    let full = format!("{snapshot:?}");
+    assert!(full.contains("Chunk: FlowSnapshot { in_flight: 1, "), "{full}");
+    assert!(full.contains("ends: {Handled: 1, Panicked: 0, "), "{full}");
+}
+
+#[test]
 fn what_has_left_is_looked_at_now_and_then_however_wide_the_bound() {
     let metrics = FlowMetrics::new(&FlowConfig::new(100_000).with_threads(1));
     for _ in 0..50_000 {

@@ -46,7 +46,8 @@ pub(in crate::flow_worker) fn most(config: &FlowConfig) -> u64 {
 /// The pace at which a worker runs messages.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the row began that it runs now; `None` before it has found nothing for the first time.
+    /// When it began to look for the row that it runs now, so that idle time makes a row slow; `None` before it
+    /// has found nothing for the first time.
     since: Option<Moment>,
     /// How many it has run since, and how many in the row before.
     row: u64,
