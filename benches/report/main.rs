@@ -9,6 +9,7 @@ mod flood;
 mod folder;
 mod latency;
 mod lines;
+mod losses;
 mod machine;
 mod overload;
 mod peers;
@@ -31,6 +32,21 @@ const COMMAND: &str = "cargo bench -p gossip-engine && \
                        cargo bench -p gossip-engine --bench soak -- --messages 10000000 && \
                        fuzz/run 600 && \
                        cargo bench -p gossip-engine --bench report";
+
+/// What the names in the tables mean.
+const CONTENDERS: &str = "\
+| name | what it is |
+|---|---|
+| `engine` | this crate, with all that it counts and times |
+| `model` | the design that it replaces, rebuilt: `threadpool` behind a mutex, permits of tokio's `Semaphore`, a `prometheus` timer for each message, a boxed future for each call |
+| `tokio` | a task for each message, behind a `Semaphore` |
+| `rayon` | a job for each message, behind a `Semaphore` |
+| `channel` | a bounded `crossbeam-channel` and threads that loop over it: what a good engineer writes by hand |
+| `async-channel` | the same over a bounded `async-channel` |
+| `tower` | `ConcurrencyLimit` over `Buffer` over a service |
+| `floor` | no design but a yardstick: a bare `ArrayQueue` and one thread that spins and then yields |
+| `base` | nothing: the producer calls the handler itself, so that what is left is the harness |
+";
 
 /// What a bench left, and how to run it.
 struct Measured {
@@ -64,6 +80,10 @@ fn main() -> Result<(), Box<dyn Error>> {
          round by round; tables give medians and, in brackets, the lower and the upper quartile. \
          Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
         machine::describe(),
+    );
+    text += &format!(
+        "\n## Contenders\n\n{CONTENDERS}\n## Where the engine loses\n\n{}",
+        losses::section()?
     );
     let sections: [(&str, &str, Section); 16] = [
         ("stalls", "What the machine takes", small::stalls),

@@ -108,6 +108,7 @@ pub(crate) fn row(
         "seconds": load.as_secs_f64(),
         "received": snapshot.received,
         "malformed": snapshot.malformed,
+        "notices": snapshot.notices,
         "admitted": sum.admitted,
         "ends": ends,
         "broadcast": snapshot.broadcast.finished(),

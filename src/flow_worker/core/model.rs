@@ -8,7 +8,10 @@ use std::time::Duration;
 use loom::thread;
 
 use super::*;
-use crate::{End, FlowConfig, WaitStrategy};
+use crate::{
+    End, FlowConfig, WaitStrategy,
+    flow_worker::{admission::Entry, brought::Outcome},
+};
 
 loom::thread_local! {
     /// 0 on the model's first thread, 1 on the other.
