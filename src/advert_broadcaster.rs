@@ -16,6 +16,7 @@ use crate::{
     flow_worker::{Flow, Handle},
     gossip::DynGossip,
     metrics::DestinationKind,
+    panics::contain,
     sync::{AtomicBool, Ordering},
 };
 
@@ -177,7 +178,10 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// After a [shutdown](Self::shutdown) nothing is broadcast any more, and `gossip` is kept until the
     /// broadcaster is dropped.
     pub fn start(&self, gossip: Arc<G>) {
-        self.queue.with_handler(|broadcast| broadcast.gossip.store(Some(Arc::new(gossip))));
+        let before =
+            self.queue.with_handler(|broadcast| broadcast.gossip.swap(Some(Arc::new(gossip))));
+        // Its `Drop` is the user's code.
+        contain(|| drop(before));
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
         if !self.started.swap(true, Ordering::AcqRel) {
             self.queue.open();
@@ -215,7 +219,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// all are dropped at once.
     ///
     /// Blocks the caller; see [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) for how long,
-    /// and for what happens when the callback is stuck or calls this itself.
+    /// and for what happens when the callback is stuck or calls this itself. A shutdown whose report is not
+    /// clean for that keeps the gossip: if it owns this broadcaster, both stay until it is called again, from
+    /// elsewhere.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         // Acquire: pairs with `start`.
         let runs = self.started.load(Ordering::Acquire);
@@ -227,7 +233,8 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         }
         if report.joined {
             // Nothing runs any more, and the gossip may own what owns this broadcaster.
-            self.queue.with_handler(|broadcast| broadcast.gossip.store(None));
+            let gossip = self.queue.with_handler(|broadcast| broadcast.gossip.swap(None));
+            contain(|| drop(gossip));
         }
         report
     }

@@ -26,8 +26,9 @@ use crate::{
 ///
 /// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned or panicked, or
 ///   the `PeerUp` has come to another end. The exception is a peer that has messages in flight in the flow when
-///   its `PeerUp` is brought, as only one has whose transport brings messages without a `PeerUp` before them, or
-///   beside it: what it brings runs as before, until nothing of it is in flight there.
+///   its `PeerUp` is brought: messages that were brought without a `PeerUp` before them, or beside it, or those of a
+///   connection of which no `PeerDown` was brought. What it brings runs as before, until nothing of it is in
+///   flight there.
 /// - When `on_peer_down` starts, no message of the peer that was brought before the `PeerDown` starts any
 ///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s.
 ///

@@ -150,9 +150,9 @@
 //!   What a peer sends after it has come starts when `on_peer_up` has ended. [`Gossip`] says it precisely, and what
 //!   a callback that takes longer than 0.1 s changes of it.
 //! - **Panics stay where they are.** A callback that panics is caught, counted and logged at most once
-//!   a second; its permit comes back and its worker lives on. The process's panic hook is called for each: see
-//!   [`PanicPolicy`]. So is a message that was admitted, or a replica,
-//!   whose `Drop` panics. (With `panic = "abort"` a panic ends the process, as everywhere.)
+//!   a second; its permit comes back and its worker lives on. So is a message that was admitted, or a replica,
+//!   whose `Drop` panics. (The process's panic hook is called for each: see [`PanicPolicy`]. With
+//!   `panic = "abort"` a panic ends the process, as everywhere.)
 //! - **Nothing starts after a shutdown has returned**, apart from what its report names as running.
 //! - **Order.** The messages of a peer are admitted in the order of the calls, and taken up in that
 //!   order; with several threads, two that are taken up at the same moment may start in either order.

@@ -122,6 +122,9 @@ struct Shared {
     flows: [ArcSwap<Registrations>; FlowType::COUNT],
     broadcast: ArcSwap<Registrations>,
     dropped_adverts: [Counter; DestinationKind::COUNT],
+    /// How many were admitted by the last export, flow by flow and then on their way out.
+    #[cfg(feature = "prometheus")]
+    shown: [AtomicU64; FlowType::COUNT + 1],
 }
 
 /// Where handlers, broadcasters and timers count; one per replica, or one for several whose counts

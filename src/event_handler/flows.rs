@@ -10,7 +10,7 @@ use strum::EnumCount;
 
 use crate::{
     BuildError, ChannelConfig, ConfigError, Execute, FlowType, FlowWorker, Gossip, MessageHandler,
-    MetricsRegistry, NodeId, ShutdownReport,
+    MetricsRegistry, NodeId, RefusalReason, ShutdownReport,
     flow_worker::{Greeting, Remembered, Reported, Welcomes},
     watch::Watched,
 };
@@ -122,7 +122,7 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     care: ArcSwap<Care>,
     metrics: MetricsRegistry,
     /// Held by whoever changes all flows, so that of two changes one stands in all of them. Under it submitters
-    /// are woken whom new bounds let in, and nothing else of the user's runs.
+    /// are woken whom new bounds let in, and should a shutdown come in between, a late message is let go.
     #[expect(clippy::disallowed_types, reason = "changes are rare, and no message comes by here")]
     changes: std::sync::Mutex<()>,
 }
@@ -256,7 +256,10 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
         each_of_peers!(self, |flow| {
             flow.tell_losses(care.notice_interval, |peer, count| {
                 self.metrics.notice();
-                self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count))
+                let told =
+                    self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count));
+                // Nobody will ever hear of it, and to offer it again and again would only count.
+                matches!(told, Ok(()) | Err(RefusalReason::Closed))
             });
             flow.report_stuck(care.stuck_after, &mut known[flow.flow() as usize]);
         });
@@ -264,3 +267,6 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
         self.transport.report_stuck(care.stuck_after, known);
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

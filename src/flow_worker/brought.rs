@@ -104,6 +104,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                     part = self.peers.find(peer);
                     match part.lane() {
                         Some(lane) => lane,
+                        None if self.admission.is_closed() => {
+                            return self.refuse(brought, RefusalReason::Closed);
+                        }
                         None => {
                             seated = self.seat(peer);
                             let Some(lane) = &seated else {
@@ -116,7 +119,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             };
             match self.admission.enter(lane, &mut brought, self) {
                 Entry::Admitted => {
-                    self.push(lane, brought);
+                    self.push_brought(lane, brought);
                     return Outcome::Admitted;
                 }
                 Entry::NoRoom if !swept && self.sweep() => {
@@ -184,7 +187,18 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         Outcome::Refused(brought.message, reason)
     }
 
+    /// Queues a message that has just been admitted. Not under the baton.
+    #[inline]
+    pub(super) fn push_brought(self: &Arc<Self>, lane: &Lane<Brought<M>>, brought: Brought<M>) {
+        self.push(lane, brought);
+        // As whoever cancels a lane does, should that have come in between.
+        if lane.entrance.permits.is_shut() && self.admission.is_starved() {
+            self.sweep();
+        }
+    }
+
     /// Queues a message that has been admitted, and wakes a worker for it.
+    #[inline]
     pub(super) fn push(self: &Arc<Self>, lane: &Lane<Brought<M>>, brought: Brought<M>) {
         let arrived = brought.arrived;
         let pushed = lane.queue.push(brought);

@@ -26,6 +26,20 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// The queue does not stand: a message has waited for less than the target, or none is left, whatever has
+    /// become of the last of them.
+    pub(super) fn begins_anew(&self) {
+        if self.above.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.above.store(0, Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed);
+        if count > 0 {
+            self.last.store(count, Ordering::Relaxed);
+            self.count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Whether a message that has waited for so long is to be dropped; `last` is whether it is the last
     /// of its queue. In nanoseconds.
     pub(super) fn sheds(&self, codel: Codel, now: u64, waited: u64, last: bool) -> bool {
@@ -34,11 +48,7 @@ impl Standing {
         // Relaxed, here and below: see the head of this room.
         let count = self.count.load(Ordering::Relaxed);
         if waited < target || last {
-            self.above.store(0, Ordering::Relaxed);
-            if count > 0 {
-                self.last.store(count, Ordering::Relaxed);
-                self.count.store(0, Ordering::Relaxed);
-            }
+            self.begins_anew();
             return false;
         }
         let above = self.above.load(Ordering::Relaxed);

@@ -133,11 +133,13 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     }
 
     /// A moment as the flow's own times are kept.
+    #[inline]
     pub(super) fn nanos(&self, moment: Moment) -> u64 {
         moment.nanos_since(self.epoch)
     }
 
     /// Makes sure that somebody will look into a lane that has messages; true if nobody would have.
+    #[inline]
     pub(super) fn list(self: &Arc<Self>, lane: &Lane<Brought<M>>) -> bool {
         // SeqCst: pairs with that of whoever takes the lane out of the set or lets go of it, of whoever
         // releases it, and of whoever lowers a claim: the message is pushed before it, they are looked at
@@ -163,9 +165,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             return;
         }
         if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
-            // Only a shutdown takes the threads away, after it has abandoned the flow: draining runs
-            // nothing any more, it only drops.
-            self.drain(false);
+            // Only a shutdown takes the threads away, after it has abandoned the flow. The calling thread is
+            // no worker, and has no worker's counters.
+            self.discard_listed();
         }
     }
 

@@ -12,7 +12,8 @@
 //! - If the canceller's comes first, the worker's look finds the mark.
 //!
 //! A message of a peer that has gone keeps its room until it is taken out of the queue. Should workers not come
-//! to it, whoever needs room [sweeps](Core::sweep), so that peers that come and go take no room from others.
+//! to it, whoever needs room [sweeps](Core::sweep), and so does whoever leaves something to sweep while others wait
+//! for the flow's room, so that peers that come and go take no room from others.
 //!
 //! So [`outlast`](Connected::outlast), which is called between the cancelling and the replica's `on_peer_down`,
 //! leaves nothing of the peer running and nothing to start. It does not wait for long: a handler that has
@@ -87,8 +88,15 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                     let lane = lane.expect("a message was in it");
                     self.discard(&lane, brought, End::Cancelled);
                 }
-                // A hint: should another lane have the seat by now, its messages are the workers'.
-                None => drop(self.cancelled.remove(seat)),
+                // Should another lane have the seat by now, its messages are the workers'.
+                None => {
+                    self.cancelled.remove(seat);
+                    // SeqCst: pairs with that in `list`, after which whoever has pushed puts the lane in.
+                    fence(Ordering::SeqCst);
+                    if lane.is_some_and(|lane| !lane.queue.is_empty()) {
+                        self.cancelled.insert(seat);
+                    }
+                }
             }
         }
         swept > 0

@@ -12,7 +12,10 @@ use super::{
     line::Decided,
     pool::Spawn,
 };
-use crate::End;
+use crate::{
+    End,
+    sync::{Ordering, fence},
+};
 
 impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
     /// Takes a message that will not run and that no worker has taken, and frees its room.
@@ -69,6 +72,25 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             dropped += usize::from(end == End::Abandoned);
         }
         dropped
+    }
+
+    /// Does what is left of a drain job's work in a flow that was abandoned: drops what came late. A claim is held.
+    ///
+    /// Ends, because the flow is closed: each turn takes out a lane, which comes back only with a late message.
+    pub(super) fn discard_listed(self: &Arc<Self>) {
+        loop {
+            while let Some(seat) = self.ready.next(0) {
+                self.ready.remove(seat);
+                // SeqCst: pairs with that in `list`: the lane is taken out before it, its queue looked at after.
+                fence(Ordering::SeqCst);
+                if let Some(lane) = self.peers.at(seat) {
+                    self.discard_queue(&lane);
+                }
+            }
+            if !self.claims.give_back(|| self.ready.is_empty()) {
+                return;
+            }
+        }
     }
 
     /// Starts nothing any more and drops what is queued; returns how many messages that was. The

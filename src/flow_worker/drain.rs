@@ -187,10 +187,6 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
 
     /// Gives a lane its turn, and says so, for whoever cancels it meanwhile.
     fn take_turn(self: &Arc<Self>, lane: &Arc<Lane<Brought<M>>>, shift: &mut Shift<'_, M, H>) {
-        if self.admission.is_abandoned() {
-            // Nothing starts any more. The thread may be a submitter's, and the worker's counters another's.
-            return self.serve(lane, shift);
-        }
         shift.metrics.begins(self.nanos(shift.now));
         let outside = shift.metrics.begins_turn(lane.seat);
         // SeqCst: part of the proof in `departure`.
@@ -271,6 +267,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             Order::PerPeer => lane.release(),
         }
         lane.is_served();
+        lane.standing.begins_anew();
         self.look_again(lane);
         self.retire_if_done(lane);
     }

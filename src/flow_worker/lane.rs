@@ -265,6 +265,7 @@ impl<M> Lane<M> {
     }
 
     /// A message that came at `nanos` has been pushed, and nobody was looking at the lane.
+    #[inline]
     pub(super) fn begins_to_queue(&self, nanos: u64) {
         if self.service.since.load(Ordering::Relaxed) == NOBODY {
             let _ = self.service.since.compare_exchange(

@@ -226,7 +226,8 @@ impl<M> Spares<M> {
         let mut place = self.0.pop().unwrap_or_else(|| Arc::new(Place::new()));
         // Whoever decided it may hold it still; then it is theirs to drop.
         if Arc::get_mut(&mut place).is_none() {
-            place = Arc::new(Place::new());
+            let theirs = mem::replace(&mut place, Arc::new(Place::new()));
+            contain(|| drop(theirs));
         }
         Arc::get_mut(&mut place).expect("nobody else has it").begin(message);
         place
@@ -235,8 +236,10 @@ impl<M> Spares<M> {
     /// Keeps a place that has come to its end, without its message.
     pub(super) fn keep(&self, place: Arc<Place<M>>) {
         place.drop_waker();
-        // Full means that there are enough.
-        let _ = self.0.push(place);
+        // Full means that there are enough. What is left over may have a waker in it still, if one has panicked as
+        // it was registered.
+        let surplus = self.0.push(place);
+        contain(|| drop(surplus));
     }
 }
 

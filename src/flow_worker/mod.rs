@@ -44,9 +44,10 @@ use std::{
     time::Duration,
 };
 
-use self::{core::Core, flow::OfPeers};
+use self::{core::Core, flow::OfPeers, submitter::Holder};
 use crate::{
-    BuildError, FlowConfig, FlowType, MetricsRegistry, NodeId, clock::nanos, panics::contain,
+    BuildError, FlowConfig, FlowType, MetricsRegistry, NodeId, RefusalReason, clock::nanos,
+    panics::contain,
 };
 
 mod admission;
@@ -217,8 +218,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
 
     /// Like [`execute`](Self::execute), for whoever brings many messages of this peer.
     #[must_use]
-    pub fn submitter(&self, node_id: NodeId) -> Submitter<&Self, M> {
-        Submitter::new(self, node_id)
+    pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
+        Submitter::new(Holder::Borrows(self), node_id)
+    }
+
+    /// Like [`submitter`](Self::submitter), for a task or a thread that outlives the caller: it keeps the flow.
+    #[must_use]
+    pub fn submitter_owned(self: Arc<Self>, node_id: NodeId) -> Submitter<'static, M, H> {
+        Submitter::new(Holder::Owns(self), node_id)
     }
 
     /// Like [`execute_sized`](Self::execute_sized), for a submitter with a memory.
@@ -256,9 +263,9 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         core
     }
 
-    /// Admits a message if there is room; false if it is not admitted.
-    pub(crate) fn try_execute(&self, node_id: NodeId, message: M) -> bool {
-        self.inner.try_admit(node_id, message).is_ok()
+    /// Admits a message if there is room.
+    pub(crate) fn try_execute(&self, node_id: NodeId, message: M) -> Result<(), RefusalReason> {
+        self.inner.try_admit(node_id, message).map_err(|(_, reason)| reason)
     }
 
     /// Tells of messages that were dropped; see [`Core::tell_losses`].

@@ -5,7 +5,7 @@
 //! lane up as any other does. So what is remembered saves the way through the table, a fifth or so of what
 //! a submitter does for a message, and says nothing that the table would not.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::{Execute, FlowWorker, MessageHandler, brought::Brought, lane::Lane, peers::Peers};
 use crate::NodeId;
@@ -47,19 +47,19 @@ impl<M> Remembered<M> {
 /// of the peer meanwhile makes no difference; a lane that is gone is kept in memory until the next message or
 /// the end of the submitter. Any number of them may bring messages of the same peer, as may the flow itself.
 ///
-/// `F` is how it holds its flow: [`FlowWorker::submitter`] gives one that borrows it, [`new`](Self::new) takes an
-/// `Arc` as well, for a task or a thread that outlives the caller.
+/// It borrows its flow ([`FlowWorker::submitter`]), or owns a part of it ([`FlowWorker::submitter_owned`]), for a
+/// task or a thread that outlives the caller.
 ///
 /// ```
 /// use std::sync::{Arc, mpsc};
 /// use std::thread;
-/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, Submitter};
+/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
 ///
 /// let (sender, receiver) = mpsc::channel();
 /// let handler = move |_: NodeId, message: u32| sender.send(message).unwrap();
 /// let config = FlowConfig::new(100).with_threads(1);
 /// let flow = FlowWorker::new(FlowType::Transport, &config, &MetricsRegistry::new(), handler)?;
-/// let mut submitter = Submitter::new(Arc::new(flow), NodeId::new([7; 32]));
+/// let mut submitter = Arc::new(flow).submitter_owned(NodeId::new([7; 32]));
 /// let reader = thread::spawn(move || {
 ///     futures_executor::block_on(async {
 ///         for message in 0..1_000 {
@@ -71,21 +71,21 @@ impl<M> Remembered<M> {
 /// # reader.join().unwrap();
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
-pub struct Submitter<F, M> {
-    flow: F,
+pub struct Submitter<'a, M: Send + 'static, H: MessageHandler<M>> {
+    flow: Holder<'a, M, H>,
     node_id: NodeId,
     remembered: Remembered<M>,
 }
 
-impl<F, M, H> Submitter<F, M>
-where
-    F: Deref<Target = FlowWorker<M, H>>,
-    M: Send + 'static,
-    H: MessageHandler<M>,
-{
-    /// One for this peer, which holds the flow as `flow` does: with an `Arc` it keeps it.
-    #[must_use]
-    pub fn new(flow: F, node_id: NodeId) -> Self {
+/// How a submitter holds its flow. No reference of the user's own kind, which might be to one flow first and then
+/// to another, in which the lane means nothing.
+pub(super) enum Holder<'a, M: Send + 'static, H: MessageHandler<M>> {
+    Borrows(&'a FlowWorker<M, H>),
+    Owns(Arc<FlowWorker<M, H>>),
+}
+
+impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
+    pub(super) fn new(flow: Holder<'a, M, H>, node_id: NodeId) -> Self {
         let remembered = Remembered { peer: Some(node_id), lane: None };
         Self { flow, node_id, remembered }
     }
@@ -119,11 +119,15 @@ where
     ///
     /// As for [`FlowWorker::execute`].
     pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, H> {
-        self.flow.execute_from(self.node_id, message, bytes, &mut self.remembered)
+        let flow = match &self.flow {
+            Holder::Borrows(flow) => flow,
+            Holder::Owns(flow) => &**flow,
+        };
+        flow.execute_from(self.node_id, message, bytes, &mut self.remembered)
     }
 }
 
-impl<F, M> fmt::Debug for Submitter<F, M> {
+impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for Submitter<'_, M, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitter").field("node_id", &self.node_id).finish_non_exhaustive()
     }

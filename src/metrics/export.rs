@@ -1,8 +1,8 @@
 //! What the registry has counted, for Prometheus; behind the feature `prometheus`.
 //!
 //! Each scrape takes one [snapshot](MetricsRegistry::snapshot) on the thread that scrapes; like it, a scrape
-//! under load is blurred by what is under way, but no counter ever falls (that of what was admitted wraps at 2^43). The number of series is fixed:
-//! labels are flows, ends and destinations, and no peer ever makes another.
+//! under load is blurred by what is under way, but no counter ever falls (that of what was admitted wraps at 2^43).
+//! The number of series is fixed: labels are flows, ends and destinations, and no peer ever makes another.
 
 use std::{fmt::Error, time::Duration};
 
@@ -15,7 +15,10 @@ use prometheus_client::{
 use strum::IntoEnumIterator;
 
 use super::{DestinationKind, FlowSnapshot, MetricsRegistry, MetricsSnapshot};
-use crate::{End, FlowType, LatencySnapshot};
+use crate::{
+    End, FlowType, LatencySnapshot,
+    sync::{AtomicU64, Ordering},
+};
 
 /// The upper bounds of the exported buckets in nanoseconds: 1 and 5 of each power of ten, from 1 µs to 10 s.
 /// What is longer is in the last bucket only.
@@ -36,6 +39,9 @@ const BOUNDS: [u64; 15] = [
     5_000_000_000,
     10_000_000_000,
 ];
+
+/// More messages are never tried and taken back at a moment: each is one thread's.
+const MAX_TAKEN_BACK: u64 = 1 << 20;
 
 /// A name, what it says, and where it is found.
 type Family<S, T> = (&'static str, &'static str, fn(&S) -> T);
@@ -99,6 +105,16 @@ fn flows(all: &MetricsSnapshot) -> impl Iterator<Item = (&'static str, &FlowSnap
     of_peers.chain([("Broadcast", &all.broadcast)])
 }
 
+/// What is shown of a count of which some may be taken back that have come to nothing: whoever reads a counter takes
+/// one that falls for one that has begun anew. One that has fallen far has wrapped around.
+fn never_less(shown: &AtomicU64, count: u64) -> u64 {
+    // Relaxed: one count at a time.
+    if shown.load(Ordering::Relaxed).saturating_sub(count) > MAX_TAKEN_BACK {
+        shown.store(count, Ordering::Relaxed);
+    }
+    shown.fetch_max(count, Ordering::Relaxed).max(count)
+}
+
 fn counter(mut to: MetricEncoder<'_>, count: u64) -> Result<(), Error> {
     to.encode_counter::<NoLabelSet, u64, u64>(&count, None)
 }
@@ -145,7 +161,12 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
 /// ```
 impl Collector for MetricsRegistry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let all = &self.snapshot();
+        let mut all = self.snapshot();
+        let flows_and_broadcast = all.flows.iter_mut().chain([&mut all.broadcast]);
+        for (counts, shown) in flows_and_broadcast.zip(&self.shared.shown) {
+            counts.admitted = never_less(shown, counts.admitted);
+        }
+        let all = &all;
         for (name, help, of) in OF_ALL {
             counter(encoder.encode_descriptor(name, help, None, MetricType::Counter)?, of(all))?;
         }

@@ -17,6 +17,11 @@ impl fmt::Display for FlowSnapshot {
         for (end, count) in self.ends().filter(|&(_, count)| count > 0) {
             write!(f, ", {count} {end}")?;
         }
+        for (what, count) in [("stuck", self.stuck), ("stray panics", self.stray_panics)] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
         for (what, times) in [("wait", &self.wait), ("service", &self.service)] {
             if times.count() > 0 {
                 let [median, high] = [0.5, 0.99].map(|share| times.quantile(share));
@@ -30,11 +35,18 @@ impl fmt::Display for FlowSnapshot {
 /// What is counted for all flows, and then a line for each flow that has counted something.
 impl fmt::Display for MetricsSnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { received, malformed, notices, timer_ticks, .. } = self;
+        let Self { received, malformed, notices, timer_ticks, timer_panics, .. } = self;
         write!(
             f,
             "{received} received, {malformed} malformed, {notices} notices, {timer_ticks} ticks"
         )?;
+        if *timer_panics > 0 {
+            write!(f, ", {timer_panics} of which panicked")?;
+        }
+        let dropped: u64 = self.dropped_adverts.iter().sum();
+        if dropped > 0 {
+            write!(f, ", {dropped} own adverts dropped")?;
+        }
         let broadcast = ("Broadcast", &self.broadcast);
         let flows = self.flows().map(|(flow, counts)| (flow.name(), counts));
         for (name, counts) in flows.chain([broadcast]).filter(|(_, counts)| counts.brought() > 0) {

@@ -208,3 +208,29 @@ fn a_broadcast_may_send_and_may_panic() {
     let broadcast = registry.snapshot().broadcast;
     assert_eq!((broadcast.handled(), broadcast.panicked()), (5, 5));
 }
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_gossip_that_panics_as_it_goes_harms_neither_a_start_nor_a_shutdown() {
+    let (told, hear) = channel();
+    let armed = || -> GossipArc {
+        let bomb = Bomb;
+        Arc::new(Recorder::with(told.clone(), move |_| {
+            let _ = &bomb;
+        }))
+    };
+    let broadcaster = AdvertBroadcaster::new(&MetricsRegistry::new()).unwrap();
+    broadcaster.start(armed());
+    broadcaster.start(armed());
+    broadcaster.send(advert(1), ALL).unwrap();
+    assert!(broadcaster.shutdown(LIMIT).is_clean());
+    assert_eq!(hear.try_recv(), Ok(Told::Broadcast(advert(1), ALL)));
+}

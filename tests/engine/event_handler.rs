@@ -188,6 +188,10 @@ fn a_stuck_flow_holds_up_no_other() {
         (0..10).map(|n| handler.call(event(1, GossipMessage::Chunk(chunk(n))))).collect();
     let full = chunks.iter_mut().filter_map(|call| call.now_or_never()).count();
     assert_eq!(full, 5);
+    // All threads of the flow are stuck.
+    for _ in 0..chunk_flow.threads() {
+        assert!(matches!(hear.recv_timeout(LIMIT), Ok(Told::Chunk(..))));
+    }
     // Of the same peer, and through all other flows.
     for (event, expected) in one_of_each() {
         if !matches!(expected, Told::Chunk(..)) {

@@ -128,3 +128,25 @@ fn no_counter_falls_while_messages_end_in_all_ways() {
         is_over.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn what_is_shown_never_falls_unless_it_has_wrapped_around() {
+    let shown = AtomicU64::new(0);
+    let mut show = |count| never_less(&shown, count);
+    assert_eq!([10, 9, 10, 12].map(&mut show), [10, 10, 10, 12]);
+    let high = (1 << 43) - 3;
+    assert_eq!([high, high - 1, 2, 1, 3].map(show), [high, high, 2, 2, 3]);
+}
+
+#[test]
+fn a_message_that_is_tried_and_taken_back_makes_no_counter_fall() {
+    let registry = MetricsRegistry::new();
+    let flow = Arc::new(FlowMetrics::new(&FlowConfig::new(10)));
+    registry.register(Some(FlowType::Chunk), &flow);
+    let admitted = || scrape(&registry)[r#"gossip_messages_admitted_total{flow="Chunk"}"#];
+    assert_eq!(flow.enter(), crate::permits::Attempt::Entered);
+    let tried = admitted();
+    flow.permits.retreat();
+    assert_eq!((tried, admitted()), (1.0, 1.0));
+    assert_eq!(registry.snapshot().flow(FlowType::Chunk).admitted, 0);
+}

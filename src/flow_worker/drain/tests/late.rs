@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{OverloadPolicy, flow_worker::line::Standing};
+use crate::{Codel, OverloadPolicy, flow_worker::line::Standing};
 
 /// Shuts the flow down when it is woken.
 struct Closes(Arc<TestCore>);
@@ -94,4 +94,51 @@ fn a_loss_is_its_connections_although_a_submitter_remembers_the_one_before() {
     assert!(matches!(outcome, Outcome::Dropped), "{outcome:?}");
     let now = core.seat(PEER).unwrap();
     assert_eq!((before.has_losses(), now.has_losses()), (false, true));
+}
+
+#[test]
+fn what_is_pushed_after_its_peer_has_gone_lets_those_in_who_wait_already() {
+    let (core, record) = core(2, 1, false);
+    let lane = core.seat(PEER).unwrap();
+    let mut late = Brought::new(1, Moment::now(), 4);
+    assert_eq!(core.admission.enter(&lane, &mut late, &core), Entry::Admitted);
+    // Between its entry and its push the flow is filled, somebody waits, and the peer goes.
+    let other = NodeId::new([2; 32]);
+    assert!(matches!(core.bring(other, 2, 4, false), Outcome::Admitted));
+    let Outcome::Waits(_, place) = core.bring(NodeId::new([3; 32]), 3, 4, true) else {
+        panic!("there is room")
+    };
+    core.cancel(PEER);
+    core.push_brought(&lane, late);
+    assert_eq!(place.standing(), Standing::Granted);
+    assert_eq!(record.0.lock().unwrap().discarded, [1]);
+}
+
+#[test]
+fn a_closed_flow_makes_no_lane_for_whoever_comes() {
+    let (core, _) = core(2, 1, false);
+    core.close();
+    let outcome = core.bring(PEER, 1, 4, true);
+    assert!(matches!(outcome, Outcome::Refused(1, RefusalReason::Closed)), "{outcome:?}");
+    assert_eq!(core.peers.iter().count(), 0);
+}
+
+#[test]
+fn a_queue_that_was_emptied_by_age_does_not_stand_an_hour_later() {
+    let hour = Duration::from_secs(3_600);
+    let codel = Codel::new(Duration::from_micros(1), Duration::from_micros(10));
+    let config = FlowConfig::new(10).with_threads(1).with_codel(Some(codel));
+    let core = build(config.with_max_age(Some(hour / 60)), false, Record::default());
+    let lane = core.seat(PEER).unwrap();
+    let nanos = |time: Duration| time.as_nanos() as u64;
+    // It stands, and then its last message is not asked for, but expires.
+    let (began, wait) = (nanos(hour), nanos(Duration::from_millis(1)));
+    assert!(!lane.standing.sheds(codel, began, wait, false));
+    submit(&core, 1);
+    let mut shift = Shift::new(&core.metrics.workers[0], &core.live, Moment::now());
+    shift.now = Moment::now().after(hour);
+    assert!(core.take_lane(&mut shift).is_some());
+    core.serve(&lane, &mut shift);
+    assert_eq!(core.metrics.snapshot().ended(End::Expired), 1);
+    assert!(!lane.standing.sheds(codel, 2 * began, wait, false), "it has only just come");
 }
