@@ -53,27 +53,48 @@ fn finish(admission: &Admission<u32>, lane: &Lane<u32>, flow: &impl Admit<u32>) 
     admission.finished(lane, flow, &mut Decided::default());
 }
 
-#[test]
-fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
+/// While somebody settles, the old lane, which is unused, goes, and a new peer comes and waits; `then` something more
+/// happens to it. The baton is held meanwhile, so that all of this leaves notes only. How it stands with whoever
+/// waits when the settling is over and, if `finishes`, a message of the flow has finished.
+fn standing_after(
+    then: impl Fn(&Admission<u32>, &Arc<Lane<u32>>, &Reseated<fn()>),
+    finishes: bool,
+) -> Standing {
     let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
     let lanes = Reseated::<fn()>::lanes();
     let place = Mutex::new(None);
     let meanwhile = || {
-        // The old lane is unused and goes, a new peer comes and waits. It leaves a note, because the
-        // baton is held.
         assert!(lanes[0].retire());
-        let nobody = Reseated::new(0, || {}, lanes.clone());
+        let nobody: Reseated<fn()> = Reseated::new(0, || {}, lanes.clone());
         assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
         *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
+        then(&admission, &lanes[1], &nobody);
     };
     let flow = Reseated::new(1, meanwhile, lanes.clone());
     assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
     // The bit of the old lane is left over, as after every grant, and somebody settles.
     admission.hungry.insert(0);
     admission.settle(&flow, &mut Decided::default());
-    finish(&admission, &flow.busy, &flow);
-    let place = place.lock().unwrap();
-    assert_eq!(place.as_ref().map(|place| place.standing()), Some(Standing::Granted));
+    if finishes {
+        finish(&admission, &flow.busy, &flow);
+    }
+    place.lock().unwrap().as_ref().expect("it was made meanwhile").standing()
+}
+
+#[test]
+fn who_waits_in_a_lane_that_took_the_seat_of_another_is_let_in() {
+    assert_eq!(standing_after(|_, _, _| {}, true), Standing::Granted);
+}
+
+#[test]
+fn who_waits_in_such_a_lane_is_refused_if_its_peer_goes_at_once() {
+    let goes = |admission: &Admission<u32>, lane: &Arc<Lane<u32>>, flow: &Reseated<fn()>| {
+        // As whoever cancels it does.
+        lane.cancel();
+        fence(Ordering::SeqCst);
+        admission.settle_lane(lane, flow);
+    };
+    assert_eq!(standing_after(goes, false), Standing::Refused(RefusalReason::Disconnected));
 }
 
 #[test]
@@ -89,28 +110,4 @@ fn a_lane_that_is_going_is_not_looked_at_again_and_again() {
     finish(&admission, &flow.busy, &flow);
     let lookups = flow.lookups.load(Ordering::Relaxed);
     assert!(lookups < 10, "looked {lookups} times");
-}
-
-#[test]
-fn who_waits_in_such_a_lane_is_refused_if_its_peer_goes_at_once() {
-    let admission = Admission::<u32>::new(2, 8, metrics(1, 1));
-    let lanes = Reseated::<fn()>::lanes();
-    let place = Mutex::new(None);
-    let meanwhile = || {
-        assert!(lanes[0].retire());
-        let nobody = Reseated::new(0, || {}, lanes.clone());
-        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
-        *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
-        // As whoever cancels it does. The bit is in the set still and the baton is held, so all of this leaves
-        // notes only.
-        lanes[1].cancel();
-        fence(Ordering::SeqCst);
-        admission.settle_lane(&lanes[1], &nobody);
-    };
-    let flow = Reseated::new(1, meanwhile, lanes.clone());
-    assert_eq!(admission.enter(&flow.busy, &mut 0, &flow), Entry::Admitted);
-    admission.hungry.insert(0);
-    admission.settle(&flow, &mut Decided::default());
-    let standing = place.lock().unwrap().as_ref().map(|place| place.standing());
-    assert_eq!(standing, Some(Standing::Refused(RefusalReason::Disconnected)));
 }
