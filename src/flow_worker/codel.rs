@@ -29,6 +29,7 @@ impl Standing {
     /// The queue does not stand: a message has waited for less than the target, or none is left, whatever has
     /// become of the last of them.
     pub(super) fn begins_anew(&self) {
+        // Relaxed, here and below: see the head of this room.
         if self.above.load(Ordering::Relaxed) == 0 {
             return;
         }
