@@ -44,7 +44,7 @@ use self::{
         statistics::Quartiles,
         streams::{Between, bring},
     },
-    replicas::{Engine, Gate, Model, Replica, Served},
+    replicas::{Baseline, Engine, Gate, Replica, Served},
 };
 
 /// Between two events of any flow, on average.
@@ -148,8 +148,8 @@ fn main() -> io::Result<()> {
     let entries = [
         Entry { name: "engine", stuck: false, run: run::<Engine> },
         Entry { name: "engine", stuck: true, run: run::<Engine> },
-        Entry { name: "model", stuck: false, run: run::<Model> },
-        Entry { name: "model", stuck: true, run: run::<Model> },
+        Entry { name: "baseline", stuck: false, run: run::<Baseline> },
+        Entry { name: "baseline", stuck: true, run: run::<Baseline> },
     ];
     let (found, others) =
         interleaved(&entries, rounds, |entry, _| (entry.run)(&traffic, entry.stuck));

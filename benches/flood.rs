@@ -45,7 +45,8 @@ use serde_json::{Value, json};
 
 use self::{
     contenders::{
-        Contender, async_channel::AsyncChannel, channel::Channel, engine::Engine, model::Model,
+        Contender, async_channel::AsyncChannel, baseline::Baseline, channel::Channel,
+        engine::Engine,
     },
     harness::{
         clock::{LEAD, Stopwatch, poisson, settled},
@@ -100,8 +101,8 @@ fn entries() -> Vec<Entry> {
             let config = FlowConfig::new(PERMITS).with_threads(WORKERS);
             run(arrivals, flooded, |handler| Engine::with(&config, handler))
         }),
-        ("model", |arrivals, flooded| {
-            run(arrivals, flooded, |handler| Model::build(PERMITS, WORKERS, handler))
+        ("baseline", |arrivals, flooded| {
+            run(arrivals, flooded, |handler| Baseline::build(PERMITS, WORKERS, handler))
         }),
         ("channel", |arrivals, flooded| {
             run(arrivals, flooded, |handler| Channel::build(PERMITS, WORKERS, handler))

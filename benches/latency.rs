@@ -26,7 +26,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use self::{
-    contenders::{Contender, channel::Channel, engine::Engine, floor::Floor, model::Model},
+    contenders::{Contender, baseline::Baseline, channel::Channel, engine::Engine, floor::Floor},
     harness::{
         clock::{Stopwatch, poisson, settled, spin_until},
         cores,
@@ -96,7 +96,7 @@ fn calibrate(handler: Duration, size: Size) -> Duration {
     cores::anywhere();
     let times = (0..size.rounds).map(|_| {
         let stopwatch = Stopwatch::new(size.calibrating, handler);
-        let model = Model::build(PERMITS, WORKERS, stopwatch.clone());
+        let model = Baseline::build(PERMITS, WORKERS, stopwatch.clone());
         let peer = NodeId::new([1; 32]);
         let started = stopwatch.started();
         futures_executor::block_on(async {
@@ -114,7 +114,7 @@ fn calibrate(handler: Duration, size: Size) -> Duration {
 fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
     let entries: [Entry; 4] = [
         entry::<Engine<Stopwatch>>(),
-        entry::<Model<Stopwatch>>(),
+        entry::<Baseline<Stopwatch>>(),
         entry::<Channel>(),
         entry::<Floor>(),
     ];
@@ -152,7 +152,7 @@ fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
             let time = Quartiles::of(own);
             in_target &= targets.is_none_or(|(_, most)| ratio.median <= most[place]);
             row[label] = time.json();
-            row[format!("{label}_ratio_to_model")] = ratio.json();
+            row[format!("{label}_ratio_to_baseline")] = ratio.json();
             print!("  {label} {:>8.0} [{:>8.0} {:>8.0}]", time.median, time.lower, time.upper);
         }
         if targets.is_some() {

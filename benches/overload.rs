@@ -37,7 +37,7 @@ mod rounds;
 
 use std::{io, time::Duration};
 
-use gossip_engine::End;
+use gossip_engine::Outcome;
 use serde_json::{Map, Value, json};
 use strum::IntoEnumIterator;
 
@@ -103,7 +103,7 @@ fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
         let nanoseconds = drops().map(|after| after.as_nanos() as f64);
         row["last_drop_after"] = Quartiles::of(nanoseconds).json();
     }
-    let ends: Map<String, Value> = End::iter()
+    let ends: Map<String, Value> = Outcome::iter()
         .map(|end| (end, rounds.iter().map(|round| round.ended(end)).sum::<u64>()))
         .filter(|(_, count)| *count > 0)
         .map(|(end, count)| (end.to_string(), count.into()))

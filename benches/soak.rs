@@ -91,7 +91,7 @@ fn configuration() -> ChannelConfig {
         .with_flow(FlowType::Chunk, flow(64))
         .with_flow(FlowType::Retransmission, flow(200).with_threads(1))
         .with_flow(FlowType::Transport, flow(200).with_peer_quota(8).with_threads(3))
-        .with_stuck_after(Duration::from_secs(5))
+        .with_stuck_handler_timeout(Duration::from_secs(5))
 }
 
 /// Prints the ledger until the load is to end; returns what lay in memory after a fifth of it and at

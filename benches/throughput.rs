@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 
 use self::{
     contenders::{
-        Contender, async_channel::AsyncChannel, base::Base, channel::Channel, engine::Engine,
-        floor::Floor, model::Model, rayon::Rayon, tokio::Tokio, tower::Tower,
+        Contender, async_channel::AsyncChannel, base::Base, baseline::Baseline, channel::Channel,
+        engine::Engine, floor::Floor, rayon::Rayon, tokio::Tokio, tower::Tower,
     },
     harness::{
         disturbance::Disturbance,
@@ -35,7 +35,7 @@ use self::{
 };
 
 /// The contenders that ratios are taken to.
-const PEERS: [&str; 5] = ["model", "tokio", "rayon", "channel", "floor"];
+const PEERS: [&str; 5] = ["baseline", "tokio", "rayon", "channel", "floor"];
 
 /// One setting of what varies.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ fn entries() -> [Entry; 9] {
     type Tally = Arc<Ledger>;
     [
         entry::<Engine<Tally>>(),
-        entry::<Model<Tally>>(),
+        entry::<Baseline<Tally>>(),
         entry::<Tokio<Tally>>(),
         entry::<Rayon<Tally>>(),
         entry::<Channel>(),

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 use self::{
     contenders::{
-        Contender, channel::Channel, engine::Engine, model::Model, rayon::Rayon, tokio::Tokio,
+        Contender, baseline::Baseline, channel::Channel, engine::Engine, rayon::Rayon, tokio::Tokio,
     },
     harness::{
         clock::{LEAD, Stopwatch, even, poisson, spin_until},
@@ -68,7 +68,7 @@ fn entries() -> [Entry; 9] {
         ("engine, park", |due| waiting(due, WaitStrategy::Park)),
         ("engine, linger 5 µs", |due| waiting(due, WaitStrategy::Linger(SHORT_LINGER))),
         ("engine, spin", |due| waiting(due, WaitStrategy::Spin)),
-        ("model", |due| run(due, |handler| Model::build(PERMITS, WORKERS, handler))),
+        ("baseline", |due| run(due, |handler| Baseline::build(PERMITS, WORKERS, handler))),
         ("tokio", |due| run(due, |handler| Tokio::build(PERMITS, WORKERS, handler))),
         ("rayon", |due| run(due, |handler| Rayon::build(PERMITS, WORKERS, handler))),
         (PEER, |due| run(due, |handler| Channel::build(PERMITS, WORKERS, handler))),

@@ -52,7 +52,7 @@ impl<A> fmt::Debug for AdvertDropped<A> {
 pub enum DropReason {
     /// As many adverts are queued or being broadcast as may be.
     #[error("no room")]
-    NoRoom,
+    Full,
     /// The broadcaster has been shut down.
     #[error("shut down")]
     Closed,
@@ -208,7 +208,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             });
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
-                _ => DropReason::NoRoom,
+                _ => DropReason::Full,
             };
             AdvertDropped { advert, destination, reason }
         })

@@ -59,9 +59,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 pub const MAX_SUSPECTS: usize = 1 << 10;
 /// How often a replica is told that messages of one peer and flow were dropped, at most, unless
 /// configured otherwise: once in a tick of the timer.
-pub const DEFAULT_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
+pub const DEFAULT_DROP_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a handler runs before it is reported as stuck, unless configured otherwise.
-pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(10);
+pub const DEFAULT_STUCK_HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A peer comes and goes; more than this of one peer only queue for nothing, and every peer that is
 /// connected has a lane of this size.
@@ -207,8 +207,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelConfig {
     flows: [FlowConfig; FlowType::COUNT],
-    notice_interval: Duration,
-    stuck_after: Duration,
+    drop_notice_interval: Duration,
+    stuck_handler_timeout: Duration,
 }
 
 impl Default for ChannelConfig {
@@ -221,8 +221,8 @@ impl Default for ChannelConfig {
                 FlowConfig::new(1_000),
                 FlowConfig::new(1_000).with_peer_quota(TRANSPORT_QUOTA).with_order(Order::PerPeer),
             ],
-            notice_interval: DEFAULT_NOTICE_INTERVAL,
-            stuck_after: DEFAULT_STUCK_AFTER,
+            drop_notice_interval: DEFAULT_DROP_NOTICE_INTERVAL,
+            stuck_handler_timeout: DEFAULT_STUCK_HANDLER_TIMEOUT,
         }
     }
 }
@@ -249,8 +249,8 @@ impl ChannelConfig {
     /// and flow, at most: any duration. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a
     /// shorter interval is as good as none; with a very long one a replica is told once.
     #[must_use]
-    pub const fn with_notice_interval(mut self, interval: Duration) -> Self {
-        self.notice_interval = interval;
+    pub const fn with_drop_notice_interval(mut self, interval: Duration) -> Self {
+        self.drop_notice_interval = interval;
         self
     }
 
@@ -258,21 +258,21 @@ impl ChannelConfig {
     /// [`stuck`](crate::FlowSnapshot::stuck) counts it, once: any duration. It is looked for every
     /// [`WATCH_PERIOD`](crate::WATCH_PERIOD), and the time that is named may be a quantum too long.
     #[must_use]
-    pub const fn with_stuck_after(mut self, duration: Duration) -> Self {
-        self.stuck_after = duration;
+    pub const fn with_stuck_handler_timeout(mut self, duration: Duration) -> Self {
+        self.stuck_handler_timeout = duration;
         self
     }
 
     /// How often a replica is told that messages of one peer and flow were dropped, at most.
     #[must_use]
-    pub const fn notice_interval(&self) -> Duration {
-        self.notice_interval
+    pub const fn drop_notice_interval(&self) -> Duration {
+        self.drop_notice_interval
     }
 
     /// How long a handler may run before it is reported as stuck.
     #[must_use]
-    pub const fn stuck_after(&self) -> Duration {
-        self.stuck_after
+    pub const fn stuck_handler_timeout(&self) -> Duration {
+        self.stuck_handler_timeout
     }
 
     /// The bounds and threads of one flow.

@@ -51,7 +51,7 @@ pub enum RefusalReason {
     /// ([`OverloadPolicy::Refuse`](crate::OverloadPolicy::Refuse)), or the message is the engine's own, which
     /// does not wait.
     #[error("no room")]
-    NoRoom,
+    Full,
     /// There is no room, and as many submitters wait for the peer already as
     /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows. Places whose submitters have
     /// given up count until they are cleared away.

@@ -44,7 +44,7 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// its quota, and served in turn with the others however much it sends.
 ///
 /// A `PeerDown` ends what the peer has queued: it does not start any more and is counted as
-/// [`Cancelled`](crate::End::Cancelled), and calls that wait on the peer's behalf are refused. What comes
+/// [`Cancelled`](crate::Outcome::Cancelled), and calls that wait on the peer's behalf are refused. What comes
 /// after a `PeerUp` starts when the replica has been told of the peer. [`Gossip`] says what that means for
 /// the order of callbacks.
 ///
@@ -254,7 +254,7 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
 /// # Cancel safety
 ///
 /// It may be dropped at any time. An event that still waits is dropped with it and counted as
-/// [`GaveUp`](crate::End::GaveUp), so a `PeerUp` or `PeerDown` belongs in no `select` and under no timeout.
+/// [`WaitCancelled`](crate::Outcome::WaitCancelled), so a `PeerUp` or `PeerDown` belongs in no `select` and under no timeout.
 ///
 /// # Panics
 ///

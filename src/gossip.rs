@@ -16,7 +16,7 @@ use crate::{
 /// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
 /// panics is caught, counted and logged; the engine goes on, as far as the flow's
 /// [`PanicPolicy`](crate::PanicPolicy) says. (The process's panic hook hears of each panic all the same, and
-/// Rust's own writes it to standard error.) [`message_wait`](crate::message_wait) tells a callback how
+/// Rust's own writes it to standard error.) [`queue_delay`](crate::queue_delay) tells a callback how
 /// long its message was queued.
 ///
 /// # Order
@@ -76,7 +76,7 @@ pub trait Gossip: Send + Sync + 'static {
     /// [`Codel`](crate::Codel) says so. What was lost is for the protocol to ask for again. Does nothing,
     /// unless it is implemented.
     ///
-    /// Called at most once in a [notice interval](crate::ChannelConfig::with_notice_interval) for each
+    /// Called at most once in a [notice interval](crate::ChannelConfig::with_drop_notice_interval) for each
     /// connected peer and flow, with all that were dropped since: as far as is known, for losses are forgotten
     /// when the peer connects anew, or when another needs the place of its lane. A peer that goes at the same moment may be
     /// heard of once more after its `on_peer_down`. Runs in

@@ -19,7 +19,7 @@
 //! | [`MetricsRegistry`] | what is counted, readable while messages flow |
 //! | [`wire`] | the built-in messages as protobuf |
 //! | [`Codec`] | for message types of a replica's own |
-//! | [`End`] | how a message can end: the names of all counters |
+//! | [`Outcome`] | how a message can end: the names of all counters |
 //!
 //! # Example
 //!
@@ -112,9 +112,9 @@
 //! | what | what happens | what can be chosen |
 //! |---|---|---|
 //! | more comes than can be run | senders are held back | [`OverloadPolicy`], [`max_age`](FlowConfig::with_max_age), [`Codel`], [bounds in bytes](FlowConfig::with_max_bytes) |
-//! | messages were dropped for that | they are counted, and the replica is told: [`on_messages_dropped`](Gossip::on_messages_dropped) | [how often](ChannelConfig::with_notice_interval) |
+//! | messages were dropped for that | they are counted, and the replica is told: [`on_messages_dropped`](Gossip::on_messages_dropped) | [how often](ChannelConfig::with_drop_notice_interval) |
 //! | a callback panics | it is contained, counted and logged | [`PanicPolicy`] |
-//! | a callback of a flow does not end | it is logged and counted ([`stuck`](FlowSnapshot::stuck)), once | [after how long](ChannelConfig::with_stuck_after) |
+//! | a callback of a flow does not end | it is logged and counted ([`stuck`](FlowSnapshot::stuck)), once | [after how long](ChannelConfig::with_stuck_handler_timeout) |
 //! | a peer goes | what it had queued ends, then `on_peer_down` | |
 //! | a peer comes | what it sends starts after `on_peer_up` has ended | |
 //! | the load changes | | [`reconfigure`](AsyncTransportEventHandlerImpl::reconfigure), while messages flow |
@@ -136,7 +136,7 @@
 //!   [quantum](FlowConfig::with_quantum), and those who wait are let in one from each lane in turn.
 //!   However much one peer sends, another's message that is the first of its lane waits for at most
 //!   one turn of each other peer.
-//! - **Nothing is lost in silence.** Each event is malformed or comes to exactly one [`End`], each end has a
+//! - **Nothing is lost in silence.** Each event is malformed or comes to exactly one [`Outcome`], each end has a
 //!   counter, and [`MetricsSnapshot::verify`] checks that they add up: after panics, cancels, departures,
 //!   changes and shutdowns as well.
 //! - **No message rests while a worker is free**, unless it is withheld, see above, or the worker lets some
@@ -224,7 +224,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `pinning` | `FlowConfig::with_first_core`: the threads of a flow on cores of their own |
+//! | `pinning` | `FlowConfig::with_core_affinity`: the threads of a flow on cores of their own |
 //! | `prometheus` | [`MetricsRegistry`] is a `Collector` of `prometheus-client`: every counter, gauge and histogram, under the names that are listed there |
 //!
 //! Threads are called `P2P_Advert_Thread`, `P2P_Request_Thread`, `P2P_Chunk_Thread`,
@@ -238,7 +238,6 @@ mod advert_broadcaster;
 mod clock;
 mod codec;
 mod config;
-mod end;
 mod event;
 mod event_handler;
 mod flow;
@@ -249,6 +248,7 @@ mod lifecycle;
 mod log_limit;
 mod message;
 mod metrics;
+mod outcome;
 mod panics;
 mod permits;
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
@@ -261,17 +261,16 @@ pub mod wire;
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
 pub use codec::{Codec, MessageOf, WireCodec};
 pub use config::{
-    ChannelConfig, Codel, ConfigError, DEFAULT_LINGER, DEFAULT_NOTICE_INTERVAL, DEFAULT_PEERS,
-    DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_STUCK_AFTER, DEFAULT_WAITERS, FlowConfig, MAX_AGE,
-    MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM, MAX_SUSPECTS,
+    ChannelConfig, Codel, ConfigError, DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_LINGER, DEFAULT_PEERS,
+    DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_STUCK_HANDLER_TIMEOUT, DEFAULT_WAITERS, FlowConfig,
+    MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER, MAX_PEERS, MAX_QUANTUM, MAX_SUSPECTS,
     MAX_THREADS_PER_FLOW, MAX_WAITERS, Order, OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy,
     Quarantine, WaitStrategy,
 };
-pub use end::End;
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
 pub use flow::FlowType;
-pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused, Submitter, message_wait};
+pub use flow_worker::{Execute, FlowWorker, MessageHandler, Refused, Submitter, queue_delay};
 pub use gossip::{DynGossip, Gossip, GossipArc};
 pub use latency::{LatencySnapshot, MAX_RECORDED};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
@@ -280,6 +279,7 @@ pub use message::{
     GossipChunkRequest, GossipMessage, IntegrityHash, NodeId, ParseIdError,
 };
 pub use metrics::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
+pub use outcome::Outcome;
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 

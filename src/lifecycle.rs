@@ -38,7 +38,7 @@ pub enum BuildError {
 #[non_exhaustive]
 pub struct FlowReport {
     /// Messages that were admitted and had not started by the deadline: dropped, and counted as
-    /// [`Abandoned`](crate::End::Abandoned).
+    /// [`DroppedAtShutdown`](crate::Outcome::DroppedAtShutdown).
     pub dropped: usize,
     /// Messages whose handlers had not returned by the deadline, the caller's own included. They go on.
     pub running: usize,

@@ -9,7 +9,7 @@
 //! bound ([`Permits`]). So a count cannot disagree with it. What each worker counts, it counts on cache
 //! lines of its own, without a locked instruction.
 //!
-//! Every event comes to exactly one [`End`](crate::End), or is malformed; how the counts add up is what
+//! Every event comes to exactly one [`Outcome`](crate::Outcome), or is malformed; how the counts add up is what
 //! [`MetricsSnapshot::verify`] checks.
 
 use std::sync::Arc;

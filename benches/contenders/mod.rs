@@ -6,10 +6,10 @@
 
 pub(crate) mod async_channel;
 pub(crate) mod base;
+pub(crate) mod baseline;
 pub(crate) mod channel;
 pub(crate) mod engine;
 pub(crate) mod floor;
-pub(crate) mod model;
 pub(crate) mod rayon;
 pub(crate) mod tokio;
 pub(crate) mod tower;

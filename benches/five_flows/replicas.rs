@@ -154,9 +154,9 @@ impl Handler for OfFlow {
     }
 }
 
-pub(crate) struct Model(Vec<contenders::model::Model<OfFlow>>);
+pub(crate) struct Baseline(Vec<contenders::baseline::Baseline<OfFlow>>);
 
-impl Replica for Model {
+impl Replica for Baseline {
     fn build(threads: usize, served: Served) -> Self {
         let served = Arc::new(served);
         let config = ChannelConfig::default();

@@ -7,14 +7,14 @@ use std::{
 
 use futures_util::FutureExt;
 use gossip_engine::{
-    Codel, End, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId,
+    Codel, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome,
     OverloadPolicy,
 };
 use hdrhistogram::Histogram;
 
 use super::{BACKLOG, LIMIT, MAX_AGE, PEERS, QUOTA, SEED, SERVICE, SMALL_LIMIT};
 use crate::{
-    contenders::{Contender, channel::Channel, model::Model},
+    contenders::{Contender, baseline::Baseline, channel::Channel},
     harness::{
         clock::{LEAD, Stopwatch, poisson},
         cores,
@@ -58,7 +58,7 @@ pub(crate) const ENTRIES: [Entry; 6] = [
     Entry { name: "engine, CoDel", kind: Kind::Engine(&CODEL) },
     Entry { name: "engine, drop oldest", kind: Kind::Engine(&DROP_OLDEST) },
     Entry { name: "engine", kind: Kind::Engine(&CONFIG) },
-    Entry { name: "model", kind: Kind::Other(bring_all::<Model<Stopwatch>>) },
+    Entry { name: "baseline", kind: Kind::Other(bring_all::<Baseline<Stopwatch>>) },
     Entry { name: "channel", kind: Kind::Other(bring_all::<Channel>) },
 ];
 
@@ -86,17 +86,17 @@ struct Counted {
 }
 
 impl Counted {
-    fn ended(&self, end: End) -> u64 {
-        self.ended.ended(end) - self.warmed.ended(end)
+    fn ended(&self, end: Outcome) -> u64 {
+        self.ended.count(end) - self.warmed.count(end)
     }
 }
 
 impl Round {
-    pub(crate) fn ended(&self, end: End) -> u64 {
+    pub(crate) fn ended(&self, end: Outcome) -> u64 {
         match &self.flow {
-            Some(flow) => flow.ended(end),
+            Some(flow) => flow.count(end),
             None => {
-                if end == End::Handled {
+                if end == Outcome::Handled {
                     self.brought
                 } else {
                     0
@@ -252,9 +252,9 @@ fn run_engine(
     assert!(report.is_clean(), "void: {report:?}");
     let flow = flow.snapshot();
     flow.verify("Advert").expect("it is at rest");
-    assert_eq!(flow.brought(), (arrivals.len() + PEERS) as u64, "void: a message has no end");
+    assert_eq!(flow.submitted(), (arrivals.len() + PEERS) as u64, "void: a message has no end");
     let flow = Counted { warmed, ended: flow };
-    stopwatch.ledger().wait_for(flow.ended(End::Handled) as usize);
+    stopwatch.ledger().wait_for(flow.count(Outcome::Handled) as usize);
     (flow, last_drop)
 }
 

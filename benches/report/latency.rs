@@ -53,9 +53,9 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
                     spread(&row["p99"]),
                     spread(&row["p999"]),
                     figure(number(&row["max"]["median"])),
-                    spread(&row["p50_ratio_to_model"]),
-                    spread(&row["p99_ratio_to_model"]),
-                    spread(&row["p999_ratio_to_model"]),
+                    spread(&row["p50_ratio_to_baseline"]),
+                    spread(&row["p99_ratio_to_baseline"]),
+                    spread(&row["p999_ratio_to_baseline"]),
                     verdict(&row["in_target"]),
                     share(&row["others_share"]),
                 ]

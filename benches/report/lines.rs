@@ -81,7 +81,7 @@ fn names(head: &Area<'_>, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
 fn color(contender: &str) -> RGBColor {
     match contender {
         "engine" => RGBColor(200, 80, 30),
-        "model" => RGBColor(60, 100, 170),
+        "baseline" => RGBColor(60, 100, 170),
         "channel" => RGBColor(50, 140, 80),
         "engine, age" => RGBColor(235, 160, 40),
         "engine, CoDel" => RGBColor(150, 60, 110),

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
 
+mod faults;
 mod five_flows;
 mod flood;
 #[path = "../harness/folder.rs"]
@@ -18,7 +19,6 @@ mod replica;
 mod small;
 mod table;
 mod throughput;
-mod trouble;
 mod wakeup;
 mod wire;
 
@@ -92,8 +92,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("flood", "A flood by one peer", flood::section),
         ("flooded", "A replica flooded by a peer", replica::section),
         ("overload", "Twice the capacity", overload::section),
-        ("trouble", "Trouble", trouble::section),
-        ("soak", "Everything at once", trouble::soak),
+        ("faults", "Trouble", faults::section),
+        ("soak", "Everything at once", faults::soak),
         ("wakeup", "Waking up and idling", wakeup::section),
         ("peers", "Many peers", peers::section),
         ("peer_memory", "Memory of a peer", peers::memory),

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The contenders that the bench takes ratios to.
-const PEERS: [&str; 5] = ["model", "tokio", "rayon", "channel", "floor"];
+const PEERS: [&str; 5] = ["baseline", "tokio", "rayon", "channel", "floor"];
 
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
@@ -32,7 +32,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
              faster:\n\n{}\nThe engine's ratios with their quartiles, and the share of the machine that other \
              processes used meanwhile:\n\n{}",
             by_contender(&rows, |row| figure(number(&row["ns_per_message"]["median"]))),
-            by_contender(&rows, |row| figure(number(&row["ratio_to_model"]["median"]))),
+            by_contender(&rows, |row| figure(number(&row["ratio_to_baseline"]["median"]))),
             of_engine(&rows),
         );
     }

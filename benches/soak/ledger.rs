@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gossip_engine::{End, FlowSnapshot, FlowType, MetricsSnapshot};
+use gossip_engine::{FlowSnapshot, FlowType, MetricsSnapshot, Outcome};
 use strum::IntoEnumIterator;
 
 use crate::harness::memory;
@@ -15,7 +15,7 @@ pub(crate) fn all(snapshot: &MetricsSnapshot) -> FlowSnapshot {
 
 /// What has come to an end, admitted or not: what must grow as long as there is something to do.
 pub(crate) fn ended(snapshot: &MetricsSnapshot) -> u64 {
-    End::iter().map(|end| all(snapshot).ended(end)).sum::<u64>() + snapshot.broadcast.finished()
+    Outcome::iter().map(|end| all(snapshot).count(end)).sum::<u64>() + snapshot.broadcast.finished()
 }
 
 /// What is still to be done.
@@ -29,12 +29,12 @@ pub(crate) fn line(at: Duration, snapshot: &MetricsSnapshot) -> String {
     let mut line = format!(
         "{:>4} s: brought {}, malformed {}, admitted {}:",
         at.as_secs(),
-        sum.brought(),
+        sum.submitted(),
         snapshot.malformed,
         sum.admitted,
     );
-    for end in End::iter().filter(|end| sum.ended(*end) > 0) {
-        line += &format!(" {end} {}", sum.ended(end));
+    for end in Outcome::iter().filter(|end| sum.ended(*end) > 0) {
+        line += &format!(" {end} {}", sum.count(end));
     }
     line += &format!("; in flight {}, waiting {}; overload", sum.in_flight, sum.waiting);
     for flow in FlowType::iter() {

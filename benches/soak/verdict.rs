@@ -4,7 +4,7 @@
 
 use std::{process, time::Duration};
 
-use gossip_engine::{End, FlowType, MetricsSnapshot};
+use gossip_engine::{FlowType, MetricsSnapshot, Outcome};
 use serde_json::{Map, Value, json};
 use strum::IntoEnumIterator;
 
@@ -89,7 +89,7 @@ pub(crate) fn row(
 ) -> Value {
     let sum = ledger::all(snapshot);
     let ends: Map<String, Value> =
-        End::iter().map(|end| (end.to_string(), sum.ended(end).into())).collect();
+        Outcome::iter().map(|end| (end.to_string(), sum.count(end).into())).collect();
     let counts: [(&str, &Count); 9] = [
         ("resolved", &record.resolved),
         ("refused", &record.refused),

@@ -51,7 +51,7 @@ mod statistics;
 
 use std::io;
 
-use gossip_engine::End;
+use gossip_engine::Outcome;
 use serde_json::{Map, Value, json};
 use strum::IntoEnumIterator;
 
@@ -89,7 +89,7 @@ fn row(name: &str, rounds: &[Round]) -> Value {
     row["flows"] = flows.collect();
     let frames = of(&|round| round.counts.frames() as f64 / round.seconds);
     row["frames_per_second"] = frames.json();
-    let ends: Map<String, Value> = End::iter()
+    let ends: Map<String, Value> = Outcome::iter()
         .map(|end| (end, sum(&|round| round.ended(end))))
         .filter(|(_, count)| *count > 0)
         .map(|(end, count)| (end.to_string(), count.into()))

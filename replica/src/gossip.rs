@@ -54,13 +54,13 @@ use crate::{
 };
 
 /// Tells everybody about an artifact: see [`ReplicaGossip::new`].
-type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom> + Send + Sync>;
+type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync>;
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// The way out has no room for an advert at the moment.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no room for an advert")]
-pub struct NoRoom {
+pub struct Full {
     /// Where the advert was to go.
     pub destination: ArtifactDestination,
 }
@@ -117,7 +117,7 @@ impl ReplicaGossip {
     ///
     /// `announce` is called for each artifact that has been published or fetched, on the thread that did
     /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine::AdvertBroadcaster), which calls
-    /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it returns as [`NoRoom`] is sent
+    /// [`broadcast_advert`](Gossip::broadcast_advert) in its turn. What it returns as [`Full`] is sent
     /// with the next tick of the clock, past the broadcaster. It must not hold this `ReplicaGossip` alive,
     /// or neither is ever freed.
     ///
@@ -128,10 +128,7 @@ impl ReplicaGossip {
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,
-        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom>
-        + Send
-        + Sync
-        + 'static,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
     ) -> Result<Self, OptionsError> {
         let started = Instant::now();
         Self::with_clock(options, store, outbox, announce, move || started.elapsed())
@@ -147,10 +144,7 @@ impl ReplicaGossip {
         options: GossipOptions,
         store: Store,
         outbox: Arc<dyn Outbox>,
-        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), NoRoom>
-        + Send
-        + Sync
-        + 'static,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Result<Self, OptionsError> {
         options.validate()?;

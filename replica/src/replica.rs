@@ -33,7 +33,7 @@ use gossip_engine::{
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::{
-    gossip::{GossipOptions, NoRoom, OptionsError, PublishError, ReplicaGossip},
+    gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
     store::{Durability, Imported, Store, StoreError},
     transport::{BindError, Peer, StartError, Transport, TransportCounters, TransportOptions},
@@ -164,7 +164,7 @@ impl BoundReplica {
                 // Without a broadcaster the replica is on its way out.
                 let Some(broadcaster) = announcer.upgrade() else { return Ok(()) };
                 let sent = broadcaster.send(advert, destination);
-                sent.map_err(|dropped| NoRoom { destination: dropped.destination })
+                sent.map_err(|dropped| Full { destination: dropped.destination })
             },
         )?);
         let handler = AsyncTransportEventHandlerImpl::new(

@@ -46,7 +46,7 @@ pub struct FlowConfig {
     pub(super) codel: Option<Codel>,
     pub(super) panics: PanicPolicy,
     /// Set only with the feature `pinning`.
-    pub(super) first_core: Option<usize>,
+    pub(super) core_affinity: Option<usize>,
 }
 
 impl FlowConfig {
@@ -69,7 +69,7 @@ impl FlowConfig {
             max_age: None,
             codel: None,
             panics: PanicPolicy::Contain,
-            first_core: None,
+            core_affinity: None,
         }
     }
 
@@ -191,7 +191,7 @@ impl FlowConfig {
 
     /// Sets a maximum age, above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which is the default: a message
     /// that is older, measured from the submitter's call, is not started and ends as
-    /// [`Expired`](crate::End::Expired). A message that waits for room expires when its turn comes, not before. Not for the
+    /// [`Expired`](crate::Outcome::Expired). A message that waits for room expires when its turn comes, not before. Not for the
     /// Transport flow.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
@@ -219,13 +219,13 @@ impl FlowConfig {
     /// does not let a thread be pinned, it runs anywhere, and the log says so.
     #[cfg(feature = "pinning")]
     #[must_use]
-    pub const fn with_first_core(mut self, core: usize) -> Self {
-        self.first_core = Some(core);
+    pub const fn with_core_affinity(mut self, core: usize) -> Self {
+        self.core_affinity = Some(core);
         self
     }
 
-    pub(crate) const fn first_core(&self) -> Option<usize> {
-        self.first_core
+    pub(crate) const fn core_affinity(&self) -> Option<usize> {
+        self.core_affinity
     }
 
     /// How many messages may be admitted and not yet finished, at least 1.

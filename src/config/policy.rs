@@ -10,14 +10,14 @@ pub enum OverloadPolicy {
     #[default]
     Wait,
     /// It is refused, and its submitter gets it back:
-    /// [`RefusalReason::NoRoom`](crate::RefusalReason::NoRoom).
+    /// [`RefusalReason::Full`](crate::RefusalReason::Full).
     Refuse,
-    /// It is dropped and counted ([`End::DroppedNewest`](crate::End::DroppedNewest)).
+    /// It is dropped and counted ([`Outcome::DroppedNewest`](crate::Outcome::DroppedNewest)).
     DropNewest,
     /// The oldest queued message of its own peer makes room. If the peer has none and it is the flow that is
     /// full of messages, the flow looks at the next few peers in turn, and the oldest message of the one among them
     /// with the most makes room. It is counted
-    /// ([`End::DroppedOldest`](crate::End::DroppedOldest)). If none is queued, the new one is dropped.
+    /// ([`Outcome::DroppedOldest`](crate::Outcome::DroppedOldest)). If none is queued, the new one is dropped.
     DropOldest,
 }
 

@@ -94,7 +94,7 @@ impl FlowConfig {
             ("max_peers", self.max_peers != to.max_peers),
             ("max_waiters", self.max_waiters != to.max_waiters),
             ("order", self.order != to.order),
-            ("first_core", self.first_core != to.first_core),
+            ("core_affinity", self.core_affinity != to.core_affinity),
             ("threads, which can be no more than it was built with", to.threads > self.threads),
             // One that is not set is no larger than it can be.
             (

@@ -101,13 +101,16 @@ impl<G: Gossip + ?Sized> Default for Lanes<G> {
 /// How the watch goes about it.
 #[derive(Clone, Copy, Debug)]
 struct Care {
-    notice_interval: Duration,
-    stuck_after: Duration,
+    drop_notice_interval: Duration,
+    stuck_handler_timeout: Duration,
 }
 
 impl From<&ChannelConfig> for Care {
     fn from(config: &ChannelConfig) -> Self {
-        Self { notice_interval: config.notice_interval(), stuck_after: config.stuck_after() }
+        Self {
+            drop_notice_interval: config.drop_notice_interval(),
+            stuck_handler_timeout: config.stuck_handler_timeout(),
+        }
     }
 }
 
@@ -254,17 +257,17 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
     fn look(&self, known: &mut Self::Known) {
         let care = **self.care.load();
         each_of_peers!(self, |flow| {
-            flow.tell_losses(care.notice_interval, |peer, count| {
+            flow.tell_losses(care.drop_notice_interval, |peer, count| {
                 self.metrics.notice();
                 let told =
                     self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count));
                 // Nobody will ever hear of it, and to offer it again and again would only count.
                 matches!(told, Ok(()) | Err(RefusalReason::Closed))
             });
-            flow.report_stuck(care.stuck_after, &mut known[flow.flow() as usize]);
+            flow.report_stuck(care.stuck_handler_timeout, &mut known[flow.flow() as usize]);
         });
         let known = &mut known[FlowType::Transport as usize];
-        self.transport.report_stuck(care.stuck_after, known);
+        self.transport.report_stuck(care.stuck_handler_timeout, known);
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) enum Entry {
     /// The message is admitted, and must finish once.
     Admitted,
     /// There is no room for it now.
-    NoRoom,
+    Full,
     /// The lane has been retired; the peer has another, or none.
     Retired,
     /// The flow is closed.
@@ -145,22 +145,22 @@ impl<M: Weigh> Admission<M> {
         match self.marks() {
             0 => {}
             STARVED if lane.entrance.permits.is_shut() => return Entry::Retired,
-            STARVED => return Entry::NoRoom,
+            STARVED => return Entry::Full,
             _ => return Entry::Closed,
         }
         // The peer's quota, and then the flow's bound.
         match lane.entrance.permits.enter(|| lane.left()) {
             Attempt::Entered => {}
-            Attempt::Full => return Entry::NoRoom,
+            Attempt::Full => return Entry::Full,
             Attempt::Shut => return Entry::Retired,
         }
         let refused = match self.metrics.enter() {
             Attempt::Entered if self.charge(lane, message) => return Entry::Admitted,
             Attempt::Entered => {
                 self.metrics.permits.retreat();
-                Entry::NoRoom
+                Entry::Full
             }
-            Attempt::Full => Entry::NoRoom,
+            Attempt::Full => Entry::Full,
             Attempt::Shut => Entry::Closed,
         };
         lane.entrance.permits.retreat();

@@ -56,7 +56,7 @@ impl<M> Weigh for Brought<M> {
 /// What becomes of a message that was brought.
 #[derive(Debug)]
 #[must_use]
-pub(super) enum Outcome<M> {
+pub(super) enum Decision<M> {
     Admitted,
     Waits(Arc<Lane<Brought<M>>>, Arc<Place<Brought<M>>>),
     Refused(M, RefusalReason),
@@ -73,7 +73,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         message: M,
         bytes: usize,
         may_wait: bool,
-    ) -> Outcome<M> {
+    ) -> Decision<M> {
         self.bring_to(None, peer, message, bytes, may_wait)
     }
 
@@ -86,7 +86,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         message: M,
         bytes: usize,
         may_wait: bool,
-    ) -> Outcome<M> {
+    ) -> Decision<M> {
         // One of no bytes counts as one byte, one of more than a count holds as that many.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
         let mut brought = Brought::new(message, Moment::now(), bytes);
@@ -120,21 +120,21 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
             match self.admission.enter(lane, &mut brought, self) {
                 Entry::Admitted => {
                     self.push_brought(lane, brought);
-                    return Outcome::Admitted;
+                    return Decision::Admitted;
                 }
-                Entry::NoRoom if !swept && self.sweep() => {
+                Entry::Full if !swept && self.sweep() => {
                     swept = true;
                     continue;
                 }
-                Entry::NoRoom => match self.no_room_policy(may_wait) {
+                Entry::Full => match self.no_room_policy(may_wait) {
                     OverloadPolicy::Wait => match self.admission.join(lane, brought, self) {
-                        Ok(place) => return Outcome::Waits(Arc::clone(lane), place),
+                        Ok(place) => return Decision::Waits(Arc::clone(lane), place),
                         Err((back, Denied::Crowded)) => {
                             return self.refuse(back, RefusalReason::TooManyWaiters);
                         }
                         Err((back, Denied::Retired)) => brought = back,
                     },
-                    OverloadPolicy::Refuse => return self.refuse(brought, RefusalReason::NoRoom),
+                    OverloadPolicy::Refuse => return self.refuse(brought, RefusalReason::Full),
                     OverloadPolicy::DropOldest
                         if evictions < MAX_EVICTIONS && self.make_room(lane) =>
                     {
@@ -182,9 +182,9 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
     }
 
-    fn refuse(&self, brought: Brought<M>, reason: RefusalReason) -> Outcome<M> {
+    fn refuse(&self, brought: Brought<M>, reason: RefusalReason) -> Decision<M> {
         self.metrics.ended(reason.into());
-        Outcome::Refused(brought.message, reason)
+        Decision::Refused(brought.message, reason)
     }
 
     /// Queues a message that has just been admitted. Not under the baton.

@@ -27,7 +27,7 @@ use super::{
     welcome::Connected,
 };
 use crate::{
-    End, NodeId,
+    NodeId, Outcome,
     clock::{Moment, yield_now},
     metrics::WorkerMetrics,
     sync::{Ordering, fence},
@@ -86,7 +86,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
                 Some(brought) => {
                     swept += 1;
                     let lane = lane.expect("a message was in it");
-                    self.discard(&lane, brought, End::Cancelled);
+                    self.discard(&lane, brought, Outcome::Cancelled);
                 }
                 // Should another lane have the seat by now, its messages are the workers'.
                 None => {

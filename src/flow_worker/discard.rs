@@ -13,7 +13,7 @@ use super::{
     pool::Spawn,
 };
 use crate::{
-    End,
+    Outcome,
     sync::{Ordering, fence},
 };
 
@@ -23,7 +23,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         self: &Arc<Self>,
         lane: &Arc<Lane<Brought<M>>>,
         brought: Brought<M>,
-        end: End,
+        end: Outcome,
     ) {
         let charge = brought.charge();
         let discarded = self.discard_message(brought.message);
@@ -67,9 +67,10 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         let mut dropped = 0;
         // Ends: the flow is closed, and at most as many messages as the quota are left.
         while let Some(brought) = lane.queue.pop() {
-            let end = if lane.is_cancelled() { End::Cancelled } else { End::Abandoned };
+            let end =
+                if lane.is_cancelled() { Outcome::Cancelled } else { Outcome::DroppedAtShutdown };
             self.discard(lane, brought, end);
-            dropped += usize::from(end == End::Abandoned);
+            dropped += usize::from(end == Outcome::DroppedAtShutdown);
         }
         dropped
     }
@@ -109,7 +110,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Drop for Core<M, H, S> {
                 let charge = brought.charge();
                 let discarded = self.discard_message(brought.message);
                 self.leave(&lane, charge);
-                self.metrics.ended(End::Abandoned);
+                self.metrics.ended(Outcome::DroppedAtShutdown);
                 if let Err(payload) = discarded {
                     self.panics.report(payload);
                 }

@@ -89,7 +89,7 @@ mod shift;
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use message::as_another_thread;
 pub(super) use message::handlers_on_this_thread;
-pub use message::message_wait;
+pub use message::queue_delay;
 
 use idle::Linger;
 use message::{HELPS, SEAT, is_on_top};

@@ -14,12 +14,12 @@ use std::{
 
 use super::{
     MessageHandler, OfPeers,
-    brought::{Brought, Outcome},
+    brought::{Brought, Decision},
     core::Core,
     lane::Lane,
     line::{Place, Standing},
 };
-use crate::{End, RefusalReason};
+use crate::{Outcome, RefusalReason};
 
 /// A flow has not admitted a message; here it is again. The flow is unchanged.
 #[derive(Clone, Copy, Eq, PartialEq, thiserror::Error)]
@@ -46,7 +46,7 @@ impl<M> fmt::Debug for Refused<M> {
 /// # Cancel safety
 ///
 /// It may be dropped at any time. A message that still waits is dropped with it and counted as
-/// [`GaveUp`](End::GaveUp); one that was admitted runs.
+/// [`WaitCancelled`](Outcome::WaitCancelled); one that was admitted runs.
 ///
 /// # Panics
 ///
@@ -63,14 +63,14 @@ enum State<M: Send + 'static, H: MessageHandler<M>> {
 
 impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
     /// That of a message that was brought to this flow.
-    pub(super) fn of(outcome: Outcome<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
+    pub(super) fn of(outcome: Decision<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
         Self(match outcome {
             // There is nothing to wait for, and nothing to give back.
-            Outcome::Admitted | Outcome::Dropped => State::Admitted,
-            Outcome::Waits(lane, place) => {
+            Decision::Admitted | Decision::Dropped => State::Admitted,
+            Decision::Waits(lane, place) => {
                 State::Waiting(Waiting { core: Arc::downgrade(core), lane, place })
             }
-            Outcome::Refused(message, reason) => State::Refused(Refused { message, reason }),
+            Decision::Refused(message, reason) => State::Refused(Refused { message, reason }),
         })
     }
 }
@@ -107,7 +107,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
                 // Counted before the message is dropped, whose `Drop` may panic.
                 let left = core.admission.leave(&self.lane, &self.place, &core);
                 if left.is_some() {
-                    core.metrics.ended(End::GaveUp);
+                    core.metrics.ended(Outcome::WaitCancelled);
                 }
             }
             Standing::Granted => core.admission.keep(Arc::clone(&self.place)),

@@ -7,14 +7,14 @@ use std::{
 
 use super::{
     MessageHandler,
-    brought::Outcome,
+    brought::Decision,
     core::{Core, Handle, Parts},
     drain::handlers_on_this_thread,
     pool::{Spawn, Threads},
     welcome::Welcomes,
 };
 use crate::{
-    BuildError, End, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order,
+    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, Order, Outcome,
     RefusalReason, clock::Moment, metrics::FlowMetrics, panics::PanicLog,
 };
 
@@ -72,7 +72,7 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             }
         };
         let threads = format!("P2P_{name}_Thread");
-        let pool = Threads::new(&threads, config.threads(), config.first_core(), stray_panic)
+        let pool = Threads::new(&threads, config.threads(), config.core_affinity(), stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
         registry.register(flow, &metrics);
         let withheld = flow.is_none();
@@ -104,9 +104,9 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
     /// Admits a message if there is room; nobody waits.
     pub(crate) fn try_admit(&self, peer: NodeId, message: M) -> Result<(), (M, RefusalReason)> {
         match self.core.bring(peer, message, size_of::<M>(), false) {
-            Outcome::Admitted => Ok(()),
-            Outcome::Waits(..) | Outcome::Dropped => unreachable!("it is admitted or refused"),
-            Outcome::Refused(message, reason) => Err((message, reason)),
+            Decision::Admitted => Ok(()),
+            Decision::Waits(..) | Decision::Dropped => unreachable!("it is admitted or refused"),
+            Decision::Refused(message, reason) => Err((message, reason)),
         }
     }
 
@@ -133,12 +133,12 @@ impl<M: Send + 'static, H: Handle<M>> Flow<M, H> {
             metrics.wait_for_last(own, deadline);
         }
         // Workers that were about to begin a message drop it, too.
-        let before = metrics.count(End::Abandoned) - behind as u64;
+        let before = metrics.count(Outcome::DroppedAtShutdown) - behind as u64;
         self.core.abandon();
         threads.release();
         let grace = if metrics.in_flight() == 0 { JOIN_GRACE } else { Duration::ZERO };
         let joined = !inside && threads.join(deadline.max(Instant::now() + grace));
-        let dropped = (metrics.count(End::Abandoned) - before) as usize;
+        let dropped = (metrics.count(Outcome::DroppedAtShutdown) - before) as usize;
         FlowReport { dropped, running: metrics.in_flight(), joined }
     }
 }

@@ -87,7 +87,7 @@ pub(crate) use self::{
 };
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
-pub use drain::message_wait;
+pub use drain::queue_delay;
 pub use execute::{Execute, Refused};
 pub use handler::MessageHandler;
 pub use submitter::Submitter;
@@ -178,8 +178,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// admitted in the order of the calls, whether their futures are polled or not.
     /// Whoever brings many messages of one peer does so by a [`submitter`](Self::submitter), at less cost.
     ///
-    /// `Ok` means that the engine answers for the message: it comes to one of the [`End`](crate::End)s of
-    /// those that were admitted, or was [dropped](crate::End::DroppedNewest) if that is the policy. It does
+    /// `Ok` means that the engine answers for the message: it comes to one of the [`Outcome`](crate::Outcome)s of
+    /// those that were admitted, or was [dropped](crate::Outcome::DroppedNewest) if that is the policy. It does
     /// not mean that it has run.
     ///
     /// # Errors
@@ -242,7 +242,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     }
 
     /// The peer has gone: what it has queued will not start and is counted as
-    /// [`Cancelled`](crate::End::Cancelled), and its submitters that wait are refused
+    /// [`Cancelled`](crate::Outcome::Cancelled), and its submitters that wait are refused
     /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
     /// that is brought later belongs to a new connection.
     ///

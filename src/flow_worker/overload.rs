@@ -1,21 +1,21 @@
 //! What is dropped when there is too much to do, and who is told of it.
 //!
-//! A message that is too old when it would start has [expired](End::Expired), one of a queue that stands is
-//! [shed](End::Shed); where the flow's policy says so, the oldest makes room for the newest, or the
+//! A message that is too old when it would start has [expired](Outcome::Expired), one of a queue that stands is
+//! [shed](Outcome::Shed); where the flow's policy says so, the oldest makes room for the newest, or the
 //! newest goes. All of these are *losses*: they are counted in their lane, and the replica is told of them
 //! from time to time, so that it can ask the peer again.
 
 use std::sync::Arc;
 
 use super::{
-    brought::{Brought, Outcome},
+    brought::{Brought, Decision},
     core::{Core, Handle},
     lane::Lane,
     live::Live,
     pool::Spawn,
 };
 use crate::{
-    End, NodeId,
+    NodeId, Outcome,
     clock::Moment,
     metrics::FlowMetrics,
     sync::{Ordering, fence},
@@ -37,24 +37,24 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         arrived: Moment,
         now: Moment,
         live: &Live<H>,
-    ) -> Option<End> {
+    ) -> Option<Outcome> {
         if lane.is_cancelled() {
-            return Some(End::Cancelled);
+            return Some(Outcome::Cancelled);
         }
         let waited = now.nanos_since(arrived);
         if waited > live.max_age {
-            return Some(End::Expired);
+            return Some(Outcome::Expired);
         }
         let codel = live.config.codel()?;
         let sheds = lane.standing.sheds(codel, self.nanos(now), waited, lane.queue.is_empty());
-        sheds.then_some(End::Shed)
+        sheds.then_some(Outcome::Shed)
     }
 
     /// Drops the oldest message that is queued in this lane, or, if there is none and one message less would
     /// make room in the flow, in another; false if there is none.
     pub(super) fn make_room(self: &Arc<Self>, lane: &Arc<LaneOf<M>>) -> bool {
         if let Some(oldest) = lane.queue.pop() {
-            self.discard(lane, oldest, End::DroppedOldest);
+            self.discard(lane, oldest, Outcome::DroppedOldest);
             return true;
         }
         let FlowMetrics { permits, bytes, .. } = &*self.metrics;
@@ -72,18 +72,18 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         });
         let Some(other) = longest.max_by_key(|lane| lane.queue.len()) else { return false };
         let Some(oldest) = other.queue.pop() else { return false };
-        self.discard(&other, oldest, End::DroppedOldest);
+        self.discard(&other, oldest, Outcome::DroppedOldest);
         true
     }
 
     /// Drops a message for which there is no room.
-    pub(super) fn drop_newest(&self, lane: &LaneOf<M>, brought: Brought<M>) -> Outcome<M> {
+    pub(super) fn drop_newest(&self, lane: &LaneOf<M>, brought: Brought<M>) -> Decision<M> {
         self.lose(lane);
-        self.metrics.ended(End::DroppedNewest);
+        self.metrics.ended(Outcome::DroppedNewest);
         if let Err(payload) = self.discard_message(brought.message) {
             self.panics.report(payload);
         }
-        Outcome::Dropped
+        Decision::Dropped
     }
 
     /// Ends the quarantine of a peer; true if it was in one.

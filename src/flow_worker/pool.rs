@@ -124,12 +124,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads called `name`, pinned from `first_core` on if there is one;
+    /// Starts `threads` threads called `name`, pinned from `core_affinity` on if there is one;
     /// `stray_panic` hears of panics outside of jobs.
     pub(super) fn new(
         name: &str,
         threads: usize,
-        first_core: Option<usize>,
+        core_affinity: Option<usize>,
         stray_panic: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         let (alive, ended) = bounded::<Infallible>(0);
@@ -139,7 +139,7 @@ impl Pool {
             .panic_handler(stray_panic)
             .spawn_handler(|worker| {
                 let alive = (alive.clone(), Arc::clone(&token));
-                let core = first_core.map(|first| first.wrapping_add(worker.index()));
+                let core = core_affinity.map(|first| first.wrapping_add(worker.index()));
                 thread::Builder::new().name(name.to_owned()).spawn(move || {
                     POOL.set(Arc::as_ptr(&alive.1).addr());
                     STACK.set(here());

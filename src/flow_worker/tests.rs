@@ -15,7 +15,7 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    Codel, End, FlowReport, FlowSnapshot, Order, OverloadPolicy, PanicPolicy, Quarantine,
+    Codel, FlowReport, FlowSnapshot, Order, Outcome, OverloadPolicy, PanicPolicy, Quarantine,
     RefusalReason, WaitStrategy,
     clock::instant_after,
     sync::{AtomicBool, Ordering},
@@ -122,7 +122,7 @@ fn handlers_run_on_the_named_threads_of_the_flow() {
 #[test]
 fn pinned_threads_run_on_their_cores_only() {
     let (sender, receiver) = channel();
-    let config = FlowConfig::new(10).with_threads(1).with_first_core(1);
+    let config = FlowConfig::new(10).with_threads(1).with_core_affinity(1);
     let flow = flow(config, move |_, (): ()| {
         // Only those cores are shown that the thread may use.
         sender.send(core_affinity::get_core_ids().unwrap()).unwrap();

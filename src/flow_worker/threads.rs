@@ -18,12 +18,12 @@ impl Threads {
     pub(super) fn new(
         name: &str,
         threads: usize,
-        first_core: Option<usize>,
+        core_affinity: Option<usize>,
         stray_panic: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
     ) -> Result<Self, ThreadPoolBuildError> {
         match Simulated::begin(threads) {
             Some(simulated) => Ok(Self::Simulated(simulated)),
-            None => Pool::new(name, threads, first_core, stray_panic).map(Self::Real),
+            None => Pool::new(name, threads, core_affinity, stray_panic).map(Self::Real),
         }
     }
 

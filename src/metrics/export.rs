@@ -16,7 +16,7 @@ use strum::IntoEnumIterator;
 
 use super::{DestinationKind, FlowSnapshot, MetricsRegistry, MetricsSnapshot};
 use crate::{
-    End, FlowType, LatencySnapshot,
+    FlowType, LatencySnapshot, Outcome,
     sync::{AtomicU64, Ordering},
 };
 
@@ -132,7 +132,7 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
 /// | series | type | labels |
 /// |---|---|---|
 /// | `gossip_events_received_total`, `gossip_events_malformed_total`, `gossip_notices_total`, `gossip_timer_ticks_total`, `gossip_timer_panics_total` | counter | |
-/// | `gossip_messages_ended_total` | counter | `flow`, `end`: the names of [`End`] |
+/// | `gossip_messages_ended_total` | counter | `flow`, `end`: the names of [`Outcome`] |
 /// | `gossip_messages_admitted_total` (modulo 2^43), `gossip_messages_waited_total`, `gossip_stray_panics_total`, `gossip_stuck_handlers_total` | counter | `flow` |
 /// | `gossip_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
 /// | `gossip_messages_in_flight`, `gossip_messages_queued`, `gossip_messages_waiting`, `gossip_messages_in_flight_max`, `gossip_live_workers` | gauge | `flow` |
@@ -174,9 +174,9 @@ impl Collector for MetricsRegistry {
         let (name, help) = ("gossip_messages_ended", "Messages by how they ended");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (flow, counts) in flows(all) {
-            for end in End::iter() {
+            for end in Outcome::iter() {
                 let labels = [("flow", flow), ("end", end.into())];
-                counter(family.encode_family(&labels)?, counts.ended(end))?;
+                counter(family.encode_family(&labels)?, counts.count(end))?;
             }
         }
 

@@ -14,7 +14,7 @@ use strum::EnumCount;
 
 use super::{Counter, FlowSnapshot, worker::WorkerMetrics};
 use crate::{
-    End, FlowConfig,
+    FlowConfig, Outcome,
     clock::nanos,
     latency::LatencySnapshot,
     permits::{Attempt, ByteBound, Permits},
@@ -30,7 +30,8 @@ const BEYOND: u64 = 64;
 const BEYOND_SHARE: u64 = 32;
 
 /// The ends of admitted messages that others than workers count; the last of them, workers do too.
-const NOT_BY_WORKERS: [End; 3] = [End::Abandoned, End::DroppedOldest, End::Cancelled];
+const NOT_BY_WORKERS: [Outcome; 3] =
+    [Outcome::DroppedAtShutdown, Outcome::DroppedOldest, Outcome::Cancelled];
 
 /// Counters and histograms of one flow of one handler, and its bound.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct FlowMetrics {
     waiting: AtomicUsize,
     waited: Counter,
     /// By end; those that workers find are counted by them.
-    ends: [Counter; End::COUNT],
+    ends: [Counter; Outcome::COUNT],
     stray_panics: Counter,
     stuck: Counter,
     /// Handlers that wait below a shutdown on their own stack.
@@ -97,7 +98,7 @@ impl FlowMetrics {
     pub(crate) fn left(&self) -> u64 {
         // Acquire: who sees a message finished sees what it did.
         let ran = self.workers.iter().map(|worker| worker.finished.load(Ordering::Acquire));
-        let dropped = |end: End| self.ends[end as usize].0.load(Ordering::Acquire);
+        let dropped = |end: Outcome| self.ends[end as usize].0.load(Ordering::Acquire);
         NOT_BY_WORKERS.into_iter().map(dropped).sum::<u64>() + ran.sum::<u64>()
     }
 
@@ -173,13 +174,13 @@ impl FlowMetrics {
 
     /// A message has come to an end that no worker counts. If it had been admitted, it is gone, and its
     /// room is free.
-    pub(crate) fn ended(&self, end: End) {
+    pub(crate) fn ended(&self, end: Outcome) {
         // Release: as for those that ran.
         self.ends[end as usize].0.fetch_add(1, Ordering::Release);
     }
 
     /// How many messages have come to this end, which is one that no worker counts.
-    pub(crate) fn count(&self, end: End) -> u64 {
+    pub(crate) fn count(&self, end: Outcome) -> u64 {
         // Acquire: pairs with the Release above.
         self.ends[end as usize].0.load(Ordering::Acquire)
     }
@@ -227,13 +228,13 @@ impl FlowMetrics {
             // Acquire: as in `left`.
             self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
         };
-        let mut ends: [u64; End::COUNT] = std::array::from_fn(|end| self.ends[end].get());
+        let mut ends: [u64; Outcome::COUNT] = std::array::from_fn(|end| self.ends[end].get());
         let found = [
-            (End::Handled, sum(|worker| &worker.handled)),
-            (End::Panicked, sum(|worker| &worker.panicked)),
-            (End::Expired, sum(|worker| &worker.expired)),
-            (End::Shed, sum(|worker| &worker.shed)),
-            (End::Cancelled, sum(|worker| &worker.cancelled)),
+            (Outcome::Handled, sum(|worker| &worker.handled)),
+            (Outcome::Panicked, sum(|worker| &worker.panicked)),
+            (Outcome::Expired, sum(|worker| &worker.expired)),
+            (Outcome::Shed, sum(|worker| &worker.shed)),
+            (Outcome::Cancelled, sum(|worker| &worker.cancelled)),
         ];
         found.iter().for_each(|&(end, count)| ends[end as usize] += count);
         let running = self.workers.iter().filter(|worker| worker.seat().is_some()).count();

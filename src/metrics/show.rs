@@ -14,7 +14,7 @@ impl fmt::Display for FlowSnapshot {
         if self.waiting > 0 {
             write!(f, ", {} waiting", self.waiting)?;
         }
-        for (end, count) in self.ends().filter(|&(_, count)| count > 0) {
+        for (end, count) in self.outcomes().filter(|&(_, count)| count > 0) {
             write!(f, ", {count} {end}")?;
         }
         for (what, count) in [("stuck", self.stuck), ("stray panics", self.stray_panics)] {
@@ -49,7 +49,8 @@ impl fmt::Display for MetricsSnapshot {
         }
         let broadcast = ("Broadcast", &self.broadcast);
         let flows = self.flows().map(|(flow, counts)| (flow.name(), counts));
-        for (name, counts) in flows.chain([broadcast]).filter(|(_, counts)| counts.brought() > 0) {
+        for (name, counts) in flows.chain([broadcast]).filter(|(_, counts)| counts.submitted() > 0)
+        {
             write!(f, "\n{name}: {counts}")?;
         }
         Ok(())
@@ -69,7 +70,7 @@ impl fmt::Debug for FlowSnapshot {
             .field("overload", &self.overload)
             .field("admitted", &self.admitted)
             .field("waiting_for_peer_permit", &self.waiting_for_peer_permit)
-            .field("ends", &self.ends().collect::<BTreeMap<_, _>>())
+            .field("ends", &self.outcomes().collect::<BTreeMap<_, _>>())
             .field("stray_panics", &self.stray_panics)
             .field("stuck", &self.stuck)
             .field("wait", &self.wait)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strum::{EnumCount, IntoEnumIterator};
 
 use super::DestinationKind;
-use crate::{End, FlowType, LatencySnapshot};
+use crate::{FlowType, LatencySnapshot, Outcome};
 
 /// What one flow has counted. Plain data: nothing in it changes any more. As text it is a line, with what matters.
 #[derive(Clone, Default, PartialEq)]
@@ -40,11 +40,11 @@ pub struct FlowSnapshot {
     /// Messages that found no room at first, their peer's or the flow's, so that their submitters had to wait; all
     /// there ever were, by the Internet Computer's name for it. [`waiting`](Self::waiting) is how many do now.
     pub waiting_for_peer_permit: u64,
-    pub(super) ends: [u64; End::COUNT],
+    pub(super) ends: [u64; Outcome::COUNT],
     /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
     pub stray_panics: u64,
     /// Handlers that were found to run for longer than
-    /// [`with_stuck_after`](crate::ChannelConfig::with_stuck_after) allows, so far. Only the flows of an event
+    /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows of an event
     /// handler are watched for them.
     pub stuck: u64,
     /// From the submitter's call to the start of the handler, waiting for room included; of messages
@@ -73,52 +73,52 @@ fn equal(what: impl FnOnce() -> String, left: u64, right: u64) -> Result<(), Led
 impl FlowSnapshot {
     /// Messages that came to this end.
     #[must_use]
-    pub fn ended(&self, end: End) -> u64 {
+    pub fn count(&self, end: Outcome) -> u64 {
         self.ends[end as usize]
     }
 
     /// All ends, and how many messages came to each.
-    pub fn ends(&self) -> impl Iterator<Item = (End, u64)> {
-        End::iter().map(|end| (end, self.ended(end)))
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
+        Outcome::iter().map(|end| (end, self.count(end)))
     }
 
-    fn ended_if(&self, is: impl Fn(End) -> bool) -> u64 {
-        self.ends().filter(|&(end, _)| is(end)).map(|(_, count)| count).sum()
+    fn ended_if(&self, is: impl Fn(Outcome) -> bool) -> u64 {
+        self.outcomes().filter(|&(end, _)| is(end)).map(|(_, count)| count).sum()
     }
 
     /// Messages whose handler returned.
     #[must_use]
     pub fn handled(&self) -> u64 {
-        self.ended(End::Handled)
+        self.count(Outcome::Handled)
     }
 
     /// Messages whose handler panicked.
     #[must_use]
     pub fn panicked(&self) -> u64 {
-        self.ended(End::Panicked)
+        self.count(Outcome::Panicked)
     }
 
     /// Messages that were not admitted and whose submitters were told so.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.ended_if(End::was_refused)
+        self.ended_if(Outcome::was_refused)
     }
 
     /// Messages that the engine has dropped because there was too much to do.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.ended_if(End::was_dropped)
+        self.ended_if(Outcome::was_dropped)
     }
 
     /// Messages that were admitted and have come to their end, whichever it was.
     #[must_use]
     pub fn finished(&self) -> u64 {
-        self.ended_if(End::was_admitted)
+        self.ended_if(Outcome::was_admitted)
     }
 
     /// Messages that were brought and have been admitted or come to another end.
     #[must_use]
-    pub fn brought(&self) -> u64 {
+    pub fn submitted(&self) -> u64 {
         self.admitted + self.ended_if(|end| !end.was_admitted())
     }
 
@@ -204,7 +204,7 @@ impl MetricsSnapshot {
 
     /// Checks that every event has come to exactly one end:
     ///
-    /// - `received + notices = malformed + Σ brought()` over the five flows, if all of them belong to
+    /// - `received + notices = malformed + Σ submitted()` over the five flows, if all of them belong to
     ///   handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
     /// - in each flow and in `broadcast`, `admitted = finished() + in_flight`.
     ///
@@ -219,7 +219,7 @@ impl MetricsSnapshot {
             counts.verify(flow.name())?;
         }
         self.broadcast.verify("Broadcast")?;
-        let brought = self.flows.iter().map(FlowSnapshot::brought).sum::<u64>();
+        let brought = self.flows.iter().map(FlowSnapshot::submitted).sum::<u64>();
         equal(
             || "received + notices = malformed + brought".to_owned(),
             self.received + self.notices,

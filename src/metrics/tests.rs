@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 
 use super::*;
 
-use crate::{End, FlowConfig, RefusalReason, permits::Attempt};
+use crate::{FlowConfig, Outcome, RefusalReason, permits::Attempt};
 
 fn registered(registry: &MetricsRegistry) -> Arc<FlowMetrics> {
     let metrics = Arc::new(FlowMetrics::new(&FlowConfig::new(10).with_threads(2)));
@@ -43,7 +43,7 @@ fn a_registry_adds_up_what_its_flows_count() {
 fn a_snapshot_names_what_it_counts() {
     let registry = MetricsRegistry::new();
     let flow = registered(&registry);
-    flow.ended(End::Closed);
+    flow.ended(Outcome::Closed);
     admit(&flow);
     flow.workers[0].ran(3_000, 5_000, false);
     flow.workers[0].finished();
@@ -82,11 +82,14 @@ fn what_a_flow_has_counted_outlives_it_and_takes_no_more_room() {
     for _ in 0..1_000 {
         let flow = registered(&registry);
         admit(&flow);
-        flow.ended(End::Abandoned);
+        flow.ended(Outcome::DroppedAtShutdown);
     }
     assert_eq!(registry.shared.flows[FlowType::Chunk as usize].load().current.len(), 1);
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
-    assert_eq!((chunk.admitted, chunk.ended(End::Abandoned), chunk.in_flight), (1_000, 1_000, 0));
+    assert_eq!(
+        (chunk.admitted, chunk.count(Outcome::DroppedAtShutdown), chunk.in_flight),
+        (1_000, 1_000, 0)
+    );
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
     registry.timer_tick(true);
     let snapshot = registry.snapshot();
     let chunk = snapshot.flow(FlowType::Chunk);
-    let refused: Vec<_> = RefusalReason::iter().map(|reason| chunk.ended(reason.into())).collect();
+    let refused: Vec<_> = RefusalReason::iter().map(|reason| chunk.count(reason.into())).collect();
     assert_eq!((refused, chunk.refused()), (vec![1, 2, 3, 4, 5, 6], 21));
     let dropped: Vec<_> =
         DestinationKind::iter().map(|kind| snapshot.dropped_adverts(kind)).collect();

@@ -1,7 +1,7 @@
 //! What one worker counts and says of itself, on cache lines of its own.
 
 use crate::{
-    End,
+    Outcome,
     latency::Recorder,
     sync::{AtomicU64, AtomicUsize, Ordering},
 };
@@ -45,11 +45,11 @@ impl WorkerMetrics {
     }
 
     /// A message will not run, for a reason that a worker finds. Only the worker itself calls this.
-    pub(crate) fn discarded(&self, end: End) {
+    pub(crate) fn discarded(&self, end: Outcome) {
         match end {
-            End::Expired => count(&self.expired),
-            End::Shed => count(&self.shed),
-            End::Cancelled => count(&self.cancelled),
+            Outcome::Expired => count(&self.expired),
+            Outcome::Shed => count(&self.shed),
+            Outcome::Cancelled => count(&self.cancelled),
             _ => unreachable!("{end} is not found by a worker"),
         }
     }

@@ -148,8 +148,8 @@ pub(super) fn config(source: &mut Source, seats: usize) -> ChannelConfig {
         .with_wait_strategy(WaitStrategy::GiveBack);
     config
         .with_flow(FlowType::Transport, transport)
-        .with_notice_interval(Duration::from_millis(source.byte().into()))
-        .with_stuck_after(Duration::from_millis(source.byte().into()))
+        .with_drop_notice_interval(Duration::from_millis(source.byte().into()))
+        .with_stuck_handler_timeout(Duration::from_millis(source.byte().into()))
 }
 
 /// What cannot change is the same in all of them.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::{End, FlowType, MetricsSnapshot, NodeId};
+use crate::{FlowType, MetricsSnapshot, NodeId, Outcome};
 
 /// How many observations are kept for the report of a failure.
 const RECENT: usize = 5_000;
@@ -257,7 +257,7 @@ impl Oracle {
             let (told, dropped) = (of(&self.told), counted.dropped());
             assert!(told <= dropped, "{flow}: told of {told}, dropped {dropped}");
             // Nobody is told of what a peer that has gone has lost, nor one that gave up its seat.
-            let is_open = counts.flow(FlowType::Transport).ended(End::Closed) == 0;
+            let is_open = counts.flow(FlowType::Transport).count(Outcome::Closed) == 0;
             if self.departures == 0 && is_open && all_seated {
                 assert_eq!(told, dropped, "{flow}: the replica was not told of all");
             }

@@ -9,7 +9,7 @@ use super::{
     oracle::Id,
 };
 use crate::{
-    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, message_wait,
+    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, queue_delay,
 };
 
 /// What a handler does with a message. It panics without the panic hook, which is the fuzzer's.
@@ -94,7 +94,7 @@ impl Replica {
     fn run(&self, flow: FlowType, message: Message, peer: NodeId) {
         driver::with(|driver| {
             let in_order = driver.keeps_order(flow);
-            assert!(message_wait().is_some(), "a handler knows how long its message has waited");
+            assert!(queue_delay().is_some(), "a handler knows how long its message has waited");
             driver.oracle().starts(message.id, flow, peer, in_order);
             let conduct = message.conduct;
             if matches!(conduct, Conduct::IsSlow | Conduct::IsSlowAndPanics) {

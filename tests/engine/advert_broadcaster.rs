@@ -11,8 +11,8 @@ use std::{
 
 use crate::common::{LIMIT, Recorder, Told, advert, replicas, wait_until};
 use gossip_engine::{
-    AdvertBroadcaster, ArtifactDestination, DestinationKind, DropReason, End, GossipArc,
-    MetricsRegistry,
+    AdvertBroadcaster, ArtifactDestination, DestinationKind, DropReason, GossipArc,
+    MetricsRegistry, Outcome,
 };
 
 const ALL: ArtifactDestination = ArtifactDestination::AllReplicas;
@@ -94,7 +94,7 @@ fn what_finds_no_room_comes_back_and_is_counted_by_destination() {
     broadcaster.send(advert(1), replicas([1])).unwrap();
     for (number, destination) in [(2, ALL), (3, replicas([1, 2])), (4, ALL)] {
         let dropped = broadcaster.send(advert(number), destination.clone()).unwrap_err();
-        assert_eq!(dropped.reason, DropReason::NoRoom);
+        assert_eq!(dropped.reason, DropReason::Full);
         assert_eq!((dropped.advert, dropped.destination), (advert(number), destination));
     }
     let (gossip, hear) = recorder();
@@ -159,7 +159,10 @@ fn sending_never_blocks_while_a_broadcast_is_stuck() {
     assert!(broadcaster.shutdown(LIMIT).joined);
     let snapshot = registry.snapshot();
     assert_eq!(snapshot.dropped_adverts(DestinationKind::AllReplicas), 15 + 9);
-    assert_eq!((snapshot.broadcast.handled(), snapshot.broadcast.ended(End::Abandoned)), (1, 9));
+    assert_eq!(
+        (snapshot.broadcast.handled(), snapshot.broadcast.count(Outcome::DroppedAtShutdown)),
+        (1, 9)
+    );
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn what_never_found_an_open_gate_is_counted_when_the_broadcaster_goes() {
         });
         let broadcast = registry.snapshot().broadcast;
         assert_eq!(
-            (broadcast.admitted, broadcast.ended(End::Abandoned), broadcast.in_flight),
+            (broadcast.admitted, broadcast.count(Outcome::DroppedAtShutdown), broadcast.in_flight),
             (7, 7, 0)
         );
     }

@@ -12,8 +12,8 @@ use futures_executor::block_on;
 use futures_util::{FutureExt, future::join_all};
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, AsyncTransportEventHandlerImpl, ChannelConfig, Codec,
-    DynGossip, End, EventError, FlowConfig, FlowType, Gossip, GossipArc, GossipMessage,
-    MetricsRegistry, MetricsSnapshot, NodeId, RefusalReason, TransportEvent, TransportMessage,
+    DynGossip, EventError, FlowConfig, FlowType, Gossip, GossipArc, GossipMessage, MetricsRegistry,
+    MetricsSnapshot, NodeId, Outcome, RefusalReason, TransportEvent, TransportMessage,
     wire::DecodeError,
 };
 use strum::IntoEnumIterator;
@@ -210,7 +210,7 @@ fn a_stuck_flow_holds_up_no_other() {
     let snapshot = registry.snapshot();
     assert_all_accounted_for(&snapshot);
     let chunks = snapshot.flow(FlowType::Chunk);
-    assert_eq!((chunks.handled(), chunks.ended(End::Cancelled)), (3, 2));
+    assert_eq!((chunks.handled(), chunks.count(Outcome::Cancelled)), (3, 2));
 }
 
 #[test]

@@ -6,5 +6,5 @@ mod advert_broadcaster;
 mod common;
 mod corpus;
 mod event_handler;
+mod faults;
 mod timer;
-mod trouble;

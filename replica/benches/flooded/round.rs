@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gossip_engine::{ArtifactId, End, FlowSnapshot, MetricsSnapshot};
+use gossip_engine::{ArtifactId, FlowSnapshot, MetricsSnapshot, Outcome};
 use gossip_replica::replica::Replica;
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
@@ -91,9 +91,9 @@ pub(crate) struct Round {
 
 impl Round {
     /// How many messages of all flows, over all replicas, came to this end.
-    pub(crate) fn ended(&self, end: End) -> u64 {
+    pub(crate) fn ended(&self, end: Outcome) -> u64 {
         let of_replica = |replica: &MetricsSnapshot| -> u64 {
-            FLOWS.iter().map(|flow| replica.flow(*flow).ended(end)).sum()
+            FLOWS.iter().map(|flow| replica.flow(*flow).count(end)).sum()
         };
         self.ended.iter().map(of_replica).sum()
     }

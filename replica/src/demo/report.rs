@@ -7,7 +7,7 @@ use std::{
 };
 
 use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
-use gossip_engine::{End, FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot};
+use gossip_engine::{FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot, Outcome};
 use indicatif::HumanCount;
 use serde::Serialize;
 
@@ -162,7 +162,7 @@ impl Flow {
         Self {
             handled: flow.handled(),
             waited: flow.waiting_for_peer_permit,
-            dropped: flow.dropped() + flow.refused() + flow.ended(End::Abandoned),
+            dropped: flow.dropped() + flow.refused() + flow.count(Outcome::DroppedAtShutdown),
             wait_ns: Quantiles::new(&flow.wait),
             service_ns: Quantiles::new(&flow.service),
         }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::{
-    gossip::{GossipOptions, NoRoom, ReplicaGossip},
+    gossip::{Full, GossipOptions, ReplicaGossip},
     outbox::{Outbox, SendError},
     store::{Durability, Store},
 };
@@ -138,7 +138,7 @@ impl World {
             move |advert, destination| {
                 let mut network = lock(&announced);
                 if network.announced.len() >= network.room {
-                    return Err(NoRoom { destination });
+                    return Err(Full { destination });
                 }
                 network.announced.push_back((advert, destination));
                 Ok(())

@@ -8,7 +8,7 @@ use gossip_engine::{
     NodeId,
 };
 
-use super::{NoRoom, ReplicaGossip, advert_of, answers::Asked};
+use super::{Full, ReplicaGossip, advert_of, answers::Asked};
 use crate::store::{Artifact, StoreError};
 
 /// How many adverts are sent to one peer before it is another's turn; the timer goes on with it.
@@ -97,7 +97,7 @@ impl ReplicaGossip {
     /// Has an artifact announced; whoever should have heard of it and will not is told with the next tick.
     pub(super) fn announce(&self, artifact: Artifact, destination: ArtifactDestination) {
         let advert = advert_of(artifact, &self.options);
-        if let Err(NoRoom { destination }) = (self.announce)(advert, destination) {
+        if let Err(Full { destination }) = (self.announce)(advert, destination) {
             self.state().answers.unannounced(artifact.height, &destination);
         }
     }

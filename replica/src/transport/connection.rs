@@ -41,7 +41,7 @@ pub(super) struct PeerContext<H> {
 
 /// How a connection has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum End {
+pub(super) enum Outcome {
     /// The peer has broken the protocol and is cut off.
     Breach(Breach),
     /// A newer connection of the peer waits.
@@ -49,7 +49,7 @@ pub(super) enum End {
     /// The transport stops, or the handler takes no more events.
     Stopped,
     /// The handler has no room for the peer.
-    NoRoom,
+    Full,
     /// The peer has closed it or is silent. Whether it had lasted a while.
     Lost { steady: bool },
 }
@@ -62,7 +62,7 @@ impl<H: Handler> PeerContext<H> {
         connection: Connection,
         first: Option<RecvStream>,
         replaced: impl Future<Output = ()>,
-    ) -> End {
+    ) -> Outcome {
         let mut tasks = JoinSet::new();
         let (senders, receivers) = outbound::queues(&self.counters);
         for queue in receivers {
@@ -76,8 +76,8 @@ impl<H: Handler> PeerContext<H> {
                 tracing::debug!(peer = %self.peer, "connected");
                 self.run(&connection, first, &mut tasks, replaced).await
             }
-            Err(Refusal::Closed) => End::Stopped,
-            Err(_) => End::NoRoom,
+            Err(Refusal::Closed) => Outcome::Stopped,
+            Err(_) => Outcome::Full,
         };
         self.close(&connection, &end);
         // Waits until they have ended: no frame is handed over after this.
@@ -96,7 +96,7 @@ impl<H: Handler> PeerContext<H> {
         first: Option<RecvStream>,
         tasks: &mut JoinSet<Result<(), Fault>>,
         replaced: impl Future<Output = ()>,
-    ) -> End {
+    ) -> Outcome {
         let since = Instant::now();
         connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
         let inbound = Inbound {
@@ -117,17 +117,17 @@ impl<H: Handler> PeerContext<H> {
                 biased;
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => {}
-                    Ok(Err(Fault::Breach(breach))) => return End::Breach(breach),
-                    Ok(Err(Fault::HandlerClosed)) => return End::Stopped,
+                    Ok(Err(Fault::Breach(breach))) => return Outcome::Breach(breach),
+                    Ok(Err(Fault::HandlerClosed)) => return Outcome::Stopped,
                     Err(error) => {
                         // Not its text, which may quote what the peer sent.
                         let panicked = error.is_panic();
                         tracing::error!(peer = %self.peer, panicked, "a stream's task has failed");
-                        return End::NoRoom;
+                        return Outcome::Full;
                     }
                 },
-                () = &mut stopped => return End::Stopped,
-                () = &mut replaced => return End::Replaced,
+                () = &mut stopped => return Outcome::Stopped,
+                () = &mut replaced => return Outcome::Replaced,
                 stream = connection.accept_uni() => match stream {
                     Ok(stream) => { tasks.spawn(inbound.clone().read_stream(stream)); }
                     Err(error) => return ended(&error, since.elapsed() >= STEADY_AFTER),
@@ -136,25 +136,25 @@ impl<H: Handler> PeerContext<H> {
         }
     }
 
-    fn close(&self, connection: &Connection, end: &End) {
+    fn close(&self, connection: &Connection, end: &Outcome) {
         let counters = &self.counters;
         match end {
-            End::Breach(breach) => {
+            Outcome::Breach(breach) => {
                 counters.cut_offs.increment();
                 tracing::warn!(peer = %self.peer, reason = %breach, "cut off a peer that broke the protocol");
                 connection.close(CLOSE_BREACH, breach.to_string().as_bytes());
             }
-            End::Replaced => {
+            Outcome::Replaced => {
                 counters.replaced.increment();
                 connection.close(CLOSE_REPLACED, b"replaced");
             }
-            End::Stopped => {
+            Outcome::Stopped => {
                 // The handler may have been the first to know.
                 self.stop.set();
                 connection.close(CLOSE_SHUTDOWN, b"shut down");
             }
-            End::NoRoom => connection.close(CLOSE_NO_ROOM, b"no room"),
-            End::Lost { .. } => tracing::debug!(peer = %self.peer, "connection lost"),
+            Outcome::Full => connection.close(CLOSE_NO_ROOM, b"no room"),
+            Outcome::Lost { .. } => tracing::debug!(peer = %self.peer, "connection lost"),
         }
     }
 
@@ -162,21 +162,21 @@ impl<H: Handler> PeerContext<H> {
     /// for ever.
     async fn depart(&mut self) {
         let departure = TransportEvent::PeerDown(self.peer);
-        while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::NoRoom) {
+        while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::Full) {
             sleep(DEPARTURE_RETRY).await;
         }
         self.counters.disconnections.increment();
     }
 }
 
-fn ended(error: &ConnectionError, steady: bool) -> End {
+fn ended(error: &ConnectionError, steady: bool) -> Outcome {
     match error {
         // The internal error is quinn's word for an endpoint that is gone, which is our own doing.
         ConnectionError::TransportError(error)
             if error.code != TransportErrorCode::INTERNAL_ERROR =>
         {
-            End::Breach(Breach::Quic(error.code))
+            Outcome::Breach(Breach::Quic(error.code))
         }
-        _ => End::Lost { steady },
+        _ => Outcome::Lost { steady },
     }
 }

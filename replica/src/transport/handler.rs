@@ -25,7 +25,7 @@ pub(super) enum Refusal {
     /// The peer sent something that is no message.
     Malformed(DecodeError),
     /// Not now; nobody is to blame.
-    NoRoom,
+    Full,
     /// Not now and not later.
     Closed,
 }
@@ -46,6 +46,6 @@ pub(super) async fn deliver<H: Handler>(
     taken.map_err(|error| match error {
         EventError::Malformed { source, .. } => Refusal::Malformed(source),
         EventError::Refused { reason: RefusalReason::Closed, .. } => Refusal::Closed,
-        _ => Refusal::NoRoom,
+        _ => Refusal::Full,
     })
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     backoff::{Backoff, Penalty},
     breach::CLOSE_SHUT_OUT,
-    connection::{End, PeerContext},
+    connection::{Outcome, PeerContext},
     handler::Handler,
     handover::Handover,
     limits::{CONNECTION_SPACING, HANDSHAKE_TIMEOUT},
@@ -48,8 +48,8 @@ impl<H: Handler> PeerContext<H> {
                 Ok((connection, first)) => {
                     failure_told = false;
                     match self.serve(connection, Some(first), pending()).await {
-                        End::Breach(_) => penalty.impose(Instant::now()),
-                        End::Lost { steady: true } => backoff.reset(),
+                        Outcome::Breach(_) => penalty.impose(Instant::now()),
+                        Outcome::Lost { steady: true } => backoff.reset(),
                         _ => {}
                     }
                 }
@@ -79,7 +79,7 @@ impl<H: Handler> PeerContext<H> {
                 connection.close(CLOSE_SHUT_OUT, b"shut out for a while");
                 continue;
             }
-            if let End::Breach(_) = self.serve(connection, None, handover.filled()).await {
+            if let Outcome::Breach(_) = self.serve(connection, None, handover.filled()).await {
                 penalty.impose(Instant::now());
             }
             tokio::select! {

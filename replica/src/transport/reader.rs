@@ -102,7 +102,7 @@ impl<H: Handler> Inbound<H> {
                 cells.bytes_in.add(length);
                 Ok(())
             }
-            Err(Refusal::NoRoom) => {
+            Err(Refusal::Full) => {
                 cells.refused_in.increment();
                 Ok(())
             }

@@ -5,8 +5,8 @@ use futures_executor::block_on;
 
 use super::*;
 use crate::{
-    ArtifactDestination, ArtifactFilter, ArtifactId, End, FlowConfig, GossipAdvert, GossipChunk,
-    GossipChunkRequest, IntegrityHash, OverloadPolicy, clock::instant_after,
+    ArtifactDestination, ArtifactFilter, ArtifactId, FlowConfig, GossipAdvert, GossipChunk,
+    GossipChunkRequest, IntegrityHash, Outcome, OverloadPolicy, clock::instant_after,
 };
 
 /// Beyond this a test has failed; nothing passes by taking long.
@@ -47,7 +47,7 @@ fn of_what_was_dropped_before_a_shutdown_nobody_is_told_again_and_again() {
     let flow = FlowConfig::new(1).with_threads(1).with_overload_policy(OverloadPolicy::DropNewest);
     let config = ChannelConfig::default()
         .with_flow(FlowType::Advert, flow)
-        .with_notice_interval(Duration::ZERO);
+        .with_drop_notice_interval(Duration::ZERO);
     let registry = MetricsRegistry::new();
     let (leave, leaves) = bounded(1);
     let flows = Flows::new(config, &registry, Arc::new(Gated(leaves))).unwrap();
@@ -55,7 +55,7 @@ fn of_what_was_dropped_before_a_shutdown_nobody_is_told_again_and_again() {
     for _ in 0..2 {
         block_on(flows.advert.execute(peer, advert())).unwrap();
     }
-    assert_eq!(flows.advert.snapshot().ended(End::DroppedNewest), 1);
+    assert_eq!(flows.advert.snapshot().count(Outcome::DroppedNewest), 1);
     leave.send(()).unwrap();
     assert!(flows.shut_down(instant_after(LIMIT)).is_clean());
     let mut known = Default::default();

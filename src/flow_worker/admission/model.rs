@@ -71,7 +71,7 @@ impl Model {
     fn submit(&self, lane: usize, message: u32) {
         match self.enter(lane) {
             Entry::Admitted => {}
-            Entry::NoRoom => assert_eq!(decision(&self.join(lane, message)), Standing::Granted),
+            Entry::Full => assert_eq!(decision(&self.join(lane, message)), Standing::Granted),
             other => unreachable!("{other:?}"),
         }
     }

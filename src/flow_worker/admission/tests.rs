@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    End,
+    Outcome,
     flow_worker::line::{Standing, WAKE_AT_ONCE},
 };
 
@@ -150,7 +150,7 @@ fn a_newcomer_passes_nobody_who_waits() {
     let bench = Bench::full(1);
     bench.join(0, 1);
     bench.finish(0);
-    assert_eq!(bench.enter(0), Entry::NoRoom);
+    assert_eq!(bench.enter(0), Entry::Full);
     assert_eq!(bench.admitted(), [1]);
 }
 
@@ -319,7 +319,7 @@ fn lanes_that_wait_for_the_flows_room_are_served_in_turn() {
         .into();
     // A newcomer passes nobody, of whichever lane.
     bench.finish(0);
-    assert_eq!(bench.enter(2), Entry::NoRoom);
+    assert_eq!(bench.enter(2), Entry::Full);
     (0..3).for_each(|_| bench.finish(0));
     assert_eq!(bench.admitted(), [0, 10, 20, 11]);
     bench.finish(1);

@@ -9,8 +9,8 @@ use loom::thread;
 
 use super::*;
 use crate::{
-    End, FlowConfig, WaitStrategy,
-    flow_worker::{admission::Entry, brought::Outcome},
+    FlowConfig, Outcome, WaitStrategy,
+    flow_worker::{admission::Entry, brought::Decision},
 };
 
 loom::thread_local! {
@@ -113,7 +113,7 @@ fn bring_on_a_thread(
     core: &Arc<ModelCore>,
     from: u8,
     message: u32,
-) -> thread::JoinHandle<Outcome<u32>> {
+) -> thread::JoinHandle<Decision<u32>> {
     let core = Arc::clone(core);
     thread::spawn(move || {
         WORKER.with(|worker| worker.set(1));
@@ -143,7 +143,7 @@ fn a_message_that_meets_its_lane_leaving_the_set_runs() {
         let core = core(FlowConfig::new(4).with_threads(2));
         let other = bring_on_a_thread(&core, 1, 1);
         let own = core.bring(peer(1), 2, 4, false);
-        assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
+        assert!(matches!((own, other.join().unwrap()), (Decision::Admitted, Decision::Admitted)));
         at_rest(&core, 2);
     });
 }
@@ -154,7 +154,7 @@ fn a_message_that_meets_a_lane_in_order_being_let_go_of_runs() {
         let core = core(FlowConfig::new(4).with_threads(2).with_order(Order::PerPeer));
         let other = bring_on_a_thread(&core, 1, 1);
         let own = core.bring(peer(1), 2, 4, false);
-        assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
+        assert!(matches!((own, other.join().unwrap()), (Decision::Admitted, Decision::Admitted)));
         at_rest(&core, 2);
     });
 }
@@ -165,7 +165,7 @@ fn messages_of_two_lanes_run_whoever_searches() {
         let core = core(FlowConfig::new(4).with_threads(2));
         let other = bring_on_a_thread(&core, 1, 1);
         let own = core.bring(peer(2), 2, 4, false);
-        assert!(matches!((own, other.join().unwrap()), (Outcome::Admitted, Outcome::Admitted)));
+        assert!(matches!((own, other.join().unwrap()), (Decision::Admitted, Decision::Admitted)));
         at_rest(&core, 2);
     });
 }
@@ -178,7 +178,7 @@ fn a_message_that_meets_the_end_of_its_lane_runs_in_another() {
         let _kept = core.seat(peer(1)).unwrap();
         let other = bring_on_a_thread(&core, 1, 1);
         core.forget(peer(1));
-        assert!(matches!(other.join().unwrap(), Outcome::Admitted));
+        assert!(matches!(other.join().unwrap(), Decision::Admitted));
         at_rest(&core, 1);
     });
 }
@@ -190,14 +190,14 @@ fn a_message_that_meets_the_end_of_its_flow_runs_or_is_dropped_or_refused() {
         let other = bring_on_a_thread(&core, 1, 1);
         core.admission.close(&core);
         core.abandon();
-        let admitted = matches!(other.join().unwrap(), Outcome::Admitted);
+        let admitted = matches!(other.join().unwrap(), Decision::Admitted);
         let counts = core.metrics.snapshot();
         assert_eq!(counts.admitted, u64::from(admitted));
-        assert_eq!(counts.handled() + counts.ended(End::Abandoned), counts.admitted);
+        assert_eq!(counts.handled() + counts.ended(Outcome::DroppedAtShutdown), counts.admitted);
         let handled = core.live.load().handler.handled.lock().unwrap().len();
         assert_eq!(
             core.live.load().handler.discarded.lock().unwrap().len() as u64,
-            counts.ended(End::Abandoned)
+            counts.ended(Outcome::DroppedAtShutdown)
         );
         at_rest(&core, handled);
     });
@@ -230,7 +230,7 @@ fn a_message_that_meets_the_going_of_its_peer_runs_before_it_or_not_at_all() {
         }
         other.join().unwrap();
         let counts = core.metrics.snapshot();
-        assert_eq!(counts.handled() + counts.ended(End::Cancelled), 1);
+        assert_eq!(counts.handled() + counts.ended(Outcome::Cancelled), 1);
         assert_eq!(core.metrics.in_flight(), 0);
     });
 }

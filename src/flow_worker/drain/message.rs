@@ -10,7 +10,7 @@ use std::{
 
 use super::{BRIEF, Shift, WAKE_WITHIN};
 use crate::{
-    End, PanicPolicy,
+    Outcome, PanicPolicy,
     clock::Moment,
     flow_worker::{
         brought::Brought,
@@ -48,21 +48,21 @@ thread_local! {
 ///
 /// ```
 /// use std::{sync::mpsc, time::Duration};
-/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, message_wait};
+/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, queue_delay};
 ///
 /// let (sender, receiver) = mpsc::channel();
-/// let handler = move |_: NodeId, (): ()| sender.send(message_wait()).unwrap();
+/// let handler = move |_: NodeId, (): ()| sender.send(queue_delay()).unwrap();
 /// let registry = MetricsRegistry::new();
 /// let flow = FlowWorker::new(FlowType::Chunk, &FlowConfig::new(1), &registry, handler)?;
 /// # futures_executor::block_on(async {
 /// flow.execute(NodeId::new([1; 32]), ()).await.expect("the flow is open");
 /// # });
 /// assert!(receiver.recv().unwrap().is_some_and(|waited| waited < Duration::from_secs(60)));
-/// assert_eq!(message_wait(), None);
+/// assert_eq!(queue_delay(), None);
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
 #[must_use]
-pub fn message_wait() -> Option<Duration> {
+pub fn queue_delay() -> Option<Duration> {
     let waited = WAITED.get();
     (waited != NOT_HANDLING).then(|| Duration::from_nanos(waited))
 }
@@ -104,7 +104,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         }
         // After the wakers, which may take long and may even shut the flow down.
         if self.admission.is_abandoned() {
-            return self.discard(lane, brought, End::Abandoned);
+            return self.discard(lane, brought, Outcome::DroppedAtShutdown);
         }
         let now = shift.now;
         let end = self.end_before_start(lane, brought.arrived, now, shift.live.load());
@@ -163,7 +163,7 @@ impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
         self: &Arc<Self>,
         lane: &Arc<Lane<Brought<M>>>,
         brought: Brought<M>,
-        end: End,
+        end: Outcome,
         shift: &mut Shift<'_, M, H>,
     ) -> u64 {
         let charge = brought.charge();

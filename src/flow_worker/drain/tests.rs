@@ -5,10 +5,10 @@ use std::{sync::Mutex, time::Instant};
 
 use super::{message::HANDLERS, *};
 use crate::{
-    End, FlowConfig, NodeId, RefusalReason, WaitStrategy,
+    FlowConfig, NodeId, Outcome, RefusalReason, WaitStrategy,
     flow_worker::{
         admission::{Admit, Entry},
-        brought::Outcome,
+        brought::Decision,
         core::Parts,
     },
     metrics::FlowMetrics,
@@ -139,7 +139,7 @@ fn core(limit: usize, workers: usize, withheld: bool) -> (Arc<TestCore>, Record)
 }
 
 fn submit<H: Handle<u32>>(core: &Arc<Core<u32, H, Later>>, message: u32) {
-    assert!(matches!(core.bring(PEER, message, 4, false), Outcome::Admitted));
+    assert!(matches!(core.bring(PEER, message, 4, false), Decision::Admitted));
 }
 
 fn submit_all(core: &Arc<TestCore>, messages: impl IntoIterator<Item = u32>) {
@@ -187,7 +187,7 @@ fn a_panic_is_counted_and_returns_its_permit() {
 fn a_small_flow_that_was_full_once_says_so_although_nobody_looked_then() {
     let (core, _) = core(3, 1, false);
     submit_all(&core, [1, 2, 3]);
-    assert!(matches!(core.bring(PEER, 4, 4, false), Outcome::Refused(4, RefusalReason::NoRoom)));
+    assert!(matches!(core.bring(PEER, 4, 4, false), Decision::Refused(4, RefusalReason::Full)));
     core.threads.run_all();
     let counts = core.metrics.snapshot();
     assert_eq!((counts.in_flight, counts.high_water), (0, 3));
@@ -222,12 +222,15 @@ fn what_is_abandoned_is_dropped_and_counted_and_nothing_starts_later() {
     core.admit(&lane, brought);
     for may_wait in [false, true] {
         let outcome = core.bring(PEER, 4, 4, may_wait);
-        assert!(matches!(outcome, Outcome::Refused(4, RefusalReason::Closed)));
+        assert!(matches!(outcome, Decision::Refused(4, RefusalReason::Closed)));
     }
     let seen = record.0.lock().unwrap();
     assert_eq!((&*seen.handled, &*seen.discarded), ([].as_slice(), [1, 2, 3].as_slice()));
     let counts = core.metrics.snapshot();
-    assert_eq!((counts.admitted, counts.ended(End::Abandoned), counts.in_flight), (3, 3, 0));
+    assert_eq!(
+        (counts.admitted, counts.count(Outcome::DroppedAtShutdown), counts.in_flight),
+        (3, 3, 0)
+    );
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn what_never_ran_is_discarded_with_the_core() {
     submit_all(&core, [5, 6]);
     drop(core);
     assert_eq!(record.0.lock().unwrap().discarded, [5, 6]);
-    assert_eq!(metrics.snapshot().ended(End::Abandoned), 2);
+    assert_eq!(metrics.snapshot().count(Outcome::DroppedAtShutdown), 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use shuttle::thread;
 
 use crate::{
-    End, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Order,
+    FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Order, Outcome,
     WaitStrategy,
     flow_worker::Remembered,
     sync::{Ordering, Tally, random},
@@ -113,7 +113,7 @@ impl Trial {
     pub(super) fn ends(self, woken: &[Arc<Woken>]) -> FlowSnapshot {
         let counts = self.flow.snapshot();
         // Nobody waits any more. What has entered is no measure yet: some of it may be taken back.
-        self.site.wait_for_ends(BROUGHT - counts.refused() - counts.ended(End::GaveUp));
+        self.site.wait_for_ends(BROUGHT - counts.refused() - counts.count(Outcome::WaitCancelled));
         assert_eq!(self.flow.shutdown(Duration::ZERO).dropped, 0);
         for fate in &self.site.fates {
             assert!(count(&fate.handled) >= count(&fate.admitted), "what was admitted runs");
@@ -141,8 +141,11 @@ impl Trial {
         assert_eq!(self.site.broken.get(), None);
         let counts = self.flow.snapshot();
         assert_eq!((counts.in_flight, counts.waiting, counts.panicked()), (0, 0, 0));
-        assert_eq!(counts.admitted, counts.handled() + counts.ended(End::Abandoned));
-        assert_eq!(BROUGHT, counts.admitted + counts.refused() + counts.ended(End::GaveUp));
+        assert_eq!(counts.admitted, counts.handled() + counts.count(Outcome::DroppedAtShutdown));
+        assert_eq!(
+            BROUGHT,
+            counts.admitted + counts.refused() + counts.count(Outcome::WaitCancelled)
+        );
         let sum = |of: fn(&Fate) -> &Tally| self.site.fates.iter().map(of).map(count).sum::<u64>();
         assert_eq!(sum(|fate| &fate.handled), counts.handled());
         assert!(sum(|fate| &fate.admitted) <= counts.admitted);

@@ -4,8 +4,8 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::flow_worker::brought::Outcome;
-use crate::{End, FlowConfig, FlowType, MetricsRegistry, RefusalReason};
+use crate::flow_worker::brought::Decision;
+use crate::{FlowConfig, FlowType, MetricsRegistry, Outcome, RefusalReason};
 
 /// Beyond this a test has failed; nothing passes by taking long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
     let next = bring().expect("the fourth in a row");
     assert!(Arc::ptr_eq(&next, &in_table().expect("a lane")) && !Arc::ptr_eq(&next, &first));
     let brought = core.bring_to(Some(&first), peer(1), 0, 4, false);
-    assert!(matches!(brought, Outcome::Admitted));
+    assert!(matches!(brought, Decision::Admitted));
     assert!(Arc::ptr_eq(&next, &in_table().expect("the same")));
     assert!(flow.shutdown(LIMIT).is_clean());
     // The first two may have been cancelled before they ran.
@@ -81,7 +81,7 @@ fn what_is_brought_after_the_peer_has_gone_belongs_to_its_next_connection() {
     (0..3).for_each(|_| leave.send(()).unwrap());
     assert!(flow.shutdown(LIMIT).is_clean());
     assert_eq!(starts.try_iter().collect::<Vec<_>>(), [3, 4]);
-    assert_eq!((flow.snapshot().handled(), flow.snapshot().ended(End::Cancelled)), (3, 2));
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().count(Outcome::Cancelled)), (3, 2));
     let refused = submitter.execute(5).now_or_never().expect("it is refused at once").unwrap_err();
     assert_eq!((refused.message, refused.reason), (5, RefusalReason::Closed));
 }

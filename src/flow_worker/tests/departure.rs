@@ -18,7 +18,7 @@ fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_told() {
     brought(flow.execute(peer(2), 5)).unwrap();
     (0..3).for_each(|_| leave.send(()).unwrap());
     let counts = at_rest(&flow);
-    assert_eq!((counts.ended(End::Cancelled), counts.ended(End::Disconnected)), (2, 1));
+    assert_eq!((counts.count(Outcome::Cancelled), counts.count(Outcome::Disconnected)), (2, 1));
     let mut ran: Vec<_> = starts.try_iter().collect();
     ran.sort_unstable();
     assert_eq!(ran, [4, 5]);
@@ -33,7 +33,7 @@ fn what_was_cancelled_is_no_part_of_a_shutdown() {
     assert_eq!((report.running, report.dropped), (1, 0));
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!(at_rest(&flow).ended(End::Cancelled), 3);
+    assert_eq!(at_rest(&flow).count(Outcome::Cancelled), 3);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn lanes_that_have_lost_something_make_place_for_newcomers() {
         FlowConfig::new(1).with_max_peers(2).with_overload_policy(OverloadPolicy::DropNewest);
     let (flow, _starts, leave) = busy(config);
     (1..3).for_each(|from| brought(flow.execute(peer(from), 1)).unwrap());
-    assert_eq!(flow.snapshot().ended(End::DroppedNewest), 2);
+    assert_eq!(flow.snapshot().count(Outcome::DroppedNewest), 2);
     leave.send(()).unwrap();
     at_rest(&flow);
     for from in 3..20 {

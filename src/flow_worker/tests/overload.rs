@@ -7,10 +7,10 @@ fn where_nobody_waits_what_finds_no_room_comes_back() {
     let config = FlowConfig::new(1).with_overload_policy(OverloadPolicy::Refuse);
     let (flow, _starts, leave) = busy(config);
     let refused = brought(flow.execute(peer(1), 7)).unwrap_err();
-    assert_eq!((refused.message, refused.reason), (7, RefusalReason::NoRoom));
+    assert_eq!((refused.message, refused.reason), (7, RefusalReason::Full));
     leave.send(()).unwrap();
     let counts = at_rest(&flow);
-    assert_eq!((counts.ended(End::NoRoom), counts.handled(), counts.dropped()), (1, 1, 0));
+    assert_eq!((counts.count(Outcome::Full), counts.handled(), counts.dropped()), (1, 1, 0));
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn the_newest_is_dropped_where_that_is_the_policy() {
     (1..5).for_each(|message| brought(flow.execute(peer(1), message)).unwrap());
     (0..2).for_each(|_| leave.send(()).unwrap());
     let counts = at_rest(&flow);
-    assert_eq!((counts.handled(), counts.ended(End::DroppedNewest)), (2, 3));
+    assert_eq!((counts.handled(), counts.count(Outcome::DroppedNewest)), (2, 3));
     assert_eq!(starts.try_iter().collect::<Vec<_>>(), [1]);
 }
 
@@ -35,7 +35,7 @@ fn the_oldest_is_dropped_where_that_is_the_policy() {
     brought(flow.execute(peer(2), 9)).unwrap();
     (0..3).for_each(|_| leave.send(()).unwrap());
     let counts = at_rest(&flow);
-    assert_eq!((counts.handled(), counts.ended(End::DroppedOldest)), (3, 4));
+    assert_eq!((counts.handled(), counts.count(Outcome::DroppedOldest)), (3, 4));
     let mut ran: Vec<_> = starts.try_iter().collect();
     ran.sort_unstable();
     assert_eq!(ran, [5, 9]);
@@ -55,7 +55,10 @@ fn nothing_is_dropped_of_others_for_one_that_finds_no_room_all_the_same() {
     brought(flow.execute_sized(peer(4), 7, 100_000)).unwrap();
     brought(flow.execute_sized(peer(5), 8, 4)).unwrap();
     let counts = flow.snapshot();
-    assert_eq!((counts.ended(End::DroppedOldest), counts.ended(End::DroppedNewest)), (1, 1));
+    assert_eq!(
+        (counts.count(Outcome::DroppedOldest), counts.count(Outcome::DroppedNewest)),
+        (1, 1)
+    );
     (0..7).for_each(|_| leave.send(()).unwrap());
     assert_eq!(at_rest(&flow).handled(), 7);
 }
@@ -68,7 +71,7 @@ fn what_is_too_old_does_not_start_and_is_counted() {
     (1..4).for_each(|message| brought(flow.execute(peer(1), message)).unwrap());
     leave.send(()).unwrap();
     let counts = at_rest(&flow);
-    assert_eq!((counts.ended(End::Expired), counts.handled()), (3, 1));
+    assert_eq!((counts.count(Outcome::Expired), counts.handled()), (3, 1));
     assert_eq!((starts.try_iter().count(), counts.dropped()), (0, 3));
     flow.reconfigure(&config).unwrap();
     brought(flow.execute(peer(1), 4)).unwrap();
@@ -94,7 +97,7 @@ fn a_queue_that_stands_is_shed() {
         leave.send(()).unwrap();
     }
     let counts = at_rest(&flow);
-    assert!(counts.ended(End::Shed) > 0, "{counts:?}");
+    assert!(counts.count(Outcome::Shed) > 0, "{counts:?}");
     assert_eq!(starts.try_iter().count() as u64 + 1, counts.handled());
 }
 

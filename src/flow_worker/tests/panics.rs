@@ -17,7 +17,10 @@ fn a_peer_whose_messages_panic_is_refused_until_that_is_lifted() {
     assert!(flow.lift_quarantine(peer(1)) && !flow.lift_quarantine(peer(1)));
     block_on(flow.execute(peer(1), false)).unwrap();
     let counts = at_rest(&flow);
-    assert_eq!((counts.panicked(), counts.handled(), counts.ended(End::Quarantined)), (2, 2, 1));
+    assert_eq!(
+        (counts.panicked(), counts.handled(), counts.count(Outcome::Quarantined)),
+        (2, 2, 1)
+    );
 }
 
 /// A handler that panics on 0, and whose hook shuts the flow down.

@@ -106,7 +106,7 @@ fn a_peer_without_a_seat_takes_that_of_an_idle_one_or_is_refused() {
     block_on(flow.execute(peer(2), 2)).unwrap();
     let refused = block_on(flow.execute(peer(3), 3)).unwrap_err();
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::TooManyPeers));
-    assert_eq!(flow.snapshot().ended(End::TooManyPeers), 1);
+    assert_eq!(flow.snapshot().count(Outcome::TooManyPeers), 1);
     (0..2).for_each(|_| leave.send(()).unwrap());
     wait_until("idleness", || flow.snapshot().in_flight == 0);
     block_on(flow.execute(peer(3), 3)).unwrap();

@@ -23,7 +23,7 @@ fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::Closed));
     let counts = flow.snapshot();
     assert_eq!((counts.admitted, counts.handled(), counts.refused()), (2, 2, 2));
-    assert_eq!(counts.ended(End::Closed), 2);
+    assert_eq!(counts.count(Outcome::Closed), 2);
 }
 
 #[test]
@@ -39,7 +39,10 @@ fn a_shutdown_reports_what_is_stuck_and_what_never_started() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(starts.try_recv().ok(), None, "something started after the shutdown");
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled(), counts.ended(End::Abandoned)), (3, 1, 2));
+    assert_eq!(
+        (counts.admitted, counts.handled(), counts.count(Outcome::DroppedAtShutdown)),
+        (3, 1, 2)
+    );
 }
 
 #[test]

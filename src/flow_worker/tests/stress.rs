@@ -28,7 +28,7 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
     let distinct: BTreeSet<usize> = ran.iter().copied().collect();
     assert_eq!(distinct.len(), ran.len(), "a message ran twice");
     assert_eq!((counts.handled(), counts.admitted), (ran.len() as u64, ran.len() as u64));
-    assert_eq!(counts.handled() + counts.ended(End::GaveUp), 4 * EACH as u64);
+    assert_eq!(counts.handled() + counts.count(Outcome::WaitCancelled), 4 * EACH as u64);
     assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
@@ -121,7 +121,7 @@ fn stress(round: usize) {
     assert_eq!((counts.in_flight, counts.waiting), (0, 0), "round {round}");
     assert_eq!(counts.admitted, counts.finished(), "round {round}");
     assert_eq!(counts.handled() + counts.panicked(), ran.len() as u64, "round {round}");
-    let all = counts.admitted + counts.refused() + counts.ended(End::GaveUp);
+    let all = counts.admitted + counts.refused() + counts.count(Outcome::WaitCancelled);
     assert_eq!(all, (PRODUCERS * EACH) as u64, "round {round}");
     assert!(counts.admitted >= admitted && counts.refused() >= refused, "round {round}");
 }

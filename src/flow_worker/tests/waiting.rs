@@ -44,7 +44,10 @@ fn a_waiting_message_is_dropped_with_its_future_and_counted() {
     assert_eq!(starts.recv_timeout(LIMIT), Ok(3));
     assert!(flow.shutdown(LIMIT).is_clean());
     let counts = flow.snapshot();
-    assert_eq!((counts.admitted, counts.handled(), counts.ended(End::GaveUp)), (2, 2, 2));
+    assert_eq!(
+        (counts.admitted, counts.handled(), counts.count(Outcome::WaitCancelled)),
+        (2, 2, 2)
+    );
     assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
@@ -96,7 +99,7 @@ fn a_waker_that_panics_when_it_is_dropped_leaves_nobody_counted_as_waiting() {
     assert!(waiting.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
     drop(waker);
     drop(waiting);
-    assert_eq!((flow.snapshot().waiting, flow.snapshot().ended(End::GaveUp)), (0, 1));
+    assert_eq!((flow.snapshot().waiting, flow.snapshot().count(Outcome::WaitCancelled)), (0, 1));
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
 }
@@ -129,5 +132,5 @@ fn a_future_that_is_dropped_after_its_admission_takes_nothing_back() {
     drop(never_polled);
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
-    assert_eq!((flow.snapshot().handled(), flow.snapshot().ended(End::GaveUp)), (2, 0));
+    assert_eq!((flow.snapshot().handled(), flow.snapshot().count(Outcome::WaitCancelled)), (2, 0));
 }

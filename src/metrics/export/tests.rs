@@ -47,9 +47,9 @@ fn a_scrape_says_what_a_snapshot_says() {
     let series = scrape(&metrics);
     let snapshot = metrics.snapshot();
     let counts = snapshot.flow(FlowType::Chunk);
-    for end in End::iter() {
+    for end in Outcome::iter() {
         let name = format!(r#"gossip_messages_ended_total{{flow="Chunk",end="{end}"}}"#);
-        assert_eq!(series[&name], counts.ended(end) as f64, "{name}");
+        assert_eq!(series[&name], counts.count(end) as f64, "{name}");
     }
     assert_eq!(series[r#"gossip_messages_ended_total{flow="Chunk",end="handled"}"#], 9.0);
     assert_eq!(series[r#"gossip_messages_ended_total{flow="Chunk",end="panicked"}"#], 1.0);

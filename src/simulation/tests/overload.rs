@@ -17,7 +17,7 @@ use super::super::{
     threads::{Running, run_one},
 };
 use crate::{
-    End, FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, WaitStrategy,
+    FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome, WaitStrategy,
     metrics::FlowSnapshot,
 };
 
@@ -149,16 +149,16 @@ fn twice_the_capacity_is_cut_to_what_is_fresh_and_leaves_no_trace() {
     let all = [arrivals(Duration::ZERO, over, 2.0), arrivals(over, end, 0.8)].concat();
     let brought = all.len() as u64;
     let [then, last] = run(all, settled);
-    assert_eq!(last.handled() + last.ended(End::Expired), brought);
+    assert_eq!(last.handled() + last.count(Outcome::Expired), brought);
     assert!(last.wait.max() <= MAX_AGE + SERVICE, "{:?}", last.wait);
     // Of what can be run in ten seconds, and in the first that follow upon them.
     let possible = settled.div_duration_f64(EACH);
     let goodput = then.handled() as f64 / possible;
     assert!(goodput > 0.95, "{goodput} of the capacity");
-    assert!(then.ended(End::Expired) > brought / 3, "there was too much");
+    assert!(then.count(Outcome::Expired) > brought / 3, "there was too much");
     assert_eq!(
-        then.ended(End::Expired),
-        last.ended(End::Expired),
+        then.count(Outcome::Expired),
+        last.count(Outcome::Expired),
         "drops go on after the overload"
     );
 }

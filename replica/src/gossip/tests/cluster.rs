@@ -92,7 +92,7 @@ impl Cluster {
                     let mut network = announced.lock().unwrap();
                     let queued = network.announced.iter().filter(|queued| queued.0 == own).count();
                     if network.announcement_limit.is_some_and(|limit| queued >= limit) {
-                        return Err(NoRoom { destination });
+                        return Err(Full { destination });
                     }
                     network.announcements += 1;
                     network.announced.push_back((own, advert, destination));

@@ -49,7 +49,7 @@ impl<F: Fn()> Admit<u32> for Reseated<F> {
 
 fn finish(admission: &Admission<u32>, lane: &Lane<u32>, flow: &impl Admit<u32>) {
     lane.leave();
-    admission.metrics.ended(End::Abandoned);
+    admission.metrics.count(Outcome::DroppedAtShutdown);
     admission.finished(lane, flow, &mut Decided::default());
 }
 
@@ -66,7 +66,7 @@ fn standing_after(
     let meanwhile = || {
         assert!(lanes[0].retire());
         let nobody: Reseated<fn()> = Reseated::new(0, || {}, lanes.clone());
-        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::NoRoom);
+        assert_eq!(admission.enter(&lanes[1], &mut 0, &nobody), Entry::Full);
         *place.lock().unwrap() = Some(admission.join(&lanes[1], 7, &nobody).unwrap());
         then(&admission, &lanes[1], &nobody);
     };

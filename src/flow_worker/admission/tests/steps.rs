@@ -44,7 +44,7 @@ proptest! {
                         prop_assert!(line.iter().all(|(other, ..)| *other != lane));
                         running[lane] += 1;
                     }
-                    Entry::NoRoom => line.push((lane, message, bench.join(lane, message))),
+                    Entry::Full => line.push((lane, message, bench.join(lane, message))),
                     Entry::Closed | Entry::Retired => unreachable!(),
                 },
                 Step::Finish(lane) if running[lane] > 0 => {

@@ -25,7 +25,7 @@ fn nothing_starts_after_a_waker_has_shut_the_flow_down() {
     // A submitter that a handler before has let in, and that was not woken yet.
     let (full, _) = self::core(1, 1, false);
     submit(&full, 0);
-    let Outcome::Waits(_, place) = full.bring(PEER, 0, 4, true) else { panic!("there is room") };
+    let Decision::Waits(_, place) = full.bring(PEER, 0, 4, true) else { panic!("there is room") };
     let waker = Waker::from(Arc::new(Closes(Arc::clone(&core))));
     assert_eq!(place.poll(&waker), Standing::Waiting);
     let mut shift = Shift::new(&core.metrics.workers[0], &core.live, Moment::now());
@@ -74,7 +74,7 @@ fn what_is_pushed_after_its_peer_has_gone_is_swept_by_whoever_needs_room() {
     core.admit(&lane, late);
     // No worker comes to it, and there is room for one.
     let outcome = core.bring(NodeId::new([2; 32]), 2, 4, false);
-    assert!(matches!(outcome, Outcome::Admitted), "{outcome:?}");
+    assert!(matches!(outcome, Decision::Admitted), "{outcome:?}");
     assert_eq!(record.0.lock().unwrap().discarded, [1]);
 }
 
@@ -83,15 +83,15 @@ fn a_loss_is_its_connections_although_a_submitter_remembers_the_one_before() {
     let config = FlowConfig::new(1).with_threads(1);
     let core = build(config, false, Record::default());
     let other = NodeId::new([2; 32]);
-    assert!(matches!(core.bring(other, 1, 4, false), Outcome::Admitted));
+    assert!(matches!(core.bring(other, 1, 4, false), Decision::Admitted));
     let before = core.seat(PEER).unwrap();
     // Somebody waits, and then the policy changes.
     let waits = core.bring(NodeId::new([3; 32]), 2, 4, true);
-    assert!(matches!(waits, Outcome::Waits(..)) && core.admission.is_starved());
+    assert!(matches!(waits, Decision::Waits(..)) && core.admission.is_starved());
     core.reconfigure(&core.built.with_overload_policy(OverloadPolicy::DropNewest));
     core.cancel(PEER);
     let outcome = core.bring_to(Some(&before), PEER, 3, 4, true);
-    assert!(matches!(outcome, Outcome::Dropped), "{outcome:?}");
+    assert!(matches!(outcome, Decision::Dropped), "{outcome:?}");
     let now = core.seat(PEER).unwrap();
     assert_eq!((before.has_losses(), now.has_losses()), (false, true));
 }
@@ -104,8 +104,8 @@ fn what_is_pushed_after_its_peer_has_gone_lets_those_in_who_wait_already() {
     assert_eq!(core.admission.enter(&lane, &mut late, &core), Entry::Admitted);
     // Between its entry and its push the flow is filled, somebody waits, and the peer goes.
     let other = NodeId::new([2; 32]);
-    assert!(matches!(core.bring(other, 2, 4, false), Outcome::Admitted));
-    let Outcome::Waits(_, place) = core.bring(NodeId::new([3; 32]), 3, 4, true) else {
+    assert!(matches!(core.bring(other, 2, 4, false), Decision::Admitted));
+    let Decision::Waits(_, place) = core.bring(NodeId::new([3; 32]), 3, 4, true) else {
         panic!("there is room")
     };
     core.cancel(PEER);
@@ -119,7 +119,7 @@ fn a_closed_flow_makes_no_lane_for_whoever_comes() {
     let (core, _) = core(2, 1, false);
     core.close();
     let outcome = core.bring(PEER, 1, 4, true);
-    assert!(matches!(outcome, Outcome::Refused(1, RefusalReason::Closed)), "{outcome:?}");
+    assert!(matches!(outcome, Decision::Refused(1, RefusalReason::Closed)), "{outcome:?}");
     assert_eq!(core.peers.iter().count(), 0);
 }
 
@@ -141,6 +141,6 @@ fn a_queue_that_was_emptied_by_age_does_not_stand_an_hour_later() {
     shift.end = shift.now.after(hour);
     assert!(core.take_lane(&mut shift).is_some());
     core.serve(&lane, &mut shift);
-    assert_eq!(core.metrics.snapshot().ended(End::Expired), 1);
+    assert_eq!(core.metrics.snapshot().count(Outcome::Expired), 1);
     assert!(!lane.standing.sheds(codel, 2 * began, wait, false), "it has only just come");
 }

@@ -15,7 +15,7 @@ type Mutex<T> = std::sync::Mutex<T>;
 use super::{Contender, Handler};
 use crate::harness::ledger::Message;
 
-pub(crate) struct Model<H> {
+pub(crate) struct Baseline<H> {
     pool: Mutex<ThreadPool>,
     permits: Arc<Semaphore>,
     durations: Histogram,
@@ -23,7 +23,7 @@ pub(crate) struct Model<H> {
     handler: H,
 }
 
-impl<H: Handler> Model<H> {
+impl<H: Handler> Baseline<H> {
     fn execute(
         &self,
         peer: NodeId,
@@ -49,8 +49,8 @@ impl<H: Handler> Model<H> {
     }
 }
 
-impl<H: Handler> Contender<H> for Model<H> {
-    const NAME: &'static str = "model";
+impl<H: Handler> Contender<H> for Baseline<H> {
+    const NAME: &'static str = "baseline";
 
     fn build(limit: usize, threads: usize, handler: H) -> Self {
         let registry = Registry::new();
@@ -61,7 +61,7 @@ impl<H: Handler> Contender<H> for Model<H> {
         registry.register(Box::new(durations.clone())).expect("the registry is empty");
         registry.register(Box::new(waits.clone())).expect("the names differ");
         Self {
-            pool: Mutex::new(ThreadPool::with_name("model".into(), threads)),
+            pool: Mutex::new(ThreadPool::with_name("baseline".into(), threads)),
             permits: Arc::new(Semaphore::new(limit)),
             durations: durations.with_label_values(&["advert"]),
             waits,

@@ -1,4 +1,4 @@
-//! The sections about trouble, and about everything at once.
+//! The sections about faults, and about everything at once.
 
 use std::{error::Error, path::Path};
 
@@ -66,14 +66,14 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         )
     });
     Ok(format!(
-        "{} messages, of which {} are trouble; {} rounds. All threads live afterwards, and each panic \
+        "{} messages, of which {} are faults; {} rounds. All threads live afterwards, and each panic \
          is counted. The process's panic hook writes nothing here: Rust's own would write each panic to standard \
          error, which costs some microseconds, or with a backtrace a millisecond.\n\n{panics}\nHow long it takes to stop a whole handler; none has hung.\n\n{stops}\n\
          Of {} futures of calls that were dropped at any point, {} messages ran, {} were given up and {} refused; \
          permits that have leaked: {}. During {} live changes at random in {} s, {} messages were brought \
          and {} lost.\n{}",
         first["messages"],
-        first["trouble"],
+        first["faults"],
         first["rounds"],
         dropped["futures"],
         dropped["handled"],

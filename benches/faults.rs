@@ -23,21 +23,21 @@
     reason = "the engine's stand-ins for atomics are not part of its public API"
 )]
 
-#[path = "trouble/changed.rs"]
+#[path = "faults/changed.rs"]
 mod changed;
 #[allow(dead_code, reason = "no contender runs here")]
 mod contenders;
-#[path = "trouble/dropped.rs"]
+#[path = "faults/dropped.rs"]
 mod dropped;
 #[allow(dead_code, reason = "only some of the harness is used here")]
 mod harness;
-#[path = "trouble/hoard.rs"]
-mod hoard;
-#[path = "trouble/panics.rs"]
+#[path = "faults/memory_flood.rs"]
+mod memory_flood;
+#[path = "faults/panics.rs"]
 mod panics;
-#[path = "trouble/replica.rs"]
+#[path = "faults/replica.rs"]
 mod replica;
-#[path = "trouble/stops.rs"]
+#[path = "faults/stops.rs"]
 mod stops;
 
 use std::{alloc::System, io, time::Duration};
@@ -56,7 +56,7 @@ fn main() -> io::Result<()> {
     let quick = output::is_quick();
     let size = |full, few| if quick { few } else { full };
     // Before the others leave free memory behind, in which the resident growth would hide.
-    let memory = hoard::row();
+    let memory = memory_flood::row();
     let mut rows = panics::rows(size(1_000_000, 20_000), size(9, 1));
     rows.extend(stops::rows(size(10_000, 100)));
     rows.push(dropped::row(size(1_000_000, 10_000)));
@@ -65,5 +65,5 @@ fn main() -> io::Result<()> {
     for row in &rows {
         println!("{row}");
     }
-    output::publish("trouble", rows)
+    output::publish("faults", rows)
 }

@@ -15,8 +15,8 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, AsyncTransportEventHandlerImpl, ChannelConfig,
-    ConfigError, End, FlowConfig, FlowType, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
-    GossipMessage, MetricsRegistry, NodeId, OverloadPolicy, TransportEvent,
+    ConfigError, FlowConfig, FlowType, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
+    GossipMessage, MetricsRegistry, NodeId, Outcome, OverloadPolicy, TransportEvent,
 };
 use tower_service::Service;
 
@@ -219,7 +219,7 @@ fn the_replica_is_told_of_what_was_dropped_peer_by_peer_and_not_too_often() {
     let (started, starts) = channel();
     let gossip = Listener { dropped: dropped.into(), go: go.into(), started: started.into() };
     let flow = FlowConfig::new(1).with_overload_policy(OverloadPolicy::DropNewest);
-    let config = one_thread(FlowType::Advert, flow).with_notice_interval(LIMIT * 10);
+    let config = one_thread(FlowType::Advert, flow).with_drop_notice_interval(LIMIT * 10);
     let registry = MetricsRegistry::new();
     let mut handler =
         AsyncTransportEventHandlerImpl::new(peer(0), &registry, config, Arc::new(gossip)).unwrap();
@@ -243,7 +243,7 @@ fn the_replica_is_told_of_what_was_dropped_peer_by_peer_and_not_too_often() {
     assert!(told.try_recv().is_err(), "too often");
     let counts = registry.snapshot();
     counts.verify().unwrap();
-    assert_eq!(counts.flow(FlowType::Advert).ended(End::DroppedNewest), 11);
+    assert_eq!(counts.flow(FlowType::Advert).count(Outcome::DroppedNewest), 11);
     assert_eq!(counts.notices, 2);
 }
 

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use gossip_engine::{ChannelConfig, End, FlowConfig, FlowType, MetricsRegistry};
+use gossip_engine::{ChannelConfig, FlowConfig, FlowType, MetricsRegistry, Outcome};
 use serde_json::{Value, json};
 use tower::Service;
 
@@ -85,7 +85,7 @@ pub(crate) fn row(futures: usize) -> Value {
         "case": "dropped futures",
         "futures": futures,
         "handled": before.handled(),
-        "gave_up": before.ended(End::GaveUp),
+        "gave_up": before.count(Outcome::WaitCancelled),
         "refused": before.refused(),
         "leaked": LIMIT - admitted_at_once,
     })

@@ -9,12 +9,12 @@ use crate::RefusalReason;
 /// The static string of an end (`handled`, `dropped_oldest`, …) is its name in logs and metric labels.
 ///
 /// ```
-/// use gossip_engine::{End, RefusalReason};
+/// use gossip_engine::{Outcome, RefusalReason};
 ///
-/// let label: &'static str = End::DroppedOldest.into();
+/// let label: &'static str = Outcome::DroppedOldest.into();
 /// assert_eq!(label, "dropped_oldest");
-/// assert_eq!(End::from(RefusalReason::Closed), End::Closed);
-/// assert!(End::Expired.was_admitted() && !End::Closed.was_admitted());
+/// assert_eq!(Outcome::from(RefusalReason::Closed), Outcome::Closed);
+/// assert!(Outcome::Expired.was_admitted() && !Outcome::Closed.was_admitted());
 /// ```
 #[derive(
     Clone,
@@ -32,7 +32,7 @@ use crate::RefusalReason;
 )]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
-pub enum End {
+pub enum Outcome {
     /// Admitted, and its handler returned.
     Handled,
     /// Admitted, and its handler panicked.
@@ -49,19 +49,19 @@ pub enum End {
     /// [`OverloadPolicy::DropOldest`](crate::OverloadPolicy::DropOldest).
     DroppedOldest,
     /// Admitted, and not started because the flow was shut down.
-    Abandoned,
+    DroppedAtShutdown,
     /// Not admitted, because there was no room:
     /// [`OverloadPolicy::DropNewest`](crate::OverloadPolicy::DropNewest), or nothing older was left to
     /// drop.
     DroppedNewest,
     /// Not admitted: its submitter stopped waiting for room.
-    GaveUp,
+    WaitCancelled,
     /// Refused: [`RefusalReason::Closed`].
     Closed,
     /// Refused: [`RefusalReason::Disconnected`].
     Disconnected,
-    /// Refused: [`RefusalReason::NoRoom`].
-    NoRoom,
+    /// Refused: [`RefusalReason::Full`].
+    Full,
     /// Refused: [`RefusalReason::TooManyWaiters`].
     TooManyWaiters,
     /// Refused: [`RefusalReason::TooManyPeers`].
@@ -70,19 +70,24 @@ pub enum End {
     Quarantined,
 }
 
-impl End {
+impl Outcome {
     /// Whether a message that ends so had been admitted.
     #[must_use]
     pub const fn was_admitted(self) -> bool {
-        use End::{Abandoned, Cancelled, DroppedOldest, Expired, Handled, Panicked, Shed};
-        matches!(self, Handled | Panicked | Expired | Shed | Cancelled | DroppedOldest | Abandoned)
+        use Outcome::{
+            Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked, Shed,
+        };
+        matches!(
+            self,
+            Handled | Panicked | Expired | Shed | Cancelled | DroppedOldest | DroppedAtShutdown
+        )
     }
 
     /// Whether the message's submitter got an error.
     #[must_use]
     pub const fn was_refused(self) -> bool {
-        use End::{Closed, Disconnected, NoRoom, Quarantined, TooManyPeers, TooManyWaiters};
-        matches!(self, Closed | Disconnected | NoRoom | TooManyWaiters | TooManyPeers | Quarantined)
+        use Outcome::{Closed, Disconnected, Full, Quarantined, TooManyPeers, TooManyWaiters};
+        matches!(self, Closed | Disconnected | Full | TooManyWaiters | TooManyPeers | Quarantined)
     }
 
     /// Whether the engine has dropped the message because there was too much to do, so that its peer
@@ -93,12 +98,12 @@ impl End {
     }
 }
 
-impl From<RefusalReason> for End {
+impl From<RefusalReason> for Outcome {
     fn from(reason: RefusalReason) -> Self {
         match reason {
             RefusalReason::Closed => Self::Closed,
             RefusalReason::Disconnected => Self::Disconnected,
-            RefusalReason::NoRoom => Self::NoRoom,
+            RefusalReason::Full => Self::Full,
             RefusalReason::TooManyWaiters => Self::TooManyWaiters,
             RefusalReason::TooManyPeers => Self::TooManyPeers,
             RefusalReason::Quarantined => Self::Quarantined,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{DEADLINE, replica::wait_until};
 use crate::harness::{rounds::interleaved, statistics::Quartiles};
 
-/// One message in so many is trouble.
+/// One message in so many is faults.
 const TROUBLE: usize = 100;
 const THREADS: usize = 2;
 const PEERS: usize = 16;
@@ -79,7 +79,7 @@ pub(crate) fn rows(messages: usize, rounds: usize) -> Vec<Value> {
                 "case": "panics",
                 "way": name,
                 "messages": messages,
-                "trouble": messages.div_ceil(TROUBLE),
+                "faults": messages.div_ceil(TROUBLE),
                 "rounds": rounds,
                 "ns_per_message": Quartiles::of(times.iter().copied()).json(),
                 "to_error": Quartiles::of_ratio(times, &found[0]).json(),
