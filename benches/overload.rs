@@ -104,7 +104,7 @@ fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
         row["last_drop_after"] = Quartiles::of(nanoseconds).json();
     }
     let ends: Map<String, Value> = Outcome::iter()
-        .map(|end| (end, rounds.iter().map(|round| round.ended(end)).sum::<u64>()))
+        .map(|end| (end, rounds.iter().map(|round| round.count(end)).sum::<u64>()))
         .filter(|(_, count)| *count > 0)
         .map(|(end, count)| (end.to_string(), count.into()))
         .collect();

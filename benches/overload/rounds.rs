@@ -86,13 +86,13 @@ struct Counted {
 }
 
 impl Counted {
-    fn ended(&self, end: Outcome) -> u64 {
+    fn count(&self, end: Outcome) -> u64 {
         self.ended.count(end) - self.warmed.count(end)
     }
 }
 
 impl Round {
-    pub(crate) fn ended(&self, end: Outcome) -> u64 {
+    pub(crate) fn count(&self, end: Outcome) -> u64 {
         match &self.flow {
             Some(flow) => flow.count(end),
             None => {
