@@ -13,7 +13,7 @@
 //! due for a while; chunks come all the same, fill the flow to its bound and then wait. In the end they
 //! are let go, and every message is checked to have been handled exactly once.
 //!
-//! `model` is five of that design beside each other, which decode the same payloads. What the flows do to
+//! `baseline` is five of that design beside each other, which decode the same payloads. What the flows do to
 //! each other by sharing few cores is in all figures; a stuck flow uses no core, so that a ratio below
 //! 1 says that there was less to do.
 

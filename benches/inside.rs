@@ -129,7 +129,7 @@ fn main() -> io::Result<()> {
     let (messages, rounds) = if output::is_quick() { (5, 3) } else { (100, 9) };
     println!("{NUMBERS} numbers to sort; {rounds} rounds of {messages} messages");
     let mut times = ENTRIES.map(|_| Vec::with_capacity(rounds));
-    let disturbance = Disturbance::start();
+    let disturbance = Disturbance::beside(Vec::new());
     for _ in 0..rounds {
         for (entry, times) in ENTRIES.iter().zip(&mut times) {
             times.push(run(entry, messages));

@@ -23,7 +23,7 @@
 //! handlers is not found out. *Late* counts for all contenders what waited for more than 10 ms
 //! from its intended arrival, or was dropped.
 //!
-//! `model` and `channel` have no age and no policies; with twice the capacity their queues grow as long
+//! `baseline` and `channel` have no age and no policies; with twice the capacity their queues grow as long
 //! as it lasts, and so does the engine's with its defaults.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
@@ -143,7 +143,7 @@ fn main() -> io::Result<()> {
         (Duration::from_secs(10), 3)
     };
     println!("handler {SERVICE:?}, 1 worker, {PEERS} peers; {rounds} rounds of {length:?}");
-    let disturbance = Disturbance::start();
+    let disturbance = Disturbance::beside(Vec::new());
     let mut capacities = Vec::new();
     let mut found: Vec<Vec<Round>> = Vec::new();
     found.resize_with(ENTRIES.len() * LOADS.len(), Vec::new);

@@ -3,10 +3,10 @@
 //! Closed loop, one producer, one worker, an empty handler. The messages come from all peers in turn,
 //! in an order that is fixed and shuffled, so that neither their ids nor their lanes lie side by side in
 //! memory. Every peer has sent a message before the clock starts: a lane's making is not in the
-//! figures. All numbers of peers have the same bound: the permits are those that the quotas of the
-//! fewest peers add up to, so that a flow of few peers is no narrower than one of many.
+//! figures. With few permits and with many; in both cases a peer's quota is the part of them that each of the fewest
+//! peers can have, so that a flow of few peers is no narrower than one of many.
 //!
-//! `channel` knows no peers; what it loses with their number is what the harness and the caches of
+//! The other designs know no peers; what they lose with the number of peers is what the harness and the caches of
 //! the machine take, which is in the engine's figures as well. What a peer costs in memory is
 //! another bench's, `peer_memory`.
 
@@ -23,7 +23,7 @@ use gossip_engine::{FlowConfig, NodeId};
 use serde_json::{Value, json};
 
 use self::{
-    contenders::{Contender, channel::Channel, engine::Engine},
+    contenders::{Contender, baseline::Baseline, channel::Channel, engine::Engine},
     harness::{
         clock::split_mix,
         ledger::{Ledger, Message},
@@ -34,40 +34,51 @@ use self::{
 };
 
 const PEERS: [usize; 4] = [10, 100, 1_000, 10_000];
-const QUOTA: usize = 4;
-/// A lane is a ring: the larger the quota, the more memory its messages go through in turn.
-const LARGE_QUOTA: usize = 32;
-const PERMITS: usize = QUOTA * PEERS[0];
+const PERMITS: [usize; 2] = [40, 1_000];
 const WORKERS: usize = 1;
 const SEED: u64 = 0x7065_6572_7300;
 /// The most that a message may cost with the most peers, in terms of the fewest.
 const TARGET: f64 = 1.5;
 
-/// A contender, a number of peers, and how it runs so many messages; that returns the nanoseconds
-/// for each.
+/// Runs so many messages of these peers with so many permits; returns the nanoseconds for each.
+type Run = fn(&[NodeId], usize, usize) -> f64;
+
 struct Entry {
     name: &'static str,
+    permits: usize,
     peers: usize,
-    run: fn(&[NodeId], usize) -> f64,
+    run: Run,
 }
 
-/// In the order in which a round runs them.
+/// What ratios are taken to.
+const RIVALS: [&str; 2] = ["baseline", "channel"];
+
+/// In the order in which a round runs them: for each number of permits all contenders, each with all numbers of peers.
 fn entries() -> Vec<Entry> {
-    fn engine(peers: &[NodeId], messages: usize, quota: usize) -> f64 {
-        let config = FlowConfig::new(PERMITS)
-            .with_threads(WORKERS)
-            .with_peer_quota(quota)
-            .with_max_peers(PEERS[PEERS.len() - 1]);
-        run(peers, messages, |handler| Engine::with(&config, handler))
-    }
-    let small = |peers: &[NodeId], messages| engine(peers, messages, QUOTA);
-    let large = |peers: &[NodeId], messages| engine(peers, messages, LARGE_QUOTA);
-    let channel = |peers: &[NodeId], messages| {
-        run(peers, messages, |handler| Channel::build(PERMITS, WORKERS, handler))
+    let runs: [(&'static str, Run); 3] = [
+        ("engine", |peers, permits, messages| {
+            let config = FlowConfig::new(permits)
+                .with_threads(WORKERS)
+                .with_peer_quota(quota(permits))
+                .with_max_peers(PEERS[PEERS.len() - 1]);
+            run(peers, messages, |handler| Engine::with(&config, handler))
+        }),
+        ("baseline", |peers, permits, messages| {
+            run(peers, messages, |handler| Baseline::build(permits, WORKERS, handler))
+        }),
+        ("channel", |peers, permits, messages| {
+            run(peers, messages, |handler| Channel::build(permits, WORKERS, handler))
+        }),
+    ];
+    let of_permits = |permits| {
+        runs.into_iter()
+            .flat_map(move |(name, run)| PEERS.map(|peers| Entry { name, permits, peers, run }))
     };
-    let of = |name, run| PEERS.map(|peers| Entry { name, peers, run });
-    let engines = of("engine", small).into_iter().chain(of("engine, quota 32", large));
-    engines.chain(of("channel", channel)).collect()
+    PERMITS.into_iter().flat_map(of_permits).collect()
+}
+
+fn quota(permits: usize) -> usize {
+    permits / PEERS[0]
 }
 
 /// Random ids, in the order in which their messages come.
@@ -123,48 +134,51 @@ fn run<C: Contender<Arc<Ledger>>>(
 
 fn main() -> io::Result<()> {
     let (messages, rounds) = if output::is_quick() { (20_000, 3) } else { (400_000, 9) };
-    println!("{rounds} rounds of {messages} messages; {PERMITS} permits, {QUOTA} for a peer");
+    println!("{rounds} rounds of {messages} messages; a peer has a tenth of the permits");
     let ids = PEERS.map(ids);
     let entries = entries();
     let (times, others) = interleaved(&entries, rounds, |entry, _| {
         let place =
             PEERS.iter().position(|peers| *peers == entry.peers).expect("it is one of them");
-        (entry.run)(&ids[place], messages)
+        (entry.run)(&ids[place], entry.permits, messages)
     });
+    let of = |name: &str, permits: usize, peers: usize| {
+        let is_it =
+            |entry: &Entry| (entry.name, entry.permits, entry.peers) == (name, permits, peers);
+        &times[entries.iter().position(is_it).expect("all of them were measured")]
+    };
     let mut rows: Vec<Value> = Vec::new();
-    for (entries, times) in entries.chunks(PEERS.len()).zip(times.chunks(PEERS.len())) {
-        for (entry, own) in entries.iter().zip(times) {
-            let time = Quartiles::of(own.iter().copied());
-            let ratio = Quartiles::of_ratio(own, &times[0]);
-            println!(
-                "{:>10} {:>6} peers {:>7.0} [{:>6.0} {:>6.0}] ns a message, to {} peers {:.3} [{:.3} {:.3}]",
-                entry.name,
-                entry.peers,
-                time.median,
-                time.lower,
-                time.upper,
-                PEERS[0],
-                ratio.median,
-                ratio.lower,
-                ratio.upper,
-            );
-            rows.push(json!({
-                "contender": entry.name,
-                "peers": entry.peers,
-                "permits": PERMITS,
-                "quota": QUOTA,
-                "workers": WORKERS,
-                "messages": messages,
-                "rounds": rounds,
-                "ns_per_message": time.json(),
-                "ratio_to_fewest": ratio.json(),
-                "in_target": ratio.median <= TARGET,
-                "others_share": others,
-            }));
+    for (Entry { name, permits, peers, .. }, own) in entries.iter().zip(&times) {
+        let time = Quartiles::of(own.iter().copied());
+        let ratio = Quartiles::of_ratio(own, of(name, *permits, PEERS[0]));
+        print!(
+            "{name:>10} {permits:>5} permits {peers:>6} peers {:>7.0} [{:>6.0} {:>7.0}] ns a message, to {} peers \
+             {:.3} [{:.3} {:.3}]",
+            time.median, time.lower, time.upper, PEERS[0], ratio.median, ratio.lower, ratio.upper,
+        );
+        let mut row = json!({
+            "contender": name,
+            "machine": "quiet",
+            "peers": peers,
+            "permits": permits,
+            "quota": quota(*permits),
+            "workers": WORKERS,
+            "messages": messages,
+            "rounds": rounds,
+            "ns_per_message": time.json(),
+            "ratio_to_fewest": ratio.json(),
+            "in_target": (*name == "engine").then_some(ratio.median <= TARGET),
+            "others_share": others,
+        });
+        for rival in RIVALS {
+            let ratio = Quartiles::of_ratio(own, of(rival, *permits, *peers));
+            print!(", to {rival} {:.3}", ratio.median);
+            row[format!("ratio_to_{rival}")] = ratio.json();
         }
+        println!();
+        rows.push(row);
     }
-    let missed = |row: &&Value| row["contender"] == "engine" && row["in_target"] == false;
-    let word = if rows.iter().any(|row| missed(&row)) { "missed" } else { "met" };
+    let word = if rows.iter().any(|row| row["in_target"] == false) { "missed" } else { "met" };
     println!("engine: at most {TARGET} times the cost with {} peers: {word}", PEERS[0]);
     output::publish("peers", rows)
 }

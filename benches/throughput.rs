@@ -4,9 +4,13 @@
 //! Rounds interleave the contenders, and ratios are taken round by round, so that what disturbs the
 //! machine disturbs all. A round's time runs from the first producer's start to the last handler's
 //! end. With `GOSSIP_BENCH_QUICK=1` it takes seconds, and its figures mean nothing.
+//!
+//! All of it runs twice: on the quiet machine, and beside one busy thread for each core, with fewer messages. There
+//! the end of a round may be seen a turn of the scheduler late, a few milliseconds, for all contenders alike.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 
+#[allow(dead_code, reason = "what only other benches need")]
 mod contenders;
 #[allow(dead_code, reason = "only some of the harness is used here")]
 mod harness;
@@ -24,18 +28,20 @@ use serde_json::{Value, json};
 use self::{
     contenders::{
         Contender, async_channel::AsyncChannel, base::Base, baseline::Baseline, channel::Channel,
-        engine::Engine, floor::Floor, rayon::Rayon, tokio::Tokio, tower::Tower,
+        crossfire::Crossfire, engine::Engine, floor::Floor, rayon::Rayon, tokio::Tokio,
+        tower::Tower,
     },
     harness::{
-        disturbance::Disturbance,
         ledger::{Ledger, Message},
+        machine::{Machine, spin_if_told},
         output,
+        rounds::interleaved_on,
         statistics::Quartiles,
     },
 };
 
 /// The contenders that ratios are taken to.
-const PEERS: [&str; 5] = ["baseline", "tokio", "rayon", "channel", "floor"];
+const PEERS: [&str; 6] = ["baseline", "tokio", "rayon", "channel", "crossfire", "floor"];
 
 /// One setting of what varies.
 #[derive(Clone, Copy)]
@@ -50,7 +56,7 @@ struct Workload {
 type Entry = (&'static str, fn(Workload) -> f64);
 
 /// In the order in which a round runs them.
-fn entries() -> [Entry; 9] {
+fn entries() -> [Entry; 10] {
     type Tally = Arc<Ledger>;
     [
         entry::<Engine<Tally>>(),
@@ -58,6 +64,7 @@ fn entries() -> [Entry; 9] {
         entry::<Tokio<Tally>>(),
         entry::<Rayon<Tally>>(),
         entry::<Channel>(),
+        entry::<Crossfire>(),
         entry::<AsyncChannel>(),
         entry::<Tower>(),
         entry::<Floor>(),
@@ -106,16 +113,9 @@ fn run<C: Contender<Arc<Ledger>>>(workload: Workload) -> f64 {
 }
 
 /// All rounds of one workload; a row for each contender.
-fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
+fn measure(machine: &mut Machine, workload: Workload, rounds: usize) -> Vec<Value> {
     let entries = entries();
-    let mut times = entries.map(|_| Vec::with_capacity(rounds));
-    let disturbance = Disturbance::start();
-    for _ in 0..rounds {
-        for ((_, run), times) in entries.iter().zip(&mut times) {
-            times.push(run(workload));
-        }
-    }
-    let others = disturbance.and_then(Disturbance::share);
+    let (times, others) = interleaved_on(machine, &entries, rounds, |(_, run), _| run(workload));
     println!("others used {:.0} % of the machine meanwhile", others.unwrap_or(f64::NAN) * 100.0);
     let to = PEERS.map(|peer| {
         let place = entries.iter().position(|(name, _)| *name == peer);
@@ -126,6 +126,7 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
         print!("{name:>14} {:>8.0} [{:>6.0} {:>6.0}]", time.median, time.lower, time.upper);
         let mut row = json!({
             "contender": name,
+            "machine": machine.name(),
             "permits": workload.permits,
             "producers": workload.producers,
             "workers": workload.workers,
@@ -145,22 +146,33 @@ fn measure(workload: Workload, rounds: usize) -> Vec<Value> {
     rows.collect()
 }
 
-fn main() -> io::Result<()> {
-    let (messages, rounds) = if output::is_quick() { (10_000, 3) } else { (200_000, 9) };
+/// All workloads on one machine.
+fn measure_all(machine: &mut Machine, messages: usize, rounds: usize) -> Vec<Value> {
     let mut rows = Vec::new();
     for workers in [1, P2P_PER_FLOW_THREADS] {
         for permits in [100, 1_000, 100_000] {
             for producers in [1, 2, 4] {
                 println!(
-                    "\npermits: {permits}, producers: {producers}, workers: {workers}; {rounds} rounds \
-                     of {messages} messages"
+                    "\n{} machine, permits: {permits}, producers: {producers}, workers: {workers}; {rounds} rounds \
+                     of {messages} messages",
+                    machine.name(),
                 );
                 print!("{:>14} {:>8} {:15}", "", "ns", "[quartiles]");
                 PEERS.iter().for_each(|peer| print!(" {:>22}", format!("to {peer}")));
                 println!();
-                rows.extend(measure(Workload { permits, producers, workers, messages }, rounds));
+                let workload = Workload { permits, producers, workers, messages };
+                rows.extend(measure(machine, workload, rounds));
             }
         }
     }
+    rows
+}
+
+fn main() -> io::Result<()> {
+    spin_if_told();
+    let (quiet, busy, rounds) =
+        if output::is_quick() { (10_000, 2_000, 3) } else { (200_000, 30_000, 9) };
+    let mut rows = measure_all(&mut Machine::quiet(), quiet, rounds);
+    rows.extend(measure_all(&mut Machine::busy()?, busy, rounds));
     output::publish("throughput", rows)
 }

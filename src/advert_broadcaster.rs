@@ -1,7 +1,7 @@
 //! Adverts on their way out: the startup gate and the queue behind it.
 //!
-//! The gate is an [`ArcSwapOption`] of the gossip and the claims of a flow of one thread that are
-//! withheld until the gate opens. So there is no state in which an advert could be passed by another,
+//! The gate is an [`ArcSwapOption`] of the gossip and a flow of one thread that runs nothing
+//! until the gate opens. So there is no state in which an advert could be passed by another,
 //! and none in which `send` would have to wait: before the gate opens adverts queue, afterwards the
 //! same queue is drained.
 
@@ -13,9 +13,9 @@ use crate::{
     ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry, NodeId,
     RefusalReason,
     clock::instant_after,
-    flow_worker::{Flow, Handle},
+    flow_worker::{FlowHandle, Handle},
     gossip::DynGossip,
-    metrics::DestinationKind,
+    ledger::DestinationKind,
     panics::contain,
     sync::{AtomicBool, Ordering},
 };
@@ -51,7 +51,7 @@ impl<A> fmt::Debug for AdvertDropped<A> {
 #[non_exhaustive]
 pub enum DropReason {
     /// As many adverts are queued or being broadcast as may be.
-    #[error("no room")]
+    #[error("full")]
     Full,
     /// The broadcaster has been shut down.
     #[error("shut down")]
@@ -76,13 +76,13 @@ impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broa
     }
 }
 
-type Queue<G> = Flow<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
+type Queue<G> = FlowHandle<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
 
 /// What the replica's own side calls to announce an artifact.
 ///
 /// [`send`](Self::send) never blocks, whether the gossip has [started](Self::start) or not: before,
 /// adverts are queued; from then on they are broadcast on the broadcaster's own thread, in the order
-/// in which they were sent. What finds no room is dropped and counted by its destination
+/// in which they were sent. What finds no capacity is dropped and counted by its destination
 /// ([`dropped_adverts`](crate::MetricsSnapshot::dropped_adverts)).
 ///
 /// ```
@@ -114,7 +114,7 @@ type Queue<G> = Flow<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadca
 /// # };
 /// let registry = MetricsRegistry::new();
 /// let broadcaster: AdvertBroadcaster = AdvertBroadcaster::new(&registry)?;
-/// broadcaster.send(advert, ArtifactDestination::AllReplicas).expect("there is room");
+/// broadcaster.send(advert, ArtifactDestination::AllReplicas).expect("there is capacity");
 /// broadcaster.start(replica);
 /// assert!(broadcaster.shutdown(Duration::from_secs(60)).is_clean());
 /// assert_eq!(registry.snapshot().broadcast.handled(), 1);
@@ -131,8 +131,7 @@ pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
 }
 
 impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
-    /// A broadcaster whose gate is shut, with room for [`MAX_ADVERT_BUFFER`] adverts, which takes about 25 MiB
-    /// at once.
+    /// A broadcaster whose gate is closed, with capacity for [`MAX_ADVERT_BUFFER`] adverts.
     ///
     /// # Errors
     ///
@@ -141,11 +140,10 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         Self::with_max_inflight(metrics_registry, MAX_ADVERT_BUFFER)
     }
 
-    /// Like [`new`](Self::new), with room for `max_inflight` adverts, 1 to
+    /// Like [`new`](Self::new), with capacity for `max_inflight` adverts, 1 to
     /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
     ///
-    /// Worst case: this many times the largest advert, and at once about 256 bytes each for the
-    /// queue. The peers of an [`ArtifactDestination::Replicas`] come on top.
+    /// Worst case: this many times the largest advert and about 256 bytes. The peers of an [`ArtifactDestination::Replicas`] come on top.
     ///
     /// # Errors
     ///
@@ -163,9 +161,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             .with_threads(1);
         let broadcast =
             Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
-        let queue = Flow::new(None, &config, metrics_registry, broadcast, None)?;
-        // There is one seat, which two that send at once would each want for a lane of their own.
-        queue.seat(OWN_LANE);
+        let queue = FlowHandle::new(None, &config, metrics_registry, broadcast, false)?;
+        // No advert waits for its lane to be made.
+        queue.add_lane(OWN_LANE);
         Ok(Self { queue, started: AtomicBool::new(false) })
     }
 
@@ -185,7 +183,8 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
         if !self.started.swap(true, Ordering::AcqRel) {
             self.queue.open();
-            tracing::info!("advert broadcaster started");
+            // The subscriber is the user's code.
+            contain(|| tracing::info!("advert broadcaster started"));
         }
     }
 
@@ -196,13 +195,13 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     ///
     /// # Errors
     ///
-    /// [`AdvertDropped`], with the advert, if there is no room or the broadcaster was shut down.
+    /// [`AdvertDropped`], with the advert, if there is no capacity or the broadcaster was shut down.
     pub fn send(
         &self,
         advert: G::GossipAdvert,
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
-        self.queue.try_admit(OWN_LANE, (advert, dst)).map_err(|((advert, destination), reason)| {
+        self.queue.try_submit(OWN_LANE, (advert, dst)).map_err(|((advert, destination), reason)| {
             self.queue.with_handler(|broadcast| {
                 broadcast.metrics.dropped_advert(DestinationKind::from(&destination));
             });
@@ -223,14 +222,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// clean for that keeps the gossip: if it owns this broadcaster, both stay until it is called again, from
     /// elsewhere.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
-        // Acquire: pairs with `start`.
-        let runs = self.started.load(Ordering::Acquire);
-        let report = self.queue.shut_down(runs, instant_after(deadline));
-        // AcqRel: as in `start`. An advert that was being sent as the flow closed may be queued only
-        // now; with the gate open somebody finds it, and drops it.
-        if !self.started.swap(true, Ordering::AcqRel) {
-            self.queue.open();
-        }
+        let report = self.queue.shut_down(instant_after(deadline));
         if report.joined {
             // Nothing runs any more, and the gossip may own what owns this broadcaster.
             let gossip = self.queue.with_handler(|broadcast| broadcast.gossip.swap(None));

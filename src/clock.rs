@@ -1,6 +1,6 @@
 //! The clock by which waits and handlers are timed.
 //!
-//! A message costs two readings, one when it is brought and one when its handler has ended, so what a
+//! A message costs two readings, one when it is submitted and one when its handler has ended, so what a
 //! reading costs shows in every message. `quanta` reads the processor's time-stamp counter where
 //! that is invariant, at less than half the cost of the system's clock, and the system's clock where it
 //! is not. Its first use measures the counter, for up to some hundred milliseconds.
@@ -12,13 +12,35 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Lets other threads of the system run.
-pub(crate) fn yield_now() {
+/// How long a worker waits between two looks, in spin hints: something below a microsecond. Each look takes the cache
+/// lines that a submitter is about to write.
+const PAUSE: usize = 32;
+
+/// Waits between two looks.
+pub(crate) fn pause() {
     #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-    if crate::simulation::clock::pass(Duration::from_micros(5)) {
+    if crate::testing::clock::pass(Duration::from_nanos(500)) {
         return;
     }
-    crate::sync::yield_now();
+    (0..PAUSE).for_each(|_| std::hint::spin_loop());
+}
+
+/// Lets other threads of the system run.
+pub(crate) fn yield_now() {
+    if !pass(Duration::from_micros(5)) {
+        crate::sync::yield_now();
+    }
+}
+
+/// Lets a simulation's time pass; false if time passes by itself.
+pub(crate) fn pass(duration: Duration) -> bool {
+    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+    return crate::testing::clock::pass(duration);
+    #[cfg(not(all(any(test, fuzzing), not(any(loom, shuttle)))))]
+    {
+        let _ = duration;
+        false
+    }
 }
 
 #[cfg(not(any(loom, shuttle)))]
@@ -45,7 +67,7 @@ impl Moment {
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn now() -> Self {
         #[cfg(any(test, fuzzing))]
-        if let Some(now) = crate::simulation::clock::read() {
+        if let Some(now) = crate::testing::clock::read() {
             return Self(nanos(now));
         }
         // The counters of two cores may differ by a little, so that a later reading is earlier: whoever
@@ -76,13 +98,10 @@ impl Moment {
         Self(nanos(PASSED.get()))
     }
 
-    /// Lets time pass on this thread.
-    pub(crate) fn sleep(duration: Duration) {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-        if crate::simulation::clock::pass(duration) {
-            return;
-        }
-        std::thread::sleep(duration);
+    /// The nanoseconds since the process's first moment.
+    #[inline]
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0
     }
 
     /// The time since `earlier`; zero if that is later.
@@ -97,9 +116,9 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The moment that is `duration` later.
+    /// The moment that is so many nanoseconds later.
     #[inline]
-    pub(crate) fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(duration)))
+    pub(crate) fn after_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
     }
 }

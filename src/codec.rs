@@ -17,7 +17,7 @@ pub type MessageOf<G> = GossipMessage<
 
 /// Decodes the payloads of a transport into the messages of `G`.
 ///
-/// A replica with message types of its own brings one. `decode` runs on the transport's thread for
+/// A replica with message types of its own has one. `decode` runs on the transport's thread for
 /// every payload, whatever a malicious peer has put into it: it must bound what it allocates, and it
 /// must not panic.
 ///
@@ -79,6 +79,17 @@ pub trait Codec<G: Gossip + ?Sized>: Send + Sync + 'static {
     ///
     /// What is wrong with the payload; the transport hears of it and may cut the peer off.
     fn decode(&self, payload: Bytes) -> Result<MessageOf<G>, Self::Error>;
+
+    /// Whether the payload is a message of a later version, which this one does not know.
+    ///
+    /// The event is then counted as unknown instead of malformed, and its call resolves to
+    /// [`EventError::Unknown`](crate::EventError::Unknown), for which a transport cuts nobody off. By default no error
+    /// is of this kind. Override it if replicas of different versions talk to each other.
+    #[must_use]
+    fn is_unknown(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 /// The built-in codec: [`wire::decode`].
@@ -98,5 +109,9 @@ where
 
     fn decode(&self, payload: Bytes) -> Result<GossipMessage, DecodeError> {
         wire::decode(payload)
+    }
+
+    fn is_unknown(error: &DecodeError) -> bool {
+        matches!(error, DecodeError::Unknown { .. })
     }
 }

@@ -1,4 +1,4 @@
-//! How large and how wide each flow is.
+//! The limits, threads and policies of each flow.
 //!
 //! Everything that the engine holds is bounded by these figures, and each setter of a bound says how
 //! many bytes the worst case costs. [`ChannelConfig::validate`] refuses what cannot work before anything is
@@ -15,8 +15,8 @@ mod policy;
 mod validate;
 mod wait;
 
-pub use flow::{FlowConfig, Order};
-pub use policy::{Codel, OverloadPolicy, PanicPolicy, Quarantine};
+pub use flow::FlowConfig;
+pub use policy::{OverloadPolicy, PanicPolicy, Quarantine};
 pub use wait::WaitStrategy;
 
 /// Threads per flow unless configured otherwise: one handler that waits leaves two to go on. The name is that of the
@@ -28,36 +28,35 @@ pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
 pub const MAX_THREADS_PER_FLOW: usize = 256;
 /// The largest number of submitters of one peer that a flow can be told to let wait.
 pub const MAX_WAITERS: usize = 1 << 16;
-/// How many submitters of one peer may wait for room in a flow unless configured otherwise: more
+/// How many submitters of one peer may wait for capacity in a flow unless configured otherwise: more
 /// than a transport has streams of one flow to one peer.
 pub const DEFAULT_WAITERS: usize = 64;
 /// The largest number of peers that a flow can be told to keep lanes for.
 pub const MAX_PEERS: usize = 1 << 16;
 /// How many peers a flow keeps lanes for unless configured otherwise.
 pub const DEFAULT_PEERS: usize = 1 << 12;
-/// The largest quota of a peer unless configured otherwise: a lane has a slot for each message of
-/// its quota.
+/// The largest quota of a peer unless configured otherwise.
 pub const DEFAULT_QUOTA: usize = 1 << 10;
 /// The longest turn that a peer's lane can be given.
 pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
-/// The turn of a lane unless configured otherwise: long beside the cost of going on to the next
-/// lane, short beside a handler that does something.
-pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(2);
-/// The longest that a worker can be told to linger.
-pub const MAX_LINGER: Duration = Duration::from_millis(10);
-/// The longest that a worker lingers unless configured otherwise, which is
+/// The turn of a lane unless configured otherwise: long beside the cost of going on to the next lane, which is about
+/// 0.2 µs, short beside a handler that does something.
+pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(10);
+/// The longest that a worker can be told to look for work before it sleeps.
+pub const MAX_SPIN_WINDOW: Duration = Duration::from_millis(10);
+/// The longest that a worker looks for work unless configured otherwise, which is
 /// [adaptively](WaitStrategy::Adaptive): some ten times what it costs to put a thread to sleep and to wake it up,
 /// and what Linux's KVM allows itself for the same purpose on x86 (`halt_poll_ns`).
-pub const DEFAULT_LINGER: Duration = Duration::from_micros(200);
+pub const DEFAULT_SPIN_WINDOW: Duration = Duration::from_micros(200);
 
 /// The largest bound in bytes that a flow or a peer in it can be given.
 pub const MAX_BYTES: u64 = 1 << 40;
 /// The largest age at which messages can be told to expire.
 pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// How many peers a flow knows by the panics of their messages' handlers: some times more than are likely to be
+/// How many peers a handler knows by the panics of their callbacks: some times more than are likely to be
 /// connected, and few enough that the table, which is copied at each panic, is some hundred kilobytes.
-pub const MAX_SUSPECTS: usize = 1 << 10;
-/// How often a replica is told that messages of one peer and flow were dropped, at most, unless
+pub const MAX_PANIC_TABLE: usize = 1 << 10;
+/// How often a replica is notified that messages of one peer and flow were dropped, at most, unless
 /// configured otherwise: once in a tick of the timer.
 pub const DEFAULT_DROP_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a handler runs before it is reported as stuck, unless configured otherwise.
@@ -67,9 +66,9 @@ pub const DEFAULT_STUCK_HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 /// connected has a lane of this size.
 const TRANSPORT_QUOTA: usize = 8;
 
-/// What a slot of a lane costs with its message's fields, in bytes, generously.
+/// What a queued message costs beside its payload, in bytes, generously.
 const SLOT_BYTES: usize = 256;
-/// What a lane costs beside its slots, in bytes, generously.
+/// What a lane costs beside its messages, in bytes, generously.
 const LANE_BYTES: usize = 1024;
 /// What a place for a submitter that waits costs beside its message's payload, in bytes, generously.
 const PLACE_BYTES: usize = 1024;
@@ -132,34 +131,19 @@ pub enum ConfigError {
         /// What was asked for.
         bytes: u64,
     },
-    /// Messages that expire at once, or after more than [`MAX_AGE`]; or such a target or interval of CoDel.
-    #[error("{flow} flow: {what} of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
+    /// Messages that expire at once, or after more than [`MAX_AGE`].
+    #[error("{flow} flow: a maximum age of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
     Age {
         /// The flow.
         flow: &'static str,
-        /// Which of them.
-        what: &'static str,
         /// What was asked for.
         age: Duration,
     },
-    /// A CoDel interval that is shorter than its target.
-    #[error("{flow} flow: a CoDel interval of {interval:?}, which is shorter than its target")]
-    ShortInterval {
-        /// The flow.
-        flow: &'static str,
-        /// What was asked for.
-        interval: Duration,
-    },
     /// A quarantine without a panic.
-    #[error("{flow} flow: quarantine after no panics; give it 1 or more")]
-    NoPanics {
-        /// The flow.
-        flow: &'static str,
-    },
+    #[error("quarantine after no panics; give it 1 or more")]
+    NoPanics,
     /// A Transport flow that would drop what it is to tell the replica, or refuse to hear of a peer.
-    #[error(
-        "{flow} flow: it cannot drop messages: no maximum age, no CoDel, no quarantine, policy Wait or Refuse"
-    )]
+    #[error("{flow} flow: it cannot drop messages: no maximum age, policy Wait or Refuse")]
     Lossy {
         /// The flow.
         flow: &'static str,
@@ -172,22 +156,31 @@ pub enum ConfigError {
         /// The figure.
         what: &'static str,
     },
-    /// A longer wait than [`MAX_LINGER`].
-    #[error("{flow} flow: workers that linger for {linger:?}, over the maximum of {MAX_LINGER:?}")]
-    LongLinger {
+    /// A longer wait than [`MAX_SPIN_WINDOW`].
+    #[error(
+        "{flow} flow: workers that look for {window:?}, over the maximum of {MAX_SPIN_WINDOW:?}"
+    )]
+    LongSpinWindow {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
-        linger: Duration,
+        window: Duration,
     },
 }
 
-/// Bounds, threads and manners of all five flows.
+/// Limits, threads and policies of all five flows.
 ///
-/// The defaults are those of the Internet Computer's P2P event handler: 100 000 adverts, 100
-/// requests, 100 chunks, 1 000 retransmissions and 1 000 transport events in flight, and
-/// [`P2P_PER_FLOW_THREADS`] threads each. The quota of a peer is [`FlowConfig`]'s default, and 8 in the
-/// Transport flow.
+/// The bounds are those of the Internet Computer's P2P event handler: 100 000 adverts, 100 requests, 100 chunks, 1 000
+/// retransmissions and 1 000 transport events in flight. What differs from it:
+///
+/// | | Internet Computer | here | why |
+/// |---|---|---|---|
+/// | threads of a flow | 1 | [`P2P_PER_FLOW_THREADS`], 3 | a handler that waits leaves two to go on |
+/// | order | of the flow | of each peer ([`peer_threads`](FlowConfig::with_peer_threads) 1) | peers run side by side |
+/// | a peer's share | none | a quota: [`FlowConfig`]'s default, 8 in the Transport flow; turns equal in time | no peer fills a flow |
+/// | those who wait | without a bound | 64 for each peer and flow | memory is bounded |
+/// | broadcast before the start | `send` blocks | adverts wait in the queue | nobody blocks |
+/// | the timer's stop | up to 100 ms | at once | |
 ///
 /// ```
 /// use gossip_engine::{ChannelConfig, FlowConfig, FlowType};
@@ -209,6 +202,7 @@ pub struct ChannelConfig {
     flows: [FlowConfig; FlowType::COUNT],
     drop_notice_interval: Duration,
     stuck_handler_timeout: Duration,
+    quarantine: Option<Quarantine>,
 }
 
 impl Default for ChannelConfig {
@@ -219,10 +213,11 @@ impl Default for ChannelConfig {
                 FlowConfig::new(100),
                 FlowConfig::new(100),
                 FlowConfig::new(1_000),
-                FlowConfig::new(1_000).with_peer_quota(TRANSPORT_QUOTA).with_order(Order::PerPeer),
+                FlowConfig::new(1_000).with_peer_quota(TRANSPORT_QUOTA),
             ],
             drop_notice_interval: DEFAULT_DROP_NOTICE_INTERVAL,
             stuck_handler_timeout: DEFAULT_STUCK_HANDLER_TIMEOUT,
+            quarantine: None,
         }
     }
 }
@@ -230,7 +225,7 @@ impl Default for ChannelConfig {
 impl ChannelConfig {
     /// Sets the bounds and threads of one flow.
     ///
-    /// The Transport flow is always [in order per peer](Order::PerPeer), so that each peer comes and
+    /// The Transport flow always runs one event of a peer at a time, so that each peer comes and
     /// goes in its order. Its quota of 8 is a default of this configuration and not of
     /// [`FlowConfig::new`]: whoever sets the flow sets the quota.
     ///
@@ -239,7 +234,7 @@ impl ChannelConfig {
     #[must_use]
     pub const fn with_flow(mut self, flow: FlowType, config: FlowConfig) -> Self {
         self.flows[flow as usize] = match flow {
-            FlowType::Transport => config.with_order(Order::PerPeer),
+            FlowType::Transport => config.with_peer_threads(1),
             _ => config,
         };
         self
@@ -247,7 +242,7 @@ impl ChannelConfig {
 
     /// Sets how often [`on_messages_dropped`](crate::Gossip::on_messages_dropped) is called for one peer
     /// and flow, at most: any duration. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a
-    /// shorter interval is as good as none; with a very long one a replica is told once.
+    /// shorter interval is as good as none; with a very long one a replica is notified once.
     #[must_use]
     pub const fn with_drop_notice_interval(mut self, interval: Duration) -> Self {
         self.drop_notice_interval = interval;
@@ -263,7 +258,21 @@ impl ChannelConfig {
         self
     }
 
-    /// How often a replica is told that messages of one peer and flow were dropped, at most.
+    /// Puts peers into quarantine on whose messages callbacks panic; `None`, the default, puts nobody. Events of a
+    /// peer's coming and going are never refused for it.
+    #[must_use]
+    pub const fn with_quarantine(mut self, quarantine: Option<Quarantine>) -> Self {
+        self.quarantine = quarantine;
+        self
+    }
+
+    /// When peers are put into quarantine.
+    #[must_use]
+    pub const fn quarantine(&self) -> Option<Quarantine> {
+        self.quarantine
+    }
+
+    /// How often a replica is notified that messages of one peer and flow were dropped, at most.
     #[must_use]
     pub const fn drop_notice_interval(&self) -> Duration {
         self.drop_notice_interval
@@ -302,6 +311,9 @@ impl ChannelConfig {
     ///
     /// The first figure that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.quarantine.is_some_and(|quarantine| quarantine.panics == 0) {
+            return Err(ConfigError::NoPanics);
+        }
         FlowType::iter().try_for_each(|flow| self.flow(flow).validate(flow))
     }
 }

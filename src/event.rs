@@ -44,17 +44,16 @@ pub enum RefusalReason {
     /// ([`PanicPolicy::FailFast`](crate::PanicPolicy::FailFast)); no later message will be admitted.
     #[error("shut down")]
     Closed,
-    /// The peer has gone while its message waited for room.
+    /// The peer has gone while its message waited.
     #[error("its peer has gone")]
     Disconnected,
-    /// There is no room, and the flow lets nobody wait
+    /// There is no capacity, and the flow lets nobody wait
     /// ([`OverloadPolicy::Refuse`](crate::OverloadPolicy::Refuse)), or the message is the engine's own, which
     /// does not wait.
-    #[error("no room")]
+    #[error("full")]
     Full,
-    /// There is no room, and as many submitters wait for the peer already as
-    /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows. Places whose submitters have
-    /// given up count until they are cleared away.
+    /// There is no capacity, and as many submitters wait for the peer already as
+    /// [`with_max_waiters`](crate::FlowConfig::with_max_waiters) allows.
     #[error("too many submitters wait")]
     TooManyWaiters,
     /// The peer has no lane, as many peers have one as
@@ -62,10 +61,6 @@ pub enum RefusalReason {
     /// at is unused. The next attempt looks at others.
     #[error("too many peers have messages")]
     TooManyPeers,
-    /// Handlers have panicked too often on messages of this peer
-    /// ([`PanicPolicy::Quarantine`](crate::PanicPolicy::Quarantine)).
-    #[error("its peer is in quarantine")]
-    Quarantined,
 }
 
 /// Why an event has not been admitted. No callback has run for it or will. (A `PeerDown` has ended what its
@@ -83,6 +78,22 @@ pub enum EventError<E = DecodeError> {
         /// Who sent it.
         peer: NodeId,
         /// What is wrong with it.
+        source: E,
+    },
+    /// Callbacks have panicked too often on messages of this peer, and the handler takes none of them for a while
+    /// ([`with_quarantine`](crate::ChannelConfig::with_quarantine)). The payload was not decoded.
+    #[error("{peer} is in quarantine")]
+    Quarantined {
+        /// Who sent it.
+        peer: NodeId,
+    },
+    /// The payload is a message of a later version, by [`Codec::is_unknown`](crate::Codec::is_unknown): the transport
+    /// skips it. The peer breaks no rule, and the transport cuts nobody off.
+    #[error("unknown message from {peer}: {source}")]
+    Unknown {
+        /// Who sent it.
+        peer: NodeId,
+        /// What is unknown in it.
         source: E,
     },
     /// The flow does not admit the event: a message, or a peer's coming or going.

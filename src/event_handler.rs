@@ -15,17 +15,22 @@ use std::{
 use bytes::Bytes;
 use tower_service::Service;
 
-use self::flows::{
-    Flows, Lanes, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
+use self::{
+    completion::Completion,
+    flows::{
+        Flows, Lanes, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
+    },
 };
 use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
-    MessageHandler, MetricsRegistry, NodeId, Refused, ShutdownReport, TransportEvent,
-    TransportMessage, WireCodec, clock::instant_after, gossip::DynGossip, message::GossipMessage,
-    panics::contain, watch::Watch,
+    MessageHandler, MetricsRegistry, NodeId, RefusalReason, Refused, ShutdownReport,
+    TransportEvent, TransportMessage, WireCodec, clock::instant_after, gossip::DynGossip,
+    message::GossipMessage, panics::contain, watch::Watch,
 };
 
+mod completion;
 mod flows;
+mod panic_table;
 
 struct Shared<G: Gossip + ?Sized, C> {
     node_id: NodeId,
@@ -38,33 +43,31 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// Takes what happens at a transport and runs the callbacks of a [`Gossip`] for it.
 ///
 /// It is a `tower` [`Service`]: the transport awaits the future of each
-/// [`call`](Service::call) before it brings the next event of the same stream, so that a flow without
-/// room stops that stream and, through the transport's own flow control, the peer. Streams of other
-/// flows go on. Within a flow each peer has a lane of its own: it is held back alone when it is over
-/// its quota, and served in turn with the others however much it sends.
+/// [`call`](Service::call) before it calls with the next event of the same stream. So a full flow stops that stream and,
+/// through the transport's own flow control, the peer. Streams of other flows go on. Within a flow each peer has a lane
+/// of its own: it is held back alone when it is over its quota, and served in turn with the others however much it sends.
+///
+/// A transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last, and awaits both:
+/// their futures resolve when the callback has returned. If it awaits `PeerUp` before it reads, no message of the peer
+/// starts before `on_peer_up` has returned. If a `PeerUp` is refused, it may close the connection. A `PeerDown` that is
+/// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it calls again, after a while, before the peer's
+/// next `PeerUp`: a later one would end the next connection.
 ///
 /// A `PeerDown` ends what the peer has queued: it does not start any more and is counted as
-/// [`Cancelled`](crate::Outcome::Cancelled), and calls that wait on the peer's behalf are refused. What comes
-/// after a `PeerUp` starts when the replica has been told of the peer. [`Gossip`] says what that means for
-/// the order of callbacks.
-///
-/// So a transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last,
-/// and awaits both. If a `PeerUp` is refused, it may close the connection. A `PeerDown` that is
-/// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it offers again, after a while, before
-/// the peer's next `PeerUp`: a later one would end the next connection.
+/// [`Cancelled`](crate::Outcome::Cancelled), and calls that wait on the peer's behalf are refused. [`Gossip`] says what
+/// that means for the order of callbacks.
 ///
 /// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a
-/// clone remembers for each flow the lane of the peer whose messages it brings, and spares them the look-up.
-/// (Should the peer go, it keeps the lane's memory until it brings another message to that flow or is dropped.)
+/// clone remembers for each flow the lane of the peer whose messages it submits, and spares them the lookup.
 /// When the last clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
 /// `G` may be a concrete type, whose callbacks are then called directly, or left out, for a
 /// [`GossipArc`](crate::GossipArc) that is known at run time. A `G` with message types of its own
-/// brings a [`Codec`] and is linked by [`with_codec`](Self::with_codec).
+/// has a [`Codec`] of its own and is linked by [`with_codec`](Self::with_codec).
 pub struct AsyncTransportEventHandlerImpl<G: Gossip + ?Sized = DynGossip, C = WireCodec> {
     shared: Arc<Shared<G, C>>,
-    lanes: Lanes<G>,
+    lanes: Lanes,
 }
 
 impl<G: Gossip + ?Sized> AsyncTransportEventHandlerImpl<G>
@@ -103,7 +106,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ) -> Result<Self, BuildError> {
         let flows = Flows::new(channel_config, metrics_registry, gossip)?;
         let watch = Watch::start(Arc::downgrade(&flows))?;
-        tracing::info!(node = %node_id, "event handler started");
+        // The subscriber is the user's code, here and below.
+        contain(|| tracing::info!(node = %node_id, "event handler started"));
         let metrics = metrics_registry.clone();
         let shared = Shared { node_id, metrics, codec, flows, _watch: watch };
         Ok(Self { shared: Arc::new(shared), lanes: Lanes::default() })
@@ -119,7 +123,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// [`ConfigError`]; nothing has changed.
     pub fn reconfigure(&self, channel_config: ChannelConfig) -> Result<(), ConfigError> {
         self.shared.flows.reconfigure(channel_config)?;
-        tracing::info!(node = %self.shared.node_id, "event handler reconfigured");
+        contain(|| tracing::info!(node = %self.shared.node_id, "event handler reconfigured"));
         Ok(())
     }
 
@@ -129,11 +133,17 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// [started](crate::AdvertBroadcaster::start) with the new one.
     pub fn replace_gossip(&self, gossip: &Arc<G>) {
         self.shared.flows.replace_gossip(gossip);
-        tracing::info!(node = %self.shared.node_id, "gossip replaced");
+        contain(|| tracing::info!(node = %self.shared.node_id, "gossip replaced"));
     }
 
-    /// Forgets the panics that this peer's messages have caused, and ends its quarantine in all flows;
-    /// true if it was in one.
+    /// Gives a peer's messages a larger share of each flow's time: see
+    /// [`FlowWorker::set_peer_weight`](crate::FlowWorker::set_peer_weight). False if it could not be set in all flows.
+    #[must_use = "the weight may not have been set"]
+    pub fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
+        self.shared.flows.set_peer_weight(peer, weight)
+    }
+
+    /// Forgets the panics that this peer's messages have caused, and ends its quarantine; true if it was in one.
     pub fn lift_quarantine(&self, peer: NodeId) -> bool {
         self.shared.flows.lift_quarantine(peer)
     }
@@ -141,20 +151,27 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// Admits nothing more, lets what was admitted run until the deadline, drops and counts what has
     /// not started by then, ends the threads of all flows and says what was left.
     ///
-    /// Calls that wait for room resolve with an error at once. Concerns all clones. Blocks the caller
+    /// Calls that wait for capacity resolve with an error at once. Concerns all clones. Blocks the caller
     /// for `deadline` at the most, and up to a second more for each flow whose threads have nothing
     /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
-    /// [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) says what happens to a handler that is stuck,
-    /// and when called from inside a handler; callbacks of two flows that call this at the same time wait
-    /// for each other until the deadline.
+    /// [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) says what happens to a handler that is stuck.
+    ///
+    /// Called from inside a callback it closes all flows and returns at once, with a report that is not clean.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let report = self.shared.flows.shut_down(instant_after(deadline));
-        tracing::info!(node = %self.shared.node_id, clean = report.is_clean(), "event handler shut down");
+        contain(|| {
+            let clean = report.is_clean();
+            tracing::info!(node = %self.shared.node_id, clean, "event handler shut down");
+        });
         report
     }
 
     fn message(&mut self, peer: NodeId, payload: Bytes) -> Admission<G, C::Error> {
         let (flows, lanes) = (&self.shared.flows, &mut self.lanes);
+        if flows.is_quarantined(peer) {
+            self.shared.metrics.quarantined();
+            return Admission::Quarantined;
+        }
         let bytes = payload.len();
         match self.shared.codec.decode(payload) {
             Ok(GossipMessage::Advert(advert)) => {
@@ -169,6 +186,10 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
             Ok(GossipMessage::RetransmissionRequest(request)) => Admission::Retransmission(
                 flows.retransmission.execute_from(peer, request, bytes, &mut lanes.retransmission),
             ),
+            Err(source) if C::is_unknown(&source) => {
+                self.shared.metrics.unknown();
+                Admission::Unknown(Some(source))
+            }
             Err(source) => {
                 self.shared.metrics.malformed();
                 Admission::Malformed(Some(source))
@@ -190,15 +211,16 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
         Poll::Ready(Ok(()))
     }
 
-    /// Decodes the event and brings it to its flow before this returns: it is admitted if there is room
-    /// and nobody waits, otherwise it has its place in the line of its peer's lane, whether the future is polled
-    /// or not, or is dropped if the flow's policy says so, which is `Ok` as well. On the way this may take out
-    /// messages of peers that have gone, whose `Drop` then runs here.
+    /// Decodes the event and submits it to its flow before this returns. It is admitted if there is capacity and nobody
+    /// waits. Otherwise it has its place in the line of its peer's lane, whether the future is polled or not, or is
+    /// dropped if the flow's policy says so, which is `Ok` as well. A `PeerDown` drops what the peer has queued: the
+    /// `Drop` of these messages runs here.
     ///
     /// # Errors
     ///
-    /// The future resolves to [`EventError::Malformed`] if the payload is no message, and to
-    /// [`EventError::Refused`] for any of the [`RefusalReason`](crate::RefusalReason)s.
+    /// The future resolves to [`EventError::Malformed`] if the payload is no message, to
+    /// [`EventError::Unknown`] if it is one of a later version, to [`EventError::Quarantined`] if the peer is in
+    /// quarantine, and to [`EventError::Refused`] for any of the [`RefusalReason`](crate::RefusalReason)s.
     ///
     /// # Panics
     ///
@@ -207,18 +229,17 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     /// # Cancel safety
     ///
     /// As for [`FlowWorker::execute`](crate::FlowWorker::execute): the future may be dropped at any time; an event that waits
-    /// is dropped with it. That of a `PeerUp` is to be polled or dropped: as long as it waits, or holds a refusal
-    /// that nobody has taken, what the peer sends is withheld, and the threads of a handler that is gone are kept.
+    /// is dropped with it. One that was admitted runs.
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         let (peer, admission) = match event {
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {
                 (peer_id, self.message(peer_id, payload))
             }
             TransportEvent::PeerUp(peer) => {
-                (peer, Admission::Transport(self.shared.flows.peer_up(peer)))
+                (peer, Admission::transport(self.shared.flows.peer_up(peer)))
             }
             TransportEvent::PeerDown(peer) => {
-                (peer, Admission::Transport(self.shared.flows.peer_down(peer)))
+                (peer, Admission::transport(self.shared.flows.peer_down(peer)))
             }
         };
         // After the codec, so that one that panics leaves no event without an end.
@@ -259,7 +280,7 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
 /// # Panics
 ///
 /// If it is polled again after it has resolved.
-#[must_use = "an event that finds no room is dropped with its future"]
+#[must_use = "an event that finds no capacity is dropped with its future"]
 pub struct CallFuture<G: Gossip + ?Sized, E> {
     peer: NodeId,
     admission: Admission<G, E>,
@@ -270,8 +291,18 @@ enum Admission<G: Gossip + ?Sized, E> {
     Request(Execute<G::GossipChunkRequest, OnRequest<G>>),
     Chunk(Execute<G::GossipChunk, OnChunk<G>>),
     Retransmission(Execute<G::GossipRetransmissionRequest, OnRetransmission<G>>),
-    Transport(Execute<PeerChange, OnPeerChange<G>>),
+    Transport { execute: Option<Execute<PeerChange, OnPeerChange<G>>>, completion: Completion },
     Malformed(Option<E>),
+    Unknown(Option<E>),
+    Quarantined,
+}
+
+impl<G: Gossip + ?Sized, E> Admission<G, E> {
+    fn transport(
+        (execute, completion): (Execute<PeerChange, OnPeerChange<G>>, Completion),
+    ) -> Self {
+        Self::Transport { execute: Some(execute), completion }
+    }
 }
 
 // Nothing in it is ever pinned.
@@ -302,10 +333,27 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
             Admission::Retransmission(execute) => {
                 poll(execute, peer, FlowType::Retransmission, context)
             }
-            Admission::Transport(execute) => poll(execute, peer, FlowType::Transport, context),
+            Admission::Transport { execute, completion } => {
+                if let Some(admission) = execute {
+                    match poll(admission, peer, FlowType::Transport, context) {
+                        Poll::Ready(Ok(())) => *execute = None,
+                        other => return other,
+                    }
+                }
+                completion.poll(context).map(|ran| {
+                    let reason = RefusalReason::Closed;
+                    let refused = EventError::Refused { peer, flow: FlowType::Transport, reason };
+                    if ran { Ok(()) } else { Err(refused) }
+                })
+            }
+            Admission::Quarantined => Poll::Ready(Err(EventError::Quarantined { peer })),
             Admission::Malformed(source) => {
                 let source = source.take().expect("polled after it had resolved");
                 Poll::Ready(Err(EventError::Malformed { peer, source }))
+            }
+            Admission::Unknown(source) => {
+                let source = source.take().expect("polled after it had resolved");
+                Poll::Ready(Err(EventError::Unknown { peer, source }))
             }
         }
     }

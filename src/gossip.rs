@@ -13,7 +13,9 @@ use crate::{
 ///
 /// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
 /// on the senders of that flow and on nobody else. Several callbacks run at the same time. A callback may
-/// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help. A callback that
+/// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help if the flow is
+/// [told so](crate::FlowConfig::with_forking_handlers). It may hold a lock meanwhile: no other callback ever runs on top of
+/// one that waits for rayon. A callback that
 /// panics is caught, counted and logged; the engine goes on, as far as the flow's
 /// [`PanicPolicy`](crate::PanicPolicy) says. (The process's panic hook hears of each panic all the same, and
 /// Rust's own writes it to standard error.) [`queue_delay`](crate::queue_delay) tells a callback how
@@ -24,20 +26,16 @@ use crate::{
 /// `on_peer_up`, `on_peer_down` and `on_messages_dropped` of one peer run one at a time, in their order;
 /// those of different peers run side by side.
 ///
-/// - A message that is brought after its peer's `PeerUp` starts when `on_peer_up` has returned or panicked, or
-///   the `PeerUp` has come to another end. The exception is a peer that has messages in flight in the flow when
-///   its `PeerUp` is brought: messages that were brought without a `PeerUp` before them, or beside it, or those of a
-///   connection of which no `PeerDown` was brought. What it brings runs as before, until nothing of it is in
-///   flight there.
-/// - When `on_peer_down` starts, no message of the peer that was brought before the `PeerDown` starts any
-///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s.
+/// - The future of a `PeerUp` resolves when `on_peer_up` has returned or panicked. A message that is submitted after that
+///   starts after it.
+/// - When `on_peer_down` starts, no message of the peer that was submitted before the `PeerDown` starts any
+///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s. The future of the
+///   `PeerDown` resolves when `on_peer_down` has returned.
 ///
-/// Otherwise flows have no order between them, and the callbacks of another flow run in any order, unless
-/// it has one thread or is told to keep the order of each peer.
+/// The messages of one peer in one flow run one at a time, in their order, unless
+/// [`with_peer_threads`](crate::FlowConfig::with_peer_threads) says otherwise. Flows have no order between them.
 ///
-/// A callback must not wait for another message of its own flow, which may be queued behind it, nor
-/// `on_peer_up` for a message of its own peer, which is withheld until it returns. (So a shutdown that is
-/// called from `on_peer_up` waits for such messages until its deadline.)
+/// A callback must not wait for another message of its own flow, which may be queued behind it.
 pub trait Gossip: Send + Sync + 'static {
     /// What announces an artifact.
     type GossipAdvert: Send + 'static;
@@ -72,8 +70,7 @@ pub trait Gossip: Send + Sync + 'static {
     fn on_peer_down(&self, peer: NodeId);
 
     /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too
-    /// old when their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) or
-    /// [`Codel`](crate::Codel) says so. What was lost is for the protocol to ask for again. Does nothing,
+    /// old when their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. What was lost is for the protocol to ask for again. Does nothing,
     /// unless it is implemented.
     ///
     /// Called at most once in a [notice interval](crate::ChannelConfig::with_drop_notice_interval) for each
@@ -83,6 +80,12 @@ pub trait Gossip: Send + Sync + 'static {
     /// [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         let _ = (flow, peer, count);
+    }
+
+    /// A callback of `flow` has panicked on a message of `peer`, which is contained and counted. Called for each, on the
+    /// same thread. A replica may count them, or cut the peer off. Does nothing, unless it is implemented.
+    fn on_panic(&self, flow: FlowType, peer: NodeId) {
+        let _ = (flow, peer);
     }
 
     /// A callback of `flow` has panicked on a message of `peer`, and the flow admits nothing more, since its

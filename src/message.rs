@@ -1,10 +1,15 @@
 //! The built-in message types and the ids they speak of.
 //!
 //! A replica with message types of its own names them in its [`Gossip`](crate::Gossip)
-//! implementation and brings a [`Codec`](crate::Codec); nothing else in the engine looks inside a
+//! implementation and has a [`Codec`](crate::Codec); nothing else in the engine looks inside a
 //! message.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use bytes::Bytes;
 
@@ -52,8 +57,16 @@ macro_rules! id {
         ///
         /// `Display` and `Debug` print its first 8 hexadecimal digits, `{:x}` all 64, and
         /// `FromStr` reads all 64.
-        #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
         pub struct $name([u8; 32]);
+
+        /// Word by word, since all ids have the same length.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                let (words, _) = self.0.as_chunks::<8>();
+                words.iter().for_each(|word| state.write_u64(u64::from_ne_bytes(*word)));
+            }
+        }
 
         impl $name {
             /// The id with these bytes.

@@ -1,4 +1,4 @@
-//! The ends that a message can come to: the names under which everything is counted and logged.
+//! What can become of a message: the names under which everything is counted and logged.
 
 use strum::{EnumCount, EnumIter, IntoStaticStr};
 
@@ -40,21 +40,18 @@ pub enum Outcome {
     /// Admitted, and not started because it was older than the flow's
     /// [maximum age](crate::FlowConfig::with_max_age) by then.
     Expired,
-    /// Admitted, and not started because its lane's queue stood for too long: see
-    /// [`Codel`](crate::Codel).
-    Shed,
     /// Admitted, and not started because its peer has gone.
     Cancelled,
-    /// Admitted, and not started because it made room for a newer one:
+    /// Admitted, and not started because it was dropped for a newer one:
     /// [`OverloadPolicy::DropOldest`](crate::OverloadPolicy::DropOldest).
     DroppedOldest,
     /// Admitted, and not started because the flow was shut down.
     DroppedAtShutdown,
-    /// Not admitted, because there was no room:
+    /// Not admitted, because there was no capacity:
     /// [`OverloadPolicy::DropNewest`](crate::OverloadPolicy::DropNewest), or nothing older was left to
     /// drop.
     DroppedNewest,
-    /// Not admitted: its submitter stopped waiting for room.
+    /// Not admitted: its submitter stopped waiting.
     WaitCancelled,
     /// Refused: [`RefusalReason::Closed`].
     Closed,
@@ -66,35 +63,28 @@ pub enum Outcome {
     TooManyWaiters,
     /// Refused: [`RefusalReason::TooManyPeers`].
     TooManyPeers,
-    /// Refused: [`RefusalReason::Quarantined`].
-    Quarantined,
 }
 
 impl Outcome {
     /// Whether a message that ends so had been admitted.
     #[must_use]
     pub const fn was_admitted(self) -> bool {
-        use Outcome::{
-            Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked, Shed,
-        };
-        matches!(
-            self,
-            Handled | Panicked | Expired | Shed | Cancelled | DroppedOldest | DroppedAtShutdown
-        )
+        use Outcome::{Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked};
+        matches!(self, Handled | Panicked | Expired | Cancelled | DroppedOldest | DroppedAtShutdown)
     }
 
     /// Whether the message's submitter got an error.
     #[must_use]
     pub const fn was_refused(self) -> bool {
-        use Outcome::{Closed, Disconnected, Full, Quarantined, TooManyPeers, TooManyWaiters};
-        matches!(self, Closed | Disconnected | Full | TooManyWaiters | TooManyPeers | Quarantined)
+        use Outcome::{Closed, Disconnected, Full, TooManyPeers, TooManyWaiters};
+        matches!(self, Closed | Disconnected | Full | TooManyWaiters | TooManyPeers)
     }
 
     /// Whether the engine has dropped the message because there was too much to do, so that its peer
     /// may be asked for it again.
     #[must_use]
     pub const fn was_dropped(self) -> bool {
-        matches!(self, Self::Expired | Self::Shed | Self::DroppedOldest | Self::DroppedNewest)
+        matches!(self, Self::Expired | Self::DroppedOldest | Self::DroppedNewest)
     }
 }
 
@@ -106,7 +96,6 @@ impl From<RefusalReason> for Outcome {
             RefusalReason::Full => Self::Full,
             RefusalReason::TooManyWaiters => Self::TooManyWaiters,
             RefusalReason::TooManyPeers => Self::TooManyPeers,
-            RefusalReason::Quarantined => Self::Quarantined,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The watch over a handler's flows: a thread that tells the replica of what was dropped, and the log of
 //! handlers that are stuck.
 //!
-//! It looks every [`WATCH_PERIOD`] and does nothing that could take long: what the replica is told goes
-//! through the Transport flow, and if there is no room for it there, it is told the next time.
+//! It looks every [`WATCH_PERIOD`] and does nothing that could take long: what the replica is notified of goes
+//! through the Transport flow, and if that is full, it is notified the next time.
 
 use std::{convert::Infallible, fmt, sync::Weak, thread::Builder, time::Duration};
 
@@ -20,6 +20,9 @@ pub(crate) trait Watched: Send + Sync + 'static {
 
     /// Looks. Must not block.
     fn look(&self, known: &mut Self::Known);
+
+    /// Whether there is nothing to look at any more.
+    fn is_over(&self) -> bool;
 }
 
 /// Ends the watch when it is dropped, at once and without waiting for it.
@@ -28,13 +31,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts a watch, which ends by itself when what it watches is gone.
+    /// Starts a watch, which ends by itself when what it watches is gone or over.
     pub(crate) fn start<W: Watched>(watched: Weak<W>) -> Result<Self, BuildError> {
         let (stop, stopped) = bounded::<Infallible>(0);
         #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-        if crate::simulation::is_on() {
+        if crate::testing::is_on() {
             let mut known = W::Known::default();
-            crate::simulation::watch(move || {
+            crate::testing::watch(move || {
                 if let Some(watched) = watched.upgrade() {
                     watched.look(&mut known);
                 }
@@ -47,6 +50,9 @@ impl Watch {
                 let mut known = W::Known::default();
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(WATCH_PERIOD) {
                     let Some(watched) = watched.upgrade() else { return };
+                    if watched.is_over() {
+                        return;
+                    }
                     contain(|| watched.look(&mut known));
                 }
             })

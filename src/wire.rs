@@ -1,12 +1,18 @@
 //! The built-in messages as bytes: protobuf, by the schema in `src/wire/schema.proto`.
 //!
 //! A payload is one `GossipMessage` with exactly one body. Everything in it may be written by a
-//! malicious peer, so [`decode`] knows the type of the message and the limit of that type before it
-//! reads further, allocates only for the fields of one message, and copies no chunk: the decoded bytes
-//! share the payload.
+//! malicious peer. So [`decode`] checks the limit of the message's type before it reads the body. It stops at the
+//! second occurrence of a field and at the limit of unknown fields, so the work for a payload is bounded whatever its
+//! length. It copies no chunk: the decoded bytes share the payload.
 //!
-//! Unknown fields are skipped, so that a newer peer may say more than this version understands. A
-//! payload without a body that this version knows is an error, and so is one with two.
+//! A newer peer may say more than this version understands:
+//!
+//! - An unknown field beside a known body, or in it, is skipped. There may be [`MAX_UNKNOWN_FIELDS`] of them.
+//! - An unknown kind of body or of chunk payload, or an unknown error code, is [`DecodeError::Unknown`]. A transport
+//!   skips and counts the message, and cuts nobody off for it.
+//!
+//! Every other error is a breach of the protocol. A field that occurs twice is one: protobuf takes the last occurrence
+//! or merges both, and no replica writes that.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -18,9 +24,15 @@
 //! # Ok::<(), wire::DecodeError>(())
 //! ```
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 
+use self::{
+    body::Body,
+    fields::{Broken, Fields, Value},
+};
 use crate::{
     FlowType,
     message::{
@@ -29,7 +41,9 @@ use crate::{
     },
 };
 
+mod body;
 mod error;
+mod fields;
 #[rustfmt::skip]
 #[allow(unreachable_pub, unnameable_types, missing_docs, clippy::all, reason = "generated code")]
 mod schema;
@@ -48,6 +62,12 @@ pub const MAX_CHUNK_BYTES: usize = MAX_CHUNK_DATA_BYTES + (1 << 10);
 pub const MAX_RETRANSMISSION_BYTES: usize = 1 << 10;
 /// How many bytes beside its body a payload may have: keys, lengths and unknown fields.
 pub const MAX_ENVELOPE_BYTES: usize = 256;
+
+/// How many fields that this version does not know one protobuf message may have: the envelope, or a body.
+///
+/// It bounds the work for a payload of many tiny fields. A later version that adds a list to a message packs it into
+/// one field.
+pub const MAX_UNKNOWN_FIELDS: usize = 256;
 
 /// The largest payload that [`decode`] accepts for a message of this flow, in bytes; a transport
 /// reads no longer frame. 0 for the Transport flow, which carries no payloads.
@@ -71,60 +91,51 @@ const fn max_body_bytes(flow: FlowType) -> usize {
 
 /// Reads one message.
 ///
+/// What it costs beside the bytes that it copies has a limit: of each protobuf message at most its known fields
+/// and [`MAX_UNKNOWN_FIELDS`] others are looked at, however long the payload is.
+///
 /// # Errors
 ///
-/// [`DecodeError`] says what is wrong and where.
+/// [`DecodeError`] says what is wrong and where. [`DecodeError::Unknown`] is the message of a later version, and
+/// no fault of the peer's.
 pub fn decode(payload: Bytes) -> Result<GossipMessage, DecodeError> {
-    let (flow, mut body) = find_body(payload)?;
-    match flow {
-        FlowType::Advert => schema::GossipAdvert::decode(&mut body)
-            .map_err(|source| DecodeError::Body { flow, source })
-            .and_then(|advert| {
-                Ok(GossipMessage::Advert(GossipAdvert {
-                    artifact_id: ArtifactId::new(id(flow, "artifact_id", &advert.artifact_id)?),
-                    size: advert.size,
-                    integrity_hash: IntegrityHash::new(id(
-                        flow,
-                        "integrity_hash",
-                        &advert.integrity_hash,
-                    )?),
-                    attributes: advert.attributes,
-                }))
-            }),
-        FlowType::Request => schema::GossipChunkRequest::decode(&mut body)
-            .map_err(|source| DecodeError::Body { flow, source })
-            .and_then(|request| {
-                Ok(GossipMessage::ChunkRequest(GossipChunkRequest {
-                    artifact_id: ArtifactId::new(id(flow, "artifact_id", &request.artifact_id)?),
-                    integrity_hash: IntegrityHash::new(id(
-                        flow,
-                        "integrity_hash",
-                        &request.integrity_hash,
-                    )?),
-                    chunk_number: request.chunk_number,
-                }))
-            }),
-        FlowType::Chunk => schema::GossipChunk::decode(&mut body)
-            .map_err(|source| DecodeError::Body { flow, source })
-            .and_then(|chunk| {
-                Ok(GossipMessage::Chunk(GossipChunk {
-                    artifact_id: ArtifactId::new(id(flow, "artifact_id", &chunk.artifact_id)?),
-                    integrity_hash: IntegrityHash::new(id(
-                        flow,
-                        "integrity_hash",
-                        &chunk.integrity_hash,
-                    )?),
-                    chunk_number: chunk.chunk_number,
-                    payload: chunk_payload(chunk.payload)?,
-                }))
-            }),
-        FlowType::Retransmission => schema::ArtifactFilter::decode(&mut body)
-            .map_err(|source| DecodeError::Body { flow, source })
-            .map(|filter| {
-                GossipMessage::RetransmissionRequest(ArtifactFilter { height: filter.height })
-            }),
+    let (flow, body) = find_body(&payload)?;
+    Ok(match flow {
+        FlowType::Advert => {
+            let names = ["artifact_id", "size", "integrity_hash", "attributes"];
+            let body = Body::read(&payload, flow, body, names)?;
+            GossipMessage::Advert(GossipAdvert {
+                artifact_id: ArtifactId::new(body.id(1)?),
+                size: body.number(2)?,
+                integrity_hash: IntegrityHash::new(body.id(3)?),
+                attributes: body.bytes(4)?,
+            })
+        }
+        FlowType::Request => {
+            let names = ["artifact_id", "integrity_hash", "chunk_number"];
+            let body = Body::read(&payload, flow, body, names)?;
+            GossipMessage::ChunkRequest(GossipChunkRequest {
+                artifact_id: ArtifactId::new(body.id(1)?),
+                integrity_hash: IntegrityHash::new(body.id(2)?),
+                chunk_number: body.number_32(3)?,
+            })
+        }
+        FlowType::Chunk => {
+            let names = ["artifact_id", "integrity_hash", "chunk_number", "data", "error"];
+            let body = Body::read(&payload, flow, body, names)?;
+            GossipMessage::Chunk(GossipChunk {
+                artifact_id: ArtifactId::new(body.id(1)?),
+                integrity_hash: IntegrityHash::new(body.id(2)?),
+                chunk_number: body.number_32(3)?,
+                payload: chunk_payload(&body)?,
+            })
+        }
+        FlowType::Retransmission => {
+            let body = Body::read(&payload, flow, body, ["height"])?;
+            GossipMessage::RetransmissionRequest(ArtifactFilter { height: body.number(1)? })
+        }
         FlowType::Transport => unreachable!("find_body names no flow without payloads"),
-    }
+    })
 }
 
 /// The flow of the message in a payload, from its envelope alone: what a transport with a stream per
@@ -134,22 +145,31 @@ pub fn decode(payload: Bytes) -> Result<GossipMessage, DecodeError> {
 ///
 /// Those of [`decode`] that concern the envelope and the limits; the body is not read.
 pub fn flow_of(payload: &Bytes) -> Result<FlowType, DecodeError> {
-    find_body(payload.clone()).map(|(flow, _)| flow)
+    find_body(payload).map(|(flow, _)| flow)
 }
 
 /// Finds the only body and checks its length against the limit of its type.
-fn find_body(payload: Bytes) -> Result<(FlowType, Bytes), DecodeError> {
-    let mut found: Option<(FlowType, Bytes)> = None;
-    let mut fields = Envelope { payload: &payload, at: 0 };
-    while let Some(field) = fields.next_field()? {
+fn find_body(payload: &Bytes) -> Result<(FlowType, Range<usize>), DecodeError> {
+    let mut found: Option<(FlowType, Range<usize>)> = None;
+    let mut later = None;
+    let mut fields = Fields::new(payload, 0..payload.len());
+    let broken = |Broken { at, reason }| DecodeError::Envelope { at, reason };
+    while let Some(field) = fields.next_field().map_err(broken)? {
         let flow = match field.number {
             1 => FlowType::Advert,
             2 => FlowType::Request,
             3 => FlowType::Chunk,
             4 => FlowType::Retransmission,
-            _ => continue,
+            number => {
+                fields.skip_unknown(&field)?;
+                // A body is a message, so what is not length-delimited is none.
+                if let Value::Delimited(_) = field.value {
+                    later.get_or_insert(number);
+                }
+                continue;
+            }
         };
-        let Some(range) = field.delimited else {
+        let Value::Delimited(range) = field.value else {
             return Err(DecodeError::Envelope {
                 at: field.at,
                 reason: "a message body that is not length-delimited",
@@ -162,9 +182,13 @@ fn find_body(payload: Bytes) -> Result<(FlowType, Bytes), DecodeError> {
         if found.is_some() {
             return Err(DecodeError::SecondBody { at: field.at });
         }
-        found = Some((flow, payload.slice(range)));
+        found = Some((flow, range));
     }
-    let (flow, body) = found.ok_or(DecodeError::MissingBody { length: payload.len() })?;
+    let (flow, body) = match (found, later) {
+        (Some(found), _) => found,
+        (None, Some(number)) => return Err(unknown("body", number)),
+        (None, None) => return Err(DecodeError::MissingBody { length: payload.len() }),
+    };
     let beside = payload.len() - body.len();
     if beside > MAX_ENVELOPE_BYTES {
         return Err(DecodeError::EnvelopeTooLarge { length: beside });
@@ -172,83 +196,44 @@ fn find_body(payload: Bytes) -> Result<(FlowType, Bytes), DecodeError> {
     Ok((flow, body))
 }
 
-/// Walks the fields of the outermost message; each step consumes at least one byte.
-struct Envelope<'a> {
-    payload: &'a Bytes,
-    at: usize,
-}
-
-struct Field {
-    number: usize,
-    at: usize,
-    delimited: Option<std::ops::Range<usize>>,
-}
-
-impl Envelope<'_> {
-    fn next_field(&mut self) -> Result<Option<Field>, DecodeError> {
-        let at = self.at;
-        if at == self.payload.len() {
-            return Ok(None);
-        }
-        let key = self.varint("a field key that is no varint")?;
-        let (number, wire_type) = (key >> 3, key & 7);
-        if number == 0 {
-            return Err(DecodeError::Envelope { at, reason: "a field with the number 0" });
-        }
-        let length = match wire_type {
-            0 => {
-                self.varint("a number that is no varint")?;
-                return Ok(Some(Field { number, at, delimited: None }));
+/// The oneof of a chunk: its data, or why there is none.
+fn chunk_payload(chunk: &Body<'_, 5>) -> Result<Result<Bytes, ChunkError>, DecodeError> {
+    const DATA: usize = 4;
+    const ERROR: usize = 5;
+    match (chunk.position(DATA), chunk.position(ERROR)) {
+        (Some(data), Some(error)) => Err(DecodeError::RepeatedField {
+            flow: FlowType::Chunk,
+            field: "payload",
+            at: data.max(error),
+        }),
+        (Some(_), None) => {
+            let data = chunk.bytes(DATA)?;
+            if data.len() > MAX_CHUNK_DATA_BYTES {
+                let (found, limit) = (data.len(), MAX_CHUNK_DATA_BYTES);
+                return Err(chunk.wrong(DATA, FieldError::TooLong { found, limit }));
             }
-            1 => 8,
-            2 => self.varint("a length that is no varint")?,
-            5 => 4,
-            _ => return Err(DecodeError::Envelope { at, reason: "an unknown wire type" }),
-        };
-        let start = self.at;
-        let end = start
-            .checked_add(length)
-            .filter(|end| *end <= self.payload.len())
-            .ok_or(DecodeError::Envelope { at: start, reason: "a field beyond the end" })?;
-        self.at = end;
-        Ok(Some(Field { number, at, delimited: (wire_type == 2).then_some(start..end) }))
-    }
-
-    fn varint(&mut self, reason: &'static str) -> Result<usize, DecodeError> {
-        let at = self.at;
-        let mut rest = &self.payload[at..];
-        let value = prost::decode_length_delimiter(&mut rest)
-            .map_err(|_| DecodeError::Envelope { at, reason })?;
-        self.at = self.payload.len() - rest.remaining();
-        Ok(value)
-    }
-}
-
-fn id(flow: FlowType, field: &'static str, bytes: &Bytes) -> Result<[u8; 32], DecodeError> {
-    bytes.as_ref().try_into().map_err(|_| DecodeError::Field {
-        flow,
-        field,
-        reason: FieldError::Length { found: bytes.len(), expected: 32 },
-    })
-}
-
-fn chunk_payload(
-    payload: Option<schema::gossip_chunk::Payload>,
-) -> Result<Result<Bytes, ChunkError>, DecodeError> {
-    use schema::gossip_chunk::Payload;
-    let wrong = |field, reason| Err(DecodeError::Field { flow: FlowType::Chunk, field, reason });
-    match payload {
-        Some(Payload::Data(data)) if data.len() > MAX_CHUNK_DATA_BYTES => {
-            wrong("data", FieldError::TooLong { found: data.len(), limit: MAX_CHUNK_DATA_BYTES })
+            Ok(Ok(data))
         }
-        Some(Payload::Data(data)) => Ok(Ok(data)),
-        Some(Payload::Error(code)) => match schema::ChunkError::try_from(code) {
-            Ok(schema::ChunkError::NotFound) => Ok(Err(ChunkError::NotFound)),
-            Ok(schema::ChunkError::Unavailable) => Ok(Err(ChunkError::Unavailable)),
-            Ok(schema::ChunkError::Unspecified) | Err(_) => wrong("error", FieldError::Unknown),
+        (None, Some(_)) => match chunk.number(ERROR)? {
+            0 => Err(chunk.wrong(ERROR, FieldError::Missing)),
+            1 => Ok(Err(ChunkError::NotFound)),
+            2 => Ok(Err(ChunkError::Unavailable)),
+            code => Err(unknown("error", code)),
         },
-        None => wrong("payload", FieldError::Unknown),
+        // A third kind of payload looks to this version like a field that it does not know.
+        (None, None) => Err(match chunk.unknown() {
+            Some(number) => unknown("payload", number),
+            None => DecodeError::Field {
+                flow: FlowType::Chunk,
+                field: "payload",
+                reason: FieldError::Missing,
+            },
+        }),
     }
+}
+
+fn unknown(field: &'static str, number: impl Into<u64>) -> DecodeError {
+    DecodeError::Unknown { field, number: number.into() }
 }
 
 /// Writes one message. The data of a chunk is copied once, into the payload.

@@ -1,4 +1,4 @@
-//! `model`: the design that this crate replaces, rebuilt: a `threadpool` behind a mutex, owned permits
+//! `baseline`: the design that this crate replaces, rebuilt: a `threadpool` behind a mutex, owned permits
 //! of a tokio `Semaphore`, a `prometheus` histogram timer for each message, and a boxed future for
 //! each call. The timer runs from admission to the end of the handler, waiting and running mixed.
 
@@ -9,7 +9,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, Registry};
 use threadpool::ThreadPool;
 use tokio::sync::{Semaphore, TryAcquireError};
 
-#[expect(clippy::disallowed_types, reason = "the model has this lock, and its cost is measured")]
+#[expect(clippy::disallowed_types, reason = "the baseline has this lock, and its cost is measured")]
 type Mutex<T> = std::sync::Mutex<T>;
 
 use super::{Contender, Handler};

@@ -1,4 +1,6 @@
 //! `engine`: one flow of this crate with everything that it counts and times.
+//!
+//! How many threads may serve one peer at the same time is as it comes, where a bench does not say otherwise.
 
 use std::time::Duration;
 
@@ -29,6 +31,11 @@ impl<H: Handler> Engine<H> {
         let flow = FlowWorker::new(FlowType::Advert, config, &registry, Handle(handler))
             .expect("the configuration is in range");
         Self { flow, _registry: registry }
+    }
+
+    /// Gives a peer's lane a weight; false if the peer has no lane.
+    pub(crate) fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
+        self.flow.set_peer_weight(peer, weight)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod async_channel;
 pub(crate) mod base;
 pub(crate) mod baseline;
 pub(crate) mod channel;
+pub(crate) mod crossfire;
 pub(crate) mod engine;
 pub(crate) mod floor;
 pub(crate) mod rayon;

@@ -1,4 +1,4 @@
-//! Those that serve five flows: the engine's handler, and five of the model beside each other.
+//! Those that serve five flows: the engine's handler, and five of the baseline beside each other.
 
 #![expect(
     clippy::disallowed_types,
@@ -141,7 +141,7 @@ impl Replica for Engine {
     }
 }
 
-/// Runs the messages of one of the model's flows.
+/// Runs the messages of one of the baseline's flows.
 #[derive(Clone)]
 pub(crate) struct OfFlow(Arc<Served>, FlowType);
 

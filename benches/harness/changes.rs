@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use gossip_engine::{
-    ChannelConfig, Codel, FlowConfig, FlowType, OverloadPolicy, PanicPolicy, Quarantine,
-    WaitStrategy,
+    ChannelConfig, FlowConfig, FlowType, OverloadPolicy, Quarantine, WaitStrategy,
 };
 use strum::IntoEnumIterator;
 
@@ -47,9 +46,17 @@ pub(crate) enum Losses {
 
 /// A configuration that a handler which was built with `built` can change to.
 pub(crate) fn random(built: &ChannelConfig, dice: &mut Dice, losses: Losses) -> ChannelConfig {
-    FlowType::iter().fold(built.clone(), |config, flow| {
+    let config = FlowType::iter().fold(built.clone(), |config, flow| {
         config.with_flow(flow, flow_at_random(&built.flow(flow), flow, dice, losses))
-    })
+    });
+    match losses {
+        Losses::None => config,
+        Losses::Allowed => {
+            let quarantine = Quarantine::after(1 + dice.roll(4) as u32, Duration::from_secs(1))
+                .with_term(dice.micros(100, 50_000));
+            config.with_quarantine(dice.once_in(3).then_some(quarantine))
+        }
+    }
 }
 
 fn flow_at_random(
@@ -65,7 +72,6 @@ fn flow_at_random(
     let config = built
         .with_max_inflight_requests(limit)
         .with_peer_quota(1 + dice.roll(built.peer_quota() as u64) as usize)
-        .with_threads(1 + dice.roll(built.threads() as u64) as usize)
         .with_quantum(Duration::from_micros(dice.one_of(&[0, 2, 50, 1_000])))
         .with_wait_strategy(wait_strategy(dice))
         .with_max_bytes(bytes(dice))
@@ -80,21 +86,12 @@ fn wait_strategy(dice: &mut Dice) -> WaitStrategy {
     match dice.roll(20) {
         // Rare: it takes a core from everybody else.
         0 => WaitStrategy::Spin,
-        1..=5 => WaitStrategy::GiveBack,
-        6..=10 => WaitStrategy::Park,
-        11..=15 => WaitStrategy::Linger(dice.micros(0, 1_000)),
+        1..=9 => WaitStrategy::Park,
         _ => WaitStrategy::Adaptive(dice.micros(0, 1_000)),
     }
 }
 
 fn lossy(config: FlowConfig, flow: FlowType, dice: &mut Dice) -> FlowConfig {
-    let panics = match dice.roll(3) {
-        0 => PanicPolicy::Quarantine(
-            Quarantine::after(1 + dice.roll(4) as u32, Duration::from_secs(1))
-                .with_term(dice.micros(100, 50_000)),
-        ),
-        _ => PanicPolicy::Contain,
-    };
     if flow == FlowType::Transport {
         // It may neither drop nor refuse to hear of a peer.
         let policies = [OverloadPolicy::Wait, OverloadPolicy::Refuse];
@@ -107,14 +104,7 @@ fn lossy(config: FlowConfig, flow: FlowType, dice: &mut Dice) -> FlowConfig {
         OverloadPolicy::DropNewest,
         OverloadPolicy::DropOldest,
     ];
-    let config = config
+    config
         .with_overload_policy(dice.one_of(&policies))
-        .with_panic_policy(panics)
-        .with_max_age(dice.once_in(3).then(|| dice.micros(100, 50_000)));
-    if dice.once_in(3) {
-        let target = dice.micros(100, 10_000);
-        config.with_codel(Some(Codel::new(target, target * 10)))
-    } else {
-        config
-    }
+        .with_max_age(dice.once_in(3).then(|| dice.micros(100, 50_000)))
 }

@@ -7,6 +7,7 @@
 
 use std::{
     hint, iter,
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -76,6 +77,20 @@ pub(crate) fn spin_until(started: Instant, due: Duration) -> Duration {
             return now;
         }
         hint::spin_loop();
+    }
+}
+
+/// Like [`spin_until`], but leaves the core to others; it wakes later by some dozen microseconds.
+pub(crate) fn sleep_until(started: Instant, due: Duration) -> Duration {
+    // The system may otherwise wait 50 microseconds more, to wake several threads at once.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    loop {
+        let now = started.elapsed();
+        if now >= due {
+            return now;
+        }
+        thread::sleep(due - now);
     }
 }
 

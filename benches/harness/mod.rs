@@ -7,6 +7,7 @@ pub(crate) mod cores;
 pub(crate) mod disturbance;
 pub(crate) mod folder;
 pub(crate) mod ledger;
+pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod processor;

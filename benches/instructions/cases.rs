@@ -1,5 +1,9 @@
-//! The cases that are counted. Each brings a first message, whose handler holds the only worker, then
-//! all the others, then lets the worker go and waits, asleep, until all have been handled.
+//! The cases that are counted. In most of them a first message's handler holds the only worker; then all others are
+//! brought; then the worker is let go, and the producer waits, asleep, until all have been handled. In
+//! `one_at_a_time` each message finds its lane empty and its worker parked: the producer waits for its end before it
+//! brings the next one.
+//!
+//! What the cases do themselves takes no locked instruction for a message, so those that are counted are the engine's.
 
 #![expect(
     clippy::disallowed_types,
@@ -11,9 +15,10 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
+    thread,
     time::Duration,
 };
 
@@ -28,17 +33,36 @@ use gossip_engine::{
 use strum::IntoEnumIterator;
 use tower::Service;
 
-/// A name and how it runs with so many messages.
-pub(crate) type Case = (&'static str, fn(usize));
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// The two numbers of messages that it runs with.
+    pub(crate) messages: [usize; 2],
+    /// Runs so many messages.
+    pub(crate) run: fn(usize),
+}
 
-pub(crate) const CASES: [Case; 3] = [
-    ("one_peer_long_turns", |messages| worker(messages, 1, MAX_QUANTUM)),
-    ("hundred_peers_short_turns", |messages| worker(messages, 100, Duration::ZERO)),
-    ("decoded_adverts", adverts),
-];
+const MANY: [usize; 2] = [10_000, 30_000];
+/// For a case whose producer sleeps with each message.
+const FEW: [usize; 2] = [2_000, 6_000];
+
+pub(crate) const CASES: [Case; 5] = {
+    const fn case(name: &'static str, messages: [usize; 2], run: fn(usize)) -> Case {
+        Case { name, messages, run }
+    }
+    [
+        case("one_peer_long_turns", MANY, |messages| worker(messages, 1, MAX_QUANTUM)),
+        case("hundred_peers_short_turns", MANY, |messages| worker(messages, 100, Duration::ZERO)),
+        case("submitter_to_a_busy_flow", MANY, submitter),
+        case("one_at_a_time", FEW, one_at_a_time),
+        case("decoded_adverts", MANY, adverts),
+    ]
+};
 
 /// More than all messages of a case, so that nobody waits.
 const PERMITS: usize = 1 << 16;
+
+/// Many times what a worker takes to come to rest under callgrind.
+const REST: Duration = Duration::from_micros(500);
 
 /// Holds the worker in the first message and tells when all have been handled.
 struct Gate {
@@ -54,8 +78,10 @@ impl Gate {
             self.held.send(()).expect("the producer waits");
             self.opened.recv().expect("the producer opens the gate");
         }
-        // Relaxed: there is one worker.
-        if self.missing.fetch_sub(1, Ordering::Relaxed) == 1 {
+        // Relaxed, and no single step: there is one worker.
+        let missing = self.missing.load(Ordering::Relaxed) - 1;
+        self.missing.store(missing, Ordering::Relaxed);
+        if missing == 0 {
             self.ended.send(()).expect("the producer waits");
         }
     }
@@ -92,7 +118,7 @@ fn flow(peers: usize, quantum: Duration) -> FlowConfig {
         .with_peer_quota(PERMITS / peers)
         .with_quantum(quantum)
         .with_threads(1)
-        .with_wait_strategy(WaitStrategy::GiveBack)
+        .with_wait_strategy(WaitStrategy::Park)
 }
 
 /// A flow of its own, with messages of 96 bytes that take turns among so many peers.
@@ -109,6 +135,51 @@ fn worker(messages: usize, peers: usize, quantum: Duration) {
             assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
         })
     });
+}
+
+/// Like [`worker`] with one peer, by somebody who brings many messages of it.
+fn submitter(messages: usize) {
+    run(messages, |gate| {
+        let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
+        let config = flow(1, MAX_QUANTUM);
+        let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
+            .expect("the configuration is in range");
+        // Never dropped in any case.
+        let flow: &'static _ = Box::leak(Box::new(flow));
+        let mut submitter = flow.submitter(NodeId::new([1; 32]));
+        Box::new(move |sequence| {
+            let admitted = submitter.execute(black_box([sequence; 12])).now_or_never();
+            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
+        })
+    });
+}
+
+/// Each message is brought when the one before has been handled and the worker is parked. The producer sleeps for so
+/// long meanwhile that the worker comes to rest, which takes the same few instructions for each message.
+fn one_at_a_time(messages: usize) {
+    let handled = Arc::new(AtomicU64::new(0));
+    let of_handler = Arc::clone(&handled);
+    // Release: pairs with the load below.
+    let handler = move |_: NodeId, message: [u64; 12]| {
+        of_handler.store(black_box(message)[0], Ordering::Release);
+    };
+    let config = flow(1, MAX_QUANTUM);
+    let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
+        .expect("the configuration is in range");
+    let bring = |sequence: u64| {
+        let message = black_box([sequence; 12]);
+        let admitted = flow.execute(NodeId::new([1; 32]), message).now_or_never();
+        assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
+        thread::sleep(REST);
+        // Acquire: pairs with the store of the handler.
+        while handled.load(Ordering::Acquire) != sequence {
+            thread::sleep(REST);
+        }
+    };
+    bring(1);
+    the_counted_part(|| (2..=messages as u64 + 1).for_each(bring));
+    // As in `run`.
+    mem::forget(flow);
 }
 
 /// All five flows, and adverts as they come from the network.

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::FutureExt;
 use gossip_engine::{
-    Codel, FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome,
+    FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome,
     OverloadPolicy,
 };
 use hdrhistogram::Histogram;
@@ -45,17 +45,13 @@ enum Kind {
 
 const CONFIG: FlowConfig = FlowConfig::new(LIMIT).with_peer_quota(QUOTA).with_threads(WORKERS);
 const AGE: FlowConfig = CONFIG.with_max_age(Some(MAX_AGE));
-/// What the RFC recommends for networks.
-const CODEL: FlowConfig =
-    CONFIG.with_codel(Some(Codel::new(Duration::from_millis(5), Duration::from_millis(100))));
 const DROP_OLDEST: FlowConfig = CONFIG
     .with_max_inflight_requests(SMALL_LIMIT)
     .with_peer_quota(SMALL_LIMIT)
     .with_overload_policy(OverloadPolicy::DropOldest);
 
-pub(crate) const ENTRIES: [Entry; 6] = [
+pub(crate) const ENTRIES: [Entry; 5] = [
     Entry { name: "engine, age", kind: Kind::Engine(&AGE) },
-    Entry { name: "engine, CoDel", kind: Kind::Engine(&CODEL) },
     Entry { name: "engine, drop oldest", kind: Kind::Engine(&DROP_OLDEST) },
     Entry { name: "engine", kind: Kind::Engine(&CONFIG) },
     Entry { name: "baseline", kind: Kind::Other(bring_all::<Baseline<Stopwatch>>) },

@@ -10,20 +10,21 @@ use super::{
 };
 
 const PLOT: &str = "benches/plots/latency.svg";
-const QUANTILES: [(&str, &str); 4] =
-    [("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("longest", "max")];
+/// A decade of 1/(1-q) apart, from the second on.
+const QUANTILES: [(&str, &str); 5] =
+    [("50 %", "p50"), ("90 %", "p90"), ("99 %", "p99"), ("99.9 %", "p999"), ("max", "max")];
 
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
     plot(rows, package)?;
     let mut section = format!(
-        "Open loop, Poisson arrivals at shares of the model's best throughput; {} permits, {} \
+        "Open loop, Poisson arrivals at shares of the baseline's best throughput; {} permits, {} \
          worker; from the intended arrival to the start of the handler, in nanoseconds. A quantile \
          is taken in each of {} rounds, behind its first tenth; the table gives the median of the rounds and \
          the quartiles, and for the longest wait the median of the rounds. Rounds are short, so that those which the \
          machine disturbs are the fewer; what happens in less than every other round is not in a median. A p99.9 of few \
-         samples is that of two or three messages. The target: at 50 %, a p50 of at most a fifth of the model's and a p99 of \
-         at most half; at 75 %, none of the three quantiles above the model's. `floor`'s worker looks all the time, and its queue is a \
+         samples is that of two or three messages. The target: at 50 %, a p50 of at most a fifth of the baseline's and a p99 of \
+         at most half; at 75 %, none of the three quantiles above the baseline's. `floor`'s worker looks all the time, and its queue is a \
          bare ring.\n\n![Wait by quantile and contender, for \
          each load and handler]({PLOT})\n",
         first["permits"], first["workers"], first["rounds"],
@@ -32,12 +33,13 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         "share, contender",
         "one in",
         "p50",
+        "p90",
         "p99",
         "p99.9",
         "longest",
-        "p50 to `model`",
-        "p99 to `model`",
-        "p99.9 to `model`",
+        "p50 to `baseline`",
+        "p99 to `baseline`",
+        "p99.9 to `baseline`",
         "target",
         "others",
     ];
@@ -47,9 +49,10 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
             .iter()
             .map(|row| {
                 vec![
-                    format!("{} %, {}", row["percent_of_model"], text(&row["contender"])),
+                    format!("{} %, {}", row["percent_of_baseline"], text(&row["contender"])),
                     figure(number(&row["gap_ns"])),
                     spread(&row["p50"]),
+                    spread(&row["p90"]),
                     spread(&row["p99"]),
                     spread(&row["p999"]),
                     figure(number(&row["max"]["median"])),
@@ -73,7 +76,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
 
 /// A panel for each handler and load.
 fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
-    let workload = |row: &Value| (row["handler_ns"].clone(), row["percent_of_model"].clone());
+    let workload = |row: &Value| (row["handler_ns"].clone(), row["percent_of_baseline"].clone());
     let panel = |rows: &[Value]| {
         let (handler, percent) = workload(&rows[0]);
         let of_row = |row: &Value| {
@@ -82,7 +85,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
         };
         Panel {
             title: format!(
-                "handler of {}, {percent} % of the model's best",
+                "handler of {}, {percent} % of the baseline's best",
                 duration(number(&handler))
             ),
             points: QUANTILES.map(|(label, _)| label.to_owned()).into(),
@@ -94,7 +97,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
         title: "Wait from the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
         columns: panels.len().div_ceil(distinct(rows, "handler_ns").len()),
-        width: 320,
+        width: 268,
         panels,
     };
     lines::draw(&package.join(PLOT), &plot)

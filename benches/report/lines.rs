@@ -21,7 +21,7 @@ const HEAD: u32 = 56;
 /// Left, right, above and below a panel's axes.
 const MARGINS: [i32; 4] = [62, 12, 28, 26];
 /// Between the points of two contenders at the same place, so that their whiskers can be told apart.
-const ASIDE: f64 = 7.0;
+const ASIDE: f64 = 5.0;
 const GRID: RGBColor = RGBColor(222, 222, 222);
 
 pub(crate) enum Scale {
@@ -66,28 +66,62 @@ pub(crate) fn draw(path: &Path, plot: &Plot) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A coloured square and the name of each contender.
+/// The mark and the name of each contender.
 fn names(head: &Area<'_>, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
     let mut left = MARGINS[0];
     for (name, _) in &panels.first().ok_or("no panels")?.series {
-        let square = [(left, 36), (left + 12, 48)];
-        head.draw(&Rectangle::new(square, color(name).filled()))?;
-        head.draw(&Text::new(name.clone(), (left + 17, 36), ("sans-serif", 13).into_font()))?;
-        left += 40 + 8 * name.len() as i32;
+        mark(head, (left + 6, 42), name)?;
+        head.draw(&Text::new(name.clone(), (left + 15, 36), ("sans-serif", 13).into_font()))?;
+        left += 30 + 8 * name.len() as i32;
     }
     Ok(())
 }
 
+/// A colour and a mark for each contender, so that they can be told apart without colour as well. The engine's is the
+/// only full circle.
 fn color(contender: &str) -> RGBColor {
+    style(contender).0
+}
+
+#[derive(Clone, Copy)]
+enum Mark {
+    Disc,
+    Ring,
+    Square,
+    Triangle,
+    Cross,
+}
+
+fn style(contender: &str) -> (RGBColor, Mark) {
     match contender {
-        "engine" => RGBColor(200, 80, 30),
-        "baseline" => RGBColor(60, 100, 170),
-        "channel" => RGBColor(50, 140, 80),
-        "engine, age" => RGBColor(235, 160, 40),
-        "engine, CoDel" => RGBColor(150, 60, 110),
-        "engine, drop oldest" => RGBColor(120, 110, 30),
-        _ => RGBColor(140, 90, 160),
+        "engine" => (RGBColor(200, 80, 30), Mark::Disc),
+        "baseline" => (RGBColor(60, 100, 170), Mark::Square),
+        "channel" => (RGBColor(50, 140, 80), Mark::Triangle),
+        "crossfire" => (RGBColor(20, 160, 170), Mark::Cross),
+        "tokio" => (RGBColor(150, 60, 110), Mark::Ring),
+        "rayon" => (RGBColor(90, 90, 90), Mark::Triangle),
+        "async-channel" => (RGBColor(130, 170, 60), Mark::Square),
+        "tower" => (RGBColor(170, 140, 110), Mark::Cross),
+        "engine, age" => (RGBColor(235, 160, 40), Mark::Ring),
+        "engine, drop oldest" => (RGBColor(120, 110, 30), Mark::Cross),
+        _ => (RGBColor(140, 90, 160), Mark::Ring),
     }
+}
+
+/// Draws a contender's mark.
+fn mark(area: &Area<'_>, at: (i32, i32), contender: &str) -> Result<(), Box<dyn Error>> {
+    let (color, mark) = style(contender);
+    match mark {
+        Mark::Disc => area.draw(&Circle::new(at, 4, color.filled()))?,
+        Mark::Ring => area.draw(&Circle::new(at, 4, color.stroke_width(2)))?,
+        Mark::Square => {
+            let corners = [(at.0 - 3, at.1 - 3), (at.0 + 3, at.1 + 3)];
+            area.draw(&Rectangle::new(corners, color.filled()))?;
+        }
+        Mark::Triangle => area.draw(&TriangleMarker::new(at, 5, color.filled()))?,
+        Mark::Cross => area.draw(&Cross::new(at, 4, color.stroke_width(2)))?,
+    }
+    Ok(())
 }
 
 /// What all panels have in common, so that they can be compared.
@@ -156,7 +190,7 @@ impl Axis {
             let line = own.iter().enumerate().map(|point| at(point, "median")).collect::<Vec<_>>();
             area.draw(&PathElement::new(line.clone(), color(name).stroke_width(2)))?;
             for (point, center) in own.iter().enumerate().zip(line) {
-                area.draw(&Circle::new(center, 3, color(name).filled()))?;
+                mark(area, center, name)?;
                 let whisker = vec![at(point, "lower"), at(point, "upper")];
                 area.draw(&PathElement::new(whisker, color(name)))?;
             }

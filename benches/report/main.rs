@@ -1,21 +1,22 @@
-//! Writes RESULTS.md and its plots from what the benches left under `target/results/`, and nothing
+//! Writes RESULTS.md, its plots and its tables from what the benches left under `target/results/`, and nothing
 //! from anywhere else but the hand-written discussion, which is included as it stands.
 
 #![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
 
+mod csv;
 mod faults;
 mod five_flows;
 mod flood;
 #[path = "../harness/folder.rs"]
 mod folder;
+mod forking;
 mod latency;
 mod lines;
-mod losses;
 mod machine;
 mod overload;
 mod peers;
-mod plot;
 mod replica;
+mod rivals;
 mod small;
 mod table;
 mod throughput;
@@ -38,10 +39,11 @@ const CONTENDERS: &str = "\
 | name | what it is |
 |---|---|
 | `engine` | this crate, with all that it counts and times |
-| `model` | the design that it replaces, rebuilt: `threadpool` behind a mutex, permits of tokio's `Semaphore`, a `prometheus` timer for each message, a boxed future for each call |
+| `baseline` | the design that it replaces, rebuilt: `threadpool` behind a mutex, permits of tokio's `Semaphore`, a `prometheus` timer for each message, a boxed future for each call |
 | `tokio` | a task for each message, behind a `Semaphore` |
 | `rayon` | a job for each message, behind a `Semaphore` |
 | `channel` | a bounded `crossbeam-channel` and threads that loop over it: what a good engineer writes by hand |
+| `crossfire` | the same over crossfire 3, said to be the fastest of the channels |
 | `async-channel` | the same over a bounded `async-channel` |
 | `tower` | `ConcurrencyLimit` over `Buffer` over a service |
 | `floor` | no design but a yardstick: a bare `ArrayQueue` and one thread that spins and then yields |
@@ -70,40 +72,65 @@ impl Measured {
     }
 }
 
-type Section = fn(&[Value], &Path) -> Result<String, Box<dyn Error>>;
+/// A bench, a title, and what is said of it.
+type Section = (&'static str, &'static str, fn(&[Value], &Path) -> Result<String, Box<dyn Error>>);
+
+const SECTIONS: [Section; 18] = [
+    ("stalls", "What the machine takes", small::stalls),
+    ("throughput", "Throughput", throughput::section),
+    ("latency", "Latency", latency::section),
+    ("flood", "A flood by one peer", flood::section),
+    ("dear_peer", "A dear peer", forking::dear_peer),
+    ("flooded", "A replica flooded by a peer", replica::section),
+    ("overload", "Twice the capacity", overload::section),
+    ("faults", "Faults", faults::section),
+    ("soak", "Everything at once", faults::soak),
+    ("wakeup", "Waking up and idling", wakeup::section),
+    ("peers", "Many peers", peers::section),
+    ("peer_memory", "Memory of a peer", peers::memory),
+    ("five_flows", "Five flows, one of them stuck", five_flows::section),
+    ("inside", "rayon inside a handler", small::inside),
+    ("forking", "Handlers that fork", forking::section),
+    ("instructions", "Instructions", small::instructions),
+    ("wire", "Wire format", wire::section),
+    ("fuzz", "Fuzzing", small::fuzz),
+];
+
+/// Those whose figures come from a quick run.
+fn quick_benches(sections: &[Section]) -> Result<Vec<&'static str>, Box<dyn Error>> {
+    let mut quick = Vec::new();
+    for (bench, _, _) in sections {
+        if Measured::read(bench)?.is_some_and(|measured| measured.quick) {
+            quick.push(*bench);
+        }
+    }
+    Ok(quick)
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut text = format!(
-        "# Results\n\nWritten by a program from what the benches measured; do not edit. The \
-         method is the same for all: contenders run in interleaved rounds, and ratios are taken \
-         round by round; tables give medians and, in brackets, the lower and the upper quartile. \
-         Compare ratios: absolute values are this machine's.\n\n{}\n```sh\n{COMMAND}\n```\n",
-        machine::describe(),
+    let quick = quick_benches(&SECTIONS)?;
+    let mut text = "# Results\n\n## What is won\n\n".to_owned();
+    if !quick.is_empty() {
+        text +=
+            &format!("**From quick runs, whose figures mean nothing: {}.**\n\n", quick.join(", "));
+    }
+    text += &format!(
+        "{}\nRatios are of medians, over the workloads of a table.\n\n## Where the engine loses\n\n{}",
+        rivals::won()?,
+        rivals::lost()?,
     );
     text += &format!(
-        "\n## Contenders\n\n{CONTENDERS}\n## Where the engine loses\n\n{}",
-        losses::section()?
+        "\n## Method\n\nWritten by a program from what the benches measured; do not edit. The \
+         method is the same for all: contenders run in interleaved rounds, and ratios are taken \
+         round by round; tables give medians and, in brackets, the lower and the upper quartile. \
+         Compare ratios: absolute values are this machine's. On the *busy* machine a process of its own takes what it \
+         can get of each core, by a plain loop. All figures are in the tables under [{folder}]({folder}).\n\n{}\n\
+         ```sh\n{COMMAND}\n```\n\n## Contenders\n\n{CONTENDERS}",
+        machine::describe(),
+        folder = csv::FOLDER,
     );
-    let sections: [(&str, &str, Section); 16] = [
-        ("stalls", "What the machine takes", small::stalls),
-        ("throughput", "Throughput", throughput::section),
-        ("latency", "Latency", latency::section),
-        ("flood", "A flood by one peer", flood::section),
-        ("flooded", "A replica flooded by a peer", replica::section),
-        ("overload", "Twice the capacity", overload::section),
-        ("faults", "Trouble", faults::section),
-        ("soak", "Everything at once", faults::soak),
-        ("wakeup", "Waking up and idling", wakeup::section),
-        ("peers", "Many peers", peers::section),
-        ("peer_memory", "Memory of a peer", peers::memory),
-        ("five_flows", "Five flows, one of them stuck", five_flows::section),
-        ("inside", "rayon inside a handler", small::inside),
-        ("instructions", "Instructions", small::instructions),
-        ("wire", "Wire format", wire::section),
-        ("fuzz", "Fuzzing", small::fuzz),
-    ];
-    for (bench, title, section) in sections {
+    for (bench, title, section) in SECTIONS {
         text += &format!("\n## {title}\n\n");
         match Measured::read(bench)? {
             None => {
@@ -114,6 +141,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                     text += "**From a quick run, whose figures mean nothing.**\n\n";
                 }
                 text += &section(&measured.rows, package)?;
+                csv::write(package, bench, &measured)?;
+                text += &format!("\n[All figures]({}/{bench}.csv)\n", csv::FOLDER);
             }
         }
     }

@@ -132,7 +132,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
         title: "Wait of the messages that were started; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
         columns: 2,
-        width: 420,
+        width: 400,
         panels: vec![panel("twice the capacity", true), panel("80 % of the capacity", false)],
     };
     lines::draw(&package.join(PLOT), &plot)

@@ -14,14 +14,24 @@ const PLOT: &str = "benches/plots/peers.svg";
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
     plot(rows, package)?;
-    let head = ["contender, peers", "ns", "to the fewest peers", "target", "others"];
+    let head = [
+        "contender, permits, peers",
+        "ns",
+        "to the fewest peers",
+        "to `baseline`",
+        "to `channel`",
+        "target",
+        "others",
+    ];
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             vec![
-                format!("{}, {}", text(&row["contender"]), row["peers"]),
+                format!("{}, {}, {}", text(&row["contender"]), row["permits"], row["peers"]),
                 spread(&row["ns_per_message"]),
                 spread(&row["ratio_to_fewest"]),
+                spread(&row["ratio_to_baseline"]),
+                spread(&row["ratio_to_channel"]),
                 verdict(&row["in_target"]),
                 share(&row["others_share"]),
             ]
@@ -29,12 +39,10 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
         .collect();
     Ok(format!(
         "Closed loop, one producer, {} worker, an empty handler, messages from all peers in turn, in a \
-         shuffled order; {} permits, {} for a peer unless the name says otherwise; {} rounds of {} messages. `channel` knows no \
-         peers: what it loses with their number, the bench itself takes.\n\n![Cost of a message by \
+         shuffled order; a peer has a tenth of the permits; {} rounds of {} messages. The other designs know no \
+         peers: what they lose with their number, the bench itself takes.\n\n![Cost of a message by \
          number of peers]({PLOT})\n\n{}",
         first["workers"],
-        first["permits"],
-        first["quota"],
         first["rounds"],
         first["messages"],
         markdown(&head.map(str::to_owned), &lines),
@@ -42,32 +50,38 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
 }
 
 fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
-    let of_contender = |name: &Value| {
-        let own = rows.iter().filter(|row| row["contender"] == *name);
-        (text(name), own.map(|row| row["ns_per_message"].clone()).collect())
+    let panel = |permits: &Value| {
+        let rows: Vec<Value> =
+            rows.iter().filter(|row| row["permits"] == *permits).cloned().collect();
+        let of_contender = |name: &Value| {
+            let own = rows.iter().filter(|row| row["contender"] == *name);
+            (text(name), own.map(|row| row["ns_per_message"].clone()).collect())
+        };
+        Panel {
+            title: format!("time for a message, {permits} permits"),
+            points: distinct(&rows, "peers").iter().map(|peers| format!("{peers} peers")).collect(),
+            series: distinct(&rows, "contender").iter().map(of_contender).collect(),
+        }
     };
     let plot = Plot {
         title: "Cost of a message by connected peers; whiskers span the quartiles",
         scale: Scale::Linear,
-        columns: 1,
-        width: 560,
-        panels: vec![Panel {
-            title: "time for a message".to_owned(),
-            points: distinct(rows, "peers").iter().map(|peers| format!("{peers} peers")).collect(),
-            series: distinct(rows, "contender").iter().map(of_contender).collect(),
-        }],
+        columns: 2,
+        width: 400,
+        panels: distinct(rows, "permits").iter().map(panel).collect(),
     };
     lines::draw(&package.join(PLOT), &plot)
 }
 
 pub(crate) fn memory(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
-    let head = ["a peer that", "peers", "bytes a peer", "target"];
+    let head = ["a peer that", "peers", "adverts", "bytes a peer", "target"];
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             vec![
                 text(&row["what"]),
                 row["peers"].to_string(),
+                row["adverts"].to_string(),
                 figure(number(&row["bytes_per_peer"])),
                 verdict(&row["in_target"]),
             ]
@@ -75,8 +89,8 @@ pub(crate) fn memory(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>>
         .collect();
     Ok(format!(
         "Live bytes by a counting allocator, before and after so many peers have connected to a \
-         handler with all five flows, divided by their number. A peer that has sent an advert has a \
-         lane of the Advert flow's default quota, {} messages.\n\n{}",
+         handler with all five flows, divided by their number. A peer's quota in the Advert flow is the \
+         default, {} messages. A burst was queued while a handler was held, and has been handled.\n\n{}",
         rows.first().ok_or("no rows")?["advert_quota"],
         markdown(&head.map(str::to_owned), &lines),
     ))

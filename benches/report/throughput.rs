@@ -1,58 +1,79 @@
-//! The section about throughput: for each number of workers a plot, a table of times and a table of
-//! ratios.
+//! The section about throughput: for each machine and number of workers a plot and a table of the engine's ratios.
 
 use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
 use super::{
-    plot,
-    table::{distinct, figure, markdown, number, share, spread, text},
+    lines::{self, Panel, Plot, Scale},
+    table::{distinct, markdown, share, spread, text},
 };
 
+/// Not designs, and faster than all that are.
+const LEFT_OUT: [&str; 2] = ["floor", "base"];
+
 /// The contenders that the bench takes ratios to.
-const PEERS: [&str; 5] = ["baseline", "tokio", "rayon", "channel", "floor"];
+const PEERS: [&str; 6] = ["baseline", "tokio", "rayon", "channel", "crossfire", "floor"];
 
 pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
     let mut section = format!(
-        "Closed loop, messages of 96 bytes, a handler that does nothing; {} rounds of {} messages, \
-         each checked to have been handled exactly once.\n",
-        first["rounds"], first["messages"],
+        "Closed loop, messages of 96 bytes, a handler that does nothing; each message checked to have been handled \
+         exactly once; {} rounds. The engine's nanoseconds for a message, its ratios round by round, below 1 is \
+         faster, and the share of the machine that other processes used meanwhile.\n",
+        first["rounds"],
     );
-    for workers in distinct(rows, "workers") {
+    for machine in distinct(rows, "machine") {
         let rows: Vec<Value> =
-            rows.iter().filter(|row| row["workers"] == workers).cloned().collect();
-        let path = format!("benches/plots/throughput-{workers}.svg");
-        plot::throughput(&package.join(&path), &rows)?;
-        let workers = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
-        section += &format!(
-            "\n### {workers}\n\n![Messages per second by contender, {workers}]({path})\n\n\
-             Nanoseconds per message:\n\n{}\nRatio to `model`, round by round; below 1 is \
-             faster:\n\n{}\nThe engine's ratios with their quartiles, and the share of the machine that other \
-             processes used meanwhile:\n\n{}",
-            by_contender(&rows, |row| figure(number(&row["ns_per_message"]["median"]))),
-            by_contender(&rows, |row| figure(number(&row["ratio_to_baseline"]["median"]))),
-            of_engine(&rows),
-        );
+            rows.iter().filter(|row| row["machine"] == machine).cloned().collect();
+        for workers in distinct(&rows, "workers") {
+            let rows: Vec<Value> =
+                rows.iter().filter(|row| row["workers"] == workers).cloned().collect();
+            let machine = text(&machine);
+            let path = format!("benches/plots/throughput-{machine}-{workers}.svg");
+            plot(&package.join(&path), &rows)?;
+            let workers = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
+            section += &format!(
+                "\n### The {machine} machine, {workers}\n\n![Time of a message by producers, for each number of permits, {workers}, {machine} machine]({path})\n\n{} messages a round.\n\n{}",
+                rows[0]["messages"],
+                of_engine(&rows),
+            );
+        }
     }
     Ok(section)
 }
 
-/// A line for each workload, a column for each contender.
-fn by_contender(rows: &[Value], cell: impl Fn(&Value) -> String) -> String {
-    let names = distinct(rows, "contender");
-    let head: Vec<String> =
-        std::iter::once("permits, producers".to_owned()).chain(names.iter().map(text)).collect();
-    let lines: Vec<Vec<String>> = rows
-        .chunks(names.len())
-        .map(|of_workload| {
-            std::iter::once(workload(&of_workload[0]))
-                .chain(of_workload.iter().map(&cell))
-                .collect()
-        })
+/// A panel for each number of permits.
+fn plot(path: &Path, rows: &[Value]) -> Result<(), Box<dyn Error>> {
+    let rows: Vec<Value> = rows
+        .iter()
+        .filter(|row| !LEFT_OUT.contains(&text(&row["contender"]).as_str()))
+        .cloned()
         .collect();
-    markdown(&head, &lines)
+    let panel = |permits: &Value| {
+        let rows: Vec<Value> =
+            rows.iter().filter(|row| row["permits"] == *permits).cloned().collect();
+        let of_contender = |name: &Value| {
+            let own = rows.iter().filter(|row| row["contender"] == *name);
+            (text(name), own.map(|row| row["ns_per_message"].clone()).collect())
+        };
+        let producers =
+            |count: &Value| format!("{count} producer{}", if *count == 1 { "" } else { "s" });
+        Panel {
+            title: format!("{permits} permits"),
+            points: distinct(&rows, "producers").iter().map(producers).collect(),
+            series: distinct(&rows, "contender").iter().map(of_contender).collect(),
+        }
+    };
+    let panels: Vec<Panel> = distinct(&rows, "permits").iter().map(panel).collect();
+    let plot = Plot {
+        title: "Time of a message by producers; whiskers span the quartiles of the rounds",
+        scale: Scale::Logarithmic,
+        columns: panels.len(),
+        width: 268,
+        panels,
+    };
+    lines::draw(path, &plot)
 }
 
 fn of_engine(rows: &[Value]) -> String {

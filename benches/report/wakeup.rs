@@ -10,21 +10,44 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
     let trickles: Vec<&Value> = rows.iter().filter(|row| row["what"] == "trickle").collect();
     let first = trickles.first().ok_or("no rows")?;
     let mut section = format!(
-        "{} worker, an empty handler, a producer that spins on a core of its own; {} rounds. Times are \
-         nanoseconds from a message's intended arrival to the start of its handler. Processor time \
+        "{} worker, an empty handler; {} rounds. On the quiet machine the producer spins on a core of its own, on the \
+         busy one it sleeps between messages. Times are \
+         nanoseconds from a message's intended arrival to the start of its handler; *called late* is the part of the \
+         p50 that the producer takes to call. Processor time \
          is the process's less the producer's, for a message, so what the producer pays to admit it \
          is not in it. `engine` waits by default, the others of its kind as their names say.\n",
         first["workers"], first["rounds"],
     );
-    let schedule = |row: &Value| (row["gap_ns"].clone(), row["arrivals"].clone());
-    let head = ["contender", "p50", "p99", "processor ns", "processor to `channel`", "others"]
-        .map(str::to_owned);
+    let schedule = |row: &Value| ["machine", "gap_ns", "arrivals"].map(|field| row[field].clone());
+    let head = [
+        "contender",
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "p50 to `baseline`",
+        "p50 to `crossfire`",
+        "called late",
+        "processor ns",
+        "processor to `channel`",
+        "others",
+    ]
+    .map(str::to_owned);
     for rows in trickles.chunk_by(|a, b| schedule(a) == schedule(b)) {
         let lines: Vec<Vec<String>> = rows
             .iter()
             .map(|row| {
-                let figures =
-                    ["p50", "p99", "processor_ns_per_message", "processor_ratio_to_channel"];
+                let figures = [
+                    "p50",
+                    "p99",
+                    "p999",
+                    "max",
+                    "p50_ratio_to_baseline",
+                    "p50_ratio_to_crossfire",
+                    "call_delay_p50",
+                    "processor_ns_per_message",
+                    "processor_ratio_to_channel",
+                ];
                 [text(&row["contender"])]
                     .into_iter()
                     .chain(figures.map(|name| spread(&row[name])))
@@ -33,7 +56,8 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
             })
             .collect();
         section += &format!(
-            "\n### One message in {}, {}\n\n{} samples a round.\n\n{}",
+            "\n### The {} machine, one message in {}, {}\n\n{} samples a round.\n\n{}",
+            text(&rows[0]["machine"]),
             duration(number(&rows[0]["gap_ns"])),
             match text(&rows[0]["arrivals"]).as_str() {
                 "even" => "evenly spaced".to_owned(),

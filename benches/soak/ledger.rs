@@ -33,7 +33,7 @@ pub(crate) fn line(at: Duration, snapshot: &MetricsSnapshot) -> String {
         snapshot.malformed,
         sum.admitted,
     );
-    for end in Outcome::iter().filter(|end| sum.ended(*end) > 0) {
+    for end in Outcome::iter().filter(|end| sum.count(*end) > 0) {
         line += &format!(" {end} {}", sum.count(end));
     }
     line += &format!("; in flight {}, waiting {}; overload", sum.in_flight, sum.waiting);

@@ -125,6 +125,7 @@ pub(crate) fn measure() -> Value {
     json!({
         "what": "idle",
         "contender": "engine",
+        "machine": "quiet",
         "rounds": rounds,
         "seconds": length.as_secs_f64(),
         "share_of_a_core": share.json(),

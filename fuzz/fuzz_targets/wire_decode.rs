@@ -20,6 +20,12 @@ fuzz_target!(|data: &[u8]| {
             }
             assert_eq!(wire::decode(wire::encode(&message)), Ok(message), "not stable");
         }
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            // What is wrong with the envelope is found first, whether the body is read or not.
+            if let Err(envelope) = flow {
+                assert_eq!(envelope, error, "the envelope is read in two ways");
+            }
+        }
     }
 });

@@ -27,6 +27,9 @@ mod advert;
 #[path = "../tests/cluster/content.rs"]
 #[allow(dead_code, reason = "its files of all sizes are the tests'")]
 mod content;
+#[path = "../../benches/harness/cores.rs"]
+#[allow(dead_code, reason = "only where the machine is kept busy")]
+mod cores;
 #[path = "flooded/counts.rs"]
 mod counts;
 #[path = "../../benches/harness/disturbance.rs"]
@@ -35,6 +38,9 @@ mod disturbance;
 mod flooder;
 #[path = "../../benches/harness/folder.rs"]
 mod folder;
+#[path = "../../benches/harness/machine.rs"]
+#[allow(dead_code, reason = "this bench runs on the quiet machine only")]
+mod machine;
 #[path = "../../benches/harness/output.rs"]
 mod output;
 #[path = "../../benches/harness/processor.rs"]

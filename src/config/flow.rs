@@ -3,24 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Codel, DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, LANE_BYTES, MAX_BYTES,
+    DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, LANE_BYTES, MAX_BYTES,
     OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES, WaitStrategy,
 };
 
-/// In which order a flow runs the messages of one peer.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Order {
-    /// They are taken up in the order of admission, and as many may run at the same time as there are
-    /// threads; those that are taken up at once may start in another order.
-    #[default]
-    Any,
-    /// One runs at a time, in the order of admission. Those of different peers run side by side, and so may
-    /// the first of a new connection and the last of the one before, should that
-    /// [outlast](crate::FlowWorker::cancel_peer) its peer.
-    PerPeer,
-}
-
-/// Bounds, threads, policies and manners of one flow.
+/// Limits, threads and policies of one flow.
 ///
 /// Setters take any figure; [`validate`](Self::validate), and whoever builds or
 /// [changes](crate::FlowWorker::reconfigure) a flow, says which cannot work. 0 messages in flight, of the flow or of a
@@ -36,14 +23,14 @@ pub struct FlowConfig {
     pub(super) max_peers: usize,
     pub(super) max_waiters: usize,
     pub(super) threads: usize,
-    pub(super) order: Order,
+    pub(super) peer_threads: usize,
     pub(super) quantum: Duration,
     pub(super) wait_strategy: WaitStrategy,
+    pub(super) forking_handlers: bool,
     pub(super) max_bytes: Option<u64>,
     pub(super) peer_max_bytes: Option<u64>,
     pub(super) overload: OverloadPolicy,
     pub(super) max_age: Option<Duration>,
-    pub(super) codel: Option<Codel>,
     pub(super) panics: PanicPolicy,
     /// Set only with the feature `pinning`.
     pub(super) core_affinity: Option<usize>,
@@ -51,7 +38,7 @@ pub struct FlowConfig {
 
 impl FlowConfig {
     /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes,
-    /// [`DEFAULT_WAITERS`] waiters for each and the default quota, order, quantum and wait strategy.
+    /// [`DEFAULT_WAITERS`] waiters for each, one thread for each peer at a time, and the default quota, quantum and wait strategy.
     #[must_use]
     pub const fn new(max_inflight_requests: usize) -> Self {
         Self {
@@ -60,14 +47,14 @@ impl FlowConfig {
             max_peers: DEFAULT_PEERS,
             max_waiters: DEFAULT_WAITERS,
             threads: P2P_PER_FLOW_THREADS,
-            order: Order::Any,
+            peer_threads: 1,
             quantum: DEFAULT_QUANTUM,
             wait_strategy: WaitStrategy::DEFAULT,
+            forking_handlers: false,
             max_bytes: None,
             peer_max_bytes: None,
             overload: OverloadPolicy::Wait,
             max_age: None,
-            codel: None,
             panics: PanicPolicy::Contain,
             core_affinity: None,
         }
@@ -109,7 +96,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many submitters may wait for room on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS). One
+    /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS). One
     /// more is refused and gets its message back; with 0 nobody waits.
     ///
     /// A transport with one call pending for each stream needs no more of them than a peer has streams
@@ -133,18 +120,25 @@ impl FlowConfig {
         self
     }
 
-    /// Sets in which order the messages of one peer run. The Transport flow is in order per peer
-    /// whatever is set.
+    /// Sets how many threads may run messages of one peer at the same time: 1 to the flow's threads; more counts as all
+    /// of them.
+    ///
+    /// With 1, the default, the messages of a peer run one after the other, in the order in which they were admitted,
+    /// and a peer whose messages take long holds one thread at the most. Raise it where handlers are long, order does
+    /// not matter, and a single peer should be able to use the whole flow. Messages are then taken one by one and not in
+    /// runs, which costs brief handlers about a tenth of a microsecond each. The Transport flow has 1, whatever is set.
     #[must_use]
-    pub const fn with_order(mut self, order: Order) -> Self {
-        self.order = order;
+    pub const fn with_peer_threads(mut self, threads: usize) -> Self {
+        self.peer_threads = threads;
         self
     }
 
-    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`](crate::MAX_QUANTUM). Lanes with messages are
-    /// served in turn. A turn ends with the first message that ends later than this, or when the lane
-    /// is empty; with zero it is one message. As long as no other lane has messages, the next turn is its
-    /// own.
+    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`](crate::MAX_QUANTUM).
+    ///
+    /// Lanes with messages are served in turn. A turn is as many messages as are expected to take that long, at least 1
+    /// and at most 32. A lane that has taken more time than the others, by more than this, is passed over until they
+    /// have caught up. Raise it to switch between peers less often, lower it to let the first message of a quiet peer
+    /// start sooner.
     #[must_use]
     pub const fn with_quantum(mut self, quantum: Duration) -> Self {
         self.quantum = quantum;
@@ -161,7 +155,7 @@ impl FlowConfig {
     /// Bounds the messages in flight in bytes as well: 1 to [`MAX_BYTES`], or not, which is the default. A
     /// message is admitted while fewer bytes are in flight, so that one that is larger than the bound
     /// runs too. A message's bytes are those of its payload, or what its submitter
-    /// [says](crate::FlowWorker::execute_sized); those that wait for room do not count.
+    /// [says](crate::FlowWorker::execute_sized); those that wait do not count.
     ///
     /// Worst case: this many bytes, and the two largest messages: the newcomer that was last to find room, and one
     /// that had waited and is let in at the same moment.
@@ -181,7 +175,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets what the flow does with a message for which there is no room. The Transport flow may only wait or
+    /// Sets what the flow does with a message for which there is no capacity. The Transport flow may only wait or
     /// refuse.
     #[must_use]
     pub const fn with_overload_policy(mut self, policy: OverloadPolicy) -> Self {
@@ -191,7 +185,7 @@ impl FlowConfig {
 
     /// Sets a maximum age, above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which is the default: a message
     /// that is older, measured from the submitter's call, is not started and ends as
-    /// [`Expired`](crate::Outcome::Expired). A message that waits for room expires when its turn comes, not before. Not for the
+    /// [`Expired`](crate::Outcome::Expired). A message that waits for capacity expires when its turn comes, not before. Not for the
     /// Transport flow.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
@@ -199,11 +193,13 @@ impl FlowConfig {
         self
     }
 
-    /// Sets that messages are dropped from a lane whose queue stands, or that they are not, which is the default.
-    /// Not for the Transport flow.
+    /// Says that handlers use rayon ([`rayon::join`], `par_iter` and the like): the flow's idle threads stay awake to
+    /// help as long as a handler runs. It costs some processor time for each thread that has nothing to do. Without it
+    /// idle threads sleep, and what a handler forks runs on its own thread and on those that happen to be awake; what it
+    /// gives to `rayon::spawn` or `rayon::broadcast` then takes up to 50 ms more. False by default.
     #[must_use]
-    pub const fn with_codel(mut self, codel: Option<Codel>) -> Self {
-        self.codel = codel;
+    pub const fn with_forking_handlers(mut self, forking: bool) -> Self {
+        self.forking_handlers = forking;
         self
     }
 
@@ -256,7 +252,7 @@ impl FlowConfig {
         self.max_peers
     }
 
-    /// How many submitters may wait for room on behalf of one peer.
+    /// How many submitters may wait for capacity on behalf of one peer.
     #[must_use]
     pub const fn max_waiters(&self) -> usize {
         self.max_waiters
@@ -268,10 +264,14 @@ impl FlowConfig {
         self.threads
     }
 
-    /// In which order the messages of one peer run.
+    /// How many threads may run messages of one peer at the same time, at most the flow's.
     #[must_use]
-    pub const fn order(&self) -> Order {
-        self.order
+    pub const fn peer_threads(&self) -> usize {
+        match self.peer_threads {
+            0 => 1,
+            threads if threads > self.threads => self.threads,
+            threads => threads,
+        }
     }
 
     /// How long the turn of a peer's lane is.
@@ -298,7 +298,7 @@ impl FlowConfig {
         self.peer_max_bytes
     }
 
-    /// What the flow does with a message for which there is no room.
+    /// What the flow does with a message for which there is no capacity.
     #[must_use]
     pub const fn overload_policy(&self) -> OverloadPolicy {
         self.overload
@@ -310,10 +310,10 @@ impl FlowConfig {
         self.max_age
     }
 
-    /// Whether messages are dropped from a lane whose queue stands.
+    /// Whether handlers use rayon.
     #[must_use]
-    pub const fn codel(&self) -> Option<Codel> {
-        self.codel
+    pub const fn forking_handlers(&self) -> bool {
+        self.forking_handlers
     }
 
     /// What the flow does when a handler panics.
@@ -329,8 +329,8 @@ impl FlowConfig {
     #[must_use]
     pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
         let peers = if peers > self.max_peers { self.max_peers } else { peers };
-        let lane = self.peer_quota().saturating_mul(SLOT_BYTES).saturating_add(LANE_BYTES);
         let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(PLACE_BYTES));
+        let slots = self.max_inflight_requests().saturating_mul(SLOT_BYTES);
         let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
         let admitted = match self.max_bytes {
             Some(bytes) => {
@@ -340,6 +340,9 @@ impl FlowConfig {
             }
             None => admitted,
         };
-        peers.saturating_mul(lane.saturating_add(waiting)).saturating_add(admitted)
+        peers
+            .saturating_mul(LANE_BYTES.saturating_add(waiting))
+            .saturating_add(slots)
+            .saturating_add(admitted)
     }
 }

@@ -23,7 +23,7 @@ fn each_figure_is_refused_just_beyond_its_limit() {
         .with_max_waiters(MAX_WAITERS)
         .with_max_peers(MAX_PEERS)
         .with_quantum(MAX_QUANTUM)
-        .with_wait_strategy(WaitStrategy::Linger(MAX_LINGER));
+        .with_wait_strategy(WaitStrategy::Adaptive(MAX_SPIN_WINDOW));
     assert_eq!(valid.validate_as("x"), Ok(()));
     let flow = "x";
     for (wrong, error) in [
@@ -45,7 +45,7 @@ fn each_figure_is_refused_just_beyond_its_limit() {
         ),
         (
             valid.with_wait_strategy(WaitStrategy::Adaptive(Duration::from_millis(11))),
-            ConfigError::LongLinger { flow, linger: Duration::from_millis(11) },
+            ConfigError::LongSpinWindow { flow, window: Duration::from_millis(11) },
         ),
     ] {
         assert_eq!(wrong.validate_as(flow), Err(error));
@@ -65,11 +65,7 @@ fn the_worst_case_grows_with_each_figure_and_never_overflows() {
     let small = FlowConfig::new(10).with_max_waiters(10);
     let bytes = small.worst_case_bytes(3, 1_000);
     assert!(bytes > (10 + 3 * 10) * 1_000);
-    for larger in [
-        small.with_max_inflight_requests(11),
-        small.with_max_waiters(11),
-        small.with_peer_quota(10),
-    ] {
+    for larger in [small.with_max_inflight_requests(11), small.with_max_waiters(11)] {
         assert!(larger.worst_case_bytes(3, 1_000) > bytes);
     }
     assert!(small.worst_case_bytes(4, 1_000) > bytes);
@@ -86,11 +82,26 @@ fn a_quota_is_a_share_of_the_limit_and_never_more_than_all() {
 }
 
 #[test]
-fn the_transport_flow_is_in_order_whatever_was_asked_for() {
-    let config = ChannelConfig::default();
-    let asked = config.clone().with_flow(FlowType::Transport, FlowConfig::new(1));
-    let chunks = asked.clone().with_flow(FlowType::Chunk, FlowConfig::new(1));
-    assert_eq!(config.flow(FlowType::Transport).order(), Order::PerPeer);
-    assert_eq!(asked.flow(FlowType::Transport).order(), Order::PerPeer);
-    assert_eq!(chunks.flow(FlowType::Chunk).order(), Order::Any);
+fn one_event_of_a_peer_runs_at_a_time_in_the_transport_flow_whatever_was_asked_for() {
+    let two = FlowConfig::new(1).with_peer_threads(2);
+    let asked = ChannelConfig::default().with_flow(FlowType::Transport, two);
+    let chunks = asked.clone().with_flow(FlowType::Chunk, two);
+    assert_eq!(asked.flow(FlowType::Transport).peer_threads(), 1);
+    assert_eq!(chunks.flow(FlowType::Chunk).peer_threads(), 2);
+}
+
+#[test]
+fn a_peer_has_one_to_all_of_the_threads() {
+    let asked =
+        |threads| FlowConfig::new(1).with_threads(3).with_peer_threads(threads).peer_threads();
+    assert_eq!([0, 1, 2, 3, 4].map(asked), [1, 1, 2, 3, 3]);
+}
+
+#[test]
+fn a_quarantine_after_no_panics_is_refused() {
+    let after = |panics| {
+        let quarantine = Quarantine::after(panics, Duration::ZERO);
+        ChannelConfig::default().with_quarantine(Some(quarantine)).validate()
+    };
+    assert_eq!((after(0), after(1)), (Err(ConfigError::NoPanics), Ok(())));
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Codel, ConfigError, FlowConfig, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_LINGER,
-    MAX_PEERS, MAX_QUANTUM, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, PanicPolicy,
-    Quarantine, WaitStrategy,
+    ConfigError, FlowConfig, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_PEERS, MAX_QUANTUM,
+    MAX_SPIN_WINDOW, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, WaitStrategy,
 };
 use crate::FlowType;
 
@@ -22,9 +21,9 @@ impl FlowConfig {
 
     /// The same, by the name that the error calls the flow by: that of its type, or of what is no flow of peers.
     pub(crate) fn validate_as(&self, flow: &'static str) -> Result<(), ConfigError> {
-        let linger = match self.wait_strategy {
-            WaitStrategy::Linger(linger) | WaitStrategy::Adaptive(linger) => linger,
-            WaitStrategy::GiveBack | WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
+        let window = match self.wait_strategy {
+            WaitStrategy::Adaptive(window) => window,
+            WaitStrategy::Park | WaitStrategy::Spin => Duration::ZERO,
         };
         match *self {
             Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
@@ -43,7 +42,7 @@ impl FlowConfig {
             Self { quantum, .. } if quantum > MAX_QUANTUM => {
                 Err(ConfigError::LongQuantum { flow, quantum })
             }
-            _ if linger > MAX_LINGER => Err(ConfigError::LongLinger { flow, linger }),
+            _ if window > MAX_SPIN_WINDOW => Err(ConfigError::LongSpinWindow { flow, window }),
             _ => self.validate_policies(flow),
         }
     }
@@ -54,37 +53,18 @@ impl FlowConfig {
                 return Err(ConfigError::Bytes { flow, bytes });
             }
         }
-        let ages = [
-            ("a maximum age", self.max_age),
-            ("a CoDel target", self.codel.map(|codel| codel.target)),
-            ("a CoDel interval", self.codel.map(|codel| codel.interval)),
-        ];
-        for (what, age) in ages {
-            if let Some(age) = age
-                && (age.is_zero() || age > MAX_AGE)
-            {
-                return Err(ConfigError::Age { flow, what, age });
-            }
-        }
-        if let Some(Codel { target, interval }) = self.codel
-            && target > interval
+        if let Some(age) = self.max_age
+            && (age.is_zero() || age > MAX_AGE)
         {
-            return Err(ConfigError::ShortInterval { flow, interval });
+            return Err(ConfigError::Age { flow, age });
         }
         // Each event tells the replica that a peer has come or gone.
         let is_lossy = self.max_age.is_some()
-            || self.codel.is_some()
-            || matches!(self.panics, PanicPolicy::Quarantine(_))
             || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
         if flow == FlowType::Transport.name() && is_lossy {
             return Err(ConfigError::Lossy { flow });
         }
-        match self.panics {
-            PanicPolicy::Quarantine(Quarantine { panics: 0, .. }) => {
-                Err(ConfigError::NoPanics { flow })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Checks that a flow that was built with this configuration can be given another while it runs.
@@ -93,14 +73,10 @@ impl FlowConfig {
         let fixed = [
             ("max_peers", self.max_peers != to.max_peers),
             ("max_waiters", self.max_waiters != to.max_waiters),
-            ("order", self.order != to.order),
+            ("peer_threads", self.peer_threads() != to.peer_threads()),
             ("core_affinity", self.core_affinity != to.core_affinity),
-            ("threads, which can be no more than it was built with", to.threads > self.threads),
-            // One that is not set is no larger than it can be.
-            (
-                "peer_quota, which can be no larger than it was built with",
-                to.peer_quota.is_some() && to.peer_quota() > self.peer_quota(),
-            ),
+            ("threads", self.threads != to.threads),
+            ("forking_handlers", self.forking_handlers != to.forking_handlers),
         ];
         match fixed.into_iter().find(|(_, changed)| *changed) {
             Some((what, _)) => Err(ConfigError::Fixed { flow, what }),

@@ -2,50 +2,36 @@
 
 use std::time::Duration;
 
-use super::DEFAULT_LINGER;
+use super::DEFAULT_SPIN_WINDOW;
 
-/// What a flow's worker does when there is nothing to run.
-///
-/// Whichever it is, except [`Spin`](Self::Spin), a worker that has run many brief messages in a row lets some more come
-/// together before it looks again, for 5 µs at the most. How many: the least of 32, a fourth of a peer's quota, and a
-/// fourth of the flow's bound divided by its threads; where that is less than 8, and in flows that are bounded in
-/// bytes, none.
+/// What a flow's worker does when there is nothing to run. It keeps its thread whatever it does, and an idle flow
+/// allocates nothing when the next message wakes it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum WaitStrategy {
-    /// It gives its thread back to the pool at once. The next message costs an allocation and wakes
-    /// a thread.
-    GiveBack,
-    /// It looks for the next message for so long before it gives its thread back: zero to
-    /// [`MAX_LINGER`](crate::MAX_LINGER). It yields to other threads of the system meanwhile; it helps no handler that
-    /// uses rayon until it has given its thread back.
-    Linger(Duration),
-    /// It lingers, for this long at the most, and learns for how long that pays: zero to
-    /// [`MAX_LINGER`](crate::MAX_LINGER); with zero it gives its thread back at once. It yields, and helps no
-    /// handler, as with [`Linger`](Self::Linger).
+    /// It looks for the next message, for this long at the most, before it sleeps, and learns for how long that pays:
+    /// zero to [`MAX_SPIN_WINDOW`](crate::MAX_SPIN_WINDOW). It yields to other threads of the system meanwhile.
     ///
     /// A flow begins with the longest time, and all of its threads share what it learns. When a message finds the
-    /// workers gone, the flow looks how long ago the last of them had begun to linger. If that is within the
-    /// longest, lingering longer would have found the message, and the time is doubled, to 10 µs at the least.
-    /// Otherwise it is halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors
-    /// with nothing to do.
+    /// workers asleep, the flow looks how long ago the last of them had begun to look. If that is within the longest,
+    /// looking longer would have found the message, and the time is doubled, to 10 µs at the least. Otherwise it is
+    /// halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors with
+    /// nothing to do. Where other programs want the core, which a late yield tells, it does not look at all for 20 ms.
     Adaptive(Duration),
-    /// It sleeps until there is a message, and keeps its thread. The next message wakes the thread and
-    /// allocates nothing, and an idle flow uses no processor time at all; but a thread that sleeps does
-    /// not help handlers that use rayon.
+    /// It sleeps at once: the least processor time, and a wake-up for each message that finds the workers asleep. For
+    /// machines whose cores are few or shared.
     Park,
-    /// From its first message on it never gives its thread back: for flows whose threads have cores of their own. It looks for
-    /// handlers that use rayon every 100 µs and helps them, and uses all of the core's time. It lets no messages come together: none waits for a worker that has nothing to run.
+    /// It never sleeps: for flows whose threads have cores of their own. It uses all of the core's time.
     Spin,
 }
 
 impl Default for WaitStrategy {
-    /// Adaptive, [`DEFAULT_LINGER`] at the most.
+    /// Adaptive, [`DEFAULT_SPIN_WINDOW`](crate::DEFAULT_SPIN_WINDOW) at the most.
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
 impl WaitStrategy {
-    pub(super) const DEFAULT: Self = Self::Adaptive(DEFAULT_LINGER);
+    pub(super) const DEFAULT: Self = Self::Adaptive(DEFAULT_SPIN_WINDOW);
 }

@@ -1,32 +1,69 @@
 //! The five flows of a handler, and which callback each of them runs.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use strum::EnumCount;
 
+use super::{
+    completion::{Completer, Completion, completion},
+    panic_table::PanicTable,
+};
 use crate::{
     BuildError, ChannelConfig, ConfigError, Execute, FlowType, FlowWorker, Gossip, MessageHandler,
     MetricsRegistry, NodeId, RefusalReason, ShutdownReport,
-    flow_worker::{Greeting, Remembered, Reported, Welcomes},
+    clock::{Moment, nanos},
+    flow_worker::{PeerLane, RememberedLane, Reported},
+    panics::contain,
+    sync::Mutex,
     watch::Watched,
 };
+
+/// How long, over all flows, `on_peer_down` waits for callbacks of the peer's messages to return: long beside what a
+/// callback should take, short beside what a stuck one does.
+const HANDLER_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the callbacks of all flows need.
+pub(super) struct Replica<G: ?Sized> {
+    gossip: Arc<G>,
+    panics: Arc<PanicTable>,
+}
+
+impl<G: ?Sized> Clone for Replica<G> {
+    fn clone(&self) -> Self {
+        Self { gossip: Arc::clone(&self.gossip), panics: Arc::clone(&self.panics) }
+    }
+}
+
+impl<G: Gossip + ?Sized> Replica<G> {
+    fn panicked(&self, flow: FlowType, peer: NodeId) {
+        if self.panics.record(peer) {
+            // The subscriber is the user's code.
+            contain(|| tracing::warn!(%flow, %peer, "quarantined"));
+        }
+        self.gossip.on_panic(flow, peer);
+    }
+}
 
 /// Names the handler of a flow: the callback of `G` that it runs.
 macro_rules! callback {
     ($name:ident, $flow:ident, $message:ident, $callback:ident) => {
-        pub(super) struct $name<G: ?Sized>(Arc<G>);
+        pub(super) struct $name<G: ?Sized>(Replica<G>);
 
         impl<G: Gossip + ?Sized> MessageHandler<G::$message> for $name<G> {
             fn handle(&self, peer: NodeId, message: G::$message) {
-                self.0.$callback(message, peer);
+                self.0.gossip.$callback(message, peer);
+            }
+
+            fn panicked(&self, peer: NodeId) {
+                self.0.panicked(FlowType::$flow, peer);
             }
 
             fn failed(&self, peer: NodeId) {
-                self.0.on_flow_failed(FlowType::$flow, peer);
+                self.0.gossip.on_flow_failed(FlowType::$flow, peer);
             }
         }
     };
@@ -42,70 +79,65 @@ callback!(
     on_gossip_retransmission_request
 );
 
-/// What the replica is told about a peer.
+/// What the replica is notified of about a peer.
+#[derive(Debug)]
 pub(super) enum PeerChange {
-    /// It has come. Its messages are withheld as long as the greeting lives.
-    Up(Greeting),
-    /// It has gone.
-    Down,
+    /// It has come.
+    Up(Completer),
+    /// It has gone; these were its lanes.
+    Down(Vec<Arc<PeerLane>>, Completer),
     /// So many of its messages were dropped in this flow.
     Dropped(FlowType, u64),
 }
 
-pub(super) struct OnPeerChange<G: ?Sized> {
-    gossip: Arc<G>,
-    welcomes: Arc<Welcomes>,
-}
+pub(super) struct OnPeerChange<G: ?Sized>(Replica<G>);
 
 impl<G: Gossip + ?Sized> MessageHandler<PeerChange> for OnPeerChange<G> {
     fn handle(&self, peer: NodeId, change: PeerChange) {
+        let gossip = &self.0.gossip;
         match change {
-            PeerChange::Up(greeting) => {
-                self.gossip.on_peer_up(peer);
-                drop(greeting);
+            PeerChange::Up(mut completer) => {
+                completer.runs();
+                gossip.on_peer_up(peer);
             }
-            PeerChange::Down => {
-                self.welcomes.outlast(peer);
-                self.gossip.on_peer_down(peer);
+            PeerChange::Down(lanes, mut completer) => {
+                completer.runs();
+                let until = Moment::now().after_nanos(nanos(HANDLER_PATIENCE));
+                for lane in lanes {
+                    lane.wait_until_left(until.since(Moment::now()));
+                }
+                gossip.on_peer_down(peer);
             }
-            PeerChange::Dropped(flow, count) => {
-                self.gossip.on_messages_dropped(flow, peer, count);
-            }
+            PeerChange::Dropped(flow, count) => gossip.on_messages_dropped(flow, peer, count),
         }
     }
 
+    fn panicked(&self, peer: NodeId) {
+        self.0.panicked(FlowType::Transport, peer);
+    }
+
     fn failed(&self, peer: NodeId) {
-        self.gossip.on_flow_failed(FlowType::Transport, peer);
+        self.0.gossip.on_flow_failed(FlowType::Transport, peer);
     }
 }
 
 /// The lanes that one clone of the handler remembers.
-pub(super) struct Lanes<G: Gossip + ?Sized> {
-    pub(super) advert: Remembered<G::GossipAdvert>,
-    pub(super) request: Remembered<G::GossipChunkRequest>,
-    pub(super) chunk: Remembered<G::GossipChunk>,
-    pub(super) retransmission: Remembered<G::GossipRetransmissionRequest>,
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    pub(super) advert: RememberedLane,
+    pub(super) request: RememberedLane,
+    pub(super) chunk: RememberedLane,
+    pub(super) retransmission: RememberedLane,
 }
 
-impl<G: Gossip + ?Sized> Default for Lanes<G> {
-    fn default() -> Self {
-        Self {
-            advert: Remembered::nothing(),
-            request: Remembered::nothing(),
-            chunk: Remembered::nothing(),
-            retransmission: Remembered::nothing(),
-        }
-    }
-}
-
-/// How the watch goes about it.
+/// What the watch goes by.
 #[derive(Clone, Copy, Debug)]
-struct Care {
+struct WatchConfig {
     drop_notice_interval: Duration,
     stuck_handler_timeout: Duration,
 }
 
-impl From<&ChannelConfig> for Care {
+impl From<&ChannelConfig> for WatchConfig {
     fn from(config: &ChannelConfig) -> Self {
         Self {
             drop_notice_interval: config.drop_notice_interval(),
@@ -114,6 +146,9 @@ impl From<&ChannelConfig> for Care {
     }
 }
 
+/// The event of a peer's coming or going, under way, and how to know that its callback has returned.
+pub(super) type Change<G> = (Execute<PeerChange, OnPeerChange<G>>, Completion);
+
 /// The flows of a handler.
 pub(super) struct Flows<G: Gossip + ?Sized> {
     pub(super) advert: FlowWorker<G::GossipAdvert, OnAdvert<G>>,
@@ -121,13 +156,12 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     pub(super) chunk: FlowWorker<G::GossipChunk, OnChunk<G>>,
     pub(super) retransmission: FlowWorker<G::GossipRetransmissionRequest, OnRetransmission<G>>,
     pub(super) transport: FlowWorker<PeerChange, OnPeerChange<G>>,
-    welcomes: Arc<Welcomes>,
-    care: ArcSwap<Care>,
+    panics: Arc<PanicTable>,
+    watch: ArcSwap<WatchConfig>,
     metrics: MetricsRegistry,
-    /// Held by whoever changes all flows, so that of two changes one stands in all of them. Under it submitters
-    /// are woken whom new bounds let in, and should a shutdown come in between, a late message is let go.
-    #[expect(clippy::disallowed_types, reason = "changes are rare, and no message comes by here")]
-    changes: std::sync::Mutex<()>,
+    /// Held by who changes all flows, so that of two changes one stands in all of them. Changes are rare, and no message
+    /// comes by here; submitters whom new bounds let in are woken under it.
+    changes: Mutex<()>,
 }
 
 /// Does the same with each flow in which peers send messages.
@@ -151,90 +185,87 @@ impl<G: Gossip + ?Sized> Flows<G> {
         gossip: Arc<G>,
     ) -> Result<Arc<Self>, BuildError> {
         config.validate()?;
-        let welcomes: Arc<Welcomes> = Arc::default();
+        let panics = Arc::new(PanicTable::new(config.quarantine()));
+        let replica = Replica { gossip, panics: Arc::clone(&panics) };
         macro_rules! flow {
-            ($flow:ident, $handler:expr, $welcomes:expr) => {
+            ($flow:ident, $handler:ident) => {
                 FlowWorker::of_handler(
                     FlowType::$flow,
                     &config.flow(FlowType::$flow),
                     metrics,
-                    $handler,
-                    $welcomes,
+                    $handler(replica.clone()),
+                    // The Transport flow drops nothing.
+                    FlowType::$flow != FlowType::Transport,
                 )?
             };
         }
-        let same = || Some(Arc::clone(&welcomes));
-        let flows = Self {
-            advert: flow!(Advert, OnAdvert(Arc::clone(&gossip)), same()),
-            request: flow!(Request, OnRequest(Arc::clone(&gossip)), same()),
-            chunk: flow!(Chunk, OnChunk(Arc::clone(&gossip)), same()),
-            retransmission: flow!(Retransmission, OnRetransmission(Arc::clone(&gossip)), same()),
-            // What it says of peers is never withheld.
-            transport: flow!(
-                Transport,
-                OnPeerChange { gossip, welcomes: Arc::clone(&welcomes) },
-                None
-            ),
-            care: ArcSwap::from_pointee(Care::from(&config)),
+        Ok(Arc::new(Self {
+            advert: flow!(Advert, OnAdvert),
+            request: flow!(Request, OnRequest),
+            chunk: flow!(Chunk, OnChunk),
+            retransmission: flow!(Retransmission, OnRetransmission),
+            transport: flow!(Transport, OnPeerChange),
+            panics,
+            watch: ArcSwap::from_pointee(WatchConfig::from(&config)),
             metrics: metrics.clone(),
-            changes: Default::default(),
-            welcomes,
-        };
-        flows.welcomes.hold(vec![
-            flows.advert.connected(),
-            flows.request.connected(),
-            flows.chunk.connected(),
-            flows.retransmission.connected(),
-        ]);
-        Ok(Arc::new(flows))
+            changes: Mutex::default(),
+        }))
     }
 
-    /// A peer has connected: what it sends from now on is withheld until the replica knows.
-    pub(super) fn peer_up(&self, peer: NodeId) -> Execute<PeerChange, OnPeerChange<G>> {
-        let greeting = self.welcomes.greet(peer);
-        // A lane of before gives way to one that is withheld, as soon as it is unused.
-        each_of_peers!(self, |flow| flow.forget_peer(peer));
-        self.transport.execute(peer, PeerChange::Up(greeting))
+    /// A peer has connected.
+    pub(super) fn peer_up(&self, peer: NodeId) -> Change<G> {
+        let (completer, completion) = completion();
+        (self.transport.execute(peer, PeerChange::Up(completer)), completion)
     }
 
-    /// A peer has gone: what it has queued ends, and then the replica is told.
-    pub(super) fn peer_down(&self, peer: NodeId) -> Execute<PeerChange, OnPeerChange<G>> {
-        each_of_peers!(self, |flow| flow.cancel_peer(peer));
-        let execute = self.transport.execute(peer, PeerChange::Down);
-        self.transport.forget_peer(peer);
-        execute
+    /// A peer has gone: what it has queued is cancelled, and then the replica is notified.
+    pub(super) fn peer_down(&self, peer: NodeId) -> Change<G> {
+        let mut lanes = Vec::new();
+        each_of_peers!(self, |flow| lanes.extend(flow.cancel(peer)));
+        let (completer, completion) = completion();
+        (self.transport.execute(peer, PeerChange::Down(lanes, completer)), completion)
+    }
+
+    /// Whether messages of this peer are refused.
+    #[inline]
+    pub(super) fn is_quarantined(&self, peer: NodeId) -> bool {
+        self.panics.holds(peer)
+    }
+
+    pub(super) fn lift_quarantine(&self, peer: NodeId) -> bool {
+        self.panics.lift(peer)
+    }
+
+    pub(super) fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
+        let mut is_set = true;
+        each_of_peers!(self, |flow| is_set &= flow.set_peer_weight(peer, weight));
+        is_set
     }
 
     pub(super) fn reconfigure(&self, config: ChannelConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        // Whoever has panicked here has left nothing that another could not overwrite.
-        let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changes = self.changes.lock();
         each_of_peers!(self, |flow| flow.validate_change(&config.flow(flow.flow()))?);
         self.transport.validate_change(&config.flow(FlowType::Transport))?;
         each_of_peers!(self, |flow| flow.reconfigure(&config.flow(flow.flow()))?);
         self.transport.reconfigure(&config.flow(FlowType::Transport))?;
-        self.care.store(Arc::new(Care::from(&config)));
+        self.panics.set_policy(config.quarantine());
+        self.watch.store(Arc::new(WatchConfig::from(&config)));
         Ok(())
     }
 
     pub(super) fn replace_gossip(&self, gossip: &Arc<G>) {
+        let replica = Replica { gossip: Arc::clone(gossip), panics: Arc::clone(&self.panics) };
         // Dropped after the lock is free: the old replica may go with them, and its `Drop` may change something.
         let _before;
-        let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (for_peers, welcomes) = (Arc::clone(gossip), Arc::clone(&self.welcomes));
+        let _changes = self.changes.lock();
         _before = (
-            self.advert.exchange_handler(OnAdvert(Arc::clone(gossip))),
-            self.request.exchange_handler(OnRequest(Arc::clone(gossip))),
-            self.chunk.exchange_handler(OnChunk(Arc::clone(gossip))),
-            self.retransmission.exchange_handler(OnRetransmission(Arc::clone(gossip))),
-            self.transport.exchange_handler(OnPeerChange { gossip: for_peers, welcomes }),
+            self.advert.exchange_handler(OnAdvert(replica.clone())),
+            self.request.exchange_handler(OnRequest(replica.clone())),
+            self.chunk.exchange_handler(OnChunk(replica.clone())),
+            self.retransmission.exchange_handler(OnRetransmission(replica.clone())),
+            self.transport.exchange_handler(OnPeerChange(replica)),
         );
-    }
-
-    pub(super) fn lift_quarantine(&self, peer: NodeId) -> bool {
-        let mut lifted = self.transport.lift_quarantine(peer);
-        each_of_peers!(self, |flow| lifted |= flow.lift_quarantine(peer));
-        lifted
     }
 
     pub(super) fn shut_down(&self, deadline: Instant) -> ShutdownReport {
@@ -255,19 +286,25 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
     type Known = [Reported; FlowType::COUNT];
 
     fn look(&self, known: &mut Self::Known) {
-        let care = **self.care.load();
+        let config = **self.watch.load();
         each_of_peers!(self, |flow| {
-            flow.tell_losses(care.drop_notice_interval, |peer, count| {
+            flow.notify_drops(config.drop_notice_interval, |peer, count| {
                 self.metrics.notice();
                 let told =
                     self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count));
                 // Nobody will ever hear of it, and to offer it again and again would only count.
                 matches!(told, Ok(()) | Err(RefusalReason::Closed))
             });
-            flow.report_stuck(care.stuck_handler_timeout, &mut known[flow.flow() as usize]);
+            flow.look(config.stuck_handler_timeout, &mut known[flow.flow() as usize]);
         });
         let known = &mut known[FlowType::Transport as usize];
-        self.transport.report_stuck(care.stuck_handler_timeout, known);
+        self.transport.look(config.stuck_handler_timeout, known);
+    }
+
+    fn is_over(&self) -> bool {
+        let mut is_over = self.transport.is_over();
+        each_of_peers!(self, |flow| is_over &= flow.is_over());
+        is_over
     }
 }
 

@@ -1,218 +1,262 @@
-//! The inside of a flow: its lanes, its door, its workers and its handler, put together.
-//!
-//! A message that is [brought](super::brought) finds its lane, is admitted or waits
-//! ([`admission`](super::admission)), is pushed into the lane's queue, and wakes a drain job if nobody would
-//! find it ([`claims`](super::claims)). What happens then is the [`drain`](super::drain) job's.
+//! The inside of a flow: queue, workers, ledger and handler, put together.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
-use crossbeam::utils::CachePadded;
 
 use super::{
-    admission::{Admission, Admit},
-    brought::Brought,
-    claims::Claims,
-    lane::Lane,
-    lane_set::LaneSet,
-    live::{Kept, Live},
-    parking::Parking,
-    patience::Patience,
-    peers::Peers,
-    pool::{Job, Spawn, Threads},
-    quarantine::Suspects,
-    welcome::Welcomes,
+    drop_notices::DropNotices, handler::Handle, runtime_config::RuntimeConfig, shutdown::Over,
 };
 use crate::{
-    NodeId, Order, RefusalReason,
-    clock::Moment,
-    config::FlowConfig,
-    metrics::FlowMetrics,
-    panics::PanicLog,
-    sync::{AtomicBool, AtomicUsize, Ordering, fence},
+    BuildError, FlowType, MetricsRegistry, NodeId, Outcome,
+    clock::{Moment, nanos},
+    config::{FlowConfig, WaitStrategy},
+    ledger::{FlowLedger, Gauges, Load},
+    panics::{PanicLog, contain},
+    queue::{FairQueue, Lane, Limits, WakeList},
+    sync::{AtomicBool, AtomicU64, Ordering},
+    workers::{Spec, Workers},
 };
 
-/// What is done with messages.
-pub(crate) trait Handle<M>: Send + Sync + 'static {
-    /// Runs one message.
-    fn handle(&self, peer: NodeId, message: M);
-
-    /// Takes a message that will not run.
-    fn discard(&self, message: M) {
-        drop(message);
-    }
-
-    /// The flow has closed because a handler has panicked on a message of this peer.
-    fn failed(&self, _peer: NodeId) {}
+/// A message on its way to its handler.
+#[derive(Debug)]
+pub(crate) struct Envelope<M> {
+    pub(super) message: M,
+    /// When its submitter called.
+    pub(super) arrived: Moment,
 }
 
+/// The lane of a peer.
+pub(crate) type PeerLane = Lane<NodeId>;
+
+/// The queue of a flow.
+pub(super) type PeerQueue<M> = FairQueue<NodeId, Envelope<M>>;
+
 /// The inside of a flow.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>, S: Spawn = Threads> {
+pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) name: &'static str,
-    pub(super) order: Order,
     /// What it was built with; some of it never changes.
     pub(super) built: FlowConfig,
-    /// What may change while it runs.
-    pub(super) live: ArcSwap<Live<H>>,
-    pub(super) peers: Peers<Brought<M>>,
-    pub(super) admission: Admission<Brought<M>>,
-    /// Lanes with messages.
-    pub(super) ready: LaneSet,
-    pub(super) tells_losses: bool,
-    /// Lanes whose messages were dropped.
-    pub(super) lossy: LaneSet,
-    /// Lanes of peers that have gone with messages in the queue.
-    pub(super) cancelled: LaneSet,
-    pub(super) suspects: Suspects,
+    pub(super) queue: Arc<PeerQueue<M>>,
+    pub(super) workers: Workers,
+    pub(super) ledger: Arc<FlowLedger>,
+    /// What may change while it runs; shared with each worker's cache of it.
+    pub(super) runtime: Arc<ArcSwap<RuntimeConfig<H>>>,
+    /// How long workers look for work, in nanoseconds: part of the above, read at each look.
+    pub(super) longest_look: AtomicU64,
+    /// Messages run. False only before an advert broadcaster starts.
+    pub(super) open: AtomicBool,
+    /// Nothing starts any more: the deadline of a shutdown is over.
+    pub(super) abandoned: AtomicBool,
     /// A handler has panicked, and the flow does not survive that.
     pub(super) failed: AtomicBool,
-    pub(super) claims: CachePadded<Claims>,
-    pub(super) parking: Parking,
-    pub(super) patience: CachePadded<Patience>,
-    pub(super) metrics: Arc<FlowMetrics>,
-    pub(super) threads: S,
+    pub(super) drops: DropNotices,
+    pub(super) over: Over,
     pub(super) panics: Arc<PanicLog>,
     /// From when the flow's own times count.
     pub(super) epoch: Moment,
-    /// The seat at which the next drain job begins: where the last one has ended.
-    pub(super) turn: AtomicUsize,
-    /// The least depth of the stack at which a spawned drain job was ever found.
-    pub(super) bottom: AtomicUsize,
 }
 
-/// What a flow is built of, beside its configuration.
-pub(super) struct Parts<H, S> {
-    pub(super) name: &'static str,
-    /// Nothing runs until [`open`](Core::open).
-    pub(super) withheld: bool,
-    /// There is somebody who tells the replica of what is lost.
-    pub(super) tells_losses: bool,
-    pub(super) welcomes: Arc<Welcomes>,
-    pub(super) panics: Arc<PanicLog>,
-    pub(super) metrics: Arc<FlowMetrics>,
-    pub(super) threads: S,
-    pub(super) handler: H,
+/// What bounds the queue of a flow with this configuration.
+pub(super) fn limits(config: &FlowConfig) -> Limits {
+    Limits {
+        items: config.max_inflight_requests(),
+        lane_items: config.peer_quota(),
+        bytes: config.max_bytes(),
+        lane_bytes: config.peer_max_bytes(),
+        quantum: nanos(config.quantum()),
+        lanes: config.max_peers(),
+        lane_waiters: config.max_waiters(),
+        lane_workers: config.peer_threads(),
+        workers: config.threads(),
+    }
 }
 
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Core<M, H, S> {
-    /// A flow of a checked configuration.
-    pub(super) fn new(config: &FlowConfig, parts: Parts<H, S>) -> Self {
-        let Parts { name, withheld, tells_losses, welcomes, panics, metrics, threads, handler } =
-            parts;
-        let peers = config.max_peers();
-        Self {
+/// How long workers look for work, in nanoseconds.
+pub(super) fn longest_look(config: &FlowConfig) -> u64 {
+    match config.wait_strategy() {
+        WaitStrategy::Adaptive(window) => nanos(window),
+        WaitStrategy::Park => 0,
+        WaitStrategy::Spin => u64::MAX,
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+    /// Builds a flow and starts its threads; `flow` is `None` for the adverts on their way out, which do not run until
+    /// [`open`](Self::open). `notifies` says that somebody asks for drops, to notify the replica.
+    pub(super) fn start(
+        flow: Option<FlowType>,
+        config: &FlowConfig,
+        registry: &MetricsRegistry,
+        handler: H,
+        notifies: bool,
+    ) -> Result<Arc<Self>, BuildError> {
+        let name = flow.map_or("Broadcast", FlowType::name);
+        config.validate_as(name)?;
+        let config = of_its_kind(flow, config);
+        // The clock's first reading calibrates it, which no message should wait for.
+        let epoch = Moment::now();
+        let ledger = Arc::new(FlowLedger::new(config.threads()));
+        let panics = Arc::new(PanicLog::new(name));
+        let stray_panic = {
+            let (ledger, panics) = (Arc::clone(&ledger), Arc::clone(&panics));
+            move |payload| {
+                ledger.stray_panic();
+                panics.report(payload);
+            }
+        };
+        let thread_name = format!("P2P_{name}_Thread");
+        let spec = Spec {
+            name: &thread_name,
+            threads: config.threads(),
+            first_core: config.core_affinity(),
+        };
+        let workers = Workers::new(&spec, stray_panic)
+            .map_err(|source| BuildError::Threads { flow: name, source })?;
+        let core = Arc::new(Self {
             name,
-            order: config.order(),
-            built: *config,
-            live: ArcSwap::from_pointee(Live::new(config, Kept::new(handler))),
-            peers: Peers::new(peers, config.peer_quota(), welcomes),
-            admission: Admission::new(peers, config.max_waiters(), Arc::clone(&metrics)),
-            ready: LaneSet::new(peers),
-            tells_losses,
-            lossy: LaneSet::new(peers),
-            cancelled: LaneSet::new(peers),
-            suspects: Suspects::default(),
+            built: config,
+            queue: Arc::new(FairQueue::new(&limits(&config))),
+            workers,
+            ledger,
+            runtime: Arc::new(ArcSwap::from_pointee(RuntimeConfig::new(&config, handler))),
+            longest_look: AtomicU64::new(longest_look(&config)),
+            open: AtomicBool::new(flow.is_some()),
+            abandoned: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            claims: CachePadded::new(Claims::new(config.threads(), withheld)),
-            parking: Parking::new(config.threads()),
-            patience: CachePadded::new(Patience::new()),
-            metrics,
-            threads,
+            drops: DropNotices::new(notifies),
+            over: Over::default(),
             panics,
-            epoch: Moment::now(),
-            turn: AtomicUsize::new(0),
-            bottom: AtomicUsize::new(usize::MAX),
-        }
+            epoch,
+        });
+        let gauges: Weak<Self> = Arc::downgrade(&core);
+        core.ledger.observe(gauges);
+        registry.register(flow, &core.ledger);
+        core.workers.start(&core, |core| &core.workers);
+        Ok(core)
     }
 
-    /// Lets in those who wait in a lane that may have more room than before, or that was cancelled.
-    pub(super) fn settle(self: &Arc<Self>, lane: &Lane<Brought<M>>) {
-        // SeqCst: part of the proof in `admission::settle`.
-        fence(Ordering::SeqCst);
-        self.admission.settle_lane(lane, self);
+    /// Lets messages run.
+    pub(super) fn open(&self) {
+        self.open.store(true, Ordering::Release);
+        self.workers.notify();
     }
 
-    /// A moment as the flow's own times are kept.
+    /// Wakes who is in the list. Not under a lock.
     #[inline]
-    pub(super) fn nanos(&self, moment: Moment) -> u64 {
-        moment.nanos_since(self.epoch)
-    }
-
-    /// Makes sure that somebody will look into a lane that has messages; true if nobody would have.
-    #[inline]
-    pub(super) fn list(self: &Arc<Self>, lane: &Lane<Brought<M>>) -> bool {
-        // SeqCst: pairs with that of whoever takes the lane out of the set or lets go of it, of whoever
-        // releases it, and of whoever lowers a claim: the message is pushed before it, they are looked at
-        // after.
-        fence(Ordering::SeqCst);
-        if self.order == Order::PerPeer && lane.is_held() || lane.is_withheld() {
-            return false;
+    pub(super) fn wake(&self, wake: &mut WakeList) {
+        if std::mem::take(&mut wake.worker) {
+            self.workers.notify();
         }
-        let is_new = self.ready.insert(lane.seat);
-        if is_new {
-            // SeqCst: the same, for the lane in the set and the claims.
-            fence(Ordering::SeqCst);
-        }
-        if self.claims.claim_if_unseen() {
-            self.start();
-        }
-        is_new
-    }
-
-    /// Starts a drain job, or wakes one that sleeps. The caller has taken a claim for it.
-    pub(super) fn start(self: &Arc<Self>) {
-        if self.parking.call_one() {
-            return;
-        }
-        if !self.threads.spawn(Arc::clone(self) as Arc<dyn Job>) {
-            // Only a shutdown takes the threads away, after it has abandoned the flow. The calling thread is
-            // no worker, and has no worker's counters.
-            self.discard_listed();
+        if wake.has_submitters() {
+            wake.wake_submitters();
         }
     }
 
-    /// Lets a flow run that was built withheld. To be called once.
-    pub(super) fn open(self: &Arc<Self>) {
-        if self.claims.hand_out(|| self.ready.is_empty()) {
-            self.start();
+    /// The peer has gone: nothing that it has queued starts, and those who wait are refused. Returns its lane, whose
+    /// handlers may still run.
+    pub(super) fn cancel(&self, peer: NodeId) -> Option<Arc<PeerLane>> {
+        let lane = self.queue.with_lane(&peer, |lane| lane.cloned())?;
+        let mut wake = WakeList::default();
+        let (queued, refused) = self.queue.cancel_lane(&lane, &mut wake);
+        self.ledger.count_many(Outcome::Disconnected, refused as u64);
+        // Before the user's code runs, and again after each of it.
+        self.wake(&mut wake);
+        for (envelope, charge) in queued {
+            self.discard(&lane, envelope, charge, Outcome::Cancelled, &mut wake);
+        }
+        Some(lane)
+    }
+
+    /// Lets a message go that no worker has taken, frees its capacity, and wakes who is in the list.
+    pub(super) fn discard(
+        &self,
+        lane: &Arc<PeerLane>,
+        envelope: Envelope<M>,
+        charge: u32,
+        outcome: Outcome,
+        wake: &mut WakeList,
+    ) {
+        self.let_go(envelope.message);
+        if outcome.was_dropped() {
+            self.drops.record(lane);
+        }
+        // Before its capacity is free: at rest everything is counted.
+        self.ledger.count(outcome);
+        self.queue.finish_discarded(lane, charge, wake);
+        self.wake(wake);
+        if self.queue.is_closed() {
+            self.end_if_over();
         }
     }
 
-    /// Admits nothing any more and refuses all who wait. What was admitted still runs.
-    pub(super) fn close(self: &Arc<Self>) {
-        self.admission.close(self);
-        // After the mark that says so, and a fence: who lies down later sees it.
-        self.parking.call_all_to_leave();
+    /// Lets a message go whose `Drop` may panic.
+    pub(super) fn let_go(&self, message: M) {
+        let runtime = self.runtime.load_full();
+        let dropped = catch_unwind(AssertUnwindSafe(|| match runtime.handler.get() {
+            Some(handler) => handler.discard(message),
+            None => drop(message),
+        }));
+        if let Err(payload) = dropped {
+            self.panics.report(payload);
+        }
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> Admit<Brought<M>> for Arc<Core<M, H, S>> {
-    fn lane(&self, seat: usize) -> Option<Arc<Lane<Brought<M>>>> {
-        self.peers.at(seat)
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = Arc<Lane<Brought<M>>>> {
-        self.peers.iter()
-    }
-
-    fn admit(&self, lane: &Lane<Brought<M>>, brought: Brought<M>) {
-        self.push(lane, brought);
-    }
-
-    fn refused(&self, reason: RefusalReason) {
-        self.metrics.ended(reason.into());
-    }
-
-    fn has_left(&self, lane: &Arc<Lane<Brought<M>>>) {
-        self.retire_if_done(lane);
+/// The configuration with what a flow of this kind always has.
+pub(super) fn of_its_kind(flow: Option<FlowType>, config: &FlowConfig) -> FlowConfig {
+    match flow {
+        Some(FlowType::Transport) => config.with_peer_threads(1),
+        _ => *config,
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>, S: Spawn> fmt::Debug for Core<M, H, S> {
+impl<M: Send + 'static, H: Handle<M>> Gauges for Core<M, H> {
+    fn load(&self) -> Load {
+        let runtime = self.runtime.load();
+        // In flight first: who finds nothing then reads the counts of all that finished.
+        let in_flight = self.queue.in_flight();
+        let mut wake = WakeList::default();
+        let oldest = (in_flight > 0)
+            .then(|| {
+                self.queue.fold_heads(&mut wake, None, |oldest: Option<Moment>, envelope| {
+                    Some(oldest.map_or(envelope.arrived, |oldest| oldest.min(envelope.arrived)))
+                })
+            })
+            .flatten();
+        self.wake(&mut wake);
+        Load {
+            admitted: self.queue.admitted(),
+            in_flight,
+            bytes: self.queue.bytes_in_flight(),
+            waiting: self.queue.waiting(),
+            oldest_age: oldest
+                .map_or(std::time::Duration::ZERO, |oldest| Moment::now().since(oldest)),
+            live_workers: self.workers.alive(),
+            max_in_flight: runtime.config.max_inflight_requests() as u64,
+            max_bytes: runtime.config.max_bytes(),
+            max_age: runtime.config.max_age(),
+        }
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>> Drop for Core<M, H> {
+    fn drop(&mut self) {
+        // The ledger outlives the flow.
+        self.ledger.note_admitted(self.queue.admitted());
+        contain(|| drop(self.queue.clear(&mut WakeList::default())));
+    }
+}
+
+impl<M: Send + 'static, H: Handle<M>> fmt::Debug for Core<M, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("name", &self.name).field("peers", &self.peers).finish()
+        f.debug_struct("Core")
+            .field("name", &self.name)
+            .field("in_flight", &self.queue.in_flight())
+            .finish_non_exhaustive()
     }
 }
-
-#[cfg(all(test, loom))]
-mod model;

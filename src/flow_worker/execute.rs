@@ -1,7 +1,7 @@
-//! The future of a message that is brought to a flow.
+//! The future of a message that was submitted.
 //!
-//! Ready at once if the decision fell in [`execute`](super::FlowWorker::execute); otherwise it owns a
-//! place in the line, with the message in it, until the place is decided or the future is dropped.
+//! Ready at once if the decision fell in [`execute`](super::FlowWorker::execute). Otherwise it owns a ticket of the
+//! queue's line, until that is decided or the future is dropped.
 
 use std::{
     fmt,
@@ -13,20 +13,23 @@ use std::{
 };
 
 use super::{
-    MessageHandler, OfPeers,
-    brought::{Brought, Decision},
-    core::Core,
-    lane::Lane,
-    line::{Place, Standing},
+    MessageHandler,
+    core::{Core, Envelope, PeerQueue},
+    handler::OfPeers,
+    submit::Submitted,
 };
-use crate::{Outcome, RefusalReason};
+use crate::{
+    Outcome, RefusalReason,
+    ledger::FlowLedger,
+    queue::{Refusal, Waited, WakeList},
+};
 
 /// A flow has not admitted a message; here it is again. The flow is unchanged.
 #[derive(Clone, Copy, Eq, PartialEq, thiserror::Error)]
 #[error("refused: {reason}")]
 #[non_exhaustive]
 pub struct Refused<M> {
-    /// The message, as it was brought.
+    /// The message, as it was submitted.
     pub message: M,
     /// Why.
     pub reason: RefusalReason,
@@ -38,7 +41,7 @@ impl<M> fmt::Debug for Refused<M> {
     }
 }
 
-/// Resolves when the message that was brought to a flow is admitted or refused.
+/// Resolves when the message that was submitted to a flow is admitted or refused.
 ///
 /// Returned by [`FlowWorker::execute`](super::FlowWorker::execute), which says when that is. It works
 /// under any executor.
@@ -51,73 +54,78 @@ impl<M> fmt::Debug for Refused<M> {
 /// # Panics
 ///
 /// If it is polled again after it has resolved.
-#[must_use = "a message that finds no room is dropped with its future"]
+#[must_use = "a message that finds no capacity is dropped with its future"]
 pub struct Execute<M: Send + 'static, H: MessageHandler<M>>(State<M, H>);
 
 enum State<M: Send + 'static, H: MessageHandler<M>> {
     Admitted,
-    Refused(Refused<M>),
+    /// Boxed, so that the future of a message that is admitted is small.
+    Refused(Box<Refused<M>>),
     Waiting(Waiting<M, H>),
     Resolved,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
-    /// That of a message that was brought to this flow.
-    pub(super) fn of(outcome: Decision<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
-        Self(match outcome {
+    /// That of a message that was submitted to this flow.
+    #[inline]
+    pub(super) fn of(submitted: Submitted<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
+        Self(match submitted {
             // There is nothing to wait for, and nothing to give back.
-            Decision::Admitted | Decision::Dropped => State::Admitted,
-            Decision::Waits(lane, place) => {
-                State::Waiting(Waiting { core: Arc::downgrade(core), lane, place })
-            }
-            Decision::Refused(message, reason) => State::Refused(Refused { message, reason }),
+            Submitted::Admitted | Submitted::Dropped => State::Admitted,
+            Submitted::Waits(ticket) => State::Waiting(Waiting {
+                queue: Arc::clone(&core.queue),
+                ledger: Arc::clone(&core.ledger),
+                core: Arc::downgrade(core),
+                ticket: Some(ticket),
+            }),
+            Submitted::Refused(refused) => State::Refused(refused),
         })
     }
 }
 
-/// A place in the line.
+/// A ticket of a line.
 struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
-    /// Weak, so that a future that nobody polls does not keep the threads of a flow that is gone. (That of a peer's
-    /// coming does, by the greeting that is its message.)
+    queue: Arc<PeerQueue<M>>,
+    ledger: Arc<FlowLedger>,
+    /// Weak, so that a future that nobody polls keeps no handler of a flow that is gone.
     core: Weak<Core<M, OfPeers<H>>>,
-    lane: Arc<Lane<Brought<M>>>,
-    place: Arc<Place<Brought<M>>>,
+    /// `None` once it is decided.
+    ticket: Option<usize>,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Refused<M>>> {
-        match self.place.poll(context.waker()) {
-            Standing::Waiting => Poll::Pending,
-            Standing::Granted => Poll::Ready(Ok(())),
-            Standing::Refused(reason) => {
-                let Brought { message, .. } = self.place.take_message();
-                Poll::Ready(Err(Refused { message, reason }))
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refused<M>>> {
+        let ticket = self.ticket.expect("it is polled until it is decided");
+        let outcome = match self.queue.poll_ticket(ticket, context.waker()) {
+            Waited::Pending => return Poll::Pending,
+            Waited::Admitted => Ok(()),
+            Waited::Refused(Envelope { message, .. }, why) => {
+                let reason = match why {
+                    Refusal::Closed => RefusalReason::Closed,
+                    Refusal::Cancelled => RefusalReason::Disconnected,
+                };
+                Err(Refused { message, reason })
             }
-        }
+        };
+        self.ticket = None;
+        Poll::Ready(outcome)
     }
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
     fn drop(&mut self) {
-        // A flow that is gone has refused all who waited, and after a decision there is nothing to
-        // leave.
-        let Some(core) = self.core.upgrade() else { return };
-        match self.place.standing() {
-            Standing::Waiting => {
-                // Counted before the message is dropped, whose `Drop` may panic.
-                let left = core.admission.leave(&self.lane, &self.place, &core);
-                if left.is_some() {
-                    core.metrics.ended(Outcome::WaitCancelled);
-                }
-            }
-            Standing::Granted => core.admission.keep(Arc::clone(&self.place)),
-            Standing::Refused(_) => {
-                // Whether it was polled and has handed its message out, or not.
-                let refused = self.place.message();
-                core.admission.keep(Arc::clone(&self.place));
-                drop(refused);
-            }
+        let Some(ticket) = self.ticket.take() else { return };
+        let mut wake = WakeList::default();
+        let (message, waited) = self.queue.leave_ticket(ticket, &mut wake);
+        if waited {
+            // Counted before the message is dropped, whose `Drop` may panic.
+            self.ledger.count(Outcome::WaitCancelled);
         }
+        match self.core.upgrade() {
+            Some(core) => core.wake(&mut wake),
+            None => wake.wake_submitters(),
+        }
+        drop(message);
     }
 }
 
@@ -127,6 +135,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Unpin for Execute<M, H> {}
 impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
     type Output = Result<(), Refused<M>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let state = &mut self.get_mut().0;
         if let State::Waiting(waiting) = state {
@@ -142,7 +151,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
             return Poll::Ready(Ok(()));
         }
         match mem::replace(state, State::Resolved) {
-            State::Refused(refused) => Poll::Ready(Err(refused)),
+            State::Refused(refused) => Poll::Ready(Err(*refused)),
             State::Admitted | State::Waiting(_) | State::Resolved => {
                 panic!("polled after it had resolved")
             }

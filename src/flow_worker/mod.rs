@@ -1,89 +1,53 @@
-//! One flow: its bound, its lanes, its threads and its counters.
+//! One flow: what its messages mean, on a fair queue, workers and a ledger.
 //!
 //! ```text
-//!              ┌─ lane of a peer ─┐
-//!  execute ──▶ │ permits ▶ queue  │ ──▶ ready set ──▶ claims ──▶ pool ──▶ drain ──▶ handler
-//!    (line)    └──────────────────┘                                         │
-//!       ▲                                                                   │
-//!       └───────────────────── room, when a message has finished ───────────┘
+//!  execute ──▶ queue ──▶ workers ──▶ drain ──▶ handler
+//!  (submit)  (FairQueue)                │
+//!                                       └──▶ ledger
 //! ```
 //!
-//! | room | its subject |
+//! | file | its subject |
 //! |---|---|
-//! | [`brought`] | the way of a message in: its lane, and what becomes of it if there is no room |
-//! | [`peers`] | who has a lane, and how a message finds it |
-//! | [`lane`] | one peer's queue and quota |
-//! | [`admission`] | who comes in, and who waits in which [`line`]; in `settle`, in which turn they are let in, with the proof |
-//! | [`lane_set`] | which lanes have messages |
-//! | [`claims`] | that a worker runs whenever there is something to do; proof |
-//! | [`drain`] | what a worker does: the turns of lanes, the run of a message, idling |
-//! | [`overload`], [`codel`] | what is dropped when there is too much to do, and who is told |
-//! | [`discard`] | messages that will not run |
-//! | [`departure`], [`welcome`] | what becomes of messages when their peer goes, and when it comes; proof |
-//! | [`quarantine`] | peers on whose messages handlers panic |
-//! | [`live`] | what can change while messages flow |
-//! | [`watch`] | what is looked at from outside |
-//! | [`patience`] | how long a worker looks for the next message |
-//! | [`parking`] | where a worker may sleep |
-//! | [`pool`] | the threads |
-//! | [`manage`] | how it is changed and ended from outside |
-//! | [`core`], [`flow`] | all of it put together, and its beginning and end |
-//! | [`handler`] | what a flow does with a message |
-//! | [`execute`] | the future of a message that was brought |
-//! | [`submitter`] | who brings many messages of one peer |
-//!
-//! Words that are written with every message, by more than one side: none, but for the slots of the
-//! queues. By all submitters: the
-//! flow's and the lane's count of what has entered, which bound them, and the tail of the lane's queue.
-//! By all workers: the lane's count of what has left, and the head of its queue. Each worker's
-//! counters and histograms are its own.
+//! | `submit`, `execute`, `submitter` | the way of a message in: what happens without capacity, its future, who submits many |
+//! | `drain`, `pace` | what a worker does with a run of messages, and when it lets some come together |
+//! | `handler` | what a flow does with a message |
+//! | `runtime_config` | what can change while messages flow |
+//! | `shutdown` | a flow's end |
+//! | `drop_notices`, `stuck` | what the replica and the log are notified of |
+//! | `core`, `flow_handle` | all of it put together, and who owns it |
 
 use std::{
     fmt,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use self::{core::Core, flow::OfPeers, submitter::Holder};
+use self::{core::of_its_kind, handler::OfPeers, submitter::Holder};
 use crate::{
-    BuildError, FlowConfig, FlowType, MetricsRegistry, NodeId, RefusalReason, clock::nanos,
+    BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
+    RefusalReason,
+    clock::{Moment, instant_after, nanos},
+    ledger::FlowSnapshot,
     panics::contain,
+    watch::{Watch, Watched},
 };
 
-mod admission;
-mod brought;
-mod claims;
-mod codel;
 mod core;
-mod departure;
-mod discard;
 mod drain;
+mod drop_notices;
 mod execute;
-mod flow;
+mod flow_handle;
 mod handler;
-mod lane;
-mod lane_set;
-mod line;
-mod live;
-mod manage;
-mod overload;
-mod parking;
-mod patience;
-mod peers;
-mod pool;
-mod quarantine;
+mod pace;
+mod runtime_config;
+mod shutdown;
+mod stuck;
+mod submit;
 mod submitter;
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-mod threads;
-mod watch;
-mod welcome;
 
 pub(crate) use self::{
-    core::Handle,
-    flow::Flow,
-    submitter::Remembered,
-    watch::Reported,
-    welcome::{Connected, Greeting, Welcomes},
+    core::PeerLane, flow_handle::FlowHandle, handler::Handle, stuck::Reported,
+    submitter::RememberedLane,
 };
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
@@ -92,12 +56,14 @@ pub use execute::{Execute, Refused};
 pub use handler::MessageHandler;
 pub use submitter::Submitter;
 
+/// The heaviest that a peer can be made.
+pub const MAX_WEIGHT: u32 = 1_000;
+
 /// All that serves one flow: its name, its counters, its threads and its bound.
 ///
 /// At most [`max_inflight_requests`](FlowConfig::max_inflight_requests) messages are admitted and
 /// not yet finished. Handlers run on the flow's own threads (`P2P_Advert_Thread` and the like), which
-/// belong to a rayon pool, so that a handler may use `rayon::join` and gets idle threads as helpers.
-/// Each peer has a lane of its own, with a quota; lanes are served in turn.
+/// belong to a rayon pool. Each peer has a lane of its own, with a quota; lanes are served in turn.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -121,8 +87,8 @@ pub use submitter::Submitter;
 /// # Alone, or in a handler
 ///
 /// Five of them make up an [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl), which adds what
-/// takes more than one flow: peers that come and go in order, notices of what was dropped, a watch for handlers that
-/// do not end. A flow alone counts its drops and tells nobody, counts no stuck handlers, and its counts are checked by
+/// takes more than one flow: peers that come and go in order, notices of what was dropped, quarantine. A flow alone
+/// counts its drops and notifies nobody, and its counts are checked by
 /// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify): those of its registry lack the events that a handler counts.
 ///
 /// # Dropping
@@ -130,37 +96,42 @@ pub use submitter::Submitter;
 /// Dropping the worker closes the flow and does not wait: submitters that wait are refused, what was
 /// admitted still runs, and then the threads end. [`shutdown`](Self::shutdown) waits for that.
 pub struct FlowWorker<M: Send + 'static, H: MessageHandler<M>> {
-    inner: Flow<M, OfPeers<H>>,
+    inner: FlowHandle<M, OfPeers<H>>,
     flow: FlowType,
+    /// Its own, unless it belongs to a handler, which has one for all flows.
+    _watch: Option<Watch>,
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
-    /// Builds the flow and starts its threads.
+    /// Builds the flow and starts its threads, and one more that looks at it every
+    /// [`WATCH_PERIOD`](crate::WATCH_PERIOD).
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] if the system
-    /// gives no threads.
+    /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] or [`BuildError::WatchThread`] if the
+    /// system gives no threads.
     pub fn new(
         flow: FlowType,
         config: &FlowConfig,
         registry: &MetricsRegistry,
         handler: H,
     ) -> Result<Self, BuildError> {
-        Self::of_handler(flow, config, registry, handler, None)
+        let mut worker = Self::of_handler(flow, config, registry, handler, false)?;
+        let core: Weak<core::Core<M, OfPeers<H>>> = Arc::downgrade(&worker.inner);
+        worker._watch = Some(Watch::start(core)?);
+        Ok(worker)
     }
 
-    /// Like [`new`](Self::new), for a flow of an event handler, whose peers' messages are withheld until the
-    /// replica knows the peer, and which tells it of losses.
+    /// Like [`new`](Self::new), for a flow of an event handler, which looks at it and may notify of its drops.
     pub(crate) fn of_handler(
         flow: FlowType,
         config: &FlowConfig,
         registry: &MetricsRegistry,
         handler: H,
-        welcomes: Option<Arc<Welcomes>>,
+        notifies: bool,
     ) -> Result<Self, BuildError> {
-        let inner = Flow::new(Some(flow), config, registry, OfPeers(handler), welcomes)?;
-        Ok(Self { inner, flow })
+        let inner = FlowHandle::new(Some(flow), config, registry, OfPeers(handler), notifies)?;
+        Ok(Self { inner, flow, _watch: None })
     }
 
     /// Which flow it is.
@@ -169,14 +140,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         self.flow
     }
 
-    /// Brings a message of `node_id`.
+    /// Submits a message of `node_id`.
     ///
-    /// If there is room and nobody waits for it, the message is admitted before this returns, and
-    /// the future is ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. The
-    /// default is that the wait is counted (`waiting_for_peer_permit`) and the
-    /// future resolves when the message has been admitted. The messages of one peer are
-    /// admitted in the order of the calls, whether their futures are polled or not.
-    /// Whoever brings many messages of one peer does so by a [`submitter`](Self::submitter), at less cost.
+    /// If there is capacity and nobody waits for it, the message is admitted before this returns, and the future is
+    /// ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. The default is that the wait is
+    /// counted (`waiting_for_peer_permit`) and the future resolves when the message has been admitted. The messages of
+    /// one peer are admitted in the order of the calls, whether their futures are polled or not. Who submits many messages
+    /// of one peer does so by a [`submitter`](Self::submitter), at less cost.
     ///
     /// `Ok` means that the engine answers for the message: it comes to one of the [`Outcome`](crate::Outcome)s of
     /// those that were admitted, or was [dropped](crate::Outcome::DroppedNewest) if that is the policy. It does
@@ -190,12 +160,12 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// # Cancel safety
     ///
     /// The future may be dropped at any time. A message that waits is dropped with it, counted as
-    /// given up, and takes no room; one that was admitted runs.
+    /// [`WaitCancelled`](crate::Outcome::WaitCancelled), and takes no capacity; one that was admitted runs.
     ///
     /// # Whose code runs here
     ///
-    /// Where there is no room, this may take messages of peers that have gone out of the queues, or the oldest if
-    /// that is the policy, and let others in: their `Drop` and their wakers then run on the caller's thread.
+    /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, and let in up to 64 of
+    /// those who wait: the message's `Drop` and their wakers then run on the caller's thread.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
         self.execute_sized(node_id, message, size_of::<M>())
     }
@@ -212,11 +182,10 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// As for [`execute`](Self::execute).
     pub fn execute_sized(&self, node_id: NodeId, message: M, bytes: usize) -> Execute<M, H> {
-        let core = &self.inner.core;
-        Execute::of(core.bring(node_id, message, bytes, true), core)
+        Execute::of(self.inner.submit(None, node_id, message, bytes, true), &self.inner)
     }
 
-    /// Like [`execute`](Self::execute), for whoever brings many messages of this peer.
+    /// Like [`execute`](Self::execute), for who submits many messages of this peer.
     #[must_use]
     pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
         Submitter::new(Holder::Borrows(self), node_id)
@@ -229,73 +198,173 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     }
 
     /// Like [`execute_sized`](Self::execute_sized), for a submitter with a memory.
+    #[inline]
     pub(crate) fn execute_from(
         &self,
         node_id: NodeId,
         message: M,
         bytes: usize,
-        remembered: &mut Remembered<M>,
+        remembered: &mut RememberedLane,
     ) -> Execute<M, H> {
-        let core = &self.inner.core;
-        let lane = remembered.lane(node_id, &core.peers);
-        Execute::of(core.bring_to(lane, node_id, message, bytes, true), core)
+        let lane = remembered.lane(node_id, &self.inner.queue);
+        Execute::of(self.inner.submit(lane, node_id, message, bytes, true), &self.inner)
     }
 
     /// The peer has gone: what it has queued will not start and is counted as
     /// [`Cancelled`](crate::Outcome::Cancelled), and its submitters that wait are refused
     /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
-    /// that is brought later belongs to a new connection.
+    /// that is submitted later belongs to a new connection.
     ///
-    /// Costs the same however much is queued: workers take it out of the queue in their turn. If others wait
-    /// for the flow's room, this call takes out up to 64 of the messages itself.
+    /// Drops what the peer has queued, so that its `Drop` runs on the caller's thread; up to 31 messages that a worker
+    /// has taken together with the one that runs are dropped by the worker.
     pub fn cancel_peer(&self, node_id: NodeId) {
-        self.inner.core.cancel(node_id);
+        let _ = self.cancel(node_id);
     }
 
-    /// The peer's lane goes as soon as it is empty; what is in it still runs.
-    pub(crate) fn forget_peer(&self, node_id: NodeId) {
-        self.inner.core.forget(node_id);
+    /// Does what [`cancel_peer`](Self::cancel_peer) does; returns the peer's lane, if it had one.
+    pub(crate) fn cancel(&self, node_id: NodeId) -> Option<Arc<PeerLane>> {
+        self.inner.cancel(node_id)
     }
 
-    /// The flow, as those see it who greet and part from its peers.
-    pub(crate) fn connected(&self) -> Weak<dyn Connected> {
-        let core: Weak<Core<M, OfPeers<H>>> = Arc::downgrade(&self.inner.core);
-        core
+    /// Gives a peer's messages a larger share of the flow's time: 1, which every peer has unless told otherwise, to
+    /// [`MAX_WEIGHT`]; more counts as that, 0 as 1. A peer of weight 3 gets three times the time of one of weight 1, as
+    /// long as both have messages. Holds from the next turn on, and for later connections too, until it is set to 1.
+    ///
+    /// False if [`max_peers`](FlowConfig::with_max_peers) others have a weight other than 1 already; nothing changes then.
+    #[must_use = "the weight may not have been set"]
+    pub fn set_peer_weight(&self, node_id: NodeId, weight: u32) -> bool {
+        self.inner.queue.set_weight(&node_id, weight.clamp(1, MAX_WEIGHT))
     }
 
-    /// Admits a message if there is room.
+    /// Admits a message if there is capacity.
     pub(crate) fn try_execute(&self, node_id: NodeId, message: M) -> Result<(), RefusalReason> {
-        self.inner.try_admit(node_id, message).map_err(|(_, reason)| reason)
+        self.inner.try_submit(node_id, message).map_err(|(_, reason)| reason)
     }
 
-    /// Tells of messages that were dropped; see [`Core::tell_losses`].
-    pub(crate) fn tell_losses(&self, interval: Duration, tell: impl Fn(NodeId, u64) -> bool) {
-        self.inner.core.tell_losses(nanos(interval), tell);
+    /// Notifies of messages that were dropped; see [`DropNotices`](drop_notices::DropNotices::notify).
+    pub(crate) fn notify_drops(&self, interval: Duration, notify: impl Fn(NodeId, u64) -> bool) {
+        let now = Moment::now().nanos_since(self.inner.epoch);
+        self.inner.drops.notify(now, nanos(interval), notify);
     }
 
-    /// Logs each handler that has run for longer than `limit`, once.
-    pub(crate) fn report_stuck(&self, limit: Duration, reported: &mut Reported) {
-        self.inner.core.find_stuck(limit, reported, |peer, runs| {
+    /// Looks at the flow, as a watch does: see `stuck`.
+    pub(crate) fn look(&self, stuck_limit: Duration, reported: &mut Reported) {
+        self.inner.look(stuck_limit, reported);
+    }
+
+    /// Changes the flow's configuration while messages flow. It holds for every message that is submitted
+    /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
+    /// in at once where a bound has grown.
+    ///
+    /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait
+    /// strategy, overload policy, maximum age and panic policy. What cannot: threads and what is said of them, `max_peers` and
+    /// `max_waiters`. A bound in bytes that is set while messages are in flight counts those that come later.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a figure is out of range or cannot change; the flow is unchanged.
+    pub fn reconfigure(&self, config: &FlowConfig) -> Result<(), ConfigError> {
+        let config = of_its_kind(Some(self.flow), config);
+        self.inner.validate_change(&config)?;
+        self.inner.reconfigure(&config);
+        Ok(())
+    }
+
+    /// Checks what [`reconfigure`](Self::reconfigure) would.
+    pub(crate) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
+        self.inner.validate_change(&of_its_kind(Some(self.flow), config))
+    }
+
+    /// Gives the flow another handler while messages flow: it runs every message that no worker has
+    /// taken up. The flow lets go of the old one when the last worker that runs it has ended its run. After a
+    /// [shutdown](Self::shutdown) that has ended the threads there is nothing to run, and it takes none.
+    pub fn replace_handler(&self, handler: H) {
+        drop(self.exchange_handler(handler));
+    }
+
+    /// Does what [`replace_handler`](Self::replace_handler) does, and returns what holds the old one, whose
+    /// `Drop` is the user's code.
+    pub(crate) fn exchange_handler(&self, handler: H) -> impl Sized + use<M, H> {
+        self.inner.replace_handler(OfPeers(handler))
+    }
+
+    /// What the flow has counted so far.
+    #[must_use]
+    pub fn snapshot(&self) -> FlowSnapshot {
+        self.inner.ledger.snapshot()
+    }
+
+    /// Refuses every later message and all who wait. What was admitted still runs.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Closes the flow, lets what was admitted run until the deadline, drops and counts what has not
+    /// started by then, ends the threads and says what was left.
+    ///
+    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer
+    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that
+    /// goes on alone, on a thread that is not joined, and the report names it as running, together with up to 31 messages
+    /// that its worker has taken, which are dropped when it returns. Called again, it reports what is left by then.
+    ///
+    /// When the threads have ended the flow lets go of the handler, which may own the flow.
+    ///
+    /// Called from inside a handler, of this flow or another, it closes the flow and returns at once. Its report is not
+    /// clean. What was admitted still runs; call it again from elsewhere to wait for that.
+    pub fn shutdown(&self, deadline: Duration) -> FlowReport {
+        self.shut_down_by(instant_after(deadline))
+    }
+
+    pub(crate) fn shut_down_by(&self, deadline: Instant) -> FlowReport {
+        let report = self.inner.shut_down(deadline);
+        if report.joined {
+            // It may own what owns this flow.
+            self.inner.release_handler();
+        }
+        report
+    }
+
+    /// Whether a shutdown has ended the threads.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.is_released()
+    }
+}
+
+impl<M: Send + 'static, H: MessageHandler<M>> core::Core<M, OfPeers<H>> {
+    /// Logs each handler that has run for longer than `limit`, once, and [stands in](core::Core::stand_in) for its
+    /// worker.
+    fn look(&self, limit: Duration, reported: &mut Reported) {
+        self.find_stuck(limit, reported, |peer, runs| {
             // The subscriber is the user's code.
-            contain(|| tracing::warn!(flow = %self.flow, %peer, ?runs, "a handler is stuck"));
+            contain(|| tracing::warn!(flow = self.name, %peer, ?runs, "a handler is stuck"));
         });
+        self.stand_in();
+    }
+}
+
+impl<M: Send + 'static, H: MessageHandler<M>> Watched for core::Core<M, OfPeers<H>> {
+    type Known = Reported;
+
+    fn look(&self, known: &mut Reported) {
+        self.look(crate::config::DEFAULT_STUCK_HANDLER_TIMEOUT, known);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_released()
     }
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for FlowWorker<M, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Core { metrics, admission, .. } = &*self.inner.core;
+        let queue = &self.inner.queue;
         f.debug_struct("FlowWorker")
             .field("flow", &self.flow)
-            .field("in_flight", &metrics.in_flight())
-            .field("waiting", &metrics.waiting())
-            .field("closed", &admission.is_closed())
+            .field("in_flight", &queue.in_flight())
+            .field("waiting", &queue.waiting())
+            .field("closed", &queue.is_closed())
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
-
-#[cfg(all(test, shuttle))]
-mod schedules;

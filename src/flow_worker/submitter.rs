@@ -1,51 +1,46 @@
-//! Who brings many messages of one peer, and remembers its lane.
+//! Who submits many messages of one peer, and remembers its lane.
 //!
-//! A lane that is not shut is the one that the peer table would give: it is shut before it is taken out of
-//! the table ([`peers`](super::peers)), and a message that would enter one that is shut is told so and looks its
-//! lane up as any other does. So what is remembered saves the way through the table, a fifth or so of what
-//! a submitter does for a message, and says nothing that the table would not.
+//! A lane that takes messages is the one that a lookup would find: it is closed before it leaves the table, and a message
+//! that would enter a closed one is told so and looks its lane up as any other does. So what is remembered saves the
+//! lookup, and says nothing that the table would not.
 
 use std::{fmt, sync::Arc};
 
-use super::{Execute, FlowWorker, MessageHandler, brought::Brought, lane::Lane, peers::Peers};
+use super::{
+    Execute, FlowWorker, MessageHandler,
+    core::{PeerLane, PeerQueue},
+};
 use crate::NodeId;
 
 /// The lane of the peer whose message came last.
-pub(crate) struct Remembered<M> {
+#[derive(Debug, Default)]
+pub(crate) struct RememberedLane {
     peer: Option<NodeId>,
-    lane: Option<Arc<Lane<Brought<M>>>>,
+    lane: Option<Arc<PeerLane>>,
 }
 
-impl<M> Remembered<M> {
-    pub(crate) fn nothing() -> Self {
-        Self { peer: None, lane: None }
-    }
-
+impl RememberedLane {
     /// The lane of a peer whose messages follow upon each other; `None` means to look it up. At the first of
     /// them only the peer is noted, so that peers that take turns message by message cost nothing more.
     #[inline]
-    pub(super) fn lane(
-        &mut self,
-        peer: NodeId,
-        peers: &Peers<Brought<M>>,
-    ) -> Option<&Arc<Lane<Brought<M>>>> {
+    pub(super) fn lane<M>(&mut self, peer: NodeId, queue: &PeerQueue<M>) -> Option<&Arc<PeerLane>> {
         if self.peer != Some(peer) {
             *self = Self { peer: Some(peer), lane: None };
             return None;
         }
-        if self.lane.as_ref().is_none_or(|lane| lane.entrance.permits.is_shut()) {
-            self.lane = peers.find(peer).lane().cloned();
+        if self.lane.as_ref().is_none_or(|lane| lane.is_closed()) {
+            self.lane = queue.with_lane(&peer, |lane| lane.cloned());
         }
         self.lane.as_ref()
     }
 }
 
-/// Brings the messages of one peer to a flow: [`FlowWorker::execute`] for whoever brings many of them, as the
-/// reader of a peer's stream does.
+/// Submits the messages of one peer to a flow: [`FlowWorker::execute`] for who submits many of them, as the reader of a
+/// peer's stream does.
 ///
 /// It does what the flow's own `execute` does and spares it the look-up of the peer's lane. What becomes
 /// of the peer meanwhile makes no difference; a lane that is gone is kept in memory until the next message or
-/// the end of the submitter. Any number of them may bring messages of the same peer, as may the flow itself.
+/// the end of the submitter. Any number of them may submit messages of the same peer, as may the flow itself.
 ///
 /// It borrows its flow ([`FlowWorker::submitter`]), or owns a part of it ([`FlowWorker::submitter_owned`]), for a
 /// task or a thread that outlives the caller.
@@ -74,7 +69,7 @@ impl<M> Remembered<M> {
 pub struct Submitter<'a, M: Send + 'static, H: MessageHandler<M>> {
     flow: Holder<'a, M, H>,
     node_id: NodeId,
-    remembered: Remembered<M>,
+    remembered: RememberedLane,
 }
 
 /// How a submitter holds its flow. No reference of the user's own kind, which might be to one flow first and then
@@ -86,17 +81,17 @@ pub(super) enum Holder<'a, M: Send + 'static, H: MessageHandler<M>> {
 
 impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
     pub(super) fn new(flow: Holder<'a, M, H>, node_id: NodeId) -> Self {
-        let remembered = Remembered { peer: Some(node_id), lane: None };
+        let remembered = RememberedLane { peer: Some(node_id), lane: None };
         Self { flow, node_id, remembered }
     }
 
-    /// Whose messages it brings.
+    /// Whose messages it submits.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.node_id
     }
 
-    /// Brings a message, as [`FlowWorker::execute`] does.
+    /// Submits a message, as [`FlowWorker::execute`] does.
     ///
     /// # Errors
     ///
@@ -109,7 +104,7 @@ impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
         self.execute_sized(message, size_of::<M>())
     }
 
-    /// Brings a message of so many bytes, as [`FlowWorker::execute_sized`] does.
+    /// Submits a message of so many bytes, as [`FlowWorker::execute_sized`] does.
     ///
     /// # Errors
     ///

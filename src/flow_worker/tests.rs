@@ -15,13 +15,13 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    Codel, FlowReport, FlowSnapshot, Order, Outcome, OverloadPolicy, PanicPolicy, Quarantine,
-    RefusalReason, WaitStrategy,
+    FlowSnapshot, Outcome, OverloadPolicy, PanicPolicy, RefusalReason, WaitStrategy,
     clock::instant_after,
-    sync::{AtomicBool, Ordering},
+    sync::{AtomicBool, AtomicU64, Ordering},
 };
 
 mod changes;
+mod counts;
 mod departure;
 mod helpers;
 mod overload;
@@ -29,8 +29,24 @@ mod panics;
 mod peers;
 mod shutdown;
 mod stress;
+mod turns;
 mod waiting;
 mod watch;
+
+/// Every way for workers to wait.
+const STRATEGIES: [WaitStrategy; 5] = [
+    WaitStrategy::Adaptive(Duration::ZERO),
+    WaitStrategy::Adaptive(Duration::from_micros(20)),
+    WaitStrategy::Adaptive(Duration::from_millis(1)),
+    WaitStrategy::Park,
+    WaitStrategy::Spin,
+];
+
+/// How often a test that depends on who is quicker is repeated, unless `GOSSIP_STRESS_ROUNDS` says otherwise.
+fn rounds(few: usize) -> usize {
+    std::env::var("GOSSIP_STRESS_ROUNDS")
+        .map_or(few, |rounds| rounds.parse().expect("a number of rounds"))
+}
 
 /// Beyond this a test has failed; nothing passes by taking long.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -91,7 +107,7 @@ fn at_rest<M: Send + 'static>(flow: &FlowWorker<M, impl MessageHandler<M>>) -> F
     counts
 }
 
-fn brought<T>(execute: impl Future<Output = T> + Unpin) -> T {
+fn at_once<T>(execute: impl Future<Output = T> + Unpin) -> T {
     execute.now_or_never().expect("nobody has to wait")
 }
 
@@ -133,7 +149,7 @@ fn pinned_threads_run_on_their_cores_only() {
 }
 
 #[test]
-fn a_handler_may_bring_messages_to_its_own_flow() {
+fn a_handler_may_submit_messages_to_its_own_flow() {
     type Slot = std::sync::OnceLock<Arc<dyn Fn(u32) + Send + Sync>>;
     let next: Arc<Slot> = Arc::default();
     let (sender, receiver) = channel();
@@ -154,15 +170,7 @@ fn a_handler_may_bring_messages_to_its_own_flow() {
 
 #[test]
 fn every_wait_strategy_runs_everything_and_ends() {
-    for strategy in [
-        WaitStrategy::GiveBack,
-        WaitStrategy::Linger(Duration::ZERO),
-        WaitStrategy::Linger(Duration::from_millis(1)),
-        WaitStrategy::Adaptive(Duration::ZERO),
-        WaitStrategy::Adaptive(Duration::from_micros(20)),
-        WaitStrategy::Park,
-        WaitStrategy::Spin,
-    ] {
+    for strategy in STRATEGIES {
         let config = FlowConfig::new(10).with_threads(2).with_wait_strategy(strategy);
         let flow = flow(config, |_, _: u32| {});
         for message in 0..2_000 {

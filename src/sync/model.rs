@@ -7,55 +7,17 @@
 use std::collections::VecDeque;
 
 pub(crate) use loom::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{
+        Condvar, Mutex as RawMutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    },
     thread::{Thread, current as current_thread, park, yield_now},
 };
 pub(crate) use std::thread_local;
 
-/// loom's, with the signature of the `atomic-waker` crate.
-#[derive(Debug)]
-pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
-
-impl AtomicWaker {
-    pub(crate) fn new() -> Self {
-        Self(loom::future::AtomicWaker::new())
-    }
-
-    pub(crate) fn register(&self, waker: &std::task::Waker) {
-        self.0.register_by_ref(waker);
-    }
-
-    pub(crate) fn wake(&self) {
-        self.0.wake();
-    }
-
-    pub(crate) fn take(&self) -> Option<std::task::Waker> {
-        self.0.take_waker()
-    }
-}
-
-/// A slot whose swap is a swap of loom's.
-#[derive(Debug)]
-pub(crate) struct Slot<T> {
-    full: AtomicBool,
-    // As in `ArrayQueue`: a lock that loom does not see adds no order to a model.
-    value: std::sync::Mutex<Option<Box<T>>>,
-}
-
-impl<T> Slot<T> {
-    pub(crate) fn new(value: Option<Box<T>>) -> Self {
-        Self { full: AtomicBool::new(value.is_some()), value: std::sync::Mutex::new(value) }
-    }
-
-    pub(crate) fn take(&self) -> Option<Box<T>> {
-        self.full.swap(false, Ordering::AcqRel);
-        self.value.lock().unwrap().take()
-    }
-
-    pub(crate) fn store(&self, value: Option<Box<T>>) {
-        *self.value.lock().unwrap() = value;
-        self.full.swap(true, Ordering::AcqRel);
-    }
+/// A nap is as long as it takes others to run.
+pub(crate) fn park_timeout(_: std::time::Duration) {
+    yield_now();
 }
 
 /// A model pushes at most this often to one queue; slots are not used again.

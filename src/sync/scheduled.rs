@@ -7,12 +7,20 @@
 //! exchange fails without reason, and no slot of a queue is ever seen reserved and not yet published. A
 //! missing fence and a halved operation are for loom to find.
 
-use std::{cell::Cell, task::Waker, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 pub(crate) use shuttle::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{
+        Condvar, Mutex as RawMutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    },
     thread::{Thread, current as current_thread, park, yield_now},
 };
+
+/// A nap is as long as it takes others to run.
+pub(crate) fn park_timeout(_: std::time::Duration) {
+    yield_now();
+}
 
 /// Another thread may run here.
 pub(crate) fn switch() {
@@ -59,52 +67,6 @@ macro_rules! local_cells {
     )*};
 }
 pub(crate) use local_cells as thread_local;
-
-#[derive(Debug)]
-pub(crate) struct AtomicWaker(atomic_waker::AtomicWaker);
-
-impl AtomicWaker {
-    pub(crate) fn new() -> Self {
-        Self(atomic_waker::AtomicWaker::new())
-    }
-
-    pub(crate) fn register(&self, waker: &Waker) {
-        switch();
-        self.0.register(waker);
-    }
-
-    pub(crate) fn wake(&self) {
-        switch();
-        // The waker runs when the step is over, as it does after the real one's.
-        if let Some(waker) = self.0.take() {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn take(&self) -> Option<Waker> {
-        switch();
-        self.0.take()
-    }
-}
-
-/// Holds a boxed value that threads hand to each other.
-pub(crate) struct Slot<T>(crossbeam::atomic::AtomicCell<Option<Box<T>>>);
-
-impl<T> Slot<T> {
-    pub(crate) fn new(value: Option<Box<T>>) -> Self {
-        Self(crossbeam::atomic::AtomicCell::new(value))
-    }
-
-    pub(crate) fn take(&self) -> Option<Box<T>> {
-        switch();
-        self.0.take()
-    }
-
-    pub(crate) fn store(&self, value: Option<Box<T>>) {
-        switch();
-        self.0.store(value);
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct ArrayQueue<T>(crossbeam::queue::ArrayQueue<T>);

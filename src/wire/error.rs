@@ -1,14 +1,26 @@
-//! Why bytes are no message: what is wrong, and where.
+//! Why bytes are no message that this version knows: what is wrong, and where.
 
-use super::MAX_ENVELOPE_BYTES;
+use super::{MAX_ENVELOPE_BYTES, MAX_UNKNOWN_FIELDS};
 use crate::FlowType;
 
-/// Why a payload is no message. Nothing of the payload is kept, and nothing else is harmed.
+/// Why a payload is no message that this version knows. Nothing of the payload is kept, and nothing else is harmed.
+///
+/// [`Unknown`](Self::Unknown) is the message of a later version; every other error is a breach of the protocol.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// No body, or none that this version knows.
-    #[error("no known message body in {length} bytes")]
+    /// The message, or a value that decides what it means, is of a later version. The peer breaks no rule: a
+    /// transport skips the message and counts it.
+    #[error("unknown {field} {number}, of a later version")]
+    Unknown {
+        /// What is unknown, by its name in the schema: the `body` of the message, the `payload` of a chunk or its
+        /// `error`.
+        field: &'static str,
+        /// The number of the field, or the code of the error.
+        number: u64,
+    },
+    /// No body.
+    #[error("no message body in {length} bytes")]
     MissingBody {
         /// The payload's length in bytes.
         length: usize,
@@ -33,6 +45,12 @@ pub enum DecodeError {
         /// How many there are.
         length: usize,
     },
+    /// More unknown fields in one message than [`MAX_UNKNOWN_FIELDS`].
+    #[error("more than {MAX_UNKNOWN_FIELDS} unknown fields, the next at byte {at}")]
+    TooManyUnknownFields {
+        /// Where the first beyond the limit begins, in bytes from the start of the payload.
+        at: usize,
+    },
     /// The body is over the limit of its type.
     #[error("{flow} body of {length} bytes, over the limit of {limit}")]
     TooLarge {
@@ -44,12 +62,24 @@ pub enum DecodeError {
         limit: usize,
     },
     /// The body is no protobuf of its type.
-    #[error("malformed {flow} body: {source}")]
+    #[error("malformed {flow} body at byte {at}: {reason}")]
     Body {
         /// The type, by its flow.
         flow: FlowType,
-        /// What is wrong with it.
-        source: prost::DecodeError,
+        /// Where reading stopped, in bytes from the start of the payload.
+        at: usize,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// A field occurs twice, or two fields of which only one may be there.
+    #[error("{flow} body: field {field}: again at byte {at}")]
+    RepeatedField {
+        /// The type, by its flow.
+        flow: FlowType,
+        /// The field, or the choice of fields, by its name in the schema.
+        field: &'static str,
+        /// Where the second begins, in bytes from the start of the payload.
+        at: usize,
     },
     /// A field of the body has a value that it must not have.
     #[error("{flow} body: field {field}: {reason}")]
@@ -83,7 +113,15 @@ pub enum FieldError {
         /// How long it may be, in bytes.
         limit: usize,
     },
-    /// Not there, or a number that stands for nothing that this version knows.
-    #[error("missing or unknown")]
-    Unknown,
+    /// A number over the limit of its type.
+    #[error("{found}, over the limit of {limit}")]
+    OutOfRange {
+        /// The number.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Not there, or a number that stands for nothing.
+    #[error("missing")]
+    Missing,
 }

@@ -72,6 +72,56 @@ fn decode_bytes(bytes: impl Into<Vec<u8>>) -> Result<GossipMessage, DecodeError>
     decode(Bytes::from(bytes.into()))
 }
 
+/// A field as the schema has it or not.
+fn any_field() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop_oneof![
+        any::<u64>().prop_map(varint),
+        (0_u64..4).prop_map(varint),
+        proptest::collection::vec(any::<u8>(), 0..12),
+    ];
+    let bytes = prop_oneof![Just(vec![7; 32]), proptest::collection::vec(any::<u8>(), 0..5)];
+    prop_oneof![
+        (1_u8..7, bytes).prop_map(|(field, bytes)| delimited(field, &bytes)),
+        (1_u8..7, number).prop_map(|(field, number)| [vec![field << 3], number].concat()),
+        (1_u8..7).prop_map(|field| [vec![(field << 3) | 5], vec![0; 4]].concat()),
+    ]
+}
+
+/// Some fields of a body and some others, in any order.
+fn payloads() -> impl Strategy<Value = Bytes> {
+    let fields = |kind: usize| {
+        let (number, _, fields) = bodies().swap_remove(kind);
+        let count = fields.len();
+        let fields: Vec<_> = fields.into_iter().map(|(_, field)| field).collect();
+        let some = proptest::sample::subsequence(fields, count.saturating_sub(1)..=count);
+        (Just(number), some, proptest::collection::vec(any_field(), 0..3))
+    };
+    (0_usize..4)
+        .prop_flat_map(fields)
+        .prop_flat_map(|(number, some, others)| {
+            (Just(number), Just([some, others].concat()).prop_shuffle())
+        })
+        .prop_map(|(number, fields)| delimited(number, &fields.concat()).into())
+}
+
+fn varint(value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(value, &mut bytes);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn what_is_decoded_is_what_prost_decodes(payload in payloads()) {
+        if let Ok(message) = decode(payload.clone()) {
+            let by_prost = schema::GossipMessage::decode(payload).unwrap();
+            let again = schema::GossipMessage::decode(encode(&message)).unwrap();
+            prop_assert_eq!(by_prost, again);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_is_decoded(message in messages()) {
@@ -161,11 +211,7 @@ fn a_length_beyond_the_payload_is_an_error() {
 #[test]
 fn no_body_and_two_bodies_are_errors() {
     assert_eq!(decode_bytes([]), Err(DecodeError::MissingBody { length: 0 }));
-    let unknown = delimited(9, b"a later version's");
-    assert_eq!(
-        decode_bytes(unknown.clone()),
-        Err(DecodeError::MissingBody { length: unknown.len() })
-    );
+    assert_eq!(decode_bytes([0x48, 1]), Err(DecodeError::MissingBody { length: 2 }));
     let twice = [delimited(4, &[]), delimited(4, &[])].concat();
     assert_eq!(decode_bytes(twice), Err(DecodeError::SecondBody { at: 2 }));
 }
@@ -222,18 +268,175 @@ fn wrong_fields_are_named() {
         }
     }
     let ids = [delimited(1, &[0; 32]), delimited(2, &[0; 32])].concat();
-    for (payload, field) in
-        [(vec![], "payload"), (vec![0x28, 0], "error"), (vec![0x28, 9], "error")]
-    {
+    for (payload, field) in [(vec![], "payload"), (vec![0x28, 0], "error")] {
         assert_eq!(
             decode_bytes(delimited(3, &[ids.clone(), payload].concat())),
-            Err(DecodeError::Field { flow: FlowType::Chunk, field, reason: FieldError::Unknown }),
+            Err(DecodeError::Field { flow: FlowType::Chunk, field, reason: FieldError::Missing }),
         );
+    }
+    // The smallest number that is no `uint32`.
+    let too_large = [ids.as_slice(), &[0x18, 0x80, 0x80, 0x80, 0x80, 0x10]].concat();
+    let limit = u64::from(u32::MAX);
+    assert_eq!(
+        decode_bytes(delimited(2, &too_large)),
+        Err(DecodeError::Field {
+            flow: FlowType::Request,
+            field: "chunk_number",
+            reason: FieldError::OutOfRange { found: limit + 1, limit },
+        }),
+    );
+}
+
+#[test]
+fn a_wrong_body_is_told_with_its_place() {
+    for (body, at) in [
+        (vec![0xff], 2),                                    // a key that does not end
+        ([vec![0x08], vec![0xff; 9], vec![2]].concat(), 3), // a number of 65 bits
+        (vec![0x50, 1, 0x0a, 1, 0], 4),                     // bytes where a number has to be
+        (vec![0x50, 1, 0x0b, 0x0c], 4),                     // a group
+        (vec![0x52, 9], 4),                                 // a field beyond the end of the body
+    ] {
+        // What follows the body must not be taken for a part of it.
+        match decode_bytes([delimited(4, &body), vec![0x48, 1]].concat()) {
+            Err(DecodeError::Body { flow: FlowType::Retransmission, at: found, .. }) => {
+                assert_eq!(found, at, "{body:02x?}");
+            }
+            other => panic!("{body:02x?} is {other:?}"),
+        }
     }
     assert_eq!(
         decode_bytes(delimited(4, &[0xff])).unwrap_err().to_string(),
-        "malformed Retransmission body: failed to decode Protobuf message: invalid varint",
+        "malformed Retransmission body at byte 2: a field key that is no varint",
     );
+}
+
+type NamedFields = Vec<(&'static str, Vec<u8>)>;
+
+/// Each field of a body as it may stand there once.
+fn bodies() -> Vec<(u8, FlowType, NamedFields)> {
+    let id = |number| delimited(number, &[7; 32]);
+    vec![
+        (
+            1,
+            FlowType::Advert,
+            vec![
+                ("artifact_id", id(1)),
+                ("size", vec![0x10, 5]),
+                ("integrity_hash", id(3)),
+                ("attributes", delimited(4, b"two")),
+            ],
+        ),
+        (
+            2,
+            FlowType::Request,
+            vec![
+                ("artifact_id", id(1)),
+                ("integrity_hash", id(2)),
+                ("chunk_number", vec![0x18, 5]),
+            ],
+        ),
+        (
+            3,
+            FlowType::Chunk,
+            vec![
+                ("artifact_id", id(1)),
+                ("integrity_hash", id(2)),
+                ("chunk_number", vec![0x18, 5]),
+                ("data", delimited(4, b"data")),
+            ],
+        ),
+        (4, FlowType::Retransmission, vec![("height", vec![0x08, 5])]),
+    ]
+}
+
+#[test]
+fn a_field_that_occurs_again_is_an_error() {
+    for (number, flow, fields) in bodies() {
+        let body: Vec<u8> = fields.iter().flat_map(|(_, bytes)| bytes).copied().collect();
+        assert_eq!(decode_bytes(delimited(number, &body)).map(|message| message.flow()), Ok(flow));
+        for (field, again) in fields {
+            let twice = [body.as_slice(), &again].concat();
+            let payload = delimited(number, &twice);
+            let at = payload.len() - again.len();
+            assert_eq!(
+                decode_bytes(payload),
+                Err(DecodeError::RepeatedField { flow, field, at }),
+                "{flow} {field}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_chunk_with_data_and_an_error_is_an_error() {
+    let (number, flow, fields) = bodies().swap_remove(2);
+    let chunk: Vec<u8> = fields.into_iter().flat_map(|(_, bytes)| bytes).collect();
+    let error = vec![0x28, 1];
+    for body in [[chunk.clone(), error.clone()].concat(), [error, chunk].concat()] {
+        let payload = delimited(number, &body);
+        match decode_bytes(payload.clone()) {
+            Err(DecodeError::RepeatedField { flow: found, field: "payload", at }) => {
+                assert_eq!(found, flow);
+                assert!(at > 2 && at < payload.len(), "{at}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn of_a_flood_of_fields_the_second_is_the_last_that_is_read() {
+    // 700 000 times the data of a chunk, each time empty, and then no protobuf at all.
+    let flood = [[0x22, 0].repeat(700_000), vec![0xff]].concat();
+    let payload = delimited(3, &flood);
+    let begin = payload.len() - flood.len();
+    assert_eq!(
+        decode_bytes(payload),
+        Err(DecodeError::RepeatedField { flow: FlowType::Chunk, field: "data", at: begin + 2 }),
+    );
+    // A second body ends the envelope.
+    let flood = [[0x22, 0].repeat(700_000), vec![0xff]].concat();
+    assert_eq!(decode_bytes(flood), Err(DecodeError::SecondBody { at: 2 }));
+}
+
+#[test]
+fn of_a_flood_of_unknown_fields_no_more_are_read_than_the_limit() {
+    let flood = [[0x48, 1].repeat(700_000), vec![0xff]].concat();
+    let payload = delimited(3, &flood);
+    let begin = payload.len() - flood.len();
+    let at = |begin| DecodeError::TooManyUnknownFields { at: begin + 2 * MAX_UNKNOWN_FIELDS };
+    assert_eq!(decode_bytes(payload), Err(at(begin)));
+    assert_eq!(flow_of(&Bytes::from(flood.clone())), Err(at(0)));
+    assert_eq!(decode_bytes(flood), Err(at(0)));
+    // The limit itself is no error, in the body and around it.
+    let most = [0x48, 1].repeat(MAX_UNKNOWN_FIELDS);
+    assert!(decode_bytes(delimited(4, &most)).is_ok());
+    assert_eq!(
+        decode_bytes([&most, delimited(9, &[]).as_slice()].concat()),
+        Err(DecodeError::TooManyUnknownFields { at: most.len() }),
+    );
+}
+
+#[test]
+fn what_a_later_version_says_is_unknown_and_not_malformed() {
+    let unknown = |field, number| Err(DecodeError::Unknown { field, number });
+    let body = delimited(9, &[0xff; 5000]);
+    assert_eq!(decode_bytes(body.clone()), unknown("body", 9));
+    assert_eq!(
+        flow_of(&Bytes::from(body.clone())),
+        Err(DecodeError::Unknown { field: "body", number: 9 })
+    );
+    let ids = [delimited(1, &[0; 32]), delimited(2, &[0; 32])].concat();
+    let chunk = |payload: &[u8]| decode_bytes(delimited(3, &[&ids, payload].concat()));
+    assert_eq!(chunk(&[0x28, 3]), unknown("error", 3));
+    assert_eq!(chunk(&delimited(6, b"elsewhere")), unknown("payload", 6));
+    // What is known decides.
+    assert!(chunk(&[[0x28, 1].as_slice(), &delimited(6, b"elsewhere")].concat()).is_ok());
+    assert!(decode_bytes([delimited(4, &[]), delimited(9, &[])].concat()).is_ok());
+    // What is malformed is malformed in all versions.
+    assert!(matches!(decode_bytes(&body[..50]), Err(DecodeError::Envelope { .. })));
+    assert!(matches!(decode_bytes([body, vec![0xff]].concat()), Err(DecodeError::Envelope { .. })));
+    assert_eq!(unknown("body", 9).unwrap_err().to_string(), "unknown body 9, of a later version");
 }
 
 /// `GOSSIP_REGENERATE=1 cargo test` writes `schema.rs` anew from `schema.proto`.

@@ -88,6 +88,33 @@ fn a_concrete_gossip_needs_no_dynamic_dispatch() {
 }
 
 #[test]
+fn a_message_of_a_later_version_is_neither_malformed_nor_handled() {
+    let (told, hear) = channel();
+    let registry = MetricsRegistry::new();
+    let mut handler = handler(&registry, ChannelConfig::default(), Arc::new(Recorder::new(told)));
+    // A body with the number 5, which the schema does not have yet.
+    let later = TransportMessage { peer_id: peer(0xab), payload: Bytes::from_static(b"\x2a\0") };
+    let error = block_on(handler.call(TransportEvent::Message(later))).unwrap_err();
+    assert_eq!(
+        error,
+        EventError::Unknown {
+            peer: peer(0xab),
+            source: DecodeError::Unknown { field: "body", number: 5 },
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "unknown message from abababab: unknown body 5, of a later version"
+    );
+    block_on(handler.call(event(0xab, GossipMessage::Advert(advert(1))))).unwrap();
+    assert_eq!(hear.recv_timeout(LIMIT), Ok(Told::Advert(advert(1), peer(0xab))));
+    assert!(handler.shutdown(LIMIT).is_clean());
+    let snapshot = registry.snapshot();
+    assert_eq!((snapshot.received, snapshot.malformed, snapshot.unknown), (2, 0, 1));
+    assert_all_accounted_for(&snapshot);
+}
+
+#[test]
 fn a_malformed_payload_is_an_error_that_names_peer_and_reason() {
     let (told, hear) = channel();
     let registry = MetricsRegistry::new();
@@ -119,10 +146,10 @@ fn a_hundred_thousand_adverts_with_as_many_permits_run_once_each() {
     let registry = MetricsRegistry::new();
     let mut handler = handler(&registry, ChannelConfig::default(), Arc::new(Recorder::new(told)));
     for number in 0..ADVERTS {
-        // From a hundred peers, because none of them has room for all.
+        // From a hundred peers, because none of them has a quota for all.
         let from = (number % 100) as u8;
         let admitted = handler.call(event(from, GossipMessage::Advert(advert(number))));
-        admitted.now_or_never().expect("there is room for all").unwrap();
+        admitted.now_or_never().expect("there is capacity for all").unwrap();
     }
     assert!(handler.shutdown(LIMIT).is_clean());
     drop(handler);
@@ -181,7 +208,8 @@ fn a_stuck_flow_holds_up_no_other() {
         }
     });
     let registry = MetricsRegistry::new();
-    let chunk_flow = FlowConfig::new(5).with_peer_quota(5);
+    // So that one peer may have all of them.
+    let chunk_flow = FlowConfig::new(5).with_peer_quota(5).with_peer_threads(3);
     let config = ChannelConfig::default().with_flow(FlowType::Chunk, chunk_flow);
     let mut handler = handler(&registry, config, Arc::new(stuck));
     let mut chunks: Vec<_> =

@@ -138,48 +138,6 @@ fn messages_run_between_the_coming_and_the_going_of_their_connection() {
     assert!(ran.iter().all(|ran| *ran > 0), "{ran:?}: nothing was in time");
 }
 
-#[test]
-fn what_comes_after_a_peer_is_withheld_until_the_replica_has_been_told() {
-    let (told, hear) = channel();
-    let (leave, leaves) = channel::<()>();
-    let leaves = std::sync::Mutex::new(leaves);
-    let gossip = Recorder::with(told, move |told| {
-        if matches!(told, Told::Up(_)) {
-            let _ = leaves.lock().unwrap().recv();
-        }
-    });
-    let registry = MetricsRegistry::new();
-    let mut handler = AsyncTransportEventHandlerImpl::<Recorder>::new(
-        peer(0),
-        &registry,
-        ChannelConfig::default(),
-        Arc::new(gossip),
-    )
-    .unwrap();
-    block_on(handler.call(TransportEvent::PeerUp(peer(1)))).unwrap();
-    assert_eq!(hear.recv_timeout(LIMIT), Ok(Told::Up(peer(1))));
-    for number in 0..3 {
-        block_on(handler.call(advert_event(1, number))).unwrap();
-    }
-    // Others are not held up.
-    block_on(handler.call(advert_event(2, 9))).unwrap();
-    assert_eq!(hear.recv_timeout(LIMIT), Ok(Told::Advert(advert(9), peer(2))));
-    // Even if nobody holds the handler any more, what was admitted runs.
-    drop(handler);
-    assert!(hear.try_recv().is_err(), "nothing runs as long as the replica is being told");
-    leave.send(()).unwrap();
-    let mut sizes: Vec<_> = (0..3)
-        .map(|_| match hear.recv_timeout(LIMIT) {
-            Ok(Told::Advert(advert, from)) if from == peer(1) => advert.size,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    sizes.sort_unstable();
-    assert_eq!(sizes, [0, 1, 2]);
-    wait_until("rest", || registry.snapshot().flow(FlowType::Advert).in_flight == 0);
-    registry.snapshot().verify().unwrap();
-}
-
 /// Tells of what was dropped.
 struct Listener {
     dropped: std::sync::Mutex<std::sync::mpsc::Sender<(FlowType, NodeId, u64)>>,

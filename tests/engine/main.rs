@@ -7,4 +7,7 @@ mod common;
 mod corpus;
 mod event_handler;
 mod faults;
+mod panics;
+mod peers;
+mod shutdown;
 mod timer;

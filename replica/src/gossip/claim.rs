@@ -11,6 +11,11 @@ use sha2::{Digest as _, Sha256};
 use super::options::{GossipOptions, MAX_CHUNKS, chunk_bytes_allowed};
 use crate::store::Artifact;
 
+/// The longest attributes that are read, in bytes: those of this version have 17 at the most.
+///
+/// It bounds the work for attributes of many tiny fields, which an advert has space for.
+const MAX_ATTRIBUTE_BYTES: usize = 256;
+
 /// What this protocol puts into [`GossipAdvert::attributes`].
 #[derive(Clone, PartialEq, prost::Message)]
 struct Attributes {
@@ -51,6 +56,9 @@ impl Claim {
         advert: &GossipAdvert,
         options: &GossipOptions,
     ) -> Result<Self, InvalidAdvert> {
+        if advert.attributes.len() > MAX_ATTRIBUTE_BYTES {
+            return Err(InvalidAdvert::Attributes);
+        }
         let attributes =
             Attributes::decode(advert.attributes.clone()).map_err(|_| InvalidAdvert::Attributes)?;
         let claim =

@@ -24,6 +24,7 @@ pub(super) const CLOSE_NO_ROOM: VarInt = VarInt::from_u32(4);
 pub(super) enum Breach {
     #[error(transparent)]
     Frame(#[from] FrameError),
+    // Never `Unknown`, which is no breach: such a message is skipped.
     #[error("a malformed payload: {0}")]
     Malformed(#[from] DecodeError),
     #[error("a message of the {found} flow in the stream of the {stream} flow")]

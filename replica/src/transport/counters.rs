@@ -51,6 +51,8 @@ pub struct FlowCounters {
     pub bytes_in: u64,
     /// Frames that the handler had no room for; they are lost.
     pub refused_in: u64,
+    /// Frames that were skipped because their message is of a later version.
+    pub unknown_in: u64,
     /// Frames that were handed to QUIC.
     pub frames_out: u64,
     /// Bytes of their payloads.
@@ -84,6 +86,7 @@ pub(super) struct FlowCells {
     pub(super) frames_in: Counter,
     pub(super) bytes_in: Counter,
     pub(super) refused_in: Counter,
+    pub(super) unknown_in: Counter,
     pub(super) frames_out: Counter,
     pub(super) bytes_out: Counter,
     pub(super) not_connected: Counter,
@@ -114,6 +117,7 @@ impl Counters {
                 frames_in: cells.frames_in.get(),
                 bytes_in: cells.bytes_in.get(),
                 refused_in: cells.refused_in.get(),
+                unknown_in: cells.unknown_in.get(),
                 frames_out: cells.frames_out.get(),
                 bytes_out: cells.bytes_out.get(),
                 not_connected: cells.not_connected.get(),
@@ -141,6 +145,12 @@ impl Counter {
 
     pub(super) fn increment(&self) {
         self.add(1);
+    }
+
+    /// Returns the count with this one.
+    pub(super) fn increment_and_get(&self) -> u64 {
+        // Relaxed: a count orders nothing.
+        self.0.fetch_add(1, Relaxed) + 1
     }
 
     fn get(&self) -> u64 {

@@ -24,6 +24,8 @@ impl<S> Handler for S where
 pub(super) enum Refusal {
     /// The peer sent something that is no message.
     Malformed(DecodeError),
+    /// The peer sent a message of a later version; nobody is to blame.
+    Unknown(DecodeError),
     /// Not now; nobody is to blame.
     Full,
     /// Not now and not later.
@@ -45,6 +47,7 @@ pub(super) async fn deliver<H: Handler>(
     };
     taken.map_err(|error| match error {
         EventError::Malformed { source, .. } => Refusal::Malformed(source),
+        EventError::Unknown { source, .. } => Refusal::Unknown(source),
         EventError::Refused { reason: RefusalReason::Closed, .. } => Refusal::Closed,
         _ => Refusal::Full,
     })

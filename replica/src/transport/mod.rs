@@ -206,8 +206,8 @@ impl Transport {
     /// For each connection the handler gets `PeerUp`, then the peer's messages, in order within each
     /// flow, then `PeerDown`; the next connection of that peer comes after it. The call of an event is
     /// awaited before the next event of the same stream is read. A handler that answers
-    /// [`Malformed`](EventError::Malformed) has the peer cut off, one that has no room loses the
-    /// message, and one that is closed stops the transport.
+    /// [`Malformed`](EventError::Malformed) has the peer cut off. For [`Unknown`](EventError::Unknown) the message is
+    /// skipped and counted. One that has no room loses the message, and one that is closed stops the transport.
     ///
     /// # Errors
     ///

@@ -3,6 +3,9 @@
 //! The next bytes are read when the handler has taken the message before them. So a full flow stops
 //! its own stream: QUIC's window of that stream fills, the peer's writer waits, and no other stream of
 //! the connection notices. What is held is the piece last read ([`READ_BYTES`]) and one frame.
+//!
+//! A message of a later version is skipped and counted, and the stream goes on. Any other payload that is no message
+//! of the stream's flow ends the connection.
 
 use std::sync::{
     Arc,
@@ -10,7 +13,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use gossip_engine::{FlowType, NodeId, TransportEvent, TransportMessage, wire};
+use gossip_engine::{
+    FlowType, NodeId, TransportEvent, TransportMessage,
+    wire::{self, DecodeError},
+};
 use quinn::{ReadError, RecvStream};
 use tokio::task::consume_budget;
 
@@ -78,21 +84,35 @@ impl<H: Handler> Inbound<H> {
                 return Ok(());
             }
             while let Some(payload) = decoder.decode(&mut piece)? {
-                self.hand_over(flow, payload).await?;
+                let Some(unknown) = self.hand_over(flow, payload).await? else { continue };
+                let count = self.counters.flow(flow).unknown_in.increment_and_get();
+                // The first, second, fourth, eighth …: the log stays short, whatever all peers send.
+                if count.is_power_of_two() {
+                    tracing::info!(peer = %self.peer, %flow, reason = %unknown, count, "skipped a message");
+                }
             }
         }
         // A peer that has nothing more to say in this flow may say so.
         if decoder.is_between_frames() { Ok(()) } else { Err(Breach::Truncated.into()) }
     }
 
-    async fn hand_over(&mut self, stream: FlowType, payload: Bytes) -> Result<(), Fault> {
-        let found = wire::flow_of(&payload)?;
+    /// Returns what is unknown in a message of a later version, which has not been handled.
+    async fn hand_over(
+        &mut self,
+        stream: FlowType,
+        payload: Bytes,
+    ) -> Result<Option<DecodeError>, Fault> {
+        // A peer that always has more to read, and a handler that always has room, would keep a thread
+        // of the runtime for themselves. So would a peer whose messages are all skipped.
+        consume_budget().await;
+        let found = match wire::flow_of(&payload) {
+            Ok(found) => found,
+            Err(unknown @ DecodeError::Unknown { .. }) => return Ok(Some(unknown)),
+            Err(malformed) => return Err(malformed.into()),
+        };
         if found != stream {
             return Err(Breach::WrongFlow { stream, found }.into());
         }
-        // A peer that always has more to read, and a handler that always has room, would keep a thread
-        // of the runtime for themselves.
-        consume_budget().await;
         let length = payload.len();
         let message = TransportMessage { peer_id: self.peer, payload };
         let cells = self.counters.flow(stream);
@@ -100,12 +120,13 @@ impl<H: Handler> Inbound<H> {
             Ok(()) => {
                 cells.frames_in.increment();
                 cells.bytes_in.add(length);
-                Ok(())
+                Ok(None)
             }
             Err(Refusal::Full) => {
                 cells.refused_in.increment();
-                Ok(())
+                Ok(None)
             }
+            Err(Refusal::Unknown(error)) => Ok(Some(error)),
             Err(Refusal::Malformed(error)) => Err(error.into()),
             Err(Refusal::Closed) => Err(Fault::HandlerClosed),
         }

@@ -155,6 +155,40 @@ async fn a_body_of_garbage() {
     assert_bytes_cut_off(FlowType::Advert, b"\0\0\0\x02\x0a\0", reason).await;
 }
 
+/// A peer of a later version is no hostile one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_later_version_sends_is_skipped_and_the_connection_lives_on() {
+    let scene = Scene::new().await;
+    let id = scene.hostile.identity.node_id();
+    let connection = scene.hostile.dial().await;
+    let mut stream = stream(&connection, tag_of(FlowType::Chunk)).await;
+    // A body with the number 5, of which the envelope tells.
+    frame(&mut stream, FlowType::Chunk, b"\x2a\x03new").await;
+    // A chunk with the error 3, of which only the handler can tell.
+    let ids = [[&[0x0a, 32][..], &[0; 32]].concat(), [&[0x12, 32][..], &[0; 32]].concat()].concat();
+    let body = [&ids, &[0x28, 3][..]].concat();
+    let later = [&[0x1a, body.len() as u8], &body[..]].concat();
+    frame(&mut stream, FlowType::Chunk, &later).await;
+    frame(&mut stream, FlowType::Chunk, &wire::encode(&message(FlowType::Chunk, 1))).await;
+    scene
+        .victim
+        .recorder
+        .until("the next message is handled", |recorder| {
+            recorder.messages(id, FlowType::Chunk) == [message(FlowType::Chunk, 1)]
+        })
+        .await;
+    until("all is counted", || {
+        let counters = scene.victim.transport.counters();
+        let chunk = counters.flow(FlowType::Chunk);
+        (chunk.frames_in, chunk.unknown_in, counters.cut_offs) == (1, 2, 0)
+    })
+    .await;
+    assert_eq!(connection.close_reason(), None);
+    assert_eq!(scene.victim.recorder.ups_and_downs(id), (1, 0));
+    assert_eq!(warnings_about(id), Vec::<String>::new());
+    scene.assert_unharmed().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_another_flow() {
     let scene = Scene::new().await;

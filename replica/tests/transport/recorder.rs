@@ -10,7 +10,8 @@ use std::{
 };
 
 use gossip_engine::{
-    EventError, FlowType, GossipMessage, NodeId, RefusalReason, TransportEvent, wire,
+    EventError, FlowType, GossipMessage, NodeId, RefusalReason, TransportEvent,
+    wire::{self, DecodeError},
 };
 use tokio::sync::watch;
 use tower_service::Service;
@@ -141,7 +142,12 @@ fn flow_of(event: &TransportEvent) -> Result<FlowType, EventError> {
     match event {
         TransportEvent::Message(message) => wire::decode(message.payload.clone())
             .map(|message| message.flow())
-            .map_err(|source| EventError::Malformed { peer: message.peer_id, source }),
+            .map_err(|source| match source {
+                DecodeError::Unknown { .. } => {
+                    EventError::Unknown { peer: message.peer_id, source }
+                }
+                source => EventError::Malformed { peer: message.peer_id, source },
+            }),
         _ => Ok(FlowType::Transport),
     }
 }

@@ -4,7 +4,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::flow_worker::brought::Decision;
+use crate::flow_worker::submit::Submitted;
 use crate::{FlowConfig, FlowType, MetricsRegistry, Outcome, RefusalReason};
 
 /// Beyond this a test has failed; nothing passes by taking long.
@@ -24,10 +24,10 @@ fn flow(
 #[test]
 fn a_lane_is_remembered_from_the_second_message_in_a_row_on() {
     let flow = flow(&FlowConfig::new(100), |_, _| {});
-    let mut remembered = Remembered::nothing();
+    let mut remembered = RememberedLane::default();
     let mut is_known_after = |from| {
         block_on(flow.execute_from(peer(from), 0, 4, &mut remembered)).unwrap();
-        remembered.lane.as_ref().map(|lane| lane.peer)
+        remembered.lane.as_ref().map(|lane| *lane.key())
     };
     assert_eq!([1, 1, 1].map(&mut is_known_after), [None, Some(peer(1)), Some(peer(1))]);
     assert_eq!([2, 1, 2, 2].map(is_known_after), [None, None, None, Some(peer(2))]);
@@ -38,23 +38,22 @@ fn a_lane_is_remembered_from_the_second_message_in_a_row_on() {
 #[test]
 fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
     let flow = flow(&FlowConfig::new(100).with_threads(1), |_, _| {});
-    let core = &flow.inner.core;
-    let in_table = || core.peers.find(peer(1)).lane().cloned();
-    let mut remembered = Remembered::nothing();
-    let mut bring = || {
+    let in_table = || flow.inner.queue.with_lane(&peer(1), |lane| lane.cloned());
+    let mut remembered = RememberedLane::default();
+    let mut submit = || {
         block_on(flow.execute_from(peer(1), 0, 4, &mut remembered)).unwrap();
         remembered.lane.clone()
     };
-    bring();
-    let first = bring().expect("the second in a row");
+    submit();
+    let first = submit().expect("the second in a row");
     flow.cancel_peer(peer(1));
-    assert!(in_table().is_none() && first.entrance.permits.is_shut());
-    // Who finds out before it brings a message, and who finds out when it would enter.
-    bring();
-    let next = bring().expect("the fourth in a row");
+    assert!(in_table().is_none() && first.is_closed());
+    // Who finds out before it submits a message, and who finds out when it would enter.
+    submit();
+    let next = submit().expect("the fourth in a row");
     assert!(Arc::ptr_eq(&next, &in_table().expect("a lane")) && !Arc::ptr_eq(&next, &first));
-    let brought = core.bring_to(Some(&first), peer(1), 0, 4, false);
-    assert!(matches!(brought, Decision::Admitted));
+    let submitted = flow.inner.submit(Some(&first), peer(1), 0, 4, false);
+    assert!(matches!(submitted, Submitted::Admitted));
     assert!(Arc::ptr_eq(&next, &in_table().expect("the same")));
     assert!(flow.shutdown(LIMIT).is_clean());
     // The first two may have been cancelled before they ran.
@@ -62,7 +61,7 @@ fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
 }
 
 #[test]
-fn what_is_brought_after_the_peer_has_gone_belongs_to_its_next_connection() {
+fn what_is_submitted_after_the_peer_has_gone_belongs_to_its_next_connection() {
     let (started, starts) = channel();
     let (leave, leaves) = crossbeam::channel::unbounded::<()>();
     let flow = flow(&FlowConfig::new(100).with_threads(1), move |_, message| {
@@ -70,14 +69,14 @@ fn what_is_brought_after_the_peer_has_gone_belongs_to_its_next_connection() {
         leaves.recv_timeout(LIMIT).expect("the test gives leave");
     });
     let mut submitter = flow.submitter(peer(1));
-    let mut bring = |message| {
-        let brought = submitter.execute(message).now_or_never();
-        assert!(brought.is_some_and(|brought| brought.is_ok()), "there is room");
+    let mut submit = |message| {
+        let submitted = submitter.execute(message).now_or_never();
+        assert!(submitted.is_some_and(|submitted| submitted.is_ok()), "there is capacity");
     };
-    (0..3).for_each(&mut bring);
+    (0..3).for_each(&mut submit);
     assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
     flow.cancel_peer(peer(1));
-    (3..5).for_each(&mut bring);
+    (3..5).for_each(&mut submit);
     (0..3).for_each(|_| leave.send(()).unwrap());
     assert!(flow.shutdown(LIMIT).is_clean());
     assert_eq!(starts.try_iter().collect::<Vec<_>>(), [3, 4]);
@@ -87,7 +86,7 @@ fn what_is_brought_after_the_peer_has_gone_belongs_to_its_next_connection() {
 }
 
 #[test]
-fn peers_who_take_each_others_only_seat_have_their_messages_run_as_their_own() {
+fn peers_who_take_each_others_only_lane_have_their_messages_run_as_their_own() {
     const EACH: u32 = 2_000;
     let (sender, receiver) = channel();
     let config = FlowConfig::new(8).with_threads(2).with_max_peers(1);

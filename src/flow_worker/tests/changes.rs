@@ -33,10 +33,36 @@ fn a_replaced_handler_whose_drop_panics_harms_nobody() {
     block_on(flow.execute(peer(1), 0)).unwrap();
     assert_eq!(hears.recv_timeout(LIMIT), Ok(0));
     flow.replace_handler(bomb(false));
-    (1..3).for_each(|message| brought(flow.execute(peer(1), message)).unwrap());
+    (1..3).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
     (0..3).for_each(|_| go.send(()).unwrap());
     assert_eq!(at_rest(&flow).handled(), 3);
     assert_eq!(flow.snapshot().stray_panics, 0);
+}
+
+#[test]
+fn a_replaced_handler_is_let_go_of_by_workers_that_have_nothing_to_do() {
+    for strategy in STRATEGIES {
+        let config = FlowConfig::new(10).with_threads(3).with_wait_strategy(strategy);
+        let owner = Arc::new(());
+        let handler = || {
+            let (owned, all) = (Arc::clone(&owner), Barrier::new(3));
+            move |_: NodeId, (): ()| {
+                let _ = &owned;
+                all.wait();
+            }
+        };
+        let flow = FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), handler())
+            .unwrap();
+        // All three have run something. Then they search, sleep, or are on their way to it.
+        (1..4).for_each(|from| at_once(flow.execute(peer(from), ())).unwrap());
+        at_rest(&flow);
+        for round in 0..200_u32 {
+            flow.replace_handler(handler());
+            wait_until("the end of the one before", || Arc::strong_count(&owner) == 2);
+            (0..round % 50).for_each(|_| std::hint::spin_loop());
+        }
+        assert!(flow.shutdown(LIMIT).is_clean());
+    }
 }
 
 #[test]
@@ -48,15 +74,9 @@ fn what_cannot_change_is_refused_and_nothing_changes() {
     let wrong = [
         (config.with_max_peers(1), "cannot change while it runs: max_peers"),
         (config.with_max_waiters(1), "cannot change while it runs: max_waiters"),
-        (config.with_order(Order::PerPeer), "cannot change while it runs: order"),
-        (
-            config.with_threads(3),
-            "cannot change while it runs: threads, which can be no more than it was built with",
-        ),
-        (
-            config.with_peer_quota(5),
-            "cannot change while it runs: peer_quota, which can be no larger than it was built with",
-        ),
+        (config.with_peer_threads(2), "cannot change while it runs: peer_threads"),
+        (config.with_threads(3), "cannot change while it runs: threads"),
+        (config.with_threads(1), "cannot change while it runs: threads"),
         (config.with_max_bytes(Some(0)), "a bound of 0 bytes; give it 1 to 1099511627776"),
         (
             config.with_max_age(Some(Duration::ZERO)),
@@ -67,26 +87,27 @@ fn what_cannot_change_is_refused_and_nothing_changes() {
         let error = flow.reconfigure(&wrong).unwrap_err();
         assert_eq!(error.to_string(), format!("Chunk flow: {why}"));
     }
-    flow.reconfigure(&FlowConfig::new(20).with_threads(1)).unwrap();
+    flow.reconfigure(&FlowConfig::new(20).with_threads(2)).unwrap();
 }
 
 #[test]
-fn a_lower_limit_and_fewer_threads_hold_at_once_and_higher_ones_let_in_who_waits() {
+fn a_lower_limit_holds_at_once_and_a_higher_one_lets_in_those_who_wait() {
     let (handler, starts, leave) = gated();
-    let config = FlowConfig::new(4).with_threads(3).with_peer_quota(4);
+    let config = FlowConfig::new(4).with_threads(3).with_peer_threads(3).with_peer_quota(4);
     let flow = flow(config, handler);
     (0..3).for_each(|message| block_on(flow.execute(peer(1), message)).unwrap());
     assert_eq!(starts.iter().take(3).count(), 3);
-    flow.reconfigure(&config.with_max_inflight_requests(1).with_threads(1)).unwrap();
+    flow.reconfigure(&config.with_max_inflight_requests(1)).unwrap();
     let mut waiting: Vec<_> = (3..7).map(|message| flow.execute(peer(1), message)).collect();
     assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
     (0..2).for_each(|_| leave.send(()).unwrap());
-    wait_until("that two have ended", || flow.snapshot().finished() == 2);
+    wait_until("the end of two", || flow.snapshot().finished() == 2);
     assert_eq!(flow.snapshot().waiting, 4, "one is in flight, which is the limit");
     leave.send(()).unwrap();
     assert_eq!(starts.recv_timeout(LIMIT), Ok(3));
     wait_until("the end of the third", || flow.snapshot().finished() == 3);
-    // One at a time, until it may be three.
+    // One at a time, until it may be four.
+    assert_eq!(flow.snapshot().waiting, 3);
     flow.reconfigure(&config).unwrap();
     assert_eq!(starts.iter().take(2).count(), 2);
     (0..4).for_each(|_| leave.send(()).unwrap());
@@ -95,21 +116,29 @@ fn a_lower_limit_and_fewer_threads_hold_at_once_and_higher_ones_let_in_who_waits
 }
 
 #[test]
+fn a_quota_that_grows_lets_in_those_who_wait() {
+    let config = FlowConfig::new(10).with_peer_quota(1).with_threads(1);
+    let (flow, starts, leave) = busy(config);
+    let mut waiting: Vec<_> = (1..4).map(|message| flow.execute(peer(1), message)).collect();
+    assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
+    flow.reconfigure(&config.with_peer_quota(3)).unwrap();
+    assert_eq!((flow.snapshot().in_flight, flow.snapshot().waiting), (3, 1));
+    flow.reconfigure(&config.with_peer_quota(10)).unwrap();
+    block_on(join_all(waiting)).into_iter().for_each(|admitted| admitted.unwrap());
+    (0..4).for_each(|_| leave.send(()).unwrap());
+    assert_eq!(at_rest(&flow).handled(), 4);
+    assert!(starts.try_iter().eq(1..4));
+}
+
+#[test]
 fn every_wait_strategy_can_become_every_other_while_messages_flow() {
-    let strategies = [
-        WaitStrategy::GiveBack,
-        WaitStrategy::Park,
-        WaitStrategy::Spin,
-        WaitStrategy::Adaptive(Duration::from_micros(20)),
-        WaitStrategy::Park,
-        WaitStrategy::GiveBack,
-    ];
     let config = FlowConfig::new(8).with_threads(2);
     let flow = flow(config, |_, (): ()| {});
-    for round in 0..200_usize {
-        let strategy = strategies[round % strategies.len()];
-        let threads = 1 + round % 2;
-        flow.reconfigure(&config.with_threads(threads).with_wait_strategy(strategy)).unwrap();
+    for round in 0..10 * STRATEGIES.len() * STRATEGIES.len() {
+        // All pairs: the step from one to the next grows with each time around.
+        let step = round / STRATEGIES.len();
+        let strategy = STRATEGIES[(round + round * step) % STRATEGIES.len()];
+        flow.reconfigure(&config.with_wait_strategy(strategy)).unwrap();
         for number in 0..(round % 5) as u8 {
             block_on(flow.execute(peer(number), ())).unwrap();
         }

@@ -3,19 +3,19 @@
 use super::*;
 
 #[test]
-fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_told() {
+fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_refused() {
     let config = FlowConfig::new(3).with_peer_quota(3);
     let (flow, starts, leave) = busy(config);
-    brought(flow.execute(peer(2), 1)).unwrap();
-    brought(flow.execute(peer(2), 2)).unwrap();
+    at_once(flow.execute(peer(2), 1)).unwrap();
+    at_once(flow.execute(peer(2), 2)).unwrap();
     let [gone, other] = [flow.execute(peer(2), 3), flow.execute(peer(3), 4)];
     flow.cancel_peer(peer(2));
     let refused = block_on(gone).unwrap_err();
     assert_eq!((refused.message, refused.reason), (3, RefusalReason::Disconnected));
-    // The room of those that will not run is had at once, though the only worker is busy.
+    // The capacity of those that will not run is free at once, though the only worker is busy.
     block_on(other).unwrap();
     // Of its next connection.
-    brought(flow.execute(peer(2), 5)).unwrap();
+    at_once(flow.execute(peer(2), 5)).unwrap();
     (0..3).for_each(|_| leave.send(()).unwrap());
     let counts = at_rest(&flow);
     assert_eq!((counts.count(Outcome::Cancelled), counts.count(Outcome::Disconnected)), (2, 1));
@@ -27,7 +27,7 @@ fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_told() {
 #[test]
 fn what_was_cancelled_is_no_part_of_a_shutdown() {
     let (flow, _starts, leave) = busy(FlowConfig::new(10).with_peer_quota(5));
-    (1..4).for_each(|message| brought(flow.execute(peer(2), message)).unwrap());
+    (1..4).for_each(|message| at_once(flow.execute(peer(2), message)).unwrap());
     flow.cancel_peer(peer(2));
     let report = flow.shutdown(Duration::ZERO);
     assert_eq!((report.running, report.dropped), (1, 0));
@@ -37,43 +37,66 @@ fn what_was_cancelled_is_no_part_of_a_shutdown() {
 }
 
 #[test]
-fn a_peer_that_comes_and_goes_takes_no_room_from_others() {
+fn a_peer_that_comes_and_goes_takes_no_capacity_from_others() {
     let (flow, _starts, leave) = busy(FlowConfig::new(100).with_peer_quota(25));
     for _ in 0..4 {
-        // What finds no room goes with its future.
+        // What finds no capacity goes with its future.
         (0..25).for_each(|message| drop(flow.execute(peer(1), message)));
         flow.cancel_peer(peer(1));
     }
-    brought(flow.execute(peer(2), 2)).unwrap();
+    at_once(flow.execute(peer(2), 2)).unwrap();
     (0..2).for_each(|_| leave.send(()).unwrap());
     assert_eq!(at_rest(&flow).handled(), 2);
 }
 
 #[test]
-fn a_lane_whose_peer_has_gone_gives_its_seat_back() {
+fn a_lane_whose_peer_has_gone_leaves_its_place_when_its_handler_has_ended() {
     let (handler, starts, leave) = gated();
-    let config = FlowConfig::new(100).with_threads(2).with_wait_strategy(WaitStrategy::GiveBack);
-    let flow = flow(config, handler);
+    let flow = flow(FlowConfig::new(100).with_threads(2).with_max_peers(2), handler);
     for number in 1..50 {
-        block_on(flow.execute(peer(number), 0)).unwrap();
+        // A place is free a little after the last message has ended in it.
+        wait_until("a free place", || at_once(flow.execute(peer(number), 0)).is_ok());
         assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
         flow.cancel_peer(peer(number));
-        // Another worker looks into the lane, and finds it empty.
-        block_on(flow.execute(peer(200), 1)).unwrap();
+        // There are two places, one of which is taken as long as the handler runs.
+        wait_until("the other place", || at_once(flow.execute(peer(200), 1)).is_ok());
         assert_eq!(starts.recv_timeout(LIMIT), Ok(1));
+        let refused = at_once(flow.execute(peer(201), 2)).unwrap_err();
+        assert_eq!(refused.reason, RefusalReason::TooManyPeers);
         (0..2).for_each(|_| leave.send(()).unwrap());
         at_rest(&flow);
     }
-    let lanes = || flow.inner.core.peers.iter().count();
-    wait_until("that only one lane is left", || lanes() <= 1);
+    assert_eq!(flow.snapshot().handled(), 98);
 }
 
 #[test]
-fn lanes_that_have_lost_something_make_place_for_newcomers() {
+fn what_is_dropped_with_its_peer_may_panic_and_harms_nobody() {
+    struct Bomb(bool);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0, "on purpose");
+        }
+    }
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let flow = flow(FlowConfig::new(10).with_threads(1), move |_, message: Bomb| {
+        std::mem::forget(message);
+        leaves.recv_timeout(LIMIT).expect("the test gives leave");
+    });
+    (0..4).for_each(|number| at_once(flow.execute(peer(1), Bomb(number > 0))).ok().unwrap());
+    at_once(flow.execute(peer(2), Bomb(true))).ok().unwrap();
+    wait_until("the first handler", || flow.snapshot().queued < 5);
+    flow.cancel_peer(peer(1));
+    (0..5).for_each(|_| leave.send(()).unwrap());
+    let counts = at_rest(&flow);
+    assert_eq!((counts.handled(), counts.count(Outcome::Cancelled)), (2, 3));
+}
+
+#[test]
+fn lanes_of_which_something_was_dropped_make_place_for_newcomers() {
     let config =
         FlowConfig::new(1).with_max_peers(2).with_overload_policy(OverloadPolicy::DropNewest);
     let (flow, _starts, leave) = busy(config);
-    (1..3).for_each(|from| brought(flow.execute(peer(from), 1)).unwrap());
+    (1..3).for_each(|from| at_once(flow.execute(peer(from), 1)).unwrap());
     assert_eq!(flow.snapshot().count(Outcome::DroppedNewest), 2);
     leave.send(()).unwrap();
     at_rest(&flow);

@@ -2,25 +2,36 @@
 
 use super::*;
 
+/// A handler that panics on odd numbers, and whose hook says of whom and panics, too.
+struct Panics(Sender<NodeId>);
+
+impl MessageHandler<u32> for Panics {
+    fn handle(&self, _: NodeId, message: u32) {
+        assert!(message.is_multiple_of(2), "on purpose");
+    }
+
+    fn panicked(&self, peer: NodeId) {
+        self.0.send(peer).unwrap();
+        panic!("this too");
+    }
+}
+
 #[test]
-fn a_peer_whose_messages_panic_is_refused_until_that_is_lifted() {
-    let policy = Quarantine::after(2, Duration::from_secs(3_600));
-    let config = FlowConfig::new(10).with_panic_policy(PanicPolicy::Quarantine(policy));
-    let flow = flow(config, |_, panics: bool| assert!(!panics, "on purpose"));
-    for _ in 0..2 {
-        block_on(flow.execute(peer(1), true)).unwrap();
+fn each_panic_is_counted_and_its_hook_called_and_the_flow_goes_on() {
+    let (sender, receiver) = channel();
+    let config = FlowConfig::new(10).with_threads(1);
+    let flow = FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), Panics(sender));
+    let flow = flow.unwrap();
+    for message in 0..20 {
+        block_on(flow.execute(peer((message % 4) as u8), message)).unwrap();
         at_rest(&flow);
     }
-    let refused = brought(flow.execute(peer(1), false)).unwrap_err();
-    assert_eq!(refused.reason, RefusalReason::Quarantined);
-    block_on(flow.execute(peer(2), false)).unwrap();
-    assert!(flow.lift_quarantine(peer(1)) && !flow.lift_quarantine(peer(1)));
-    block_on(flow.execute(peer(1), false)).unwrap();
-    let counts = at_rest(&flow);
-    assert_eq!(
-        (counts.panicked(), counts.handled(), counts.count(Outcome::Quarantined)),
-        (2, 2, 1)
-    );
+    let counts = flow.snapshot();
+    assert_eq!((counts.panicked(), counts.handled(), counts.stray_panics), (10, 10, 0));
+    assert_eq!((counts.wait.count(), counts.service.count()), (20, 20));
+    assert!(flow.shutdown(LIMIT).is_clean());
+    let expected = (0..5).flat_map(|_| [peer(1), peer(3)]);
+    assert!(receiver.try_iter().eq(expected));
 }
 
 /// A handler that panics on 0, and whose hook shuts the flow down.
@@ -28,7 +39,7 @@ struct Fails {
     #[expect(clippy::disallowed_types, reason = "a test's own")]
     flow: std::sync::Mutex<Option<std::sync::Weak<FlowWorker<u32, Fails>>>>,
     go: crossbeam::channel::Receiver<()>,
-    reports: Sender<FlowReport>,
+    reports: Sender<crate::FlowReport>,
 }
 
 impl MessageHandler<u32> for Fails {
@@ -59,9 +70,11 @@ fn a_flow_that_fails_by_a_panic_calls_its_hook_once_which_may_shut_it_down() {
     block_on(flow.execute(peer(1), 1)).unwrap();
     go.send(()).unwrap();
     let report = reports.recv_timeout(LIMIT / 2).expect("it does not wait for itself");
-    assert_eq!((report.dropped, report.running), (1, 1));
+    assert_eq!((report.dropped, report.running, report.joined), (0, 2, false));
+    go.send(()).unwrap();
     let refused = block_on(flow.execute(peer(1), 2)).unwrap_err();
     assert_eq!(refused.reason, RefusalReason::Closed);
-    assert_eq!(at_rest(&flow).panicked(), 1);
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((at_rest(&flow).panicked(), at_rest(&flow).handled()), (1, 1));
     assert!(reports.try_recv().is_err(), "once");
 }

@@ -46,18 +46,70 @@ fn a_shutdown_reports_what_is_stuck_and_what_never_started() {
 }
 
 #[test]
-fn a_handler_may_shut_its_own_flow_down() {
+fn a_shutdown_from_inside_a_handler_closes_and_returns_at_once() {
     let (sender, receiver) = channel();
-    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(1);
-    let flow = Arc::new(flow(FlowConfig::new(2), move |_, (): ()| {
-        let shutdown = take.recv_timeout(LIMIT).unwrap();
-        sender.send(shutdown()).unwrap();
+    let (give, take) =
+        crossbeam::channel::bounded::<Arc<dyn Fn() -> crate::FlowReport + Send + Sync>>(1);
+    let (go, gone) = crossbeam::channel::bounded::<()>(1);
+    let flow = Arc::new(flow(FlowConfig::new(3).with_threads(1), move |_, message: u32| {
+        if message == 0 {
+            gone.recv_timeout(LIMIT).unwrap();
+            let shut_down = take.recv_timeout(LIMIT).unwrap();
+            sender.send(shut_down()).unwrap();
+        }
     }));
     let same = Arc::clone(&flow);
-    give.send(Arc::new(move || same.shutdown(LIMIT))).unwrap();
+    // For ever, as good as: whoever waits for anything, waits for itself.
+    give.send(Arc::new(move || same.shutdown(Duration::MAX))).unwrap();
+    (0..3).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    let waiting = flow.execute(peer(1), 3);
+    go.send(()).unwrap();
+    let report = receiver.recv_timeout(LIMIT).expect("it does not wait");
+    assert_eq!((report.dropped, report.running, report.joined), (0, 3, false));
+    assert!(!report.is_clean());
+    assert_eq!(block_on(waiting).unwrap_err().reason, RefusalReason::Closed);
+    assert_eq!(block_on(flow.execute(peer(1), 4)).unwrap_err().reason, RefusalReason::Closed);
+    // What was admitted still runs.
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!((at_rest(&flow).handled(), flow.snapshot().refused()), (3, 2));
+}
+
+#[test]
+fn a_handler_may_shut_another_flow_down_and_does_not_wait_for_it() {
+    let (handler, starts, leave) = gated();
+    let other = Arc::new(flow(FlowConfig::new(2).with_threads(1), handler));
+    block_on(other.execute(peer(1), 0)).unwrap();
+    assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
+    let (sender, receiver) = channel();
+    let same = Arc::clone(&other);
+    let flow = flow(FlowConfig::new(1), move |_, (): ()| {
+        sender.send(same.shutdown(Duration::MAX)).unwrap();
+    });
     block_on(flow.execute(peer(1), ())).unwrap();
-    let report = receiver.recv_timeout(LIMIT).unwrap();
+    let report = receiver.recv_timeout(LIMIT).expect("it does not wait");
     assert_eq!((report.dropped, report.running, report.joined), (0, 1, false));
+    assert!(flow.shutdown(LIMIT).is_clean());
+    leave.send(()).unwrap();
+    assert!(other.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn a_shutdown_lets_go_of_the_handler() {
+    let (owner, registry) = (Arc::new(()), MetricsRegistry::new());
+    let handler = |owner: &Arc<()>| {
+        let owned = Arc::clone(owner);
+        move |_: NodeId, (): ()| drop(Arc::clone(&owned))
+    };
+    let config = FlowConfig::new(2);
+    let flow = FlowWorker::new(FlowType::Request, &config, &registry, handler(&owner)).unwrap();
+    block_on(flow.execute(peer(1), ())).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(Arc::strong_count(&owner), 1);
+    // What comes later is kept by nobody.
+    flow.replace_handler(handler(&owner));
+    assert_eq!(Arc::strong_count(&owner), 1);
+    assert_eq!(block_on(flow.execute(peer(1), ())).unwrap_err().reason, RefusalReason::Closed);
+    flow.reconfigure(&config.with_quantum(Duration::ZERO)).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
 }
 
@@ -76,7 +128,7 @@ fn dropping_the_flow_runs_what_was_admitted_and_ends_its_threads() {
         let _ = &guard;
         handler(peer, message);
     });
-    let pool = flow.inner.core.threads.ended();
+    let core = Arc::downgrade(&flow.inner);
     block_on(flow.execute(peer(1), 0)).unwrap();
     block_on(flow.execute(peer(1), 1)).unwrap();
     let waiting = flow.execute(peer(1), 2);
@@ -86,8 +138,8 @@ fn dropping_the_flow_runs_what_was_admitted_and_ends_its_threads() {
     leave.send(()).unwrap();
     assert_eq!(starts.into_iter().take(2).collect::<Vec<_>>(), [0, 1]);
     exited.recv_timeout(LIMIT).expect("the handler is dropped");
-    let end = pool.recv_timeout(LIMIT);
-    assert_eq!(end, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+    // Each thread keeps it.
+    wait_until("the end of the threads", || core.strong_count() == 0);
 }
 
 #[test]
@@ -106,20 +158,20 @@ fn what_a_handler_owns_may_panic_when_it_is_dropped_with_its_flow() {
         let _ = &bomb;
         handler(peer, message);
     });
-    let ended = flow.inner.core.threads.ended();
+    let core = Arc::downgrade(&flow.inner);
     block_on(flow.execute(peer(1), 0)).unwrap();
     starts.recv_timeout(LIMIT).unwrap();
     drop(flow);
     leave.send(()).unwrap();
     drops.recv_timeout(LIMIT).unwrap();
-    let end = ended.recv_timeout(LIMIT);
-    assert_eq!(end, Err(crossbeam::channel::RecvTimeoutError::Disconnected));
+    wait_until("the end of the threads", || core.strong_count() == 0);
 }
 
 #[test]
 fn a_handler_may_shut_its_flow_down_after_somebody_else_has() {
     let (sender, receiver) = channel();
-    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(1);
+    let (give, take) =
+        crossbeam::channel::bounded::<Arc<dyn Fn() -> crate::FlowReport + Send + Sync>>(1);
     let (started, starts) = channel();
     let flow = Arc::new(flow(FlowConfig::new(2), move |_, (): ()| {
         started.send(()).unwrap();
@@ -145,7 +197,8 @@ fn a_deadline_that_no_clock_can_name_is_a_long_one() {
 
 #[test]
 fn two_handlers_that_shut_their_flow_down_do_not_wait_for_each_other() {
-    let (give, take) = crossbeam::channel::bounded::<Arc<dyn Fn() -> FlowReport + Send + Sync>>(2);
+    let (give, take) =
+        crossbeam::channel::bounded::<Arc<dyn Fn() -> crate::FlowReport + Send + Sync>>(2);
     let (sender, reports) = channel();
     let both = Barrier::new(2);
     let config = FlowConfig::new(2).with_threads(2);

@@ -32,33 +32,23 @@ fn every_message_of_every_producer_runs_exactly_once_whatever_is_cancelled() {
     assert_eq!((counts.in_flight, counts.waiting), (0, 0));
 }
 
-/// How often the stress test is repeated; `GOSSIP_STRESS_ROUNDS` says otherwise.
-const STRESS_ROUNDS: usize = 20;
-
-/// Everything at once, briefly: producers of the same peers and of others, futures that are dropped,
-/// handlers that panic, lanes that are forgotten, and a shutdown in the middle.
+/// Everything at once, briefly: submitters of the same peers and of others, futures that are dropped,
+/// handlers that panic, peers that go, and a shutdown in the middle.
 #[test]
 fn whatever_happens_each_message_comes_to_one_end() {
-    let rounds = std::env::var("GOSSIP_STRESS_ROUNDS").ok();
-    let rounds = rounds.map_or(STRESS_ROUNDS, |rounds| rounds.parse().expect("a number"));
-    (0..rounds).for_each(stress);
+    (0..rounds(60)).for_each(stress);
 }
 
 fn stress(round: usize) {
     const EACH: usize = 60;
     const PRODUCERS: usize = 3;
-    let strategy = [
-        WaitStrategy::Linger(Duration::from_micros(20)),
-        WaitStrategy::Adaptive(Duration::from_micros(50)),
-        WaitStrategy::GiveBack,
-        WaitStrategy::Park,
-        WaitStrategy::Spin,
-    ][round % 5];
+    let strategy = STRATEGIES[round % STRATEGIES.len()];
     let config = FlowConfig::new(1 + round % 7)
         .with_peer_quota(1 + round % 3)
         .with_max_peers(1 + round % 5)
         .with_threads(1 + round % 3)
-        .with_order(if round.is_multiple_of(2) { Order::Any } else { Order::PerPeer })
+        .with_peer_threads(1 + round % 2)
+        .with_forking_handlers(round.is_multiple_of(4))
         .with_wait_strategy(strategy);
     let (sender, receiver) = channel();
     let handler = move |_, message: usize| {
@@ -76,7 +66,7 @@ fn stress(round: usize) {
             let flow = &flow;
             move || {
                 let (mut known, mut refused) = (0, 0);
-                let mut remembered = Remembered::nothing();
+                let mut remembered = RememberedLane::default();
                 for number in 0..EACH {
                     let message = producer * EACH + number;
                     // Twice in a row, so that one producer remembers the lane.
@@ -96,7 +86,7 @@ fn stress(round: usize) {
                         Some(Err(_)) => refused += 1,
                     }
                     if message.is_multiple_of(7) {
-                        flow.forget_peer(from);
+                        flow.cancel_peer(from);
                     }
                 }
                 (known, refused)

@@ -64,7 +64,7 @@ fn one_waiter_too_many_gets_its_message_back() {
 }
 
 #[test]
-fn one_call_at_a_time_needs_one_place() {
+fn one_call_at_a_time_needs_one_waiter() {
     let config = FlowConfig::new(1).with_threads(1).with_max_waiters(1);
     let flow = flow(config, |_, _: u32| {});
     for message in 0..100_000 {
@@ -133,4 +133,53 @@ fn a_future_that_is_dropped_after_its_admission_takes_nothing_back() {
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
     assert_eq!((flow.snapshot().handled(), flow.snapshot().count(Outcome::WaitCancelled)), (2, 0));
+}
+
+/// A submitter that was let in submits to another flow, for which the handler that runs next waits.
+fn heard_of_while_the_next_handler_runs(before: u32) {
+    let (heard, hears) = crossbeam::channel::unbounded::<()>();
+    let other = flow(FlowConfig::new(10).with_threads(1), move |_, (): ()| heard.send(()).unwrap());
+    let (go, gone) = crossbeam::channel::bounded::<()>(1);
+    // 0 holds the only thread, 1 is brief, 2 waits for the other flow.
+    let handler = move |_, message: u32| match message {
+        0 => gone.recv_timeout(LIMIT).expect("the test gives leave"),
+        2 => hears.recv_timeout(LIMIT).expect("who was let in does not hear of it"),
+        _ => {}
+    };
+    // Capacity for those only that are queued first, in the flow or, if some are brief, in their lane: it is free when
+    // the first of these has ended, in the middle of a run.
+    let (limit, from) = if before == 0 { (2, peer(3)) } else { (100, peer(1)) };
+    let config = FlowConfig::new(limit).with_peer_quota(before as usize + 1).with_threads(1);
+    let registry = MetricsRegistry::new();
+    let flow = FlowWorker::new(FlowType::Request, &config, &registry, handler).unwrap();
+    // So that the flow knows how brief they are, and takes many at once.
+    for _ in 0..1_000 {
+        block_on(flow.execute(peer(1), 1)).unwrap();
+    }
+    at_rest(&flow);
+    // Of another peer, so that what is brief stays known.
+    block_on(flow.execute(peer(2), 0)).unwrap();
+    (0..before).for_each(|_| at_once(flow.execute(peer(1), 1)).unwrap());
+    at_once(flow.execute(peer(1), 2)).unwrap();
+    let mut waiting = flow.execute(from, 1);
+    assert!((&mut waiting).now_or_never().is_none());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            block_on(waiting).unwrap();
+            block_on(other.execute(peer(1), ())).unwrap();
+        });
+        go.send(()).unwrap();
+    });
+    assert_eq!(at_rest(&flow).handled(), 1_000 + u64::from(before) + 3);
+    assert!(flow.shutdown(LIMIT).is_clean() && other.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn who_was_let_in_hears_of_it_while_the_next_handler_runs_which_waits_for_it() {
+    for _ in 0..rounds(3) {
+        // At the head of a run, and in the middle of one.
+        heard_of_while_the_next_handler_runs(0);
+        heard_of_while_the_next_handler_runs(1);
+        heard_of_while_the_next_handler_runs(20);
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 fn gauges_tell_how_the_flow_stands() {
     let config = FlowConfig::new(10).with_peer_quota(10).with_max_age(Some(LIMIT));
     let (flow, starts, leave) = busy(config);
-    (1..4).for_each(|message| brought(flow.execute(peer(1), message)).unwrap());
+    (1..4).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
     let counts = flow.snapshot();
     assert_eq!((counts.in_flight, counts.queued, counts.live_workers), (4, 3, 1));
     assert_eq!((counts.overload, counts.high_water), (40, 4));
@@ -24,11 +24,11 @@ fn a_stuck_handler_is_reported_once_and_the_next_one_again() {
     let (flow, starts, leave) = busy(FlowConfig::new(10).with_peer_quota(10));
     let mut reported = Reported::default();
     let mut look = || {
-        flow.report_stuck(Duration::ZERO, &mut reported);
+        flow.look(Duration::ZERO, &mut reported);
         flow.snapshot().stuck
     };
     assert_eq!([look(), look()], [1, 1]);
-    brought(flow.execute(peer(1), 1)).unwrap();
+    at_once(flow.execute(peer(1), 1)).unwrap();
     leave.send(()).unwrap();
     assert_eq!(starts.recv_timeout(LIMIT), Ok(1));
     assert_eq!([look(), look()], [2, 2]);

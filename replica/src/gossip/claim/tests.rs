@@ -54,6 +54,19 @@ fn what_cannot_be_is_refused() {
     assert_eq!(Claim::read(&no_message, &options()), Err(InvalidAdvert::Attributes));
 }
 
+#[test]
+fn attributes_of_many_fields_are_not_read() {
+    let plain = advert(1, 1024);
+    // Fields of a later version, of two bytes each.
+    let longer = |fields: usize| {
+        let attributes = [&plain.attributes[..], &[0x78, 1].repeat(fields)].concat();
+        Claim::read(&GossipAdvert { attributes: attributes.into(), ..plain.clone() }, &options())
+    };
+    let most = (MAX_ATTRIBUTE_BYTES - plain.attributes.len()) / 2;
+    assert_eq!(longer(most).map(|claim| claim.size), Ok(1));
+    assert_eq!(longer(most + 1), Err(InvalidAdvert::Attributes));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

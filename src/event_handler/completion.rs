@@ -1,0 +1,68 @@
+//! Tells the submitter of an event that its callback has returned.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{panics::contain, sync::Mutex};
+
+#[derive(Debug)]
+enum State {
+    Pending(Option<Waker>),
+    Returned,
+    /// The event was dropped before its callback began.
+    NeverRan,
+}
+
+/// The submitter's end.
+#[derive(Debug)]
+pub(super) struct Completion(Arc<Mutex<State>>);
+
+/// The event's end. The submitter is notified when it is dropped.
+#[derive(Debug)]
+pub(super) struct Completer {
+    state: Arc<Mutex<State>>,
+    runs: bool,
+}
+
+pub(super) fn completion() -> (Completer, Completion) {
+    let state = Arc::new(Mutex::new(State::Pending(None)));
+    (Completer { state: Arc::clone(&state), runs: false }, Completion(state))
+}
+
+impl Completer {
+    /// The callback begins. Whether it returns or panics, it has run.
+    pub(super) fn runs(&mut self) {
+        self.runs = true;
+    }
+}
+
+impl Drop for Completer {
+    fn drop(&mut self) {
+        let next = if self.runs { State::Returned } else { State::NeverRan };
+        let before = std::mem::replace(&mut *self.state.lock(), next);
+        if let State::Pending(Some(waker)) = before {
+            contain(|| waker.wake());
+        }
+    }
+}
+
+impl Completion {
+    /// Whether the callback has run, once that is known.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<bool> {
+        // The waker is the user's code: cloned before the lock is taken, the old one dropped after it is free.
+        let waker = context.waker().clone();
+        let mut state = self.0.lock();
+        match &mut *state {
+            State::Pending(place) => {
+                let before = place.replace(waker);
+                drop(state);
+                contain(|| drop(before));
+                Poll::Pending
+            }
+            State::Returned => Poll::Ready(true),
+            State::NeverRan => Poll::Ready(false),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Messages that were dropped because there was too much to do, and of which the replica is notified, peer by peer, so
+//! that it can ask for them again.
+//!
+//! A drop is counted in its lane. The first since the last notice puts the lane into a list, behind a mutex that is
+//! taken for nothing else. Bounds: one entry for each peer with a lane. May lose: what was dropped of a peer that goes
+//! before the notice is due.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::core::PeerLane;
+use crate::{NodeId, sync::Mutex};
+
+#[derive(Debug)]
+struct Dropped {
+    lane: Arc<PeerLane>,
+    /// When its last notice was, in nanoseconds of the flow.
+    last: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct DropNotices {
+    /// Somebody calls [`notify`](Self::notify). Otherwise nothing is kept.
+    is_heard: bool,
+    lanes: Mutex<BTreeMap<NodeId, Dropped>>,
+}
+
+impl DropNotices {
+    pub(super) fn new(is_heard: bool) -> Self {
+        Self { is_heard, lanes: Mutex::default() }
+    }
+
+    /// A message of this lane was dropped.
+    pub(super) fn record(&self, lane: &Arc<PeerLane>) {
+        if !self.is_heard || !lane.count_dropped() {
+            return;
+        }
+        let mut lanes = self.lanes.lock();
+        let entry = lanes.entry(*lane.key());
+        let dropped = entry.or_insert_with(|| Dropped { lane: Arc::clone(lane), last: None });
+        if !Arc::ptr_eq(&dropped.lane, lane) {
+            // The one before belongs to a connection that is over.
+            *dropped = Dropped { lane: Arc::clone(lane), last: None };
+        }
+    }
+
+    /// Calls `notify` for each peer whose last notice is `interval` ago, with how many of its messages were dropped
+    /// since. It says whether the notice could be given; otherwise it is repeated. One thread at a time calls this.
+    pub(super) fn notify(&self, now: u64, interval: u64, notify: impl Fn(NodeId, u64) -> bool) {
+        let due: Vec<_> = {
+            let mut lanes = self.lanes.lock();
+            lanes.retain(|_, dropped| !dropped.lane.is_cancelled());
+            let is_due = |dropped: &&Dropped| {
+                dropped.last.is_none_or(|last| now.saturating_sub(last) >= interval)
+            };
+            lanes.values().filter(is_due).map(|dropped| Arc::clone(&dropped.lane)).collect()
+        };
+        for lane in due {
+            let count = lane.take_dropped();
+            // Not under the lock: it is the user's code, or waits for it.
+            let notified = count > 0 && notify(*lane.key(), count);
+            if count > 0 && !notified {
+                lane.put_back_dropped(count);
+                continue;
+            }
+            let mut lanes = self.lanes.lock();
+            let Some(dropped) = lanes.get_mut(lane.key()) else { continue };
+            if !Arc::ptr_eq(&dropped.lane, &lane) {
+                continue;
+            }
+            if notified {
+                dropped.last = Some(now);
+            } else if lane.has_dropped() {
+                // One that came between the count and the lock, and found the entry.
+            } else {
+                lanes.remove(lane.key());
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What is looked at from outside, again and again: handlers that do not end, and those who wait beside them.
+
+use std::time::Duration;
+
+use super::{core::Core, handler::Handle};
+use crate::{NodeId, clock::Moment};
+
+/// What a watch knows of one flow between two looks: for each worker, when the handler began that was reported.
+#[derive(Debug, Default)]
+pub(crate) struct Reported(Vec<Option<u64>>);
+
+impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+    /// Calls `report` for each handler that has run for longer than `limit`, once.
+    pub(super) fn find_stuck(
+        &self,
+        limit: Duration,
+        reported: &mut Reported,
+        report: impl Fn(NodeId, Duration),
+    ) {
+        let now = Moment::now().nanos_since(self.epoch);
+        reported.0.resize(self.ledger.workers.len(), None);
+        for (worker, reported) in self.ledger.workers.iter().zip(&mut reported.0) {
+            let Some((lane, began)) = worker.runs() else { continue };
+            let runs = Duration::from_nanos(now.saturating_sub(began));
+            if runs > limit && *reported != Some(began) {
+                *reported = Some(began);
+                self.ledger.found_stuck();
+                if let Some(peer) = self.queue.key_of(lane) {
+                    report(peer, runs);
+                }
+            }
+        }
+    }
+
+    /// Does for workers whose handlers run what they would do between two: lets in those who wait, and has idle threads
+    /// run what handlers have given to rayon.
+    pub(super) fn stand_in(&self) {
+        if self.queue.has_waiters() {
+            self.let_in();
+        }
+        self.workers.help();
+    }
+}

@@ -1,0 +1,142 @@
+//! The way of a message in: its lane, and what becomes of it if there is no capacity.
+
+use std::sync::Arc;
+
+use super::{
+    core::{Core, Envelope, PeerLane},
+    execute::Refused,
+    handler::Handle,
+};
+use crate::{
+    NodeId, Outcome, OverloadPolicy, RefusalReason,
+    clock::Moment,
+    queue::{Denied, WakeList},
+};
+
+/// How many messages are dropped for one, at the most. One is enough, unless another submitter is quicker.
+const MAX_EVICTIONS: usize = 4;
+
+/// What becomes of a message.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Submitted<M> {
+    Admitted,
+    /// It waits in a line; this is its ticket.
+    Waits(usize),
+    /// It has come to its outcome.
+    Dropped,
+    Refused(Box<Refused<M>>),
+}
+
+impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+    /// Submits a message of a peer, of so many bytes; a submitter may remember the peer's lane. If there is no capacity
+    /// it waits, if it `may`, or what the flow's policy says is done with it.
+    #[inline]
+    pub(super) fn submit(
+        &self,
+        remembered: Option<&Arc<PeerLane>>,
+        peer: NodeId,
+        message: M,
+        bytes: usize,
+        may_wait: bool,
+    ) -> Submitted<M> {
+        // One of no bytes counts as one byte, one of more than a count holds as that many.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        // Taken out where it is admitted, so that it moves once.
+        let mut envelope = Some(Envelope { message, arrived: Moment::now() });
+        let mut wake = WakeList::default();
+        let submitted = match remembered {
+            Some(lane) => self.queue.submit(lane, &mut envelope, bytes, &mut wake),
+            None => self.queue.with_lane(&peer, |lane| match lane {
+                Some(lane) => self.queue.submit(lane, &mut envelope, bytes, &mut wake),
+                None => Err(Denied::LaneClosed),
+            }),
+        };
+        let submitted = match submitted {
+            Ok(()) => Submitted::Admitted,
+            Err(denied) => {
+                let envelope = envelope.take().expect("it was not admitted");
+                self.submit_denied(peer, envelope, denied, bytes, may_wait, &mut wake)
+            }
+        };
+        self.wake(&mut wake);
+        submitted
+    }
+
+    /// What is done with a message that has not been admitted at the first attempt.
+    #[cold]
+    fn submit_denied(
+        &self,
+        peer: NodeId,
+        mut envelope: Envelope<M>,
+        mut denied: Denied,
+        bytes: u32,
+        may_wait: bool,
+        wake: &mut WakeList,
+    ) -> Submitted<M> {
+        let mut evictions = 0;
+        // Each turn but the last has found a lane that another thread has closed, or has dropped a message, which it
+        // does a few times only.
+        loop {
+            if self.queue.is_closed() || denied == Denied::Closed {
+                return self.refuse(envelope, RefusalReason::Closed);
+            }
+            let Some(lane) = self.queue.lane(&peer) else {
+                return self.refuse(envelope, RefusalReason::TooManyPeers);
+            };
+            if denied == Denied::Full {
+                self.ledger.note_in_flight(self.queue.in_flight());
+                let policy = self.runtime.load().config.overload_policy();
+                match policy {
+                    _ if !may_wait => return self.refuse(envelope, RefusalReason::Full),
+                    OverloadPolicy::Refuse => return self.refuse(envelope, RefusalReason::Full),
+                    OverloadPolicy::DropNewest => return self.drop_newest(&lane, envelope),
+                    OverloadPolicy::DropOldest => {
+                        let oldest = self.queue.evict(&lane, wake);
+                        self.wake(wake);
+                        let Some((oldest, charge)) = oldest else {
+                            return self.drop_newest(&lane, envelope);
+                        };
+                        self.discard(&lane, oldest, charge, Outcome::DroppedOldest, wake);
+                        evictions += 1;
+                        if evictions > MAX_EVICTIONS {
+                            return self.drop_newest(&lane, envelope);
+                        }
+                    }
+                    OverloadPolicy::Wait => match self.queue.wait(&lane, envelope, bytes, wake) {
+                        Ok(ticket) => {
+                            self.ledger.has_waited();
+                            return Submitted::Waits(ticket);
+                        }
+                        Err((back, Denied::TooManyWaiters)) => {
+                            return self.refuse(back, RefusalReason::TooManyWaiters);
+                        }
+                        Err((back, _)) => {
+                            envelope = back;
+                            continue;
+                        }
+                    },
+                }
+            }
+            let mut again = Some(envelope);
+            match self.queue.submit(&lane, &mut again, bytes, wake) {
+                Ok(()) => return Submitted::Admitted,
+                Err(why) => denied = why,
+            }
+            envelope = again.take().expect("it was not admitted");
+        }
+    }
+
+    fn refuse(&self, envelope: Envelope<M>, reason: RefusalReason) -> Submitted<M> {
+        self.ledger.count(reason.into());
+        Submitted::Refused(Box::new(Refused { message: envelope.message, reason }))
+    }
+
+    /// Drops a message for which there is no capacity.
+    fn drop_newest(&self, lane: &Arc<PeerLane>, envelope: Envelope<M>) -> Submitted<M> {
+        self.drops.record(lane);
+        self.ledger.count(Outcome::DroppedNewest);
+        self.let_go(envelope.message);
+        Submitted::Dropped
+    }
+}

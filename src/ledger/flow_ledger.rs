@@ -1,0 +1,172 @@
+//! What one flow counts.
+
+use std::{
+    fmt,
+    sync::{OnceLock, Weak},
+    time::Duration,
+};
+
+use crossbeam::utils::CachePadded;
+use strum::EnumCount;
+
+use super::{Counter, FlowSnapshot, LatencySnapshot, worker_ledger::WorkerLedger};
+use crate::{
+    Outcome,
+    clock::nanos,
+    sync::{AtomicU64, Ordering},
+};
+
+/// Counters and histograms of one flow of one handler.
+#[derive(Debug)]
+pub(crate) struct FlowLedger {
+    pub(crate) workers: Box<[CachePadded<WorkerLedger>]>,
+    /// What the gauges have said so far, for a flow that is gone.
+    admitted: AtomicU64,
+    high_water: AtomicU64,
+    waited: Counter,
+    /// By outcome; those that workers find are counted by them.
+    outcomes: [Counter; Outcome::COUNT],
+    stray_panics: Counter,
+    stuck: Counter,
+    gauges: OnceLock<Weak<dyn Gauges>>,
+}
+
+/// What a flow says of itself at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    /// Messages that were ever admitted. It never falls.
+    pub(crate) admitted: u64,
+    pub(crate) in_flight: usize,
+    pub(crate) bytes: usize,
+    pub(crate) waiting: usize,
+    /// About how long the oldest message that is queued has waited.
+    pub(crate) oldest_age: Duration,
+    /// Threads that are alive.
+    pub(crate) live_workers: usize,
+    pub(crate) max_in_flight: u64,
+    pub(crate) max_bytes: Option<u64>,
+    /// The age at which messages expire.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// A flow, as its ledger sees it.
+pub(crate) trait Gauges: fmt::Debug + Send + Sync {
+    fn load(&self) -> Load;
+}
+
+impl FlowLedger {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers: (0..workers).map(|_| CachePadded::default()).collect(),
+            admitted: AtomicU64::new(0),
+            high_water: AtomicU64::new(0),
+            waited: Counter::default(),
+            outcomes: Default::default(),
+            stray_panics: Counter::default(),
+            stuck: Counter::default(),
+            gauges: OnceLock::new(),
+        }
+    }
+
+    /// The flow that was built with this ledger.
+    pub(crate) fn observe(&self, gauges: Weak<dyn Gauges>) {
+        // A flow is built once.
+        let _ = self.gauges.set(gauges);
+    }
+
+    /// So many messages have been admitted by now, as the flow says whose ledger this is.
+    pub(crate) fn note_admitted(&self, admitted: u64) -> u64 {
+        // Relaxed: statistics only. The larger one stays, so that what is shown never falls.
+        self.admitted.fetch_max(admitted, Ordering::Relaxed).max(admitted)
+    }
+
+    /// So many messages are in flight.
+    pub(crate) fn note_in_flight(&self, in_flight: usize) {
+        // Relaxed: statistics only. Read first, so that a line that all share is seldom written.
+        if in_flight as u64 > self.high_water.load(Ordering::Relaxed) {
+            self.high_water.fetch_max(in_flight as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A submitter waits that found no capacity.
+    pub(crate) fn has_waited(&self) {
+        self.waited.increment();
+    }
+
+    /// A message has come to an outcome that no worker counts.
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.count_many(outcome, 1);
+    }
+
+    /// So many messages have.
+    pub(crate) fn count_many(&self, outcome: Outcome, messages: u64) {
+        // Release: who sees it counted sees what was done before.
+        self.outcomes[outcome as usize].0.fetch_add(messages, Ordering::Release);
+    }
+
+    /// How many messages have come to this outcome, apart from those that workers count.
+    pub(crate) fn counted(&self, outcome: Outcome) -> u64 {
+        // Acquire: pairs with the Release above.
+        self.outcomes[outcome as usize].0.load(Ordering::Acquire)
+    }
+
+    /// A handler has run for longer than it should.
+    pub(crate) fn found_stuck(&self) {
+        self.stuck.increment();
+    }
+
+    /// Something that a handler has spawned panicked.
+    pub(crate) fn stray_panic(&self) {
+        self.stray_panics.increment();
+    }
+
+    pub(crate) fn snapshot(&self) -> FlowSnapshot {
+        // The load first: who finds nothing in flight then reads the counts of all that finished.
+        let gauges = self.gauges.get().and_then(Weak::upgrade);
+        let load = gauges.map(|gauges| gauges.load()).unwrap_or_default();
+        self.note_in_flight(load.in_flight);
+        let sum = |count: fn(&WorkerLedger) -> &AtomicU64| {
+            // Acquire: who sees a message counted sees what it did.
+            self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
+        };
+        let mut outcomes: [u64; Outcome::COUNT] =
+            std::array::from_fn(|outcome| self.outcomes[outcome].get());
+        let found = [
+            (Outcome::Handled, sum(|worker| &worker.handled)),
+            (Outcome::Panicked, sum(|worker| &worker.panicked)),
+            (Outcome::Expired, sum(|worker| &worker.expired)),
+            (Outcome::Cancelled, sum(|worker| &worker.cancelled)),
+            (Outcome::DroppedAtShutdown, sum(|worker| &worker.dropped)),
+        ];
+        found.iter().for_each(|&(outcome, count)| outcomes[outcome as usize] += count);
+        let running = self.workers.iter().filter(|worker| worker.runs().is_some()).count();
+        let shares = [
+            share(load.in_flight as u64, load.max_in_flight),
+            load.max_bytes.map_or(0, |limit| share(load.bytes as u64, limit)),
+            load.max_age.map_or(0, |max| share(nanos(load.oldest_age), nanos(max))),
+            if load.waiting > 0 { 100 } else { 0 },
+        ];
+        FlowSnapshot {
+            in_flight: load.in_flight,
+            queued: load.in_flight.saturating_sub(running),
+            bytes_in_flight: load.bytes,
+            waiting: load.waiting,
+            oldest_age: load.oldest_age,
+            high_water: self.high_water.load(Ordering::Relaxed) as usize,
+            live_workers: load.live_workers,
+            overload: shares.into_iter().max().unwrap_or_default(),
+            stray_panics: self.stray_panics.get(),
+            stuck: self.stuck.get(),
+            admitted: self.note_admitted(load.admitted),
+            waiting_for_peer_permit: self.waited.get(),
+            outcomes,
+            wait: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.wait)),
+            service: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.service)),
+        }
+    }
+}
+
+/// How many hundredths of the limit are used, at most 100.
+fn share(used: u64, limit: u64) -> u8 {
+    (u128::from(used) * 100 / u128::from(limit.max(1))).min(100) as u8
+}

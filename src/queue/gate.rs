@@ -1,0 +1,131 @@
+//! A bound: how many may enter before others have finished.
+//!
+//! ```text
+//! entered   CLOSED | count of all that ever entered      written by submitters, one exchange each
+//! seen      count of those known to have finished        written by a submitter that finds no capacity
+//! ```
+//!
+//! In flight is `entered - finished`. Who finishes counts on a cache line of its own, which the gate does not know:
+//! the caller says how to add up what has finished. So a submitter reads the lines of those who finish only when
+//! what it has seen so far leaves no capacity, and those who finish never write this line.
+//!
+//! Both counts only grow, apart from [`Gate::undo`]. What was seen is at most what has finished, so whoever enters by
+//! what was seen enters below the bound.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const CLOSED: u64 = 1 << 63;
+
+/// Why nothing enters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Barred {
+    Full,
+    Closed,
+}
+
+/// The bound of a queue, or of a lane.
+#[derive(Debug)]
+pub(super) struct Gate {
+    entered: AtomicU64,
+    seen: AtomicU64,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self { entered: AtomicU64::new(0), seen: AtomicU64::new(0) }
+    }
+
+    /// Enters if fewer than `limit` are in flight.
+    #[inline]
+    pub(super) fn enter(&self, limit: u64, finished: impl Fn() -> u64) -> Result<(), Barred> {
+        // Relaxed: the exchange below checks it.
+        let mut entered = self.entered.load(Ordering::Relaxed);
+        loop {
+            if entered & CLOSED != 0 {
+                return Err(Barred::Closed);
+            }
+            // Relaxed: an older value is a lower one, which bars too early and is corrected below.
+            if entered.saturating_sub(self.seen.load(Ordering::Relaxed)) >= limit {
+                let finished = finished();
+                self.seen.store(finished, Ordering::Relaxed);
+                if entered.saturating_sub(finished) >= limit {
+                    let now = self.entered.load(Ordering::Relaxed);
+                    if now == entered {
+                        return Err(Barred::Full);
+                    }
+                    entered = now;
+                    continue;
+                }
+            }
+            // AcqRel: who enters sees what those before it have done, and `close` is not passed.
+            match self.entered.compare_exchange_weak(
+                entered,
+                entered + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => entered = now,
+            }
+        }
+    }
+
+    /// Takes back an entry that came to nothing; true if the gate has been closed meanwhile.
+    pub(super) fn undo(&self) -> bool {
+        // AcqRel: as for entering.
+        self.entered.fetch_sub(1, Ordering::AcqRel) & CLOSED != 0
+    }
+
+    /// Bars all who come later; false if that was so already.
+    pub(super) fn close(&self) -> bool {
+        // AcqRel: who is barred sees what was done before.
+        self.entered.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
+    }
+
+    /// Closes if all that entered have finished; false if not, or if it was closed before.
+    pub(super) fn close_if_unused(&self, finished: u64) -> bool {
+        // The exchange fails if anybody has entered since `finished` was read, or the gate is closed. AcqRel: as
+        // for `close`.
+        self.entered
+            .compare_exchange(finished, finished | CLOSED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        // Acquire: pairs with the release in `close`.
+        self.entered.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// How many have entered so far.
+    pub(super) fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Acquire) & !CLOSED
+    }
+}
+
+/// A bound in bytes beside a gate. Whoever enters is let in while any byte is free, so one entry may exceed it.
+#[derive(Debug)]
+pub(super) struct Bytes(AtomicU64);
+
+impl Bytes {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(super) fn enter(&self, bytes: u32, limit: u64) -> bool {
+        // AcqRel: as for a gate.
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+                (used < limit).then(|| used.saturating_add(bytes.into()))
+            })
+            .is_ok()
+    }
+
+    pub(super) fn leave(&self, bytes: u32) {
+        self.0.fetch_sub(bytes.into(), Ordering::AcqRel);
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        // Relaxed: statistics only, and a bound that `enter` checks again.
+        self.0.load(Ordering::Relaxed)
+    }
+}

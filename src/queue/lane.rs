@@ -1,0 +1,162 @@
+//! One key's lane, as those see it who are not in the schedule: its bound, and who serves it.
+//!
+//! Three cache lines, by who writes them: submitters ([`Gate`]), the worker that finishes its items, and whoever
+//! begins or ends to serve it. A submitter reads only the first and the third.
+
+use std::time::Duration;
+
+use crossbeam::utils::CachePadded;
+
+use super::gate::{Bytes, Gate};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
+
+/// A lane. It is found by its key as long as it is open; whoever holds a reference may go on using it.
+#[derive(Debug)]
+pub(crate) struct Lane<K> {
+    key: K,
+    /// Its place in the schedule. Another lane may have it once this one is closed and empty.
+    pub(super) index: u32,
+    /// A number that no other lane of the queue ever had.
+    pub(super) serial: u64,
+    pub(super) entrance: CachePadded<Entrance>,
+    pub(super) finished: CachePadded<AtomicU64>,
+    pub(super) service: CachePadded<Service>,
+    /// Items that were dropped and that nobody has been notified of.
+    dropped: AtomicU64,
+    /// Who waits for the last worker to leave.
+    left: (Mutex<()>, Condvar),
+}
+
+/// Written by those who enter, and by those who wait.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    pub(super) gate: Gate,
+    pub(super) bytes: Bytes,
+    /// How many wait in this lane's line.
+    pub(super) waiting: AtomicUsize,
+    /// Items that others than workers took out.
+    pub(super) discarded: AtomicU64,
+}
+
+/// Written by who has the schedule, when a run of the lane begins or ends.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Workers that run its items.
+    pub(super) workers: AtomicUsize,
+    /// The schedule knows that something is queued in it, or as many workers serve it as may: who submits to it need
+    /// wake nobody.
+    pub(super) active: AtomicBool,
+    /// Nothing that is in it starts any more.
+    pub(super) cancelled: AtomicBool,
+}
+
+impl<K> Lane<K> {
+    pub(super) fn new(key: K, index: u32, serial: u64) -> Self {
+        Self {
+            key,
+            index,
+            serial,
+            entrance: CachePadded::new(Entrance {
+                gate: Gate::new(),
+                bytes: Bytes::new(),
+                waiting: AtomicUsize::new(0),
+                discarded: AtomicU64::new(0),
+            }),
+            finished: CachePadded::new(AtomicU64::new(0)),
+            service: CachePadded::new(Service {
+                workers: AtomicUsize::new(0),
+                active: AtomicBool::new(false),
+                cancelled: AtomicBool::new(false),
+            }),
+            dropped: AtomicU64::new(0),
+            left: (Mutex::new(()), Condvar::new()),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// A number that no other lane has at the same time.
+    pub(crate) fn number(&self) -> u32 {
+        self.index
+    }
+
+    pub(super) fn finished(&self) -> u64 {
+        // Acquire: who sees an item finished sees what it did.
+        self.finished.load(Ordering::Acquire) + self.entrance.discarded.load(Ordering::Acquire)
+    }
+
+    /// Whether it takes no more items and all that it took have finished.
+    pub(super) fn is_over(&self) -> bool {
+        // What has finished first: it never passes what has entered.
+        let finished = self.finished();
+        self.is_closed() && self.entrance.gate.entered() == finished
+    }
+
+    /// Whether nothing that is in it may start any more.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // Acquire: pairs with the store in `cancel`.
+        self.service.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether it takes no more items.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.entrance.gate.is_closed()
+    }
+
+    /// An item of this lane was dropped; true if it is the first since the count was taken.
+    pub(crate) fn count_dropped(&self) -> bool {
+        // AcqRel: the count is read by whoever is notified of the first.
+        self.dropped.fetch_add(1, Ordering::AcqRel) == 0
+    }
+
+    /// Items that were dropped since the count was last taken.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::AcqRel)
+    }
+
+    /// Whether items were dropped since the count was last taken.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire) > 0
+    }
+
+    /// Puts back what was taken and could not be said.
+    pub(crate) fn put_back_dropped(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Waits until no worker serves this lane, which must be cancelled; false if `patience` is over first.
+    pub(crate) fn wait_until_left(&self, patience: Duration) -> bool {
+        // The caller has cancelled the lane, and held the schedule's lock after that. A worker that left before is seen
+        // to have left; one that leaves later finds the lane cancelled, and notifies.
+        let is_served = || self.service.workers.load(Ordering::Acquire) > 0;
+        if !is_served() {
+            return true;
+        }
+        if crate::clock::pass(patience) {
+            return !is_served();
+        }
+        let mut lock = self.left.0.lock();
+        let until = std::time::Instant::now() + patience;
+        while is_served() {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            lock = match self.left.1.wait_timeout(lock, left) {
+                Ok((lock, _)) => lock,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        true
+    }
+
+    /// The last worker has left this lane.
+    pub(super) fn notify_left(&self) {
+        // Under the lock: whoever waits is asleep or has yet to look.
+        let _lock = self.left.0.lock();
+        self.left.1.notify_all();
+    }
+}

@@ -1,0 +1,158 @@
+//! Lanes that come and go, and what is taken out of them by others than workers.
+
+use std::{hash::Hash, sync::Arc};
+
+use super::{
+    FairQueue, HEADS, LOOK_AT, Lane, Refusal, WakeList,
+    schedule::{Charged, Schedule},
+};
+use crate::sync::Ordering;
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    /// Uses the lane of a key, if it has one.
+    #[inline]
+    pub(crate) fn with_lane<R>(&self, key: &K, of: impl FnOnce(Option<&Arc<Lane<K>>>) -> R) -> R {
+        of(self.table.find(key).lane())
+    }
+
+    /// The lane of a key, a new one if it has none; `None` if there are as many as there may be and all that were
+    /// looked at are in use.
+    pub(crate) fn lane(&self, key: &K) -> Option<Arc<Lane<K>>> {
+        if let Some(lane) = self.table.find(key).lane().filter(|lane| !lane.is_closed()) {
+            return Some(Arc::clone(lane));
+        }
+        let waiters = self.waiters.lock();
+        let mut schedule = self.schedule.lock();
+        // A closed lane leaves the table under this lock, after it was closed.
+        if let Some(lane) = self.table.find(key).lane() {
+            if !lane.is_closed() {
+                return Some(Arc::clone(lane));
+            }
+            self.table.remove(&Arc::clone(lane));
+        }
+        if schedule.lanes() >= self.lanes {
+            // Nobody joins its line meanwhile, and whoever enters it makes the exchange fail.
+            let unused = schedule.find_lane(LOOK_AT, |lane| {
+                lane.is_over()
+                    || waiters.in_line(lane) == 0
+                        && lane.entrance.gate.close_if_unused(lane.finished())
+            })?;
+            self.table.remove(&unused);
+            schedule.remove_lane(unused.index);
+        }
+        let lane = schedule.add_lane(key);
+        self.table.insert(&lane);
+        Some(lane)
+    }
+
+    /// Gives a key another weight; false if too many keys have one other than 1.
+    pub(crate) fn set_weight(&self, key: &K, weight: u32) -> bool {
+        let mut schedule = self.schedule.lock();
+        // While a lane is being cancelled it may be out of the schedule, and another in its place, before it is out of the
+        // table.
+        let index = self.table.find(key).lane().and_then(|lane| {
+            let own = schedule.lane(lane.index)?;
+            Arc::ptr_eq(own, lane).then_some(lane.index)
+        });
+        schedule.set_weight(key, weight.into(), index, self.lanes)
+    }
+
+    /// Ends a lane: it takes nothing more, nothing in it starts, who waits in its line is refused, and what is queued
+    /// comes back. Each of these items is to be [discarded](Self::finish_discarded). Runs that workers have taken are
+    /// theirs to discard. Returns how many were refused.
+    pub(crate) fn cancel_lane(
+        &self,
+        lane: &Arc<Lane<K>>,
+        wake: &mut WakeList,
+    ) -> (Vec<(T, u32)>, usize) {
+        // Release: whoever sees it, or takes the schedule's lock after this call, starts nothing of the lane. Whoever
+        // had the lock before is seen by `wait_until_left` to serve it.
+        lane.service.cancelled.store(true, Ordering::Release);
+        lane.entrance.gate.close();
+        let refused = {
+            let mut waiters = self.waiters.lock();
+            let refused = match waiters.in_line(lane) {
+                0 => 0,
+                _ => waiters.refuse_lane(lane, Refusal::Cancelled, wake),
+            };
+            self.note_left(lane, refused, &waiters);
+            // They may have been the last who barred others. It fences, too: step 4 of the proof.
+            self.grant_locked(&mut waiters, wake);
+            refused
+        };
+        let mut schedule = self.schedule.lock();
+        self.table.remove(lane);
+        self.drain(&mut schedule, self.inbox.len());
+        if !schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane)) {
+            self.leave_changed(schedule, wake);
+            return (Vec::new(), refused);
+        }
+        let items = schedule.clear(lane.index);
+        self.remove_if_over(&mut schedule, lane);
+        self.leave_changed(schedule, wake);
+        (items.into_iter().map(|Charged { item, charge }| (item, charge)).collect(), refused)
+    }
+
+    /// Takes the oldest item that is queued in a lane. It is to be [discarded](Self::finish_discarded).
+    pub(crate) fn evict(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Option<(T, u32)> {
+        let mut schedule = self.schedule.lock();
+        self.drain(&mut schedule, self.inbox.len());
+        if !schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane)) {
+            self.leave_changed(schedule, wake);
+            return None;
+        }
+        let item = schedule.pop(lane.index);
+        self.leave_changed(schedule, wake);
+        item.map(|Charged { item, charge }| (item, charge))
+    }
+
+    /// Takes all that is queued. Each of these items is to be [discarded](Self::finish_discarded).
+    pub(crate) fn clear(&self, wake: &mut WakeList) -> Vec<(Arc<Lane<K>>, T, u32)> {
+        let mut schedule = self.schedule.lock();
+        self.drain(&mut schedule, self.inbox.len());
+        let lanes: Vec<_> = schedule.all_lanes().cloned().collect();
+        let mut items = Vec::new();
+        for lane in lanes {
+            let of_lane = schedule.clear(lane.index);
+            items.extend(
+                of_lane
+                    .into_iter()
+                    .map(|Charged { item, charge }| (Arc::clone(&lane), item, charge)),
+            );
+        }
+        self.leave_changed(schedule, wake);
+        items
+    }
+
+    /// Gives the place of a lane back that is over.
+    pub(super) fn remove_if_over(&self, schedule: &mut Schedule<K, T>, lane: &Arc<Lane<K>>) {
+        let is_it = |other: &Arc<Lane<K>>| Arc::ptr_eq(other, lane);
+        if lane.is_over()
+            && schedule.lane(lane.index).is_some_and(is_it)
+            && schedule.is_idle(lane.index)
+        {
+            schedule.remove_lane(lane.index);
+        }
+    }
+
+    /// Folds over the oldest items that are queued, one for each of up to [`HEADS`] lanes.
+    pub(crate) fn fold_heads<R>(
+        &self,
+        wake: &mut WakeList,
+        first: R,
+        fold: impl FnMut(R, &T) -> R,
+    ) -> R {
+        let mut schedule = self.schedule.lock();
+        // What stands in the inbox may be the oldest, if all workers are busy.
+        self.drain(&mut schedule, self.inbox.len());
+        self.leave(&schedule);
+        // As in `push_into_full`.
+        wake.worker |= schedule.is_ready();
+        schedule.heads(HEADS).fold(first, fold)
+    }
+
+    /// The key of the lane with this [number](Lane::number), if there is one now.
+    pub(crate) fn key_of(&self, number: u32) -> Option<K> {
+        self.schedule.lock().lane(number).map(|lane| lane.key().clone())
+    }
+}

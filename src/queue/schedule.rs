@@ -1,0 +1,440 @@
+//! Whose turn it is: plain data and plain code, without threads or clocks.
+//!
+//! ```text
+//!                 accept            turn                      end
+//!   (empty lane) ────────▶ READY ─────────▶ served ─────────────────────▶ empty, or READY again
+//!                            ▲                                │ it took more than its share
+//!                            └──────── others caught up ──── IN DEBT
+//! ```
+//!
+//! Lanes are served in turn, for up to [`RUN`] items that are expected to fit into a quantum. Turns are equal in time
+//! and not in items, by start-time fair queueing (Goyal, Vin, Cheng 1996). `s` of service let a lane's own time grow by
+//! `s / its weight`. *Virtual time* is the smallest own time with which a turn of the last round began; a round is one turn
+//! of each lane that is ready. A lane whose own time is more than a quantum ahead of it is *in debt*: it is passed over
+//! until virtual time has caught up, unless no other lane is ready. A turn begins at most a quantum behind virtual time, so
+//! that nobody saves up turns: neither a lane that was empty, nor those that have stood behind a long item of another.
+//!
+//! Where all items are brief no lane is ever in debt, and this is round robin.
+//!
+//! Bounds: as many lanes as the queue allows, as many items as were admitted.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    hash::Hash,
+    sync::Arc,
+};
+
+use super::{
+    chunks::{Chunk, Chunks, Pool, RUN},
+    lane::Lane,
+};
+use crate::sync::Ordering;
+
+/// Virtual times are in units of so many to a nanosecond, so that a large weight does not round brief items to zero.
+const UNITS: u64 = 256;
+
+/// One item on its way, with what it was charged in bytes.
+#[derive(Debug)]
+pub(super) struct Charged<T> {
+    pub(super) item: T,
+    pub(super) charge: u32,
+}
+
+/// What the schedule knows of a lane.
+#[derive(Debug)]
+struct Slot<K, T> {
+    lane: Option<Arc<Lane<K>>>,
+    queue: Chunks<Charged<T>>,
+    /// Workers that serve it.
+    running: usize,
+    /// It stands among the ready ones, or those in debt.
+    listed: bool,
+    backlogged: bool,
+    weight: u64,
+    /// Its own time.
+    time: u64,
+    /// Nanoseconds that one of its items took of late; 0 if none has run.
+    service: u64,
+}
+
+impl<K, T> Slot<K, T> {
+    /// See [`Service::active`](super::lane::Service::active). Ordered by the fences that step 1 of the proof names.
+    fn activate(&self) {
+        if let Some(lane) = &self.lane {
+            lane.service.active.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn deactivate(&self) {
+        if let Some(lane) = &self.lane {
+            lane.service.active.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What can change while items flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The length of a turn, in nanoseconds.
+    pub(super) quantum: u64,
+    /// Workers that may serve one lane at a time.
+    pub(super) lane_workers: usize,
+}
+
+/// A turn that a worker has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) index: u32,
+    pub(super) items: usize,
+    /// Nanoseconds that it took.
+    pub(super) service: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Schedule<K, T> {
+    slots: Vec<Slot<K, T>>,
+    free: Vec<u32>,
+    /// Lanes that were ever made.
+    made: u64,
+    pool: Pool<Charged<T>>,
+    ready: VecDeque<u32>,
+    /// By when they are ready again.
+    debtors: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Virtual time.
+    time: u64,
+    /// Items in all lanes.
+    queued: usize,
+    /// How many turns of this round are left, and the smallest own time with which one has begun.
+    round_left: usize,
+    round_time: u64,
+    /// Weights other than 1, of lanes that are there or may come.
+    weights: HashMap<K, u64>,
+    pub(super) rules: Rules,
+    /// Where the search for an unused lane goes on.
+    hand: usize,
+}
+
+impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            made: 0,
+            pool: Pool::new(),
+            ready: VecDeque::new(),
+            debtors: BinaryHeap::new(),
+            time: 0,
+            queued: 0,
+            round_left: 0,
+            round_time: u64::MAX,
+            weights: HashMap::new(),
+            rules,
+            hand: 0,
+        }
+    }
+
+    /// How many lanes there are.
+    pub(super) fn lanes(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Makes a lane. The caller has made sure that there is none of this key, and that there may be one more.
+    pub(super) fn add_lane(&mut self, key: &K) -> Arc<Lane<K>> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                lane: None,
+                queue: Chunks::new(),
+                running: 0,
+                listed: false,
+                backlogged: false,
+                weight: 1,
+                time: 0,
+                service: 0,
+            });
+            (self.slots.len() - 1) as u32
+        });
+        self.made += 1;
+        let lane = Arc::new(Lane::new(key.clone(), index, self.made));
+        let weight = self.weights.get(key).copied().unwrap_or(1);
+        let slot = &mut self.slots[index as usize];
+        // A new key owes nothing for the one that had the place before.
+        (slot.lane, slot.weight, slot.service, slot.time) =
+            (Some(Arc::clone(&lane)), weight, 0, self.time);
+        lane
+    }
+
+    /// Forgets a lane that is closed and has nothing in flight. The caller has taken it out of the table.
+    pub(super) fn remove_lane(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(slot.queue.is_empty() && slot.running == 0 && !slot.listed);
+        slot.lane = None;
+        self.free.push(index);
+    }
+
+    /// The lane at an index, if there is one.
+    pub(super) fn lane(&self, index: u32) -> Option<&Arc<Lane<K>>> {
+        self.slots.get(index as usize)?.lane.as_ref()
+    }
+
+    /// Looks at up to `most` lanes, going on where the last search stopped, for one that `is` what is looked for.
+    pub(super) fn find_lane(
+        &mut self,
+        most: usize,
+        mut is: impl FnMut(&Arc<Lane<K>>) -> bool,
+    ) -> Option<Arc<Lane<K>>> {
+        for _ in 0..most.min(self.slots.len()) {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let slot = &self.slots[self.hand];
+            if let Some(lane) = &slot.lane
+                && slot.running == 0
+                && !slot.listed
+                && is(lane)
+            {
+                return Some(Arc::clone(lane));
+            }
+        }
+        None
+    }
+
+    /// All lanes.
+    pub(super) fn all_lanes(&self) -> impl Iterator<Item = &Arc<Lane<K>>> {
+        self.slots.iter().filter_map(|slot| slot.lane.as_ref())
+    }
+
+    /// Gives a key another weight; `most` is how many keys may have one other than 1. False if there are too many.
+    pub(super) fn set_weight(
+        &mut self,
+        key: &K,
+        weight: u64,
+        lane: Option<u32>,
+        most: usize,
+    ) -> bool {
+        if weight == 1 {
+            self.weights.remove(key);
+        } else if self.weights.len() >= most && !self.weights.contains_key(key) {
+            return false;
+        } else {
+            self.weights.insert(key.clone(), weight);
+        }
+        if let Some(index) = lane {
+            let slot = &mut self.slots[index as usize];
+            slot.weight = weight;
+        }
+        true
+    }
+
+    /// Queues an item in its lane.
+    #[inline]
+    pub(super) fn accept(&mut self, index: u32, item: Charged<T>) {
+        let slot = &mut self.slots[index as usize];
+        let was_empty = slot.queue.is_empty();
+        slot.queue.push(item, &mut self.pool);
+        self.queued += 1;
+        // A lane that has something queued is backlogged, and stands where it belongs.
+        if was_empty {
+            self.begin_backlog(index);
+        }
+    }
+
+    fn begin_backlog(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.activate();
+        if !slot.backlogged {
+            slot.backlogged = true;
+            slot.time = slot.time.max(self.time);
+        }
+        self.list(index);
+    }
+
+    /// Puts a lane that can be served among the ready ones, or those in debt.
+    fn list(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.listed || slot.queue.is_empty() || slot.running >= self.rules.lane_workers {
+            return;
+        }
+        slot.listed = true;
+        let due = slot.time.saturating_sub(self.rules.quantum.saturating_mul(UNITS));
+        if due > self.time {
+            self.debtors.push(Reverse((due, index)));
+        } else {
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Whether nothing of a lane is queued or served.
+    pub(super) fn is_idle(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.queue.is_empty() && slot.running == 0 && !slot.listed
+    }
+
+    /// Whether some lane can be served.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.debtors.is_empty()
+    }
+
+    /// Begins the next turn: moves its items into `run` and returns the lane.
+    pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<&Arc<Lane<K>>> {
+        while let Some(&Reverse((due, index))) = self.debtors.peek() {
+            if due > self.time {
+                if !self.ready.is_empty() {
+                    break;
+                }
+                // No other is ready, so nobody is owed anything.
+                self.time = due;
+            }
+            self.debtors.pop();
+            self.ready.push_back(index);
+        }
+        if self.round_left == 0 {
+            if self.round_time < u64::MAX {
+                self.time = self.time.max(self.round_time);
+            }
+            (self.round_left, self.round_time) = (self.ready.len(), u64::MAX);
+        }
+        let index = self.ready.pop_front()?;
+        self.round_left -= 1;
+        let slot = &mut self.slots[index as usize];
+        slot.listed = false;
+        let items = match slot.service {
+            // Several workers serve the lane: what one holds behind a long item, another could run.
+            _ if self.rules.lane_workers > 1 => 1,
+            0 => 1,
+            service => (self.rules.quantum / service).clamp(1, RUN as u64) as usize,
+        };
+        slot.queue.take_run(items, run, &mut self.pool);
+        self.queued -= run.len();
+        self.begin(index);
+        self.list(index);
+        self.slots[index as usize].lane.as_ref()
+    }
+
+    fn begin(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.running += 1;
+        slot.time =
+            slot.time.max(self.time.saturating_sub(self.rules.quantum.saturating_mul(UNITS)));
+        self.round_time = self.round_time.min(slot.time);
+        let lane = slot.lane.as_ref().expect("a lane with items is there");
+        // Release: part of the proof in `FairQueue::cancel_lane`. Nobody writes it without the lock.
+        lane.service.workers.store(slot.running, Ordering::Release);
+        if slot.queue.is_empty() && slot.running < self.rules.lane_workers {
+            slot.deactivate();
+        }
+    }
+
+    /// Ends a turn; returns whether no other worker serves the lane, and whether it is active no longer.
+    pub(super) fn end(&mut self, ended: Ended) -> (bool, bool) {
+        let Ended { index, items, service } = ended;
+        let units = service.saturating_mul(UNITS);
+        let slot = &mut self.slots[index as usize];
+        slot.running -= 1;
+        let running = slot.running;
+        let lane = slot.lane.as_ref().expect("a lane that is served is there");
+        // Release: who sees the worker gone sees what it did. Nobody else writes it without the lock.
+        lane.service.workers.store(running, Ordering::Release);
+        slot.time = slot.time.saturating_add(units / slot.weight);
+        let each = service / items.max(1) as u64;
+        slot.service = match slot.service {
+            0 => each,
+            before => (3 * before + each) / 4,
+        }
+        .max(1);
+        let is_empty = slot.queue.is_empty();
+        if is_empty {
+            slot.deactivate();
+        }
+        if is_empty && running == 0 {
+            slot.backlogged = false;
+        } else {
+            self.list(index);
+        }
+        (running == 0, is_empty)
+    }
+
+    /// How many items are queued in all lanes.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Takes the oldest item that is queued in a lane.
+    pub(super) fn pop(&mut self, index: u32) -> Option<Charged<T>> {
+        let slot = &mut self.slots[index as usize];
+        let item = slot.queue.pop(&mut self.pool)?;
+        self.queued -= 1;
+        self.unlist_if_empty(index);
+        Some(item)
+    }
+
+    /// Takes all that is queued in a lane.
+    pub(super) fn clear(&mut self, index: u32) -> Vec<Charged<T>> {
+        let slot = &mut self.slots[index as usize];
+        let mut items = Vec::with_capacity(slot.queue.len());
+        while let Some(item) = slot.queue.pop(&mut self.pool) {
+            items.push(item);
+        }
+        self.queued -= items.len();
+        self.unlist_if_empty(index);
+        items
+    }
+
+    fn unlist_if_empty(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.queue.is_empty() {
+            return;
+        }
+        if slot.running < self.rules.lane_workers {
+            slot.deactivate();
+        }
+        if slot.listed {
+            slot.listed = false;
+            // As long as the lists are, which only departures and evictions pay for.
+            self.ready.retain(|&other| other != index);
+            self.round_left = self.round_left.min(self.ready.len());
+            self.debtors.retain(|&Reverse((_, other))| other != index);
+        }
+        if slot.backlogged && slot.running == 0 {
+            slot.backlogged = false;
+        }
+    }
+
+    /// The oldest item of each lane, of up to `most` of those that have any.
+    pub(super) fn heads(&self, most: usize) -> impl Iterator<Item = &T> {
+        let heads = self.slots.iter().filter_map(|slot| slot.queue.front());
+        heads.take(most).map(|charged| &charged.item)
+    }
+
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn weight_of(&self, index: u32) -> u64 {
+        self.slots[index as usize].weight
+    }
+
+    /// Asserts what holds between any two steps.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn assert_whole(&self) {
+        let debtors = self.debtors.iter().map(|Reverse((_, index))| *index);
+        let mut listed: Vec<_> = self.ready.iter().copied().chain(debtors).collect();
+        listed.sort_unstable();
+        let mut queued = 0;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let index = index as u32;
+            let is_free = self.free.contains(&index);
+            assert_eq!(slot.lane.is_none(), is_free, "a place is free or taken");
+            assert!(!is_free || self.is_idle(index) && !slot.backlogged, "a free place is empty");
+            let can_be_served = !slot.queue.is_empty() && slot.running < self.rules.lane_workers;
+            assert_eq!(slot.listed, can_be_served, "listed if it can be served");
+            assert_eq!(listed.binary_search(&index).is_ok(), slot.listed, "it stands in a list");
+            assert_eq!(slot.backlogged, !slot.queue.is_empty() || slot.running > 0);
+            if let Some(lane) = &slot.lane {
+                let is_active = lane.service.active.load(Ordering::Relaxed);
+                let is_full = slot.running >= self.rules.lane_workers;
+                assert_eq!(is_active, !slot.queue.is_empty() || is_full, "active if known to be");
+            }
+            queued += slot.queue.len();
+        }
+        listed.dedup();
+        assert_eq!(listed.len(), self.ready.len() + self.debtors.len(), "each stands there once");
+        assert!(self.round_left <= self.ready.len(), "a round is of lanes that are ready");
+        assert_eq!(self.queued, queued, "the sum of the lanes");
+    }
+}

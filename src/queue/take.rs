@@ -1,0 +1,189 @@
+//! The way of an item out: a worker moves the inbox into the lanes, takes a run, and says what it has finished.
+
+use std::{hash::Hash, sync::Arc};
+
+use super::{
+    AHEAD, BRIEF, DRAIN, Entry, FairQueue, Lane, RUN, Take, WakeList, Worker,
+    chunks::Chunk,
+    schedule::{Ended, Schedule},
+};
+use crate::sync::{MutexGuard, Ordering, fence};
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    pub(crate) fn worker(&self, index: usize) -> Worker<K, T> {
+        Worker { index, lane: None, run: Chunk::with_capacity(RUN), taken: 0, ended: None }
+    }
+
+    /// Takes the next run in fair order.
+    pub(crate) fn take(&self, worker: &mut Worker<K, T>) -> Take {
+        let Some(mut schedule) = self.schedule.try_lock() else { return Take::Busy };
+        let taken = worker.ended.map_or(0, |ended| ended.items);
+        let is_brief = worker.ended.is_none_or(|ended| ended.service < BRIEF * ended.items as u64);
+        let deactivated = self.end_turn(&mut schedule, worker);
+        let mut has_moved_all =
+            self.finished.len() > 1 && (deactivated || self.knocked.load(Ordering::Relaxed));
+        if has_moved_all {
+            self.drain_all(&mut schedule);
+        } else if is_brief {
+            let ahead = AHEAD.saturating_sub(schedule.queued());
+            self.drain(&mut schedule, ahead.max(2 * taken));
+        } else {
+            self.drain(&mut schedule, DRAIN);
+        }
+        loop {
+            if let Some(lane) = schedule.next(&mut worker.run) {
+                if !worker.lane.as_ref().is_some_and(|own| Arc::ptr_eq(own, lane)) {
+                    worker.lane = Some(Arc::clone(lane));
+                }
+                worker.taken = worker.run.len();
+                if self.lane_workers > 1 {
+                    // The run may have been all that the lane had, which others may serve: as in `end_turn`.
+                    self.drain_all(&mut schedule);
+                }
+                self.leave(&schedule);
+                return Take::Run { more: schedule.is_ready() };
+            }
+            if has_moved_all {
+                self.leave(&schedule);
+                return Take::Empty;
+            }
+            // Nothing that is queued can be served: what is in the inbox may.
+            self.drain_all(&mut schedule);
+            has_moved_all = true;
+        }
+    }
+
+    /// An item of the worker's run is gone, whatever became of it, and its capacity is free.
+    #[inline]
+    pub(crate) fn finish(&self, worker: &Worker<K, T>, charge: u32) {
+        let lane = worker.lane();
+        if charge > 0 {
+            lane.entrance.bytes.leave(charge);
+            self.bytes.leave(charge);
+        }
+        if self.lane_workers == 1 {
+            // Relaxed load: nobody else writes it. Release: who sees the item finished sees what it did.
+            lane.finished.store(lane.finished.load(Ordering::Relaxed) + 1, Ordering::Release);
+        } else {
+            lane.finished.fetch_add(1, Ordering::Release);
+        }
+        let finished = &self.finished[worker.index];
+        finished.store(finished.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// The worker has no time for the queue for a while: its lane can be served by others.
+    pub(crate) fn put_down(&self, worker: &mut Worker<K, T>) {
+        if worker.ended.is_some() {
+            let mut schedule = self.schedule.lock();
+            self.end_turn(&mut schedule, worker);
+            self.drain_all(&mut schedule);
+            self.leave(&schedule);
+        }
+    }
+
+    /// Settles a run that is over with the schedule; true if its lane is active no longer.
+    pub(super) fn end_turn(
+        &self,
+        schedule: &mut Schedule<K, T>,
+        worker: &mut Worker<K, T>,
+    ) -> bool {
+        let Some(ended) = worker.ended.take() else { return false };
+        let (is_last, deactivated) = schedule.end(ended);
+        // Who cancels the lane says so before it takes the lock that is held here: it finds the lane left, or is found.
+        if let Some(lane) = worker.lane.as_ref().filter(|lane| lane.is_cancelled()) {
+            if is_last {
+                lane.notify_left();
+            }
+            self.remove_if_over(schedule, lane);
+        }
+        deactivated
+    }
+
+    /// The worker's run is over; it has taken so many nanoseconds. The lane counts as served until the worker's next
+    /// [`take`](Self::take) or [`put_down`](Self::put_down), which must follow at once: so a submitter to it wakes nobody
+    /// in between.
+    pub(crate) fn end_run(&self, worker: &mut Worker<K, T>, service: u64) {
+        debug_assert!(worker.run.is_empty(), "all of a run is finished");
+        let Worker { lane: Some(lane), taken, ended, .. } = worker else { return };
+        *ended = Some(Ended { index: lane.index, items: *taken, service });
+        self.publish();
+    }
+
+    /// An item that no worker took is gone, and its capacity is free.
+    pub(crate) fn finish_discarded(&self, lane: &Arc<Lane<K>>, charge: u32, wake: &mut WakeList) {
+        if charge > 0 {
+            lane.entrance.bytes.leave(charge);
+            self.bytes.leave(charge);
+        }
+        // Release: as for `finish`.
+        lane.entrance.discarded.fetch_add(1, Ordering::Release);
+        self.discarded.fetch_add(1, Ordering::Release);
+        self.publish();
+        if lane.is_over() {
+            self.remove_if_over(&mut self.schedule.lock(), lane);
+        }
+        if self.has_waiters() {
+            self.grant(Some(lane), wake);
+        }
+    }
+
+    /// Whether somebody waits. After an item has finished, without a fence: an answer may come too early.
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.signals.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Makes what this thread has finished, taken back or closed known before it looks who waits, or whether the queue or
+    /// the lane is over.
+    pub(super) fn publish(&self) {
+        // SeqCst: steps 2, 3 and 4 of the proof.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether a worker that looks would find something, or may.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.knocked.load(Ordering::Relaxed) || self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether some lane could be served when a worker last took a run.
+    #[inline]
+    pub(crate) fn has_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Moves all items into the lanes that are in the inbox now. Ends: it has so many slots.
+    pub(super) fn drain_all(&self, schedule: &mut Schedule<K, T>) {
+        // Relaxed: ordered by the fence.
+        self.knocked.store(false, Ordering::Relaxed);
+        // SeqCst: step 1 of the proof: who finds that somebody has knocked already has pushed before this.
+        fence(Ordering::SeqCst);
+        self.drain(schedule, self.inbox.len());
+    }
+
+    /// Moves up to `most` items from the inbox into the lanes.
+    pub(super) fn drain(&self, schedule: &mut Schedule<K, T>, most: usize) {
+        for _ in 0..most {
+            let Some(Entry { lane, item }) = self.inbox.pop() else { return };
+            schedule.accept(lane, item);
+        }
+    }
+
+    /// To be called before the schedule's lock is given back by anybody who has changed it.
+    pub(super) fn leave(&self, schedule: &Schedule<K, T>) {
+        // Relaxed: whoever goes to sleep fences before it reads this; who has made a lane ready fences before it
+        // reads who sleeps, in `Sleep::notify`.
+        self.ready.store(schedule.is_ready(), Ordering::Relaxed);
+    }
+
+    /// The same for who is no worker and has ended the activity of a lane.
+    pub(super) fn leave_changed(
+        &self,
+        mut schedule: MutexGuard<'_, Schedule<K, T>>,
+        wake: &mut WakeList,
+    ) {
+        self.drain_all(&mut schedule);
+        self.leave(&schedule);
+        wake.worker |= schedule.is_ready();
+    }
+}

@@ -1,0 +1,864 @@
+//! The queue and its parts, one thread at a time. What several threads may do to each other is in `model`.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use super::{
+    chunks::{Chunk, Chunks, Pool, RUN},
+    gate::{Barred, Bytes, Gate},
+    lane::Lane,
+    schedule::{Charged, Ended, Rules, Schedule},
+    table::Table,
+    waiters::Waiters,
+    *,
+};
+
+mod oracle;
+
+/// Bounds that bind nowhere.
+const WIDE: Limits = Limits {
+    items: 1_000,
+    lane_items: 1_000,
+    bytes: None,
+    lane_bytes: None,
+    quantum: 1_000_000,
+    lanes: 1_000,
+    lane_waiters: 1_000,
+    lane_workers: 1,
+    workers: 3,
+};
+
+type Queue = FairQueue<u32, u32>;
+
+/// Counts how often it is woken.
+#[derive(Debug, Default)]
+struct Counted(AtomicUsize);
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Counted {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn lane_of(queue: &Queue, key: u32) -> Arc<Lane<u32>> {
+    queue.lane(&key).expect("there may be one more lane")
+}
+
+/// Submits and says whether a worker is to be woken.
+fn submit(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<bool, Denied> {
+    let mut wake = WakeList::default();
+    let mut place = Some(item);
+    let submitted = queue.submit(lane, &mut place, 1, &mut wake);
+    assert!(!wake.has_submitters());
+    assert_eq!(place, submitted.is_err().then_some(item));
+    submitted.map(|()| wake.worker)
+}
+
+fn wait(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<usize, Denied> {
+    let mut wake = WakeList::default();
+    queue.wait(lane, item, 1, &mut wake).map_err(|(back, denied)| {
+        assert_eq!(back, item);
+        denied
+    })
+}
+
+/// Takes a run, finishes all of it and lets in who waits; returns its items.
+fn serve(queue: &Queue, worker: &mut Worker<u32, u32>, service: u64) -> Vec<u32> {
+    if queue.take(worker) == Take::Empty {
+        return Vec::new();
+    }
+    end(queue, worker, service)
+}
+
+fn end(queue: &Queue, worker: &mut Worker<u32, u32>, service: u64) -> Vec<u32> {
+    let mut items = Vec::new();
+    while let Some((item, charge)) = worker.pop() {
+        items.push(item);
+        queue.finish(worker, charge);
+    }
+    queue.end_run(worker, service);
+    if queue.has_waiters() {
+        queue.grant(Some(&Arc::clone(worker.lane())), &mut WakeList::default());
+    }
+    queue.put_down(worker);
+    items
+}
+
+// ---- chunks ----
+
+#[test]
+fn a_lane_keeps_its_order_over_many_chunks_whatever_is_taken_at_once() {
+    for most in [1, 5, RUN - 1, RUN] {
+        let (mut pool, mut items) = (Pool::new(), Chunks::new());
+        let (mut next, mut expected) = (0, 0);
+        let mut run = Chunk::new();
+        for round in 0..200 {
+            (0..(round * 7) % 50).for_each(|_| {
+                items.push(next, &mut pool);
+                next += 1;
+            });
+            assert_eq!(items.front().copied(), (expected < next).then_some(expected));
+            items.take_run(most, &mut run, &mut pool);
+            assert!(run.len() <= most);
+            for item in run.drain(..) {
+                assert_eq!(item, expected);
+                expected += 1;
+            }
+            if round % 3 == 0
+                && let Some(item) = items.pop(&mut pool)
+            {
+                assert_eq!(item, expected);
+                expected += 1;
+            }
+            assert_eq!(items.len(), next - expected);
+        }
+        while let Some(item) = items.pop(&mut pool) {
+            assert_eq!(item, expected);
+            expected += 1;
+        }
+        assert!(items.is_empty() && expected == next);
+    }
+}
+
+// ---- gate ----
+
+#[test]
+fn a_gate_bars_at_its_limit_until_something_has_finished() {
+    let gate = Gate::new();
+    let enter = |limit, finished: u64| gate.enter(limit, || finished);
+    assert_eq!(enter(0, 0), Err(Barred::Full));
+    assert_eq!((enter(2, 0), enter(2, 0), enter(2, 0)), (Ok(()), Ok(()), Err(Barred::Full)));
+    assert_eq!((enter(2, 1), enter(2, 1)), (Ok(()), Err(Barred::Full)));
+    // A lower limit bars until it is kept, a higher one lets in.
+    assert_eq!((enter(1, 2), enter(1, 3)), (Err(Barred::Full), Ok(())));
+    assert_eq!((enter(u64::MAX, 3), gate.entered()), (Ok(()), 5));
+    assert!(!gate.undo());
+    assert_eq!(gate.entered(), 4);
+    assert!(!gate.close_if_unused(3) && !gate.is_closed());
+    assert!(gate.close_if_unused(4) && gate.is_closed());
+    assert_eq!((enter(9, 4), gate.entered()), (Err(Barred::Closed), 4));
+    assert!(!gate.close_if_unused(4) && !gate.close() && gate.undo());
+}
+
+#[test]
+fn bytes_are_exceeded_by_one_entry_at_the_most() {
+    let bytes = Bytes::new();
+    assert!(bytes.enter(9, 10) && bytes.enter(u32::MAX, 10) && !bytes.enter(1, 10));
+    bytes.leave(u32::MAX);
+    assert_eq!(bytes.used(), 9);
+    assert!(!bytes.enter(0, 9) && !bytes.enter(0, 0) && bytes.enter(1, 10));
+}
+
+// ---- table ----
+
+#[test]
+fn the_table_finds_the_lane_of_each_key_and_removes_the_one_that_is_meant() {
+    let table = Table::new();
+    let lanes: Vec<_> = (0..1_000).map(|key| Arc::new(Lane::new(key, key, key.into()))).collect();
+    lanes.iter().for_each(|lane| table.insert(lane));
+    let found = |key: u32| table.find(&key).lane().cloned();
+    assert!(lanes.iter().all(|lane| found(*lane.key()).is_some_and(|own| Arc::ptr_eq(&own, lane))));
+    assert!(found(1_000).is_none());
+    // Another lane of the same key is another lane.
+    table.remove(&Arc::new(Lane::new(5, 5, 5)));
+    assert!(found(5).is_some());
+    lanes.iter().step_by(2).for_each(|lane| table.remove(lane));
+    table.remove(&lanes[0]);
+    assert!((0..1_000).all(|key| found(key).is_some() == (key % 2 == 1)));
+}
+
+#[test]
+fn what_was_found_stays_while_the_table_changes() {
+    let table = Table::new();
+    let lane = Arc::new(Lane::new(1, 0, 1));
+    table.insert(&lane);
+    let found = table.find(&1);
+    table.remove(&lane);
+    assert!(found.lane().is_some() && table.find(&1).lane().is_none());
+}
+
+// ---- waiters ----
+
+fn charged(item: u32) -> Charged<u32> {
+    Charged { item, charge: item }
+}
+
+#[test]
+fn lines_are_let_in_in_turn_and_each_in_its_order() {
+    let mut waiters = Waiters::new();
+    let lanes: Vec<_> = (0..3).map(|key| Arc::new(Lane::new(key, key, key.into()))).collect();
+    for item in 0..3 {
+        for lane in &lanes {
+            waiters.join(lane, charged(10 * lane.index + item));
+            waiters.unblock(lane);
+        }
+    }
+    let mut wake = WakeList::default();
+    let mut admitted = Vec::new();
+    while let Some((lane, charge)) = waiters.next() {
+        let item = waiters.admit_next(&mut wake).item;
+        assert_eq!((charge, *lane.key()), (item, item / 10));
+        admitted.push(item);
+    }
+    assert_eq!(admitted, [0, 10, 20, 1, 11, 21, 2, 12, 22]);
+    assert!(!waiters.is_blocked_on_queue());
+}
+
+#[test]
+fn a_line_whose_lane_is_full_stands_in_nobodys_way() {
+    let mut waiters = Waiters::new();
+    let (a, b) = (Arc::new(Lane::new(0, 0, 0)), Arc::new(Lane::new(1, 1, 1)));
+    waiters.join(&a, charged(1));
+    waiters.join(&b, charged(2));
+    waiters.unblock_all();
+    while waiters.next().expect("b can be let in").0.key() != b.key() {
+        waiters.block_next();
+    }
+    waiters.admit_next(&mut WakeList::default());
+    // The order in which all lines come into the ring is nobody's business.
+    while waiters.next().is_some() {
+        waiters.block_next();
+    }
+    assert!(!waiters.is_blocked_on_queue());
+    assert_eq!(waiters.in_line(&a), 1);
+    waiters.unblock(&b);
+    assert!(!waiters.is_blocked_on_queue(), "b has no line");
+    waiters.unblock(&a);
+    waiters.unblock(&a);
+    assert_eq!(waiters.admit_next(&mut WakeList::default()).item, 1);
+    assert!(waiters.next().is_none());
+}
+
+#[test]
+fn a_ticket_ends_once_whichever_way() {
+    let mut waiters = Waiters::new();
+    let lane = Arc::new(Lane::new(0, 0, 0));
+    let counts: Vec<_> = (0..4).map(|_| Arc::new(Counted::default())).collect();
+    let tickets: Vec<_> = (0..4).map(|item| waiters.join(&lane, charged(item))).collect();
+    for (&ticket, count) in tickets.iter().zip(&counts) {
+        assert!(matches!(waiters.poll(ticket, Waker::noop().clone()), (Waited::Pending, None)));
+        let waker = Arc::clone(count).into();
+        assert!(matches!(waiters.poll(ticket, waker), (Waited::Pending, Some(_))));
+    }
+    waiters.unblock(&lane);
+    let mut wake = WakeList::default();
+    assert_eq!(waiters.admit_next(&mut wake).item, 0);
+    let (item, waker, left) = waiters.leave(tickets[1]);
+    assert!(
+        item == Some(1) && waker.is_some() && left.is_some_and(|left| Arc::ptr_eq(&left, &lane))
+    );
+    assert_eq!(waiters.refuse_lane(&lane, Refusal::Cancelled, &mut wake), 2);
+    assert!(!waiters.is_blocked_on_queue());
+    wake.wake_submitters();
+    assert_eq!(counts.iter().map(|count| count.count()).collect::<Vec<_>>(), [1, 0, 1, 1]);
+    let noop = || Waker::noop().clone();
+    assert!(matches!(waiters.poll(tickets[0], noop()), (Waited::Admitted, Some(_))));
+    let (waited, _) = waiters.poll(tickets[2], noop());
+    assert!(matches!(waited, Waited::Refused(2, Refusal::Cancelled)));
+    let (item, _, left) = waiters.leave(tickets[3]);
+    assert!(item == Some(3) && left.is_none());
+    // All four places are used again, each once.
+    let mut again: Vec<_> = (0..4).map(|item| waiters.join(&lane, charged(item))).collect();
+    again.sort_unstable();
+    assert_eq!(again, [0, 1, 2, 3]);
+    assert_eq!(waiters.refuse_all(Refusal::Closed, &mut wake).0, 4);
+    assert_eq!(waiters.in_line(&lane), 0);
+}
+
+#[test]
+fn lanes_that_follow_each_other_in_one_place_have_lines_of_their_own() {
+    let mut waiters = Waiters::new();
+    let (before, after) = (Arc::new(Lane::new(0, 0, 0)), Arc::new(Lane::new(1, 0, 1)));
+    waiters.join(&before, charged(1));
+    waiters.join(&after, charged(2));
+    assert_eq!((waiters.in_line(&before), waiters.in_line(&after)), (1, 1));
+    assert_eq!(waiters.refuse_lane(&before, Refusal::Cancelled, &mut WakeList::default()), 1);
+    waiters.unblock(&after);
+    assert_eq!(waiters.admit_next(&mut WakeList::default()).item, 2);
+}
+
+// ---- schedule ----
+
+/// A schedule with lanes 0, 1, 2, ... which have these weights.
+fn schedule(rules: Rules, weights: &[u64]) -> Schedule<u32, u32> {
+    let mut schedule = Schedule::new(rules);
+    for (key, &weight) in weights.iter().enumerate() {
+        let key = key as u32;
+        assert!(schedule.set_weight(&key, weight, None, 100));
+        assert_eq!(schedule.add_lane(&key).index, key);
+    }
+    schedule
+}
+
+/// Serves one turn, at `cost` nanoseconds an item; returns the lane and the number of items.
+fn turn(schedule: &mut Schedule<u32, u32>, cost: impl Fn(u32) -> u64) -> (u32, usize) {
+    let mut run = VecDeque::new();
+    let index = schedule.next(&mut run).expect("a lane is ready").index;
+    let service = run.iter().map(|_| cost(index)).sum();
+    schedule.end(Ended { index, items: run.len(), service });
+    schedule.assert_whole();
+    (index, run.len())
+}
+
+/// Serves turns of lanes that never run empty until they have taken so long; returns how long each was served.
+fn share(
+    schedule: &mut Schedule<u32, u32>,
+    lanes: usize,
+    cost: impl Fn(u32) -> u64,
+    total: u64,
+) -> Vec<u64> {
+    let mut served = vec![0; lanes];
+    while served.iter().sum::<u64>() < total {
+        let (index, items) = turn(schedule, &cost);
+        served[index as usize] += cost(index) * items as u64;
+        (0..items).for_each(|_| schedule.accept(index, charged(0)));
+    }
+    served
+}
+
+fn fill(schedule: &mut Schedule<u32, u32>, lanes: u32, items: usize) {
+    for index in 0..lanes {
+        (0..items).for_each(|_| schedule.accept(index, charged(index)));
+    }
+}
+
+const RULES: Rules = Rules { quantum: 1_000, lane_workers: 1 };
+
+#[test]
+fn brief_items_are_served_round_robin_in_full_runs() {
+    let mut schedule = schedule(RULES, &[1, 1, 1]);
+    fill(&mut schedule, 3, 100);
+    // What a lane's items take is not known before the first has run, which comes from a full chunk.
+    let turns: Vec<_> = (0..9).map(|_| turn(&mut schedule, |_| 1)).collect();
+    let expected =
+        [1, RUN - 1, RUN].into_iter().flat_map(|items| (0..3).map(move |lane| (lane, items)));
+    assert!(turns.iter().copied().eq(expected), "{turns:?}");
+}
+
+#[test]
+fn a_run_is_as_long_as_fits_into_a_quantum_and_one_item_at_least() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    fill(&mut schedule, 2, 1_000);
+    let cost = |index| if index == 0 { 100 } else { 5_000 };
+    (0..2).for_each(|_| assert_eq!(turn(&mut schedule, cost).1, 1));
+    let mut runs = [0, 0];
+    (0..20).for_each(|_| {
+        let (index, items) = turn(&mut schedule, cost);
+        runs[index as usize] = items;
+    });
+    assert_eq!(runs, [10, 1]);
+}
+
+#[test]
+fn a_dear_lane_beside_a_cheap_one_gets_half_of_the_time() {
+    for dear in [1_000, 30_000, 1_000_000] {
+        let mut schedule = schedule(RULES, &[1, 1]);
+        fill(&mut schedule, 2, 100);
+        let cost = |index| if index == 0 { dear } else { 10 };
+        let served = share(&mut schedule, 2, cost, 200 * dear);
+        let half = 100 * dear;
+        assert!(served[0].abs_diff(half) <= 3 * dear, "{dear}: {served:?}");
+    }
+}
+
+#[test]
+fn weights_divide_the_time() {
+    // Items as long as a quantum, and longer: of briefer ones no lane ever is in debt.
+    for cost in [2_000, 50_000] {
+        let mut schedule = schedule(RULES, &[3, 1]);
+        fill(&mut schedule, 2, 100);
+        let served = share(&mut schedule, 2, |_| cost, 400 * cost);
+        assert!(served[0].abs_diff(300 * cost) <= 5 * cost, "{cost}: {served:?}");
+    }
+}
+
+#[test]
+fn a_weight_that_changes_while_the_lane_is_backlogged_divides_what_follows() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    fill(&mut schedule, 2, 100);
+    let cost = 10_000;
+    let served = share(&mut schedule, 2, |_| cost, 100 * cost);
+    assert!(served[0].abs_diff(50 * cost) <= 3 * cost, "{served:?}");
+    assert!(schedule.set_weight(&1, 4, Some(1), 100));
+    schedule.assert_whole();
+    let served = share(&mut schedule, 2, |_| cost, 500 * cost);
+    assert!(served[1].abs_diff(400 * cost) <= 6 * cost, "{served:?}");
+    assert!(schedule.set_weight(&1, 1, Some(1), 100));
+    schedule.assert_whole();
+    let served = share(&mut schedule, 2, |_| cost, 100 * cost);
+    assert!(served[1].abs_diff(50 * cost) <= 6 * cost, "{served:?}");
+}
+
+#[test]
+fn as_many_keys_as_allowed_have_a_weight_of_their_own() {
+    let mut schedule = schedule(RULES, &[]);
+    assert!(schedule.set_weight(&1, 2, None, 1));
+    assert!(!schedule.set_weight(&2, 2, None, 1));
+    assert!(schedule.set_weight(&2, 1, None, 1), "that is no weight of its own");
+    assert!(schedule.set_weight(&1, 3, None, 1));
+    assert!(schedule.set_weight(&1, 1, None, 1));
+    assert!(schedule.set_weight(&2, 2, None, 1));
+}
+
+#[test]
+fn debt_is_paid_although_the_lane_was_empty_meanwhile() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    let cost = |index| if index == 0 { 100_000 } else { 100 };
+    fill(&mut schedule, 2, 1);
+    assert_eq!(turn(&mut schedule, cost).0, 0);
+    fill(&mut schedule, 1, 1);
+    fill(&mut schedule, 2, 1_000);
+    // Until the other has had as much, to a quantum and a turn.
+    let mut others = 0;
+    while let (1, items) = turn(&mut schedule, cost) {
+        others += 100 * items as u64;
+    }
+    assert!((90_000..=102_000).contains(&others), "{others}");
+}
+
+#[test]
+fn a_lane_in_debt_is_served_when_no_other_is_ready() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    fill(&mut schedule, 1, 10);
+    (0..10).for_each(|_| assert_eq!(turn(&mut schedule, |_| 1_000_000), (0, 1)));
+    assert!(!schedule.is_ready());
+}
+
+#[test]
+fn nobody_saves_up_turns() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    let cost = 10_000;
+    // One lane has the time for itself for long.
+    fill(&mut schedule, 1, 10);
+    share(&mut schedule, 1, |_| cost, 1_000 * cost);
+    (0..10).for_each(|_| schedule.accept(1, charged(0)));
+    // The other gets its half from now on, and no more.
+    let served = share(&mut schedule, 2, |_| cost, 100 * cost);
+    assert!(served[1].abs_diff(50 * cost) <= 3 * cost, "{served:?}");
+}
+
+#[test]
+fn a_new_lane_owes_nothing_for_the_one_that_had_its_place() {
+    let mut schedule = schedule(RULES, &[1, 5]);
+    fill(&mut schedule, 2, 1);
+    assert_eq!(turn(&mut schedule, |_| 1_000_000).0, 0);
+    schedule.remove_lane(0);
+    assert_eq!(schedule.add_lane(&7).index, 0);
+    schedule.accept(0, charged(7));
+    (0..9).for_each(|_| schedule.accept(1, charged(1)));
+    let lanes = [turn(&mut schedule, |_| 1).0, turn(&mut schedule, |_| 1).0];
+    assert!(lanes.contains(&0), "{lanes:?}");
+}
+
+#[test]
+fn items_that_are_taken_out_leave_the_lists_right() {
+    for dear in [false, true] {
+        let mut schedule = schedule(RULES, &[1, 2, 3]);
+        fill(&mut schedule, 3, 2);
+        if dear {
+            // Lane 0 is in debt.
+            assert_eq!(turn(&mut schedule, |_| 1_000_000).0, 0);
+        }
+        while schedule.pop(0).is_some() {
+            schedule.assert_whole();
+        }
+        assert!(schedule.is_idle(0) && !schedule.is_idle(1));
+        let items: Vec<_> = schedule.clear(1).into_iter().map(|charged| charged.item).collect();
+        assert_eq!(items, [1, 1]);
+        schedule.assert_whole();
+        assert!(schedule.is_idle(1) && schedule.clear(1).is_empty());
+        assert_eq!(schedule.heads(9).copied().collect::<Vec<_>>(), [2]);
+        // While it is served: it keeps its share until its turn has ended.
+        let mut run = VecDeque::new();
+        assert_eq!(schedule.next(&mut run).map(|lane| lane.index), Some(2));
+        assert_eq!(schedule.clear(2).len(), 1);
+        schedule.assert_whole();
+        assert!(!schedule.is_ready() && !schedule.is_idle(2));
+        schedule.end(Ended { index: 2, items: 1, service: 1 });
+        schedule.assert_whole();
+        assert!(schedule.is_idle(2));
+        assert_eq!((schedule.queued(), schedule.lanes()), (0, 3));
+    }
+}
+
+#[test]
+fn one_lane_is_served_by_as_many_workers_as_may() {
+    let mut schedule = schedule(Rules { lane_workers: 2, ..RULES }, &[1]);
+    fill(&mut schedule, 1, 3);
+    let (mut run, mut other) = (VecDeque::new(), VecDeque::new());
+    let workers = |schedule: &Schedule<u32, u32>| {
+        schedule.lane(0).expect("it is there").service.workers.load(Ordering::SeqCst)
+    };
+    assert!(schedule.next(&mut run).is_some() && schedule.next(&mut other).is_some());
+    assert!(schedule.next(&mut VecDeque::new()).is_none() && workers(&schedule) == 2);
+    assert_eq!(
+        (run.len(), other.len()),
+        (1, 1),
+        "what one holds behind a long item, another could run"
+    );
+    run.clear();
+    schedule.end(Ended { index: 0, items: 1, service: 1 });
+    schedule.assert_whole();
+    assert!(schedule.next(&mut run).is_some());
+}
+
+// ---- the queue ----
+
+#[test]
+fn a_lanes_items_are_taken_in_order_by_one_worker_at_a_time() {
+    let queue = Queue::new(&WIDE);
+    let lane = lane_of(&queue, 1);
+    assert_eq!(submit(&queue, &lane, 0), Ok(true));
+    let (mut a, mut b) = (queue.worker(0), queue.worker(1));
+    assert_eq!(queue.take(&mut a), Take::Run { more: false });
+    // Whoever serves the lane looks once more.
+    assert_eq!(submit(&queue, &lane, 1), Ok(false));
+    assert_eq!(queue.take(&mut b), Take::Empty);
+    assert!(!queue.is_ready());
+    // It is queued by now, and whoever put the lane down wakes for it.
+    assert_eq!((end(&queue, &mut a, 1), submit(&queue, &lane, 2)), (vec![0], Ok(false)));
+    assert_eq!((serve(&queue, &mut a, 1), serve(&queue, &mut a, 1)), (vec![1, 2], vec![]));
+    assert_eq!((queue.admitted(), queue.finished(), queue.in_flight()), (3, 3, 0));
+}
+
+#[test]
+fn whoever_finds_the_schedule_taken_is_told_so() {
+    let queue = Queue::new(&WIDE);
+    let lock = queue.schedule.lock();
+    assert_eq!(queue.take(&mut queue.worker(0)), Take::Busy);
+    drop(lock);
+    assert_eq!(queue.take(&mut queue.worker(0)), Take::Empty);
+}
+
+#[test]
+fn more_items_than_the_inbox_holds_are_admitted() {
+    // The inbox is as long as the first bound, which is raised.
+    let queue = Queue::new(&Limits { items: 2, ..WIDE });
+    queue.set_limits(&WIDE);
+    let lane = lane_of(&queue, 1);
+    let wakes: Vec<_> = (0..100).map(|item| submit(&queue, &lane, item).unwrap()).collect();
+    assert!(wakes[0] && wakes[2], "it knocks; it has moved what is for a worker");
+    let mut worker = queue.worker(0);
+    let items: Vec<_> = (0..5).flat_map(|_| serve(&queue, &mut worker, 1)).collect();
+    assert_eq!(items, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn bounds_hold_and_deny() {
+    let limits = Limits { items: 3, lane_items: 2, ..WIDE };
+    let queue = Queue::new(&limits);
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!((0..2).all(|item| submit(&queue, &a, item).is_ok()));
+    assert_eq!(submit(&queue, &a, 2), Err(Denied::Full));
+    assert!(submit(&queue, &b, 3).is_ok());
+    assert_eq!(submit(&queue, &b, 4), Err(Denied::Full));
+    assert_eq!((b.entrance.gate.entered(), queue.admitted()), (1, 3), "it was taken back");
+    queue.set_limits(&Limits { items: 4, ..limits });
+    assert!(submit(&queue, &b, 4).is_ok());
+    queue.set_limits(&Limits { items: 9, lane_items: 1, bytes: Some(10), ..limits });
+    assert_eq!(submit(&queue, &lane_of(&queue, 3), 5), Ok(true));
+    assert_eq!(queue.bytes_in_flight(), 1, "only what is charged");
+}
+
+#[test]
+fn those_who_wait_are_let_in_when_something_has_finished_and_nobody_passes_them() {
+    let queue = Queue::new(&Limits { lane_items: 1, lane_waiters: 2, ..WIDE });
+    let lane = lane_of(&queue, 1);
+    assert!(submit(&queue, &lane, 0).is_ok());
+    let tickets = [wait(&queue, &lane, 1), wait(&queue, &lane, 2)].map(Result::unwrap);
+    assert_eq!(wait(&queue, &lane, 3), Err(Denied::TooManyWaiters));
+    assert_eq!((queue.waiting(), queue.has_waiters()), (2, true));
+    let poll = |ticket| queue.poll_ticket(ticket, Waker::noop());
+    assert!(matches!(poll(tickets[0]), Waited::Pending));
+    let mut worker = queue.worker(0);
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    let (_, charge) = worker.pop().expect("there is one");
+    queue.finish(&worker, charge);
+    assert_eq!(submit(&queue, &lane, 3), Err(Denied::Full), "others wait");
+    assert!(end(&queue, &mut worker, 1).is_empty());
+    assert!(matches!(poll(tickets[0]), Waited::Admitted));
+    assert!(matches!(poll(tickets[1]), Waited::Pending));
+    assert_eq!((serve(&queue, &mut worker, 1), serve(&queue, &mut worker, 1)), (vec![1], vec![2]));
+    assert!(matches!(poll(tickets[1]), Waited::Admitted));
+    assert_eq!((queue.waiting(), submit(&queue, &lane, 3)), (0, Ok(true)));
+}
+
+#[test]
+fn whoever_waits_for_the_queue_bars_all_and_whoever_waits_for_a_lane_only_that() {
+    let queue = Queue::new(&Limits { items: 3, lane_items: 2, ..WIDE });
+    let [a, b, c] = [1, 2, 3].map(|key| lane_of(&queue, key));
+    assert!((0..2).all(|item| submit(&queue, &a, item).is_ok()));
+    let of_lane = wait(&queue, &a, 2).unwrap();
+    assert!(!queue.signals.blocked.load(Ordering::SeqCst));
+    assert!(submit(&queue, &b, 3).is_ok());
+    let of_queue = wait(&queue, &b, 4).unwrap();
+    assert!(queue.signals.blocked.load(Ordering::SeqCst));
+    queue.set_limits(&Limits { items: 4, lane_items: 2, ..WIDE });
+    assert_eq!(submit(&queue, &c, 5), Err(Denied::Full));
+    queue.grant_all(&mut WakeList::default());
+    assert!(matches!(queue.poll_ticket(of_queue, Waker::noop()), Waited::Admitted));
+    assert!(matches!(queue.poll_ticket(of_lane, Waker::noop()), Waited::Pending));
+    // As a hint it may stay until the next who looks.
+    queue.set_limits(&WIDE);
+    queue.grant_all(&mut WakeList::default());
+    assert!(matches!(queue.poll_ticket(of_lane, Waker::noop()), Waited::Admitted));
+    assert_eq!(submit(&queue, &c, 5), Ok(true));
+}
+
+#[test]
+fn one_call_lets_in_so_many_and_the_next_goes_on() {
+    let queue = Queue::new(&Limits { items: 0, ..WIDE });
+    let lane = lane_of(&queue, 1);
+    assert!((0..100).all(|item| wait(&queue, &lane, item).is_ok()));
+    queue.set_limits(&WIDE);
+    queue.grant_all(&mut WakeList::default());
+    assert_eq!((queue.in_flight(), queue.waiting()), (GRANTS, 100 - GRANTS));
+    let mut worker = queue.worker(0);
+    let items: Vec<_> = (0..10).flat_map(|_| serve(&queue, &mut worker, 1)).collect();
+    assert_eq!(items, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_future_that_is_dropped_leaves_nothing_behind() {
+    let queue = Queue::new(&Limits { items: 1, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &a, 0).is_ok());
+    let (first, second) = (wait(&queue, &a, 1).unwrap(), wait(&queue, &b, 2).unwrap());
+    let mut wake = WakeList::default();
+    assert_eq!(queue.leave_ticket(first, &mut wake), (Some(1), true));
+    let mut worker = queue.worker(0);
+    assert_eq!(serve(&queue, &mut worker, 1), [0]);
+    assert_eq!(queue.leave_ticket(second, &mut wake), (None, false), "it was admitted");
+    assert_eq!(serve(&queue, &mut worker, 1), [2]);
+    let (waiting, blocked) = (queue.waiting(), queue.signals.blocked.load(Ordering::SeqCst));
+    assert_eq!((waiting, blocked, queue.in_flight()), (0, false, 0));
+}
+
+#[test]
+fn a_cancelled_lane_gives_its_items_back_and_refuses_who_waits() {
+    let queue = Queue::new(&Limits { items: 4, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    let mut worker = queue.worker(0);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    assert!([1, 2].into_iter().all(|item| submit(&queue, &a, item).is_ok()));
+    assert!(submit(&queue, &b, 3).is_ok());
+    let count = Arc::new(Counted::default());
+    let ticket = wait(&queue, &a, 4).unwrap();
+    assert!(matches!(queue.poll_ticket(ticket, &Arc::clone(&count).into()), Waited::Pending));
+    let mut wake = WakeList::default();
+    let (items, refused) = queue.cancel_lane(&a, &mut wake);
+    wake.wake_submitters();
+    assert_eq!((items, refused, count.count()), (vec![(1, 0), (2, 0)], 1, 1));
+    let waited = queue.poll_ticket(ticket, Waker::noop());
+    assert!(matches!(waited, Waited::Refused(4, Refusal::Cancelled)));
+    assert_eq!(
+        (submit(&queue, &a, 5), wait(&queue, &a, 5)),
+        (Err(Denied::LaneClosed), Err(Denied::LaneClosed))
+    );
+    // The worker finds the rest of its run cancelled, and the key may have another lane at once.
+    assert!(a.is_cancelled() && !a.wait_until_left(Duration::ZERO));
+    let again = lane_of(&queue, 1);
+    assert!(!again.is_cancelled() && again.number() != a.number());
+    (0..2).for_each(|_| queue.finish_discarded(&a, 0, &mut wake));
+    assert_eq!(end(&queue, &mut worker, 1), [0]);
+    assert!(a.wait_until_left(Duration::ZERO));
+    assert_eq!(serve(&queue, &mut worker, 1), [3]);
+    assert_eq!((queue.schedule.lock().lanes(), queue.in_flight()), (2, 0));
+}
+
+#[test]
+fn a_cancelled_lane_in_whose_line_the_last_waited_bars_nobody() {
+    let queue = Queue::new(&Limits { items: 1, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &a, 0).is_ok());
+    wait(&queue, &b, 1).unwrap();
+    let mut wake = WakeList::default();
+    assert_eq!(queue.cancel_lane(&b, &mut wake).1, 1);
+    let mut worker = queue.worker(0);
+    assert_eq!(serve(&queue, &mut worker, 1), [0]);
+    assert_eq!(submit(&queue, &a, 2), Ok(true), "nobody waits");
+}
+
+#[test]
+fn a_lane_that_is_cancelled_late_takes_nothing_from_its_successor() {
+    let queue = Queue::new(&Limits { items: 1, lanes: 1, ..WIDE });
+    let before = lane_of(&queue, 1);
+    let after = lane_of(&queue, 2);
+    assert_eq!((before.number(), before.is_closed()), (after.number(), true));
+    assert!(submit(&queue, &after, 0).is_ok());
+    let ticket = wait(&queue, &after, 1).unwrap();
+    let mut wake = WakeList::default();
+    assert_eq!(queue.cancel_lane(&before, &mut wake), (vec![], 0));
+    assert_eq!((queue.evict(&before, &mut WakeList::default()), queue.waiting()), (None, 1));
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Pending));
+    assert_eq!(queue.evict(&after, &mut WakeList::default()), Some((0, 0)));
+    queue.finish_discarded(&after, 0, &mut wake);
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
+}
+
+/// Does what another thread may see of `cancel_lane` that has not yet come to its locks.
+fn begin_to_cancel(lane: &Lane<u32>) {
+    lane.service.cancelled.store(true, Ordering::Release);
+    lane.entrance.gate.close();
+}
+
+#[test]
+fn while_a_lane_is_being_cancelled_its_line_is_not_mistaken_for_another_lanes() {
+    let queue = Queue::new(&Limits { items: 1, lanes: 2, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &b, 0).is_ok());
+    let of_a = wait(&queue, &a, 1).unwrap();
+    begin_to_cancel(&a);
+    // It is over, and its place goes to another while somebody still stands in its line.
+    let c = lane_of(&queue, 3);
+    let of_c = wait(&queue, &c, 2).unwrap();
+    let mut wake = WakeList::default();
+    assert_eq!(queue.cancel_lane(&a, &mut wake).1, 1);
+    assert!(matches!(queue.poll_ticket(of_a, Waker::noop()), Waited::Refused(1, _)));
+    assert!(matches!(queue.poll_ticket(of_c, Waker::noop()), Waited::Pending));
+    let mut worker = queue.worker(0);
+    assert_eq!((serve(&queue, &mut worker, 1), serve(&queue, &mut worker, 1)), (vec![0], vec![2]));
+    assert_eq!((queue.waiting(), queue.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_weight_that_comes_while_the_lane_is_being_cancelled_is_not_given_to_another() {
+    let queue = Queue::new(&WIDE);
+    let a = lane_of(&queue, 1);
+    let mut worker = queue.worker(0);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    begin_to_cancel(&a);
+    assert_eq!(end(&queue, &mut worker, 1), [0]);
+    assert_eq!(queue.take(&mut worker), Take::Empty);
+    let b = lane_of(&queue, 2);
+    assert_eq!(b.number(), a.number());
+    assert!(queue.set_weight(&1, 5));
+    assert_eq!(queue.schedule.lock().weight_of(b.number()), 1);
+    queue.cancel_lane(&a, &mut WakeList::default());
+    let again = lane_of(&queue, 1);
+    assert_eq!(queue.schedule.lock().weight_of(again.number()), 5);
+}
+
+#[test]
+fn a_lane_that_was_cancelled_while_a_permit_was_held_for_a_moment_is_removed() {
+    let queue = Queue::new(&Limits { items: 0, ..WIDE });
+    let a = lane_of(&queue, 1);
+    // What another thread sees of a submitter that has the lane's permit and finds none of the queue's.
+    assert_eq!(a.entrance.gate.enter(9, || 0), Ok(()));
+    queue.cancel_lane(&a, &mut WakeList::default());
+    assert_eq!(queue.schedule.lock().lanes(), 1, "the item may still come");
+    queue.undo(&a, 0);
+    assert_eq!(queue.schedule.lock().lanes(), 0);
+}
+
+#[test]
+fn what_others_than_workers_move_out_of_the_inbox_is_still_ready() {
+    let queue = Queue::new(&WIDE);
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(queue.evict(&b, &mut WakeList::default()), None);
+    assert!(queue.is_ready());
+    assert_eq!(queue.evict(&a, &mut WakeList::default()), Some((0, 0)));
+    assert!(!queue.is_ready());
+    queue.finish_discarded(&a, 0, &mut WakeList::default());
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_an_unused_lane_and_of_no_other() {
+    let queue = Queue::new(&Limits { lanes: 3, lane_items: 1, ..WIDE });
+    let [a, b, c] = [1, 2, 3].map(|key| lane_of(&queue, key));
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert!(submit(&queue, &b, 1).is_ok());
+    wait(&queue, &b, 2).unwrap();
+    let d = lane_of(&queue, 4);
+    assert!(c.is_closed() && !d.is_closed() && d.number() == c.number());
+    assert_eq!(submit(&queue, &c, 3), Err(Denied::LaneClosed));
+    assert!(queue.with_lane(&3, |lane| lane.is_none()));
+    assert!(submit(&queue, &d, 4).is_ok());
+    assert!(queue.lane(&3).is_none(), "all are in use");
+    let mut worker = queue.worker(0);
+    assert_eq!(queue.take(&mut worker), Take::Run { more: true });
+    let (_, charge) = worker.pop().expect("there is one");
+    queue.finish(&worker, charge);
+    queue.end_run(&mut worker, 1);
+    assert!(queue.lane(&3).is_none(), "its worker has not looked again");
+    assert_eq!(serve(&queue, &mut worker, 1), [1]);
+    assert_eq!(lane_of(&queue, 3).number(), a.number());
+}
+
+#[test]
+fn all_that_is_queued_comes_back_and_what_runs_does_not() {
+    let queue = Queue::new(&WIDE);
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    let mut worker = queue.worker(0);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    assert!([1, 2].into_iter().all(|item| submit(&queue, &a, item).is_ok()));
+    assert!(submit(&queue, &b, 3).is_ok());
+    let items = queue.clear(&mut WakeList::default());
+    let of = |key: u32| {
+        let of_key = items.iter().filter(move |(lane, ..)| *lane.key() == key);
+        of_key.map(|&(_, item, _)| item).collect::<Vec<_>>()
+    };
+    assert_eq!((of(1), of(2), queue.is_ready()), (vec![1, 2], vec![3], false));
+    for (lane, _, charge) in items {
+        queue.finish_discarded(&lane, charge, &mut WakeList::default());
+    }
+    assert_eq!((queue.in_flight(), end(&queue, &mut worker, 1)), (1, vec![0]));
+}
+
+#[test]
+fn a_closed_queue_is_over_when_the_last_item_has_finished() {
+    let queue = Queue::new(&Limits { items: 1, ..WIDE });
+    let lane = lane_of(&queue, 1);
+    assert!(submit(&queue, &lane, 0).is_ok());
+    let ticket = wait(&queue, &lane, 1).unwrap();
+    assert!(!queue.is_over());
+    assert_eq!(queue.close(&mut WakeList::default()), 1);
+    assert_eq!(queue.close(&mut WakeList::default()), 0);
+    let waited = queue.poll_ticket(ticket, Waker::noop());
+    assert!(matches!(waited, Waited::Refused(1, Refusal::Closed)));
+    assert_eq!(submit(&queue, &lane, 2), Err(Denied::Closed));
+    assert_eq!(wait(&queue, &lane, 2), Err(Denied::Closed));
+    assert!(queue.is_closed() && !queue.is_over());
+    assert_eq!(serve(&queue, &mut queue.worker(0), 1), [0]);
+    assert!(queue.is_over() && queue.waiting() == 0);
+}
+
+#[test]
+fn oldest_items_and_keys_are_shown() {
+    let queue = Queue::new(&WIDE);
+    for (key, item) in [(1, 10), (1, 11), (2, 20)] {
+        assert!(submit(&queue, &lane_of(&queue, key), item).is_ok());
+    }
+    let heads = |queue: &Queue| {
+        queue.fold_heads(&mut WakeList::default(), Vec::new(), |mut heads, &item| {
+            heads.push(item);
+            heads
+        })
+    };
+    assert_eq!(heads(&queue), [10, 20], "what is in the inbox counts, too");
+    // So does what stands behind an item that runs.
+    let mut worker = queue.worker(0);
+    assert!(matches!(queue.take(&mut worker), Take::Run { .. }));
+    assert_eq!(heads(&queue), [11, 20]);
+    let (_, charge) = worker.pop().unwrap();
+    queue.finish(&worker, charge);
+    queue.end_run(&mut worker, 1);
+    assert_eq!(queue.evict(&lane_of(&queue, 3), &mut WakeList::default()), None);
+    assert_eq!(heads(&queue), [11, 20]);
+    assert_eq!(queue.key_of(lane_of(&queue, 2).number()), Some(2));
+    assert_eq!(queue.key_of(99), None);
+}

@@ -1,0 +1,526 @@
+//! The queue beside a plain one, through random steps.
+
+use std::collections::HashSet;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+const KEYS: u32 = 5;
+const WORKERS: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Makes the key's lane, as a peer that comes does.
+    Lane(u32),
+    /// Submits, and if there is no capacity goes to wait.
+    Submit {
+        key: u32,
+        bytes: u32,
+        may_wait: bool,
+    },
+    /// The same on a lane that a submitter has remembered, and that may be closed long since.
+    SubmitRemembered {
+        lane: usize,
+        bytes: u32,
+    },
+    Poll(usize),
+    LeaveTicket(usize),
+    Take(usize),
+    Finish(usize),
+    EndRun {
+        worker: usize,
+        service: u64,
+    },
+    Cancel(usize),
+    Evict(usize),
+    Clear,
+    SetLimits(Bounds),
+    SetWeight(u32, u32),
+    Close,
+}
+
+type Bounds = (usize, usize, Option<u64>, Option<u64>, u64);
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let bytes = || prop_oneof![3 => Just(None), 1 => (0..12_u64).prop_map(Some)];
+    (0..8_usize, 0..5_usize, bytes(), bytes(), prop_oneof![Just(0_u64), Just(100), Just(10_000)])
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (key, bytes) = (0..KEYS, 1..4_u32);
+    prop_oneof![
+        1 => key.clone().prop_map(Step::Lane),
+        12 => (key.clone(), bytes.clone(), any::<bool>())
+            .prop_map(|(key, bytes, may_wait)| Step::Submit { key, bytes, may_wait }),
+        2 => (any::<usize>(), bytes).prop_map(|(lane, bytes)| Step::SubmitRemembered { lane, bytes }),
+        4 => any::<usize>().prop_map(Step::Poll),
+        2 => any::<usize>().prop_map(Step::LeaveTicket),
+        8 => (0..WORKERS).prop_map(Step::Take),
+        6 => (0..WORKERS).prop_map(Step::Finish),
+        6 => (0..WORKERS, prop_oneof![Just(0_u64), Just(10), Just(1_000), Just(100_000)])
+            .prop_map(|(worker, service)| Step::EndRun { worker, service }),
+        2 => any::<usize>().prop_map(Step::Cancel),
+        2 => any::<usize>().prop_map(Step::Evict),
+        1 => Just(Step::Clear),
+        2 => bounds().prop_map(Step::SetLimits),
+        1 => (key, 1..4_u32).prop_map(|(key, weight)| Step::SetWeight(key, weight)),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    (vec(step(), 0..120), prop_oneof![3 => Just(None), 1 => (0..120_usize).prop_map(Some)])
+        .prop_map(|(mut steps, close)| {
+            if let Some(at) = close {
+                steps.insert(at.min(steps.len()), Step::Close);
+            }
+            steps
+        })
+}
+
+#[derive(Debug)]
+struct Ticket {
+    number: usize,
+    item: u32,
+    lane: Arc<Lane<u32>>,
+    /// The waker that it was last polled with.
+    waker: Option<Arc<Counted>>,
+}
+
+/// What one worker is at.
+#[derive(Debug)]
+struct Desk {
+    worker: Worker<u32, u32>,
+    serves: bool,
+    /// Something has finished since those who wait were last let in.
+    unsettled: bool,
+}
+
+/// The queue, and what it should hold.
+struct Trial {
+    queue: Queue,
+    limits: Limits,
+    desks: Vec<Desk>,
+    /// The plain queue: what was admitted in each lane, or waits for that, oldest first.
+    oracle: HashMap<u32, VecDeque<u32>>,
+    /// Who still waits, or has not heard that it waits no longer.
+    tickets: Vec<Ticket>,
+    /// Items that were refused and whose ticket has not said so.
+    refused: HashSet<u32>,
+    /// Lanes that were seen, those that are gone included.
+    seen: Vec<Arc<Lane<u32>>>,
+    next_item: u32,
+    admitted: u64,
+    /// How many came out: handled, evicted, cancelled or cleared.
+    left: u64,
+    entered: HashMap<u32, (Arc<Lane<u32>>, u64)>,
+    closed: bool,
+}
+
+fn in_flight(lane: &Lane<u32>) -> u64 {
+    lane.entrance.gate.entered() - lane.finished()
+}
+
+impl Trial {
+    fn new(bounds: Bounds, lane_workers: usize) -> Self {
+        let limits = Limits { lanes: 3, lane_waiters: 3, lane_workers, workers: WORKERS, ..WIDE };
+        let limits = with(limits, bounds);
+        let queue = Queue::new(&limits);
+        let desks = (0..WORKERS)
+            .map(|index| Desk { worker: queue.worker(index), serves: false, unsettled: false })
+            .collect();
+        Self {
+            queue,
+            limits,
+            desks,
+            oracle: HashMap::new(),
+            tickets: Vec::new(),
+            refused: HashSet::new(),
+            seen: Vec::new(),
+            next_item: 0,
+            admitted: 0,
+            left: 0,
+            entered: HashMap::new(),
+            closed: false,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.in_flight() >= self.limits.items
+            || self.queue.bytes.used() >= self.limits.bytes.unwrap_or(u64::MAX)
+    }
+
+    fn is_lane_full(&self, lane: &Lane<u32>) -> bool {
+        in_flight(lane) >= self.limits.lane_items as u64
+            || lane.entrance.bytes.used() >= self.limits.lane_bytes.unwrap_or(u64::MAX)
+    }
+
+    fn lane(&mut self, key: u32) -> Option<Arc<Lane<u32>>> {
+        let found = self.queue.with_lane(&key, |lane| lane.cloned());
+        let Some(lane) = self.queue.lane(&key) else {
+            let schedule = self.queue.schedule.lock();
+            assert_eq!(schedule.lanes(), self.limits.lanes, "as many as there may be");
+            for lane in schedule.all_lanes() {
+                let in_use = in_flight(lane) > 0
+                    || lane.entrance.waiting.load(Ordering::SeqCst) > 0
+                    || !schedule.is_idle(lane.index);
+                assert!(in_use, "lane {} is unused", lane.index);
+            }
+            return None;
+        };
+        assert!(!lane.is_closed() && *lane.key() == key);
+        assert!(found.is_none_or(|found| Arc::ptr_eq(&found, &lane)), "it had a lane");
+        if !self.seen.iter().any(|seen| Arc::ptr_eq(seen, &lane)) {
+            self.seen.push(Arc::clone(&lane));
+        }
+        Some(lane)
+    }
+
+    fn submit(&mut self, lane: &Arc<Lane<u32>>, bytes: u32, may_wait: bool, wake: &mut WakeList) {
+        let item = self.next_item;
+        self.next_item += 1;
+        let mut place = Some(item);
+        match self.queue.submit(lane, &mut place, bytes, wake) {
+            Ok(()) => {
+                assert!(!lane.is_closed() && !self.closed);
+                self.oracle.entry(*lane.key()).or_default().push_back(item);
+            }
+            Err(denied) => {
+                assert_eq!(place, Some(item));
+                self.judge(lane, denied);
+                if denied == Denied::Full && may_wait {
+                    self.wait(lane, item, bytes, wake);
+                }
+            }
+        }
+    }
+
+    fn judge(&self, lane: &Arc<Lane<u32>>, denied: Denied) {
+        match denied {
+            Denied::Full => {
+                let others = self.queue.waiting() > 0;
+                assert!(others || self.is_full() || self.is_lane_full(lane), "there is capacity");
+            }
+            Denied::TooManyWaiters => {
+                assert!(self.queue.waiters.lock().in_line(lane) >= self.limits.lane_waiters);
+            }
+            Denied::LaneClosed => assert!(lane.is_closed()),
+            Denied::Closed => assert!(self.closed),
+        }
+    }
+
+    fn wait(&mut self, lane: &Arc<Lane<u32>>, item: u32, bytes: u32, wake: &mut WakeList) {
+        match self.queue.wait(lane, item, bytes, wake) {
+            Ok(number) => {
+                self.oracle.entry(*lane.key()).or_default().push_back(item);
+                let lane = Arc::clone(lane);
+                self.tickets.push(Ticket { number, item, lane, waker: None });
+            }
+            Err((back, denied)) => {
+                assert_eq!(back, item);
+                assert_ne!(denied, Denied::Full);
+                self.judge(lane, denied);
+            }
+        }
+    }
+
+    /// An item has come out of the queue, in whichever way: it is the lane's oldest.
+    fn came_out(&mut self, key: u32, item: u32) {
+        assert_eq!(self.oracle.get_mut(&key).and_then(VecDeque::pop_front), Some(item));
+        self.left += 1;
+    }
+
+    fn discard(&mut self, lane: &Arc<Lane<u32>>, item: u32, charge: u32, wake: &mut WakeList) {
+        self.came_out(*lane.key(), item);
+        self.queue.finish_discarded(lane, charge, wake);
+    }
+
+    fn take(&mut self, index: usize) {
+        let desk = &mut self.desks[index];
+        if desk.serves {
+            return;
+        }
+        match self.queue.take(&mut desk.worker) {
+            Take::Run { .. } => desk.serves = true,
+            Take::Empty => {
+                assert!(!self.queue.is_ready());
+                return;
+            }
+            Take::Busy => unreachable!("nobody else has the schedule"),
+        }
+        let lane = Arc::clone(desk.worker.lane());
+        let items: Vec<_> = desk.worker.run.iter().map(|charged| charged.item).collect();
+        assert!((1..=RUN).contains(&items.len()));
+        items.into_iter().for_each(|item| self.came_out(*lane.key(), item));
+        let of_lane = |desk: &&Desk| desk.serves && Arc::ptr_eq(desk.worker.lane(), &lane);
+        let workers = self.desks.iter().filter(of_lane).count();
+        assert!(workers <= self.limits.lane_workers, "{workers} serve one lane");
+        assert!(!lane.wait_until_left(Duration::ZERO));
+    }
+
+    fn finish(&mut self, index: usize) -> bool {
+        let desk = &mut self.desks[index];
+        let Some((_, charge)) = desk.worker.pop() else { return false };
+        self.queue.finish(&desk.worker, charge);
+        desk.unsettled = true;
+        true
+    }
+
+    fn end_run(&mut self, index: usize, service: u64, wake: &mut WakeList) {
+        if !self.desks[index].serves {
+            return;
+        }
+        while self.finish(index) {}
+        let desk = &mut self.desks[index];
+        self.queue.end_run(&mut desk.worker, service);
+        (desk.serves, desk.unsettled) = (false, false);
+        if self.queue.has_waiters() {
+            let lane = Arc::clone(desk.worker.lane());
+            self.queue.grant(Some(&lane), wake);
+        }
+    }
+
+    fn cancel(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
+        let waited = self.queue.waiters.lock().in_line(lane);
+        let (items, refused) = self.queue.cancel_lane(lane, wake);
+        assert_eq!(refused, waited);
+        for (item, charge) in items {
+            self.discard(lane, item, charge, wake);
+        }
+        let key = *lane.key();
+        let of_lane: HashSet<_> = (self.tickets.iter())
+            .filter(|ticket| Arc::ptr_eq(&ticket.lane, lane))
+            .map(|ticket| ticket.item)
+            .collect();
+        let oracle = self.oracle.entry(key).or_default();
+        let before = oracle.len();
+        // Those that were admitted have come back above.
+        self.refused.extend(oracle.iter().filter(|item| of_lane.contains(item)));
+        oracle.retain(|item| !of_lane.contains(item));
+        assert_eq!(before - oracle.len(), refused, "all that was queued came back");
+        // No other lane of the key has anything, unless this one was gone before.
+        let current = self.queue.with_lane(&key, |lane| lane.is_some());
+        assert!(current || self.oracle[&key].is_empty());
+        assert!(self.queue.with_lane(&key, |own| own.is_none_or(|own| !Arc::ptr_eq(own, lane))));
+    }
+
+    fn poll(&mut self, at: usize) {
+        let woken = self.tickets[at].waker.take().map(|waker| waker.count());
+        let waker = Arc::new(Counted::default());
+        let ticket = &mut self.tickets[at];
+        let waited = self.queue.poll_ticket(ticket.number, &Arc::clone(&waker).into());
+        let is_pending = matches!(waited, Waited::Pending);
+        assert!(woken.is_none_or(|woken| woken == usize::from(!is_pending)), "woken {woken:?}");
+        match waited {
+            Waited::Pending => ticket.waker = Some(waker),
+            Waited::Admitted => {
+                let Ticket { item, .. } = self.tickets.swap_remove(at);
+                assert!(!self.refused.contains(&item));
+            }
+            Waited::Refused(item, why) => {
+                let ticket = self.tickets.swap_remove(at);
+                assert_eq!(item, ticket.item);
+                assert!(self.refused.remove(&item));
+                assert!(why == Refusal::Cancelled || self.closed);
+            }
+        }
+    }
+
+    fn leave_ticket(&mut self, at: usize, wake: &mut WakeList) {
+        let ticket = self.tickets.swap_remove(at);
+        match self.queue.leave_ticket(ticket.number, wake) {
+            (None, waited) => assert!(!waited && !self.refused.contains(&ticket.item)),
+            (Some(item), true) => {
+                assert_eq!(item, ticket.item);
+                let line = self.oracle.get_mut(ticket.lane.key()).expect("it waited there");
+                let at = line.iter().position(|&other| other == item).expect("it waited there");
+                line.remove(at);
+            }
+            (Some(item), false) => assert!(item == ticket.item && self.refused.remove(&item)),
+        }
+    }
+
+    fn close(&mut self, wake: &mut WakeList) {
+        // Those who wait stand behind all that was admitted.
+        for lane in &self.seen {
+            for _ in 0..self.queue.waiters.lock().in_line(lane) {
+                let line = self.oracle.get_mut(lane.key()).expect("somebody waits in it");
+                self.refused.insert(line.pop_back().expect("somebody waits in it"));
+            }
+        }
+        let waited = self.queue.waiting();
+        assert_eq!(self.queue.close(wake), waited);
+        self.closed = true;
+    }
+
+    fn step(&mut self, step: &Step) {
+        let mut wake = WakeList::default();
+        match *step {
+            Step::Lane(key) => drop(self.lane(key)),
+            Step::Submit { key, bytes, may_wait } => {
+                if let Some(lane) = self.lane(key) {
+                    self.submit(&lane, bytes, may_wait, &mut wake);
+                }
+            }
+            Step::SubmitRemembered { lane, bytes } => {
+                if let Some(lane) = self.remembered(lane) {
+                    self.submit(&lane, bytes, true, &mut wake);
+                }
+            }
+            Step::Poll(at) if !self.tickets.is_empty() => self.poll(at % self.tickets.len()),
+            Step::LeaveTicket(at) if !self.tickets.is_empty() => {
+                self.leave_ticket(at % self.tickets.len(), &mut wake);
+            }
+            Step::Poll(_) | Step::LeaveTicket(_) => {}
+            Step::Take(worker) => self.take(worker),
+            Step::Finish(worker) => drop(self.finish(worker)),
+            Step::EndRun { worker, service } => self.end_run(worker, service, &mut wake),
+            Step::Cancel(lane) => {
+                if let Some(lane) = self.remembered(lane) {
+                    self.cancel(&lane, &mut wake);
+                }
+            }
+            Step::Evict(lane) => {
+                if let Some(lane) = self.remembered(lane)
+                    && let Some((item, charge)) = self.queue.evict(&lane, &mut wake)
+                {
+                    self.discard(&lane, item, charge, &mut wake);
+                }
+            }
+            Step::Clear => {
+                for (lane, item, charge) in self.queue.clear(&mut wake) {
+                    self.discard(&lane, item, charge, &mut wake);
+                }
+            }
+            Step::SetLimits(bounds) => {
+                self.limits = with(self.limits, bounds);
+                self.queue.set_limits(&self.limits);
+                self.queue.grant_all(&mut wake);
+                self.desks.iter_mut().for_each(|desk| desk.unsettled = false);
+            }
+            Step::SetWeight(key, weight) => drop(self.queue.set_weight(&key, weight)),
+            Step::Close if self.closed => {}
+            Step::Close => self.close(&mut wake),
+        }
+        wake.wake_submitters();
+        self.check();
+    }
+
+    fn remembered(&self, at: usize) -> Option<Arc<Lane<u32>>> {
+        // Those that came last: others are gone for sure.
+        let seen = &self.seen[self.seen.len().saturating_sub(6)..];
+        (!seen.is_empty()).then(|| Arc::clone(&seen[at % seen.len()]))
+    }
+
+    /// What holds after each step.
+    fn check(&mut self) {
+        let admitted = self.queue.admitted();
+        assert!(admitted >= self.admitted, "the count that is shown has fallen");
+        if admitted > self.admitted {
+            assert!(self.queue.in_flight() <= self.limits.items, "the queue's bound");
+            let most = self.limits.bytes.unwrap_or(u64::MAX);
+            assert!(self.queue.bytes.used() < most.saturating_add(3), "the queue's bytes");
+        }
+        self.admitted = admitted;
+        let schedule = self.queue.schedule.lock();
+        schedule.assert_whole();
+        assert!(schedule.lanes() <= self.limits.lanes);
+        for lane in schedule.all_lanes() {
+            let entered = lane.entrance.gate.entered();
+            let before = self.entered.get(&lane.index).filter(|(own, _)| Arc::ptr_eq(own, lane));
+            if entered > before.map_or(0, |&(_, entered)| entered) {
+                assert!(in_flight(lane) <= self.limits.lane_items as u64, "a lane's bound");
+                let most = self.limits.lane_bytes.unwrap_or(u64::MAX);
+                assert!(lane.entrance.bytes.used() < most.saturating_add(3), "a lane's bytes");
+            }
+            self.entered.insert(lane.index, (Arc::clone(lane), entered));
+        }
+        let waiters = self.queue.waiters.lock();
+        let mut waiting = 0;
+        let settled = self.desks.iter().all(|desk| !desk.unsettled);
+        for lane in &self.seen {
+            let in_line = waiters.in_line(lane);
+            assert_eq!(lane.entrance.waiting.load(Ordering::SeqCst), in_line);
+            assert!(in_line <= self.limits.lane_waiters);
+            assert!(in_line == 0 || !lane.is_closed(), "nobody waits for a lane that is closed");
+            let may_wait = in_line == 0 || !settled || self.is_full() || self.is_lane_full(lane);
+            assert!(may_wait, "capacity and somebody who waits for it rest together");
+            waiting += in_line;
+        }
+        assert_eq!(self.queue.waiting(), waiting);
+        let blocked = self.queue.signals.blocked.load(Ordering::SeqCst);
+        assert!(waiting > 0 || !blocked, "nobody waits, and all are barred");
+        // What the plain queue holds has been admitted, or waits.
+        let held: usize = self.oracle.values().map(VecDeque::len).sum();
+        assert_eq!(held as u64 + self.left, admitted + waiting as u64, "lost, or there twice");
+    }
+
+    /// Everything comes to rest.
+    fn rest(mut self) {
+        let mut wake = WakeList::default();
+        for worker in 0..WORKERS {
+            self.end_run(worker, 1, &mut wake);
+        }
+        // No capacity will come for some of those who wait.
+        while !self.tickets.is_empty() {
+            wake.wake_submitters();
+            self.poll(0);
+            if let Some(last) = self.tickets.pop() {
+                self.tickets.insert(0, last);
+                self.leave_ticket(0, &mut wake);
+            }
+        }
+        loop {
+            (0..WORKERS).for_each(|worker| self.take(worker));
+            if !self.desks.iter().any(|desk| desk.serves) {
+                break;
+            }
+            (0..WORKERS).for_each(|worker| self.end_run(worker, 1, &mut wake));
+        }
+        self.check();
+        let queue = &self.queue;
+        assert!(self.oracle.values().all(VecDeque::is_empty) && self.refused.is_empty());
+        assert_eq!((queue.in_flight(), queue.waiting(), queue.bytes_in_flight()), (0, 0, 0));
+        assert_eq!((queue.finished(), self.left), (queue.admitted(), queue.admitted()));
+        assert!(!queue.is_ready() && !queue.signals.blocked.load(Ordering::SeqCst));
+        assert_eq!(queue.is_over(), self.closed);
+        for lane in &self.seen {
+            assert_eq!((in_flight(lane), lane.entrance.bytes.used()), (0, 0));
+            assert!(lane.wait_until_left(Duration::ZERO));
+        }
+        // Each place is used again.
+        for key in 100..200 {
+            assert!(queue.lane(&key).is_some());
+        }
+        assert!(queue.schedule.lock().lanes() <= self.limits.lanes);
+        for lane in self
+            .seen
+            .iter()
+            .cloned()
+            .chain((100..200).filter_map(|key| queue.with_lane(&key, |lane| lane.cloned())))
+        {
+            queue.cancel_lane(&lane, &mut wake);
+        }
+        assert_eq!(queue.schedule.lock().lanes(), 0, "a lane is left");
+        queue.schedule.lock().assert_whole();
+    }
+}
+
+fn with(limits: Limits, (items, lane_items, bytes, lane_bytes, quantum): Bounds) -> Limits {
+    Limits { items, lane_items, bytes, lane_bytes, quantum, ..limits }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_queue_does_what_a_plain_one_does(
+        bounds in bounds(),
+        lane_workers in 1..3_usize,
+        steps in steps(),
+    ) {
+        let mut trial = Trial::new(bounds, lane_workers);
+        steps.iter().for_each(|step| trial.step(step));
+        trial.rest();
+    }
+}

@@ -1,0 +1,153 @@
+//! Those who wait: they join a line, are let in, give up, or are refused.
+
+use std::{hash::Hash, sync::Arc, task::Waker};
+
+use super::{
+    Denied, FairQueue, GRANTS, Lane, Refusal, Waited, WakeList, schedule::Charged, waiters::Waiters,
+};
+use crate::{
+    panics::contain,
+    sync::{Ordering, fence},
+};
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    /// Joins the lane's line. The ticket is to be [polled](Self::poll_ticket) until it is decided, or
+    /// [left](Self::leave_ticket).
+    pub(crate) fn wait(
+        &self,
+        lane: &Arc<Lane<K>>,
+        item: T,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> Result<usize, (T, Denied)> {
+        let mut waiters = self.waiters.lock();
+        let denied = if self.is_closed() {
+            Some(Denied::Closed)
+        } else if lane.is_closed() {
+            // Whoever closes it refuses those in its line after this, under the same lock.
+            Some(Denied::LaneClosed)
+        } else if waiters.in_line(lane) >= self.lane_waiters {
+            Some(Denied::TooManyWaiters)
+        } else {
+            None
+        };
+        if let Some(denied) = denied {
+            return Err((item, denied));
+        }
+        let ticket = waiters.join(lane, Charged { item, charge: bytes });
+        // Relaxed: ordered by the fence, and by the lock among those who write it.
+        lane.entrance.waiting.fetch_add(1, Ordering::Relaxed);
+        self.signals.waiting.fetch_add(1, Ordering::Relaxed);
+        waiters.unblock(lane);
+        self.grant_locked(&mut waiters, wake);
+        Ok(ticket)
+    }
+
+    /// Lets in those who wait, lane by lane in turn, as far as there is capacity, [`GRANTS`] at the most; `freed` is a
+    /// lane of which something has finished.
+    pub(crate) fn grant(&self, freed: Option<&Arc<Lane<K>>>, wake: &mut WakeList) {
+        let mut waiters = self.waiters.lock();
+        if let Some(lane) = freed {
+            waiters.unblock(lane);
+        }
+        self.grant_locked(&mut waiters, wake);
+    }
+
+    /// The same for all lanes, whichever has finished something.
+    pub(crate) fn grant_all(&self, wake: &mut WakeList) {
+        let mut waiters = self.waiters.lock();
+        waiters.unblock_all();
+        self.grant_locked(&mut waiters, wake);
+    }
+
+    pub(super) fn grant_locked(&self, waiters: &mut Waiters<K, T>, wake: &mut WakeList) {
+        // SeqCst: step 2 of the proof: who waits is written before it, what has finished is read after.
+        fence(Ordering::SeqCst);
+        for _ in 0..GRANTS {
+            if !waiters.is_blocked_on_queue() {
+                break;
+            }
+            // Looked at first, so that a lane's permit is seldom taken in vain.
+            if !self.has_capacity() {
+                break;
+            }
+            let Some((lane, bytes)) = waiters.next() else { break };
+            match self.enter(&lane, bytes) {
+                Ok(charge) => {
+                    let item = waiters.admit_next(wake).item;
+                    self.note_left(&lane, 1, waiters);
+                    wake.worker |= self.push(&lane, Charged { item, charge });
+                }
+                // Whoever finishes an item of the lane comes here and puts it back into the ring; whoever closes it
+                // comes here and empties its line.
+                Err((Denied::LaneClosed, _)) => waiters.block_next(),
+                Err((_, was_in_lane)) if was_in_lane && self.lane_has_bytes(&lane) => break,
+                Err(_) => waiters.block_next(),
+            }
+        }
+        // Relaxed: a submitter that reads an older value passes somebody who waits, once.
+        self.signals.blocked.store(waiters.is_blocked_on_queue(), Ordering::Relaxed);
+    }
+
+    pub(super) fn lane_has_bytes(&self, lane: &Lane<K>) -> bool {
+        lane.entrance.bytes.used() < self.signals.lane_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many have left a lane's line. Under the waiters' lock.
+    pub(super) fn note_left(&self, lane: &Lane<K>, count: usize, _: &Waiters<K, T>) {
+        // Relaxed: as in `wait`.
+        lane.entrance.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.signals.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// What has become of a ticket; while it waits, `waker` will be woken.
+    pub(crate) fn poll_ticket(&self, ticket: usize, waker: &Waker) -> Waited<T> {
+        // The waker is the user's code: cloned before the lock is taken, the old one dropped after it is free.
+        let waker = waker.clone();
+        let (waited, before) = {
+            let mut waiters = self.waiters.lock();
+            waiters.poll(ticket, waker)
+        };
+        contain(|| drop(before));
+        waited
+    }
+
+    /// Ends a ticket before it is decided, or one whose decision nobody has heard. Returns the item, if it was not
+    /// admitted, and whether it still waited.
+    pub(crate) fn leave_ticket(&self, ticket: usize, wake: &mut WakeList) -> (Option<T>, bool) {
+        let (item, waker, lane) = {
+            let mut waiters = self.waiters.lock();
+            let (item, waker, lane) = waiters.leave(ticket);
+            if let Some(lane) = &lane {
+                self.note_left(lane, 1, &waiters);
+                // It may have stood in the way of others: behind it in the line, or of smaller ones in the ring.
+                waiters.unblock(lane);
+                self.grant_locked(&mut waiters, wake);
+            }
+            (item, waker, lane)
+        };
+        // Its `Drop` is the user's code, and what comes after this call is not to be missed.
+        contain(|| drop(waker));
+        (item, lane.is_some())
+    }
+
+    /// Bars all who come later and refuses all who wait; returns how many those were.
+    pub(crate) fn close(&self, wake: &mut WakeList) -> usize {
+        self.gate.close();
+        self.signals.closed.store(true, Ordering::Release);
+        let mut waiters = self.waiters.lock();
+        let (refused, lanes) = waiters.refuse_all(Refusal::Closed, wake);
+        // Relaxed: as in `wait`.
+        lanes.iter().for_each(|lane| lane.entrance.waiting.store(0, Ordering::Relaxed));
+        self.signals.waiting.store(0, Ordering::Relaxed);
+        self.signals.blocked.store(false, Ordering::Relaxed);
+        self.publish();
+        refused
+    }
+
+    pub(super) fn has_capacity(&self) -> bool {
+        // Relaxed: `enter` decides.
+        (self.in_flight() as u64) < self.signals.items.load(Ordering::Relaxed)
+            && self.bytes.used() < self.signals.bytes.load(Ordering::Relaxed)
+    }
+}

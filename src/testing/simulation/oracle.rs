@@ -1,0 +1,455 @@
+//! What must hold of everything that the replica and the transport see, whatever happens.
+//!
+//! A violation is written down and not thrown: the engine would take it for a handler's panic.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use strum::IntoEnumIterator;
+
+use crate::{FlowSnapshot, FlowType, MetricsSnapshot, NodeId, Outcome, RefusalReason};
+
+/// How many observations are kept for the report of a failure.
+const RECENT: usize = 5_000;
+
+/// A message of the simulation, by its number.
+pub(super) type Id = u32;
+
+/// A peer comes or goes, for the so manyth time.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Change {
+    up: bool,
+    number: u32,
+}
+
+/// What is known of one message.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    peer: NodeId,
+    flow: FlowType,
+    /// How many `PeerDown`s of the peer had been submitted before it.
+    downs: u32,
+    /// The last `PeerUp` of the peer that had resolved before it was submitted.
+    greeted: u32,
+    /// It was submitted when all flows were closed.
+    is_late: bool,
+    started: bool,
+    gone: bool,
+    /// What its submitter heard: nothing, that it was admitted or dropped, or why it was refused.
+    heard: Option<Result<(), RefusalReason>>,
+    /// Its payload was refused before it was a message.
+    quarantined: bool,
+    /// Its submitter has given up waiting, and will hear nothing.
+    given_up: bool,
+}
+
+/// What is known of one peer.
+#[derive(Debug, Default)]
+struct Peer {
+    /// `PeerUp`s and `PeerDown`s so far.
+    ups: u32,
+    downs: u32,
+    /// Changes whose callbacks have not begun, in order.
+    expected: VecDeque<Change>,
+    /// The change whose callback runs.
+    runs: Option<Change>,
+    /// Changes whose callbacks have returned or panicked.
+    returned: BTreeSet<Change>,
+    /// The last `PeerUp` that has resolved, and the last `PeerDown` whose callback has begun.
+    up_resolved: u32,
+    down_began: u32,
+    /// Callbacks that have panicked on its messages since its quarantine was lifted.
+    panics: u32,
+}
+
+/// Keeps account of what is seen, and says what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    messages: HashMap<Id, Known>,
+    peers: BTreeMap<NodeId, Peer>,
+    /// By flow and peer, the last that has started, where order is kept.
+    last: BTreeMap<(FlowType, NodeId), Id>,
+    running: BTreeMap<(FlowType, NodeId, u32), usize>,
+    handled: BTreeMap<FlowType, u64>,
+    panicked: BTreeMap<FlowType, u64>,
+    /// A callback has panicked, and the replica is to be notified of that next.
+    last_panic: Option<(FlowType, NodeId)>,
+    /// Messages that were dropped, as the replica was notified.
+    notified: BTreeMap<FlowType, u64>,
+    submitted: u64,
+    malformed: u64,
+    unknown: u64,
+    quarantined: u64,
+    departures: u64,
+    broadcasts: u64,
+    gone: u64,
+    /// All flows are closed.
+    closed: bool,
+    /// A shutdown has returned that waits for handlers.
+    over: bool,
+    trace: u64,
+    /// What was observed last, for whoever has to find out what was wrong.
+    pub(super) recent: VecDeque<String>,
+    /// What was wrong.
+    pub(super) violations: Vec<String>,
+}
+
+/// What is counted of one flow.
+fn of(counts: &BTreeMap<FlowType, u64>, flow: FlowType) -> u64 {
+    counts.get(&flow).copied().unwrap_or_default()
+}
+
+impl Oracle {
+    /// Something was observed. FNV-1a (Fowler, Noll, Vo), which is enough to tell two runs apart.
+    pub(super) fn observe(&mut self, what: &str, numbers: &[u64]) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(format!("{what} {numbers:?}"));
+        let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+        for byte in what.bytes().chain(numbers) {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(super) fn check(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.violations.push(otherwise());
+        }
+    }
+
+    pub(super) fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    // ---- what is submitted ----
+
+    /// A message is about to be submitted.
+    pub(super) fn submits(&mut self, id: Id, flow: FlowType, peer: NodeId) {
+        let Peer { downs, up_resolved: greeted, .. } = *self.peers.entry(peer).or_default();
+        self.insert(id, flow, peer, downs, greeted);
+        self.submits_event();
+    }
+
+    /// An own advert is about to be sent.
+    pub(super) fn sends(&mut self, id: Id, peer: NodeId) {
+        self.insert(id, FlowType::Transport, peer, 0, 0);
+    }
+
+    fn insert(&mut self, id: Id, flow: FlowType, peer: NodeId, downs: u32, greeted: u32) {
+        let known = Known {
+            peer,
+            flow,
+            downs,
+            greeted,
+            is_late: self.closed,
+            started: false,
+            gone: false,
+            heard: None,
+            quarantined: false,
+            given_up: false,
+        };
+        let before = self.messages.insert(id, known);
+        self.check(before.is_none(), || format!("{id} is submitted twice"));
+        self.observe("submitted", &[id.into()]);
+    }
+
+    /// An event is about to be submitted.
+    pub(super) fn submits_event(&mut self) {
+        self.submitted += 1;
+    }
+
+    pub(super) fn counts_malformed(&mut self) {
+        self.malformed += 1;
+    }
+
+    pub(super) fn counts_unknown(&mut self) {
+        self.unknown += 1;
+    }
+
+    /// A payload was refused because its peer is in quarantine; it may have been that of a message.
+    pub(super) fn is_quarantined(&mut self, peer: NodeId, id: Option<Id>) {
+        self.quarantined += 1;
+        let panics = self.peers.entry(peer).or_default().panics;
+        self.check(panics >= 2, || format!("{peer} is in quarantine for {panics} panics"));
+        if let Some(id) = id {
+            let known = self.messages.get_mut(&id).expect("it was submitted");
+            let is_first = !known.started && !std::mem::replace(&mut known.gone, true);
+            known.quarantined = true;
+            self.check(is_first, || format!("{id} was decoded and is quarantined"));
+        }
+        self.observe("quarantined", &[]);
+    }
+
+    /// A peer's quarantine is lifted, if it was in one.
+    pub(super) fn lifts(&mut self, peer: NodeId, was_in_one: bool) {
+        let panics = std::mem::take(&mut self.peers.entry(peer).or_default().panics);
+        self.check(!was_in_one || panics >= 2, || format!("{peer} was quarantined for {panics}"));
+    }
+
+    /// A submitter hears what became of its message: that it was admitted or dropped, or why it is refused.
+    pub(super) fn hears(&mut self, id: Id, refused: Option<RefusalReason>) {
+        let known = self.messages.get_mut(&id).expect("it was submitted");
+        known.heard = Some(refused.map_or(Ok(()), Err));
+        let Known { started, is_late, .. } = *known;
+        let is_closed = refused == Some(RefusalReason::Closed);
+        self.check(refused.is_none() || !started, || format!("{id} has run and is refused"));
+        self.check(!is_late || is_closed, || format!("{id} is taken by a flow that is closed"));
+        self.observe("hears", &[id.into(), refused.is_some().into()]);
+    }
+
+    /// A submitter drops its future.
+    pub(super) fn gives_up(&mut self, id: Id) {
+        self.messages.get_mut(&id).expect("it was submitted").given_up = true;
+        self.observe("gives up", &[id.into()]);
+    }
+
+    // ---- peers that come and go ----
+
+    /// A `PeerUp` or `PeerDown` is about to be submitted.
+    pub(super) fn peer_changes(&mut self, peer: NodeId, up: bool) -> Change {
+        self.submits_event();
+        self.departures += u64::from(!up);
+        let known = self.peers.entry(peer).or_default();
+        let number = if up { &mut known.ups } else { &mut known.downs };
+        *number += 1;
+        let change = Change { up, number: *number };
+        known.expected.push_back(change);
+        change
+    }
+
+    /// The callback of a change begins.
+    pub(super) fn callback_begins(&mut self, peer: NodeId, up: bool) {
+        let known = self.peers.entry(peer).or_default();
+        let (expected, runs) = (known.expected.pop_front(), known.runs);
+        known.runs = expected;
+        if let Some(Change { up: false, number }) = expected {
+            known.down_began = number;
+        }
+        self.check(runs.is_none(), || format!("{peer}: {expected:?} while {runs:?} runs"));
+        self.check(expected.is_some_and(|change| change.up == up), || {
+            format!("{peer}: up {up} where {expected:?} is due")
+        });
+        self.check_not_over();
+        self.observe("change begins", &[up.into()]);
+    }
+
+    /// The callback of a change returns or panics.
+    pub(super) fn callback_ends(&mut self, peer: NodeId, panics: bool) {
+        let known = self.peers.entry(peer).or_default();
+        if let Some(change) = known.runs.take() {
+            known.returned.insert(change);
+        }
+        self.counts(FlowType::Transport, peer, panics);
+        self.observe("change ends", &[panics.into()]);
+    }
+
+    /// The future of a change has resolved to `Ok`.
+    pub(super) fn change_is_done(&mut self, peer: NodeId, change: Change) {
+        let known = self.peers.entry(peer).or_default();
+        let returned = known.returned.contains(&change);
+        if change.up {
+            known.up_resolved = known.up_resolved.max(change.number);
+        }
+        self.check(returned, || format!("{peer}: {change:?} is done before its callback"));
+        self.observe("change done", &[change.up.into(), change.number.into()]);
+    }
+
+    /// The future of a change has resolved to an error: there is no callback for it.
+    pub(super) fn change_is_refused(&mut self, peer: NodeId, change: Change) {
+        let known = self.peers.entry(peer).or_default();
+        let place = known.expected.iter().position(|other| *other == change);
+        place.map(|place| known.expected.remove(place));
+        self.check(place.is_some(), || format!("{peer}: {change:?} is refused after its callback"));
+        self.observe("change refused", &[change.up.into(), change.number.into()]);
+    }
+
+    // ---- what runs ----
+
+    fn check_not_over(&mut self) {
+        self.check(!self.over, || "something starts after a shutdown has returned".into());
+    }
+
+    /// A handler begins.
+    pub(super) fn starts(&mut self, id: Id, flow: FlowType, peer: NodeId, in_order: bool) {
+        let known = self.messages.get_mut(&id).expect("it was submitted");
+        let was = std::mem::replace(&mut known.started, true);
+        let Known { downs, greeted, heard, .. } = *known;
+        let is_first = !was && !known.gone && !known.quarantined;
+        let is_refused = heard.is_some_and(|heard| heard.is_err());
+        let in_place = (known.flow, known.peer) == (flow, peer);
+        let of_peer = &self.peers[&peer];
+        let is_stale = downs < of_peer.down_began;
+        let up = Change { up: true, number: greeted };
+        let is_early = greeted > 0 && !of_peer.returned.contains(&up);
+        self.check(is_first, || format!("{id} runs twice, or after its end"));
+        self.check(!is_refused, || format!("{id} was refused and runs"));
+        self.check(in_place, || format!("{id} runs in the wrong place"));
+        self.check(!is_stale, || format!("{id} starts after on_peer_down of its peer"));
+        self.check(!is_early, || format!("{id} starts before on_peer_up has returned"));
+        self.check_not_over();
+        if in_order {
+            let last = self.last.insert((flow, peer), id);
+            self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
+            // A handler that runs when its peer goes may run beside those of the next connection.
+            let running = self.running.entry((flow, peer, downs)).or_default();
+            *running += 1;
+            let running = *running;
+            self.check(running == 1, || format!("{id} is one of {running} of a peer at a time"));
+        }
+        self.observe("starts", &[id.into()]);
+    }
+
+    /// A handler ends.
+    pub(super) fn ends(&mut self, id: Id, panicked: bool, in_order: bool) {
+        let Known { flow, peer, downs, .. } = self.messages[&id];
+        self.counts(flow, peer, panicked);
+        if in_order {
+            *self.running.entry((flow, peer, downs)).or_default() -= 1;
+        }
+        self.observe("ends", &[id.into()]);
+    }
+
+    /// A callback has returned or panicked.
+    fn counts(&mut self, flow: FlowType, peer: NodeId, panicked: bool) {
+        let counts = if panicked { &mut self.panicked } else { &mut self.handled };
+        *counts.entry(flow).or_default() += 1;
+        let before = self.last_panic;
+        self.check(before.is_none(), || format!("nobody was notified of {before:?}"));
+        if panicked {
+            self.last_panic = Some((flow, peer));
+            self.peers.entry(peer).or_default().panics += 1;
+        }
+    }
+
+    /// The replica is notified of a panic, right after it.
+    pub(super) fn notified_of_panic(&mut self, flow: FlowType, peer: NodeId) {
+        let last = self.last_panic.take();
+        self.check(last == Some((flow, peer)), || {
+            format!("notified of a panic in {flow} on {peer}, not of {last:?}")
+        });
+        self.observe("panic", &[flow as u64]);
+    }
+
+    /// The replica is notified of messages that were dropped.
+    pub(super) fn notified_of_drops(&mut self, flow: FlowType, peer: NodeId, count: u64) {
+        let is_known = self.peers.contains_key(&peer);
+        self.check(count > 0 && is_known, || format!("a notice of {count} of {peer}"));
+        self.check_not_over();
+        *self.notified.entry(flow).or_default() += count;
+        self.counts(FlowType::Transport, peer, false);
+        self.observe("dropped", &[flow as u64, count]);
+    }
+
+    /// An own advert is broadcast.
+    pub(super) fn broadcasts(&mut self, id: Id) {
+        let known = self.messages.get_mut(&id).expect("it was sent");
+        let was = std::mem::replace(&mut known.started, true);
+        let is_first = !was && !known.gone && known.heard.is_none_or(|heard| heard.is_ok());
+        let last = self.last.insert((FlowType::Transport, NodeId::new([0; 32])), id);
+        self.check(is_first, || format!("{id} is broadcast twice, or after its end"));
+        self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
+        self.check_not_over();
+        self.broadcasts += 1;
+        self.observe("broadcast", &[id.into()]);
+    }
+
+    /// A message is dropped, by whoever had it.
+    pub(super) fn drops(&mut self, id: Id) {
+        let known = self.messages.get_mut(&id).expect("it was submitted");
+        let is_first = !std::mem::replace(&mut known.gone, true);
+        self.gone += 1;
+        self.check(is_first, || format!("{id} is dropped twice"));
+        self.observe("gone", &[id.into()]);
+    }
+
+    /// How many messages have been dropped so far, after their handlers or without.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    // ---- the end ----
+
+    /// All flows are closed.
+    pub(super) fn closes(&mut self) {
+        self.closed = true;
+    }
+
+    /// A shutdown has returned from which on nothing starts.
+    pub(super) fn is_over(&mut self) {
+        self.over = true;
+    }
+
+    /// Everything is at rest; `has_lanes` if there was a lane for each peer.
+    pub(super) fn at_rest(&self, counts: &MetricsSnapshot, flows: &[FlowType], has_lanes: bool) {
+        counts.verify().unwrap();
+        assert_eq!(counts.received, self.submitted, "events that were submitted");
+        assert_eq!(counts.malformed, self.malformed, "malformed");
+        assert_eq!(counts.unknown, self.unknown, "unknown");
+        assert_eq!(counts.quarantined, self.quarantined, "quarantined");
+        assert_eq!(self.last_panic, None, "nobody was notified of a panic");
+        let left = self.messages.iter().find(|(_, known)| !known.gone);
+        assert!(left.is_none(), "a message is left: {left:?}");
+        for (peer, known) in &self.peers {
+            assert!(known.expected.is_empty(), "{peer}: {:?} was never called", known.expected);
+            assert_eq!(known.runs, None, "{peer}");
+        }
+        assert_eq!(counts.broadcast.handled(), self.broadcasts, "own adverts");
+        for (flow, counted) in counts.flows() {
+            assert_eq!((counted.in_flight, counted.waiting), (0, 0), "{flow}");
+            assert_eq!((counted.queued, counted.overload), (0, 0), "{flow}");
+            assert_eq!(counted.bytes_in_flight, 0, "{flow}");
+            assert_eq!(counted.oldest_age.as_nanos(), 0, "{flow}");
+            assert_eq!(counted.handled(), of(&self.handled, flow), "{flow}: handled");
+            assert_eq!(counted.panicked(), of(&self.panicked, flow), "{flow}: panicked");
+        }
+        for &flow in flows {
+            let counted = counts.flow(flow);
+            self.outcomes_at_rest(flow, counted);
+            let (notified, dropped) = (of(&self.notified, flow), counted.dropped());
+            assert!(notified <= dropped, "{flow}: notified of {notified}, dropped {dropped}");
+            // Nobody is notified of what a peer that has gone has lost, nor one whose lane another needed.
+            if self.departures == 0 && !self.closed && has_lanes {
+                assert_eq!(notified, dropped, "{flow}: the replica was not notified of all");
+            }
+        }
+    }
+
+    /// The outcomes of a flow are those that submitters have heard of, and what became of the others.
+    fn outcomes_at_rest(&self, flow: FlowType, counted: &FlowSnapshot) {
+        let of_flow = || {
+            self.messages.values().filter(move |known| {
+                known.flow == flow && !known.quarantined && known.peer != NodeId::new([0; 32])
+            })
+        };
+        let number =
+            |is: &dyn Fn(&Known) -> bool| of_flow().filter(|known| is(known)).count() as u64;
+        assert_eq!(counted.submitted(), number(&|_| true), "{flow}: submitted");
+        let given_up = number(&|known| known.given_up);
+        let mut unheard = counted.count(Outcome::WaitCancelled);
+        for reason in RefusalReason::iter() {
+            let heard = number(&|known| known.heard == Some(Err(reason)));
+            let refused = counted.count(reason.into());
+            assert!(heard <= refused, "{flow}: {heard} have heard {reason}, {refused} are counted");
+            unheard += refused - heard;
+        }
+        assert!(unheard <= given_up, "{flow}: {unheard} of {given_up} have waited in vain");
+        // Of those that never ran some have an outcome of which nobody has heard.
+        let never_ran =
+            number(&|known| !known.started && known.heard.is_none_or(|heard| heard.is_ok()));
+        let let_go: u64 = [
+            Outcome::Expired,
+            Outcome::Cancelled,
+            Outcome::DroppedOldest,
+            Outcome::DroppedAtShutdown,
+            Outcome::DroppedNewest,
+        ]
+        .map(|outcome| counted.count(outcome))
+        .iter()
+        .sum();
+        assert_eq!(never_ran, let_go + unheard, "{flow}: messages that never ran");
+        let gone = counted.count(Outcome::Cancelled) + counted.count(Outcome::Disconnected);
+        assert!(self.departures > 0 || gone == 0, "{flow}: {gone} without a departure");
+        let at_shutdown = counted.count(Outcome::DroppedAtShutdown);
+        assert!(self.over || at_shutdown == 0, "{flow}: {at_shutdown} without a shutdown");
+    }
+}

@@ -1,0 +1,383 @@
+//! Who sleeps and who wakes whom, explored by loom: the real [`Sleep`], and below it real workers on real beds.
+//!
+//! Work is a count that orders nothing, so what a model sees of it it sees by the fences and locks of `sleep` alone.
+
+use loom::thread;
+
+use super::*;
+use crate::sync::AtomicUsize;
+
+/// Pieces that rest.
+#[derive(Debug, Default)]
+struct Work(AtomicUsize);
+
+impl Work {
+    /// A piece is available, and the fence before [`Sleep::notify`].
+    fn push(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn rests(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes a piece, if it sees one; says how many are left.
+    fn take(&self) -> Option<usize> {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while seen > 0 {
+            match self.0.compare_exchange(seen, seen - 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(seen - 1),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+}
+
+/// What a model is about: workers of which the last so many sleep, and work.
+#[derive(Debug)]
+struct Scene {
+    sleep: Sleep,
+    work: Work,
+}
+
+fn scene(searching: usize, sleeping: usize) -> Arc<Scene> {
+    let sleep = Sleep::all_searching(searching + sleeping);
+    for worker in searching..searching + sleeping {
+        assert!(sleep.fall_asleep(worker, || false));
+    }
+    Arc::new(Scene { sleep, work: Work::default() })
+}
+
+impl Scene {
+    /// Makes a piece available and says who is to be woken for it.
+    fn submit(&self) -> Option<usize> {
+        self.work.push();
+        self.sleep.notify()
+    }
+
+    /// A worker that has found nothing goes to sleep; false if it has seen work.
+    fn falls_asleep(&self, worker: usize) -> bool {
+        self.sleep.fall_asleep(worker, || self.work.rests())
+    }
+}
+
+#[test]
+fn work_and_a_worker_that_falls_asleep_never_rest_together() {
+    loom::model(|| {
+        let scene = scene(1, 0);
+        let worker = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.falls_asleep(0))
+        };
+        let woken = scene.submit();
+        let sleeps = worker.join().unwrap();
+        // Woken, or awake by itself. If it was woken as it got up, it finds that out in its bed.
+        assert!(!sleeps || woken == Some(0), "the work rests and the worker sleeps");
+        assert!(sleeps || woken.is_none(), "it got up by itself and was woken, too");
+    });
+}
+
+#[test]
+fn the_last_who_searched_wakes_the_next_for_what_came_meanwhile() {
+    loom::model(|| {
+        let scene = scene(1, 1);
+        scene.work.push();
+        let worker = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || {
+                scene.work.take().expect("it has happened before");
+                // Runs it for ever.
+                scene.sleep.found(|| scene.work.rests())
+            })
+        };
+        let woken = scene.submit();
+        let also = worker.join().unwrap();
+        assert_eq!(woken.or(also), Some(1), "the work rests and a worker sleeps");
+        assert!(woken.is_none() || also.is_none(), "a worker is woken once");
+    });
+}
+
+#[test]
+fn of_two_who_searched_one_wakes_the_next() {
+    loom::model(|| {
+        let scene = scene(2, 1);
+        scene.work.push();
+        scene.work.push();
+        let workers = [(); 2].map(|()| {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || {
+                scene.work.take().expect("it has happened before");
+                scene.sleep.found(|| scene.work.rests())
+            })
+        });
+        let woken = scene.submit();
+        let woken = workers.map(|worker| worker.join().unwrap()).into_iter().chain([woken]);
+        assert_eq!(woken.flatten().collect::<Vec<_>>(), [2]);
+    });
+}
+
+#[test]
+fn two_who_submit_wake_one_and_that_one_the_next() {
+    loom::model(|| {
+        let scene = scene(0, 2);
+        let other = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.submit())
+        };
+        let woken = [scene.submit(), other.join().unwrap()];
+        assert_eq!(woken.iter().flatten().count(), 1, "one worker is woken at a time");
+        assert_eq!(scene.work.take(), Some(1));
+        let next = scene.sleep.found(|| scene.work.rests());
+        assert!(next.is_some() && !woken.contains(&next), "another is woken for the rest");
+    });
+}
+
+#[test]
+fn a_worker_is_woken_or_stays_awake() {
+    loom::model(|| {
+        let scene = scene(0, 1);
+        let worker = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || {
+                // After a nap. Sleeps again if it finds nothing.
+                let stays = scene.sleep.stay_awake(0);
+                (stays, stays && scene.falls_asleep(0))
+            })
+        };
+        let woken = scene.submit();
+        let (stays, sleeps_again) = worker.join().unwrap();
+        match woken {
+            None => assert!(stays && !sleeps_again, "the work rests and the worker sleeps"),
+            Some(_) => assert!(!stays || sleeps_again, "it stays awake and is woken, too"),
+        }
+    });
+}
+
+#[test]
+fn a_worker_that_falls_asleep_hears_of_the_end() {
+    loom::model(|| {
+        let scene = scene(1, 1);
+        let over = Arc::new(AtomicBool::new(false));
+        let worker = {
+            let (scene, over) = (Arc::clone(&scene), Arc::clone(&over));
+            thread::spawn(move || scene.sleep.fall_asleep(0, || over.load(Ordering::Relaxed)))
+        };
+        over.store(true, Ordering::Relaxed);
+        let mut woken = Vec::new();
+        scene.sleep.wake_all(|worker| woken.push(worker));
+        let sleeps = worker.join().unwrap();
+        assert!(woken.contains(&1), "it slept before");
+        assert_eq!(sleeps, woken.contains(&0), "it sleeps and is not woken, or the reverse");
+    });
+}
+
+#[test]
+fn a_worker_is_woken_by_one_of_those_who_wake_all_or_one() {
+    loom::model(|| {
+        let scene = scene(0, 2);
+        let other = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.submit())
+        };
+        let mut woken = Vec::new();
+        scene.sleep.wake_all(|worker| woken.push(worker));
+        woken.extend(other.join().unwrap());
+        woken.sort_unstable();
+        assert_eq!(woken, [0, 1]);
+        assert_eq!(scene.sleep.asleep(), 0);
+        assert!(!scene.sleep.are_busy(2));
+    });
+}
+
+#[test]
+fn nobody_relies_on_a_worker_that_helps() {
+    loom::model(|| {
+        let scene = scene(1, 1);
+        let worker = {
+            let scene = Arc::clone(&scene);
+            // Begins to help, and does so for ever.
+            thread::spawn(move || scene.sleep.found(|| scene.work.rests()))
+        };
+        let woken = scene.submit();
+        let also = worker.join().unwrap();
+        assert_eq!(
+            woken.or(also),
+            Some(1),
+            "the work rests, a worker sleeps and the other one helps"
+        );
+    });
+}
+
+#[test]
+fn a_worker_that_has_helped_looks_once_more() {
+    loom::model(|| {
+        let scene = scene(1, 0);
+        let worker = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || {
+                let next = scene.sleep.found(|| scene.work.rests());
+                assert_eq!(next, None, "nobody else is there");
+                scene.sleep.search();
+                scene.falls_asleep(0)
+            })
+        };
+        let woken = scene.submit();
+        let sleeps = worker.join().unwrap();
+        assert_eq!(
+            sleeps,
+            woken == Some(0),
+            "the work rests and the worker sleeps, or the reverse"
+        );
+    });
+}
+
+// ---- real workers ----
+
+/// So many pieces, and then the end.
+struct Pieces {
+    work: Work,
+    left: AtomicUsize,
+    over: AtomicBool,
+    forks: bool,
+    workers: Workers,
+}
+
+impl Source for Pieces {
+    type Worker = bool;
+
+    fn worker(&self, _: usize) -> Self::Worker {
+        false
+    }
+
+    fn take(&self, more: &mut Self::Worker) -> Found {
+        match self.work.take() {
+            None => Found::Nothing,
+            Some(left) => {
+                *more = left > 0;
+                Found::Work { more: left > 0 }
+            }
+        }
+    }
+
+    fn run(&self, _: &mut Self::Worker, _: Option<Moment>) -> Moment {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.over.store(true, Ordering::Relaxed);
+            self.workers.wake_all();
+        }
+        Moment::now()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.work.rests()
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    fn manner(&self) -> Manner {
+        Manner { longest: 0, forks: self.forks }
+    }
+}
+
+impl Pieces {
+    fn new(sleep: Sleep, workers: usize, pieces: usize, forks: bool) -> Arc<Self> {
+        Arc::new(Self {
+            work: Work::default(),
+            left: AtomicUsize::new(pieces),
+            over: AtomicBool::new(false),
+            forks,
+            workers: Workers {
+                sleep,
+                beds: (0..workers).map(|_| Bed::default()).collect(),
+                window: SpinWindow::new(),
+                threads: Threads::none(),
+            },
+        })
+    }
+}
+
+#[test]
+fn a_busy_worker_wakes_another_for_what_it_has_found_beside_its_own() {
+    loom::model(|| {
+        // The first is busy, the other searches.
+        let sleep = Sleep::all_searching(2);
+        assert_eq!(sleep.found(|| false), None);
+        let source = Pieces::new(sleep, 2, 1, false);
+        let busy = {
+            let source = Arc::clone(&source);
+            thread::spawn(move || {
+                // It has moved what nobody else could have taken; without a fence.
+                source.work.0.fetch_add(1, Ordering::Relaxed);
+                source.workers.found(&*source, &mut false, true);
+            })
+        };
+        let sleeps = source.workers.sleep.fall_asleep(1, || source.work.rests());
+        busy.join().unwrap();
+        let woken = source.workers.beds[1].woken.load(Ordering::Relaxed);
+        assert_eq!(sleeps, woken, "the work rests and the worker sleeps, or the reverse");
+    });
+}
+
+/// All pieces run and all workers end, or loom finds threads that are stuck.
+fn all_is_run(workers: usize, pieces: usize, forks: bool, preemptions: usize) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        let source = Pieces::new(Sleep::all_searching(workers), workers, pieces, forks);
+        let threads: Vec<_> = (0..workers)
+            .map(|index| {
+                let source = Arc::clone(&source);
+                thread::spawn(move || source.workers.work(&*source, index))
+            })
+            .collect();
+        for _ in 0..pieces {
+            source.work.push();
+            source.workers.notify();
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(source.left.load(Ordering::Acquire), 0);
+        assert_eq!(source.workers.sleep.asleep(), 0);
+    });
+}
+
+#[test]
+fn one_worker_runs_all_and_ends() {
+    all_is_run(1, 2, false, 3);
+}
+
+#[test]
+fn two_workers_run_all_and_end() {
+    all_is_run(2, 2, false, 2);
+}
+
+#[test]
+fn one_worker_whose_work_forks_runs_all_and_ends() {
+    all_is_run(1, 2, true, 3);
+}
+
+#[test]
+fn a_sleeper_is_woken_and_the_token_is_used_once() {
+    loom::model(|| {
+        let bed = Arc::new(Bed::default());
+        let said = Arc::new(AtomicUsize::new(0));
+        let sleeper = {
+            let (bed, said) = (Arc::clone(&bed), Arc::clone(&said));
+            thread::spawn(move || {
+                bed.thread.get_or_init(current_thread);
+                said.store(1, Ordering::Release);
+                assert!(bed.sleep(None));
+                assert_eq!(said.load(Ordering::Relaxed), 2, "it sees what was done before");
+                assert!(!bed.sleep(Some(NAP)), "nobody has woken it again");
+            })
+        };
+        // Who wakes somebody has found him in the list, after he began.
+        while said.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        said.store(2, Ordering::Relaxed);
+        bed.wake();
+        sleeper.join().unwrap();
+    });
+}

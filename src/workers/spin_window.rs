@@ -1,0 +1,179 @@
+//! How long a worker looks for the next piece of work before it sleeps, where that is learned.
+//!
+//! The rule is that of Linux's KVM for a processor with nothing to do (`halt-polling.rst` of its documentation), with a
+//! factor of two both ways. A worker looks for as long as the flow's *window* says. If it has looked in vain and is
+//! needed again so soon that the longest window would have reached, the window is doubled, from [`FIRST`] on. If it is
+//! needed later, the window is halved, and below [`FIRST`] it is closed. A window that reaches stays as it is, so a
+//! steady flow writes nothing here.
+//!
+//! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
+//! says so, and closes the window for [`BAR`]; for twice as long each time, up to [`LONGEST_BAR`], until looking has found
+//! something again.
+//!
+//! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
+//! that of the others, which then miss a piece of work and widen it again.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// The shortest window that is open, in nanoseconds: KVM's `halt_poll_ns_grow_start`.
+const FIRST: u64 = 10_000;
+
+/// How long the window stays closed when others want the core, in nanoseconds: short beside what one late yield that was
+/// chance should cost, and long, where others want the core all the time, beside a time slice of the system's.
+const BAR: u64 = 1_000_000;
+const LONGEST_BAR: u64 = 256_000_000;
+
+/// No worker has given up since the last was needed.
+const NOBODY: u64 = u64::MAX;
+
+/// What the workers of a flow have learned, in nanoseconds. What one worker overwrites of another's makes the window a
+/// step wider or narrower, no more.
+#[derive(Debug)]
+pub(super) struct SpinWindow {
+    window: AtomicU64,
+    /// When the worker that gave up last had begun to look.
+    since: AtomicU64,
+    /// Until when the window is closed.
+    barred: AtomicU64,
+    /// For how long it is closed the next time.
+    bar: AtomicU64,
+}
+
+impl SpinWindow {
+    /// Looks for as long as may be, until that has been in vain.
+    pub(super) fn new() -> Self {
+        Self {
+            window: AtomicU64::new(u64::MAX),
+            since: AtomicU64::new(NOBODY),
+            barred: AtomicU64::new(0),
+            bar: AtomicU64::new(BAR),
+        }
+    }
+
+    /// How long a worker looks that begins now, at most `longest`.
+    pub(super) fn window(&self, longest: u64, now: u64) -> u64 {
+        // Relaxed, here and below: nothing else is published by it.
+        if now < self.barred.load(Ordering::Relaxed) {
+            return 0;
+        }
+        self.width(longest)
+    }
+
+    fn width(&self, longest: u64) -> u64 {
+        self.window.load(Ordering::Relaxed).min(longest)
+    }
+
+    /// Looking has found something.
+    pub(super) fn pays(&self) {
+        if self.bar.load(Ordering::Relaxed) != BAR {
+            self.bar.store(BAR, Ordering::Relaxed);
+        }
+    }
+
+    /// Others want the core.
+    pub(super) fn bar(&self, now: u64) {
+        let bar = self.bar.load(Ordering::Relaxed);
+        self.bar.store((2 * bar).min(LONGEST_BAR), Ordering::Relaxed);
+        self.barred.store(now.saturating_add(bar), Ordering::Relaxed);
+        self.since.store(NOBODY, Ordering::Relaxed);
+    }
+
+    /// A worker that has looked since then gives up. Said before it sleeps.
+    pub(super) fn gives_up(&self, since: u64) {
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// A worker begins to run again: learns from how long none was needed.
+    pub(super) fn is_needed(&self, now: u64, longest: u64) {
+        let since = self.since.load(Ordering::Relaxed);
+        if since == NOBODY {
+            return;
+        }
+        self.since.store(NOBODY, Ordering::Relaxed);
+        let window = self.width(longest);
+        let next = if now.saturating_sub(since) <= longest {
+            window.saturating_mul(2).clamp(FIRST.min(longest), longest)
+        } else if window / 2 < FIRST {
+            0
+        } else {
+            window / 2
+        };
+        self.window.store(next, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    const LONGEST: u64 = 200_000;
+
+    /// A worker that has looked for the whole window in vain is needed so long after it began to.
+    fn needed_after(window_of: &SpinWindow, waited: u64) -> u64 {
+        window_of.gives_up(1_000);
+        window_of.is_needed(1_000 + waited, LONGEST);
+        window_of.window(LONGEST, 0)
+    }
+
+    #[test]
+    fn it_is_as_long_as_may_be_until_it_was_in_vain() {
+        let window_of = SpinWindow::new();
+        assert_eq!(window_of.window(LONGEST, 0), LONGEST);
+        window_of.is_needed(5, LONGEST);
+        assert_eq!(window_of.window(LONGEST, 0), LONGEST, "nobody had given up");
+    }
+
+    #[test]
+    fn long_waits_close_it_and_short_ones_open_it_again() {
+        let window_of = SpinWindow::new();
+        let after_long = [100_000, 50_000, 25_000, 12_500, 0, 0];
+        for window in after_long {
+            assert_eq!(needed_after(&window_of, LONGEST + 1), window);
+        }
+        for window in [10_000, 20_000, 40_000, 80_000, 160_000, LONGEST, LONGEST] {
+            assert_eq!(needed_after(&window_of, LONGEST), window);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_counted_once() {
+        let window_of = SpinWindow::new();
+        assert_eq!(needed_after(&window_of, LONGEST + 1), 100_000);
+        window_of.is_needed(1_000_000, LONGEST);
+        assert_eq!(window_of.window(LONGEST, 0), 100_000);
+    }
+
+    #[test]
+    fn a_late_yield_bars_it_for_a_while_and_teaches_nothing() {
+        let window_of = SpinWindow::new();
+        window_of.gives_up(1_000);
+        window_of.bar(5_000);
+        for now in [0, 5_000, 5_000 + BAR - 1] {
+            assert_eq!(window_of.window(LONGEST, now), 0);
+            assert_eq!(window_of.window(u64::MAX, now), 0);
+        }
+        // Who gave up before that was not in vain for want of work.
+        window_of.is_needed(1_000_000, LONGEST);
+        assert_eq!(window_of.window(LONGEST, 5_000 + BAR), LONGEST);
+    }
+
+    #[test]
+    fn the_end_of_time_bars_it_for_ever_and_overflows_nothing() {
+        let window_of = SpinWindow::new();
+        window_of.bar(u64::MAX - 1);
+        assert_eq!(window_of.window(LONGEST, u64::MAX - 1), 0);
+        window_of.gives_up(u64::MAX - 1);
+        window_of.is_needed(0, u64::MAX);
+        assert_eq!(window_of.width(u64::MAX), u64::MAX, "a clock that goes back is no long wait");
+    }
+
+    #[test]
+    fn it_is_never_longer_than_may_be() {
+        let window_of = SpinWindow::new();
+        for longest in [0, 1, 9_999, 10_001] {
+            window_of.gives_up(0);
+            window_of.is_needed(0, longest);
+            assert!(window_of.window(u64::MAX, 0) <= longest);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The rayon pool of a flow, with an end that can be waited for.
+//!
+//! rayon's pool ends its threads on its own time after it is dropped. Here every thread holds the sending end of a
+//! channel that carries nothing, so that the channel's end is the last thread's end.
+//!
+//! What handlers spawn on the pool may panic outside of any handler; rayon would abort the process, so such panics are
+//! given to the flow to count and report.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Barrier},
+    thread,
+    time::Instant,
+};
+
+use arc_swap::ArcSwapOption;
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
+
+use super::Spec;
+#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+use crate::testing::Simulated;
+
+/// How many jobs a worker runs that handlers have given to rayon, before it looks for messages again.
+const HELP: usize = 64;
+
+/// Pins the calling thread to this one of the process's cores, if it can be done.
+#[cfg(feature = "pinning")]
+fn pin(core: usize) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[core % cores.len()]);
+    if !pinned {
+        // The subscriber is the user's code.
+        crate::panics::contain(|| {
+            tracing::warn!(core, "a thread cannot be pinned here, and runs on any core");
+        });
+    }
+}
+
+#[cfg(not(feature = "pinning"))]
+fn pin(_: usize) {}
+
+pub(super) struct Threads {
+    pool: ArcSwapOption<ThreadPool>,
+    /// Disconnected when the last thread has ended.
+    ended: Receiver<Infallible>,
+    /// Held by each thread that is alive.
+    token: Arc<u8>,
+    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+    simulated: Option<Simulated>,
+}
+
+impl Threads {
+    pub(super) fn new(
+        spec: &Spec<'_>,
+        stray_panic: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
+    ) -> Result<Self, ThreadPoolBuildError> {
+        let (alive, ended) = bounded::<Infallible>(0);
+        let token = Arc::new(0_u8);
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if let Some(simulated) = Simulated::begin(spec.threads) {
+            return Ok(Self {
+                pool: ArcSwapOption::empty(),
+                ended,
+                token,
+                simulated: Some(simulated),
+            });
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(spec.threads)
+            .panic_handler(stray_panic)
+            .spawn_handler(|worker| {
+                // The channel's end goes last: when `join` has returned, nobody counts as alive.
+                let alive = (Arc::clone(&token), alive.clone());
+                let core = spec.first_core.map(|first| first.wrapping_add(worker.index()));
+                thread::Builder::new().name(spec.name.to_owned()).spawn(move || {
+                    if let Some(core) = core {
+                        pin(core);
+                    }
+                    worker.run();
+                    drop(alive);
+                })?;
+                Ok(())
+            })
+            .build()?;
+        Ok(Self {
+            pool: ArcSwapOption::from_pointee(pool),
+            ended,
+            token,
+            #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+            simulated: None,
+        })
+    }
+
+    /// No threads: a model has those of loom.
+    #[cfg(all(test, loom))]
+    pub(super) fn none() -> Self {
+        let (_, ended) = bounded(0);
+        Self { pool: ArcSwapOption::empty(), ended, token: Arc::new(0) }
+    }
+
+    /// Has each thread run `work` with its index. Each finds it in a queue of its own, in which nobody else looks,
+    /// before it looks anywhere else.
+    pub(super) fn start(&self, work: impl Fn(usize) + Send + Sync + 'static) {
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if let Some(simulated) = &self.simulated {
+            simulated.start(work);
+            return;
+        }
+        if let Some(pool) = self.pool.load().as_ref() {
+            // None works before all have begun: a thread that had yet to find its loop could steal a part that a handler
+            // has forked, and would find the loop while it waits inside of it.
+            let all = Barrier::new(pool.current_num_threads());
+            pool.spawn_broadcast(move |thread| {
+                all.wait();
+                work(thread.index());
+            });
+        }
+    }
+
+    /// Whether there are threads, and not those of a simulation.
+    pub(super) fn is_real(&self) -> bool {
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if self.simulated.is_some() {
+            return false;
+        }
+        true
+    }
+
+    /// Has a simulated thread run its work; false if threads are real.
+    pub(super) fn run_simulated(&self, index: usize) -> bool {
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if let Some(simulated) = &self.simulated {
+            simulated.run(index);
+            return true;
+        }
+        let _ = index;
+        false
+    }
+
+    /// Runs what handlers have given to rayon, on one of these threads.
+    pub(super) fn help(&self) {
+        if self.is_real() {
+            for _ in 0..HELP {
+                if rayon::yield_now() != Some(Yield::Executed) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether handlers on the calling thread have given something to rayon that nobody has taken yet.
+    pub(super) fn have_given(&self) -> bool {
+        let pool = self.pool.load();
+        pool.as_ref().is_none_or(|pool| pool.current_thread_has_pending_tasks() == Some(true))
+    }
+
+    pub(super) fn alive(&self) -> usize {
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if let Some(simulated) = &self.simulated {
+            return simulated.threads();
+        }
+        // Each thread has one.
+        Arc::strong_count(&self.token) - 1
+    }
+
+    pub(super) fn release(&self) {
+        self.pool.store(None);
+    }
+
+    pub(super) fn join(&self, deadline: Instant) -> bool {
+        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+        if let Some(simulated) = &self.simulated {
+            return simulated.have_ended();
+        }
+        matches!(self.ended.recv_deadline(deadline), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").field("running", &self.pool.load().is_some()).finish()
+    }
+}
