@@ -22,8 +22,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         bytes: u32,
         wake: &mut WakeList,
     ) -> Result<(), Denied> {
-        // Relaxed: whoever joins a line at this moment may be passed by this item.
-        let others_wait = lane.entrance.waiting.load(Ordering::Relaxed) > 0
+        // Acquire: an item comes behind those of its lane that were let in before. Whoever joins a line at this moment may
+        // be passed by it. Relaxed: the order among lanes.
+        let others_wait = lane.entrance.waiting.load(Ordering::Acquire) > 0
             || self.signals.blocked.load(Ordering::Relaxed);
         if others_wait {
             return Err(Denied::Full);

@@ -75,8 +75,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             match self.enter(&lane, bytes) {
                 Ok(charge) => {
                     let item = waiters.admit_next(wake).item;
-                    self.note_left(&lane, 1, waiters);
                     wake.worker |= self.push(&lane, Charged { item, charge });
+                    // Only now: a submitter that finds nobody waiting pushes at once, and may be this peer's next.
+                    self.note_left(&lane, 1, waiters);
                 }
                 // Whoever finishes an item of the lane comes here and puts it back into the ring; whoever closes it
                 // comes here and empties its line.
@@ -95,8 +96,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// So many have left a lane's line. Under the waiters' lock.
     pub(super) fn note_left(&self, lane: &Lane<K>, count: usize, _: &Waiters<K, T>) {
+        // Release: who reads it in `submit` pushes after what was let in.
+        lane.entrance.waiting.fetch_sub(count, Ordering::Release);
         // Relaxed: as in `wait`.
-        lane.entrance.waiting.fetch_sub(count, Ordering::Relaxed);
         self.signals.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 

@@ -318,7 +318,8 @@ fn a_worker_is_found_beside(disturb: fn(&FlowWorker<(), fn(NodeId, ())>)) {
         .with_wait_strategy(WaitStrategy::Park);
     let registry = MetricsRegistry::new();
     let handler: fn(NodeId, ()) = handle;
-    let flow = FlowWorker::of_handler(FlowType::Request, &config, &registry, handler).unwrap();
+    let flow =
+        FlowWorker::of_handler(FlowType::Request, &config, &registry, handler, false).unwrap();
     let flow = Arc::new(flow);
     let submitters = [0, 1].map(|number| {
         let flow = Arc::clone(&flow);

@@ -160,6 +160,10 @@ impl MessageHandler<Message> for Handler {
                 if before % 2 == 1 {
                     site.give_leave(before + 1);
                 }
+                // As the flow's watch would while this handler runs.
+                if let Some(flow) = site.flow.get().and_then(Weak::upgrade) {
+                    flow.look(Duration::MAX, &mut Default::default());
+                }
                 site.wait_for_leave(before);
             }
             Habit::Nothing | Habit::ShutsDown | Habit::Panics => {}
