@@ -9,8 +9,8 @@
 //!   waited. Afterwards all permits must be there: as many messages as the bound allows are admitted at
 //!   once, while no handler returns.
 //! - `changes`: a thousand configurations at random while messages flow; none may be lost.
-//! - `memory`: peers that fill a flow with the largest chunks while no handler returns; what is
-//!   live then, by a counting allocator, beside [`FlowConfig::worst_case_bytes`](gossip_engine::FlowConfig::worst_case_bytes).
+//! - `memory`: peers that fill a flow with the largest chunks while no handler returns; what is live then, by a
+//!   counting allocator, beside [`FlowConfig::worst_case_bytes`](gossip_engine::FlowConfig::worst_case_bytes).
 //!
 //! The counting allocator is there in all cases, and makes each allocation a few nanoseconds dearer, with
 //! panics and without.

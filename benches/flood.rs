@@ -6,10 +6,10 @@
 //! offer half of what that worker can do, each by a Poisson schedule with a seed of its own; latency
 //! runs from the intended arrival to the start of the handler. Each awaits its own call only.
 //!
-//! The flooder would send ten times what the worker can do. All that a peer can do against back pressure is to
-//! have many calls pending, so it has 32 on a thread of its own, brings a new one as soon as one has
-//! resolved, and blocks while none has. Where threads can be told their cores, it shares that of the honest
-//! peers' thread, by which it is started: it takes none of the worker's time that is not a message's. The same round without it is the calm that its
+//! The flooder would send ten times what the worker can do. All that a peer can do against back pressure is to have
+//! many calls pending, so it has 32 on a thread of its own, brings a new one as soon as one has resolved, and blocks
+//! while none has. Where threads can be told their cores, it shares that of the honest peers' thread, by which it is
+//! started: it takes none of the worker's time that is not a message's. The same round without it is the calm that its
 //! effect is compared with.
 //!
 //! Rounds are short, so that few are disturbed by the machine, and their quantiles begin behind their first

@@ -1,10 +1,10 @@
 //! Latency in an open loop: how long a message waits before its handler starts, when messages arrive
 //! by a schedule that does not care whether the last one has been taken.
 //!
-//! Arrivals are Poisson, with seeds that are the same in each run of the bench and for all contenders of a round, at shares of what the baseline can do at its best, measured
-//! first. A message's latency runs from its *intended* arrival to the start of its handler, so that a
-//! producer that was held up hides nothing. One thread brings the messages and spins until each is
-//! due, on a core of its own; on a machine with two cores, one is left for the workers.
+//! Arrivals are Poisson, with seeds that are the same in each run of the bench and for all contenders of a round, at
+//! shares of what the baseline can do at its best, measured first. A message's latency runs from its *intended* arrival
+//! to the start of its handler, so that a producer that was held up hides nothing. One thread brings the messages and
+//! spins until each is due, on a core of its own; on a machine with two cores, one is left for the workers.
 //!
 //! Rounds are short and many: the machine stops a thread for milliseconds now and then, which decides the high
 //! quantiles of the round that it happens in; in a long round it always happens, in a short one seldom. For the same

@@ -72,7 +72,7 @@ impl Past {
     }
 }
 
-/// Counts its callbacks, and holds adverts while it is told to.
+/// Counts its callbacks, and holds adverts while the bench asks it to.
 #[derive(Default)]
 struct Counting {
     calls: AtomicUsize,

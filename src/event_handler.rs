@@ -42,10 +42,10 @@ struct Shared<G: Gossip + ?Sized, C> {
 
 /// Takes what happens at a transport and runs the callbacks of a [`Gossip`] for it.
 ///
-/// It is a `tower` [`Service`]: the transport awaits the future of each
-/// [`call`](Service::call) before it calls with the next event of the same stream. So a full flow stops that stream and,
-/// through the transport's own flow control, the peer. Streams of other flows go on. Within a flow each peer has a lane
-/// of its own: it is held back alone when it is over its quota, and served in turn with the others however much it sends.
+/// It is a `tower` [`Service`]: the transport awaits the future of each [`call`](Service::call) before it calls with
+/// the next event of the same stream. So a full flow stops that stream and, through the transport's own flow control,
+/// the peer. Streams of other flows go on. Within a flow each peer has a lane of its own: it is held back alone when it
+/// is over its quota, and served in turn with the others however much it sends.
 ///
 /// A transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last, and awaits both:
 /// their futures resolve when the callback has returned. If it awaits `PeerUp` before it reads, no message of the peer
@@ -57,9 +57,9 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// [`Cancelled`](crate::Outcome::Cancelled), and calls that wait on the peer's behalf are refused. [`Gossip`] says what
 /// that means for the order of callbacks.
 ///
-/// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a
-/// clone remembers for each flow the lane of the peer whose messages it submits, and spares them the lookup.
-/// When the last clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
+/// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a clone
+/// remembers for each flow the lane of the peer whose messages it submits, and spares them the lookup. When the last
+/// clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
 /// `G` may be a concrete type, whose callbacks are then called directly, or left out, for a
@@ -228,8 +228,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     ///
     /// # Cancel safety
     ///
-    /// As for [`FlowWorker::execute`](crate::FlowWorker::execute): the future may be dropped at any time; an event that waits
-    /// is dropped with it. One that was admitted runs.
+    /// As for [`FlowWorker::execute`](crate::FlowWorker::execute): the future may be dropped at any time; an event that
+    /// waits is dropped with it. One that was admitted runs.
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         let (peer, admission) = match event {
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {
@@ -275,7 +275,8 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
 /// # Cancel safety
 ///
 /// It may be dropped at any time. An event that still waits is dropped with it and counted as
-/// [`WaitCancelled`](crate::Outcome::WaitCancelled), so a `PeerUp` or `PeerDown` belongs in no `select` and under no timeout.
+/// [`WaitCancelled`](crate::Outcome::WaitCancelled), so a `PeerUp` or `PeerDown` belongs in no `select` and under no
+/// timeout.
 ///
 /// # Panics
 ///

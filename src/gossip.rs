@@ -11,23 +11,22 @@ use crate::{
 
 /// A replica's gossip protocol: the callbacks that the engine runs.
 ///
-/// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back
-/// on the senders of that flow and on nobody else. Several callbacks run at the same time. A callback may
-/// use [`rayon::join`] and the like: it runs on its flow's pool, whose idle threads help if the flow is
-/// [told so](crate::FlowConfig::with_forking_handlers). It may hold a lock meanwhile: no other callback ever runs on top of
-/// one that waits for rayon. A callback that
-/// panics is caught, counted and logged; the engine goes on, as far as the flow's
-/// [`PanicPolicy`](crate::PanicPolicy) says. (The process's panic hook hears of each panic all the same, and
-/// Rust's own writes it to standard error.) [`queue_delay`](crate::queue_delay) tells a callback how
-/// long its message was queued.
+/// Callbacks are synchronous and may be slow: a slow one holds its flow's permits, which pushes back on the senders of
+/// that flow and on nobody else. Several callbacks run at the same time. A callback may use [`rayon::join`] and the
+/// like: it runs on its flow's pool, whose idle threads help if the flow is [told
+/// so](crate::FlowConfig::with_forking_handlers). It may hold a lock meanwhile: no other callback ever runs on top of
+/// one that waits for rayon. A callback that panics is caught, counted and logged; the engine goes on, as far as the
+/// flow's [`PanicPolicy`](crate::PanicPolicy) says. (The process's panic hook hears of each panic all the same, and
+/// Rust's own writes it to standard error.) [`queue_delay`](crate::queue_delay) tells a callback how long its message
+/// was queued.
 ///
 /// # Order
 ///
 /// `on_peer_up`, `on_peer_down` and `on_messages_dropped` of one peer run one at a time, in their order;
 /// those of different peers run side by side.
 ///
-/// - The future of a `PeerUp` resolves when `on_peer_up` has returned or panicked. A message that is submitted after that
-///   starts after it.
+/// - The future of a `PeerUp` resolves when `on_peer_up` has returned or panicked. A message that is submitted after
+///   that starts after it.
 /// - When `on_peer_down` starts, no message of the peer that was submitted before the `PeerDown` starts any
 ///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s. The future of the
 ///   `PeerDown` resolves when `on_peer_down` has returned.
@@ -69,21 +68,20 @@ pub trait Gossip: Send + Sync + 'static {
     /// `peer` is no longer connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_peer_down(&self, peer: NodeId);
 
-    /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too
-    /// old when their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. What was lost is for the protocol to ask for again. Does nothing,
-    /// unless it is implemented.
+    /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too old when
+    /// their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. What was lost is for the
+    /// protocol to ask for again. Does nothing, unless it is implemented.
     ///
-    /// Called at most once in a [notice interval](crate::ChannelConfig::with_drop_notice_interval) for each
-    /// connected peer and flow, with all that were dropped since: as far as is known, for losses are forgotten
-    /// when the peer connects anew, or when another needs the place of its lane. A peer that goes at the same moment may be
-    /// heard of once more after its `on_peer_down`. Runs in
-    /// [`FlowType::Transport`](crate::FlowType::Transport).
+    /// Called at most once in a [notice interval](crate::ChannelConfig::with_drop_notice_interval) for each connected
+    /// peer and flow, with all that were dropped since: as far as is known, for losses are forgotten when the peer
+    /// connects anew, or when another needs the place of its lane. A peer that goes at the same moment may be heard of
+    /// once more after its `on_peer_down`. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         let _ = (flow, peer, count);
     }
 
-    /// A callback of `flow` has panicked on a message of `peer`, which is contained and counted. Called for each, on the
-    /// same thread. A replica may count them, or cut the peer off. Does nothing, unless it is implemented.
+    /// A callback of `flow` has panicked on a message of `peer`, which is contained and counted. Called for each, on
+    /// the same thread. A replica may count them, or cut the peer off. Does nothing, unless it is implemented.
     fn on_panic(&self, flow: FlowType, peer: NodeId) {
         let _ = (flow, peer);
     }

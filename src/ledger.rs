@@ -1,14 +1,14 @@
 //! What is counted, and how to read it while messages flow. The ledger bounds nothing.
 //!
 //! Each flow of each handler has a ledger of its own. It is registered with the [`MetricsRegistry`] that the handler
-//! was built with, which adds them up. Counting never waits, locks or allocates. A snapshot that is taken while messages
-//! flow may be torn; one taken at rest is exact.
+//! was built with, which adds them up. Counting never waits, locks or allocates. A snapshot that is taken while
+//! messages flow may be torn; one taken at rest is exact.
 //!
 //! What is admitted and in flight is counted by the queue, whose bound it is, so that a count cannot disagree with the
 //! bound ([`Gauges`]). What a worker counts, it counts on cache lines of its own, without a locked instruction.
 //!
-//! Every event comes to exactly one [`Outcome`](crate::Outcome), or is malformed or unknown; how the counts add up is what
-//! [`MetricsSnapshot::verify`] checks.
+//! Every event comes to exactly one [`Outcome`](crate::Outcome), or is malformed or unknown; how the counts add up is
+//! what [`MetricsSnapshot::verify`] checks.
 
 use std::sync::Arc;
 

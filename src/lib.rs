@@ -79,18 +79,19 @@
 //!
 //! # What it promises
 //!
-//! - **Bounds hold**: a flow's and a peer's messages in flight, and those that wait ([`FlowConfig`]); in bytes, to within
-//!   one message.
+//! - **Bounds hold**: a flow's and a peer's messages in flight, and those that wait ([`FlowConfig`]); in bytes, to
+//!   within one message.
 //! - **Peers take turns**, equal in time or by [weight](FlowWorker::set_peer_weight); by default a peer holds
 //!   [one thread](FlowConfig::with_peer_threads) at the most, and its messages run in order.
 //! - **Flows do not delay each other**: each has lanes and threads of its own.
 //! - **Every event comes to one counted [`Outcome`]**, or is malformed, unknown or of a peer in quarantine, and the
 //!   counts [add up](MetricsSnapshot::verify).
 //! - **Nothing rests**: a queued message and a thread that may run it, or capacity and somebody who waits for it. Among
-//!   brief handlers a thread lets messages come together for 5 µs at the most, and who waits is let in within 10 µs; within
-//!   [50 ms](WATCH_PERIOD) if a handler turns out long just then.
+//!   brief handlers a thread lets messages come together for 5 µs at the most, and who waits is let in within 10 µs;
+//!   within [50 ms](WATCH_PERIOD) if a handler turns out long just then.
 //! - **Futures may be dropped** at any moment; a message that waits is dropped with its future, and counted.
-//! - **Departures are clean**: when `on_peer_down` starts, nothing that the peer sent before starts any more ([`Gossip`]).
+//! - **Departures are clean**: when `on_peer_down` starts, nothing that the peer sent before starts any more
+//!   ([`Gossip`]).
 //! - **Panics stay where they are**, in callbacks, wakers, `Drop`s and log subscribers ([`PanicPolicy`]).
 //! - **A handler may use rayon**, with a lock held or not: none ever runs on top of another
 //!   ([`with_forking_handlers`](FlowConfig::with_forking_handlers)).
@@ -115,8 +116,9 @@
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed; with a [`Codec`] of one's own, by that |
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
 //!
-//! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector). Threads are
-//! called `P2P_Advert_Thread` and so on, `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and `P2P_Watch_Thread`.
+//! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector).
+//! Threads are called `P2P_Advert_Thread` and so on, `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
+//! `P2P_Watch_Thread`.
 
 mod advert_broadcaster;
 mod clock;

@@ -55,7 +55,7 @@ impl Subscriber for Panics {
     fn exit(&self, _: &Id) {}
 }
 
-/// A replica of which some callbacks panic, so that the log is told.
+/// A replica of which some callbacks panic, so that they are logged.
 struct Replica;
 
 impl Gossip for Replica {

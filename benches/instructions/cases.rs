@@ -1,5 +1,5 @@
 //! The cases that are counted. In most of them a first message's handler holds the only worker; then all others are
-//! brought; then the worker is let go, and the producer waits, asleep, until all have been handled. In
+//! submitted; then the worker is let go, and the producer waits, asleep, until all have been handled. In
 //! `one_at_a_time` each message finds its lane empty and its worker parked: the producer waits for its end before it
 //! brings the next one.
 //!
@@ -154,7 +154,7 @@ fn submitter(messages: usize) {
     });
 }
 
-/// Each message is brought when the one before has been handled and the worker is parked. The producer sleeps for so
+/// Each message is submitted when the one before has been handled and the worker is parked. The producer sleeps for so
 /// long meanwhile that the worker comes to rest, which takes the same few instructions for each message.
 fn one_at_a_time(messages: usize) {
     let handled = Arc::new(AtomicU64::new(0));

@@ -37,8 +37,8 @@ pub struct FlowConfig {
 }
 
 impl FlowConfig {
-    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes,
-    /// [`DEFAULT_WAITERS`] waiters for each, one thread for each peer at a time, and the default quota, quantum and wait strategy.
+    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes, [`DEFAULT_WAITERS`] waiters
+    /// for each, one thread for each peer at a time, and the default quota, quantum and wait strategy.
     #[must_use]
     pub const fn new(max_inflight_requests: usize) -> Self {
         Self {
@@ -84,9 +84,9 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](crate::MAX_PEERS). A lane comes with the
-    /// peer's first message. If there are as many already, an unused one makes place for it, if there is
-    /// one among the next 64 that are looked at; otherwise the message is refused.
+    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](crate::MAX_PEERS). A lane comes with
+    /// the peer's first message. If there are as many already, an unused one makes place for it, if there is one among
+    /// the next 64 that are looked at; otherwise the message is refused.
     ///
     /// Worst case: this many lanes, each of as many slots as the quota and 1 KiB; and at once, when
     /// the flow is built, about 10 bytes each.
@@ -96,8 +96,8 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS). One
-    /// more is refused and gets its message back; with 0 nobody waits.
+    /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS).
+    /// One more is refused and gets its message back; with 0 nobody waits.
     ///
     /// A transport with one call pending for each stream needs no more of them than a peer has streams
     /// of the flow.
@@ -125,8 +125,9 @@ impl FlowConfig {
     ///
     /// With 1, the default, the messages of a peer run one after the other, in the order in which they were admitted,
     /// and a peer whose messages take long holds one thread at the most. Raise it where handlers are long, order does
-    /// not matter, and a single peer should be able to use the whole flow. Messages are then taken one by one and not in
-    /// runs, which costs brief handlers about a tenth of a microsecond each. The Transport flow has 1, whatever is set.
+    /// not matter, and a single peer should be able to use the whole flow. Messages are then taken one by one and not
+    /// in runs, which costs brief handlers about a tenth of a microsecond each. The Transport flow has 1, whatever is
+    /// set.
     #[must_use]
     pub const fn with_peer_threads(mut self, threads: usize) -> Self {
         self.peer_threads = threads;
@@ -185,8 +186,8 @@ impl FlowConfig {
 
     /// Sets a maximum age, above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which is the default: a message
     /// that is older, measured from the submitter's call, is not started and ends as
-    /// [`Expired`](crate::Outcome::Expired). A message that waits for capacity expires when its turn comes, not before. Not for the
-    /// Transport flow.
+    /// [`Expired`](crate::Outcome::Expired). A message that waits for capacity expires when its turn comes, not before.
+    /// Not for the Transport flow.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;
@@ -195,8 +196,8 @@ impl FlowConfig {
 
     /// Says that handlers use rayon ([`rayon::join`], `par_iter` and the like): the flow's idle threads stay awake to
     /// help as long as a handler runs. It costs some processor time for each thread that has nothing to do. Without it
-    /// idle threads sleep, and what a handler forks runs on its own thread and on those that happen to be awake; what it
-    /// gives to `rayon::spawn` or `rayon::broadcast` then takes up to 50 ms more. False by default.
+    /// idle threads sleep, and what a handler forks runs on its own thread and on those that happen to be awake; what
+    /// it gives to `rayon::spawn` or `rayon::broadcast` then takes up to 50 ms more. False by default.
     #[must_use]
     pub const fn with_forking_handlers(mut self, forking: bool) -> Self {
         self.forking_handlers = forking;

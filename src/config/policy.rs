@@ -42,10 +42,11 @@ pub enum PanicPolicy {
 
 /// When a peer is put into quarantine by an event handler, and for how long: its messages are refused before they are
 /// decoded ([`EventError::Quarantined`](crate::EventError::Quarantined)) until the `term` is over or
-/// [`lift_quarantine`](crate::AsyncTransportEventHandlerImpl::lift_quarantine) is called. What it has queued still runs.
+/// [`lift_quarantine`](crate::AsyncTransportEventHandlerImpl::lift_quarantine) is called. What it has queued still
+/// runs.
 ///
-/// A handler knows at most [`MAX_PANIC_TABLE`](crate::MAX_PANIC_TABLE) peers by the panics of their callbacks; beyond that
-/// it forgets the one whose panic is the longest ago, those in quarantine last.
+/// A handler knows at most [`MAX_PANIC_TABLE`](crate::MAX_PANIC_TABLE) peers by the panics of their callbacks; beyond
+/// that it forgets the one whose panic is the longest ago, those in quarantine last.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Quarantine {
     pub(crate) panics: u32,

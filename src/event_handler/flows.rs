@@ -159,8 +159,8 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     panics: Arc<PanicTable>,
     watch: ArcSwap<WatchConfig>,
     metrics: MetricsRegistry,
-    /// Held by who changes all flows, so that of two changes one stands in all of them. Changes are rare, and no message
-    /// comes by here; submitters whom new bounds let in are woken under it.
+    /// Held by who changes all flows, so that of two changes one stands in all of them. Changes are rare, and no
+    /// message comes by here; submitters whom new bounds let in are woken under it.
     changes: Mutex<()>,
 }
 

@@ -3,8 +3,8 @@
 //! Panics are rare, and the table is copied with each. A message of a handler in which nothing ever panicked costs one
 //! look at a mark.
 //!
-//! Bounds: [`MAX_PANIC_TABLE`]. May lose: beyond it, the peer whose last panic is the longest ago, those that are not in
-//! quarantine first.
+//! Bounds: [`MAX_PANIC_TABLE`]. May lose: beyond it, the peer whose last panic is the longest ago, those that are not
+//! in quarantine first.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,14 +1,14 @@
 //! What a worker does with a run of messages.
 //!
-//! A worker looks at each message once more before it starts: it may be too old, its peer may have gone, or the flow may
-//! have been shut down. Otherwise it is handled, or its handler panics. It is counted, then its capacity is free.
+//! A worker looks at each message once more before it starts: it may be too old, its peer may have gone, or the flow
+//! may have been shut down. Otherwise it is handled, or its handler panics. It is counted, then its capacity is free.
 //!
 //! # When those who wait are let in
 //!
 //! To let somebody in and to wake him costs about two microseconds. So among handlers that are briefer than that
-//! ([`BRIEF`]) a worker lets in those who wait by the handful: after [`LET_IN_WITHIN`], or when it has nothing else to do, or
-//! goes on with another lane. After a longer handler it does so at once. Should a handler turn out long among brief ones,
-//! the flow's watch lets in those who wait, within [`WATCH_PERIOD`](crate::WATCH_PERIOD).
+//! ([`BRIEF`]) a worker lets in those who wait by the handful: after [`LET_IN_WITHIN`], or when it has nothing else to
+//! do, or goes on with another lane. After a longer handler it does so at once. Should a handler turn out long among
+//! brief ones, the flow's watch lets in those who wait, within [`WATCH_PERIOD`](crate::WATCH_PERIOD).
 
 use std::{
     cell::Cell,
@@ -215,7 +215,7 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     }
 
     fn manner(&self) -> Manner {
-        // Relaxed: whoever changes it wakes those who sleep.
+        // Relaxed: a change wakes those who sleep.
         let longest = self.longest_look.load(Ordering::Relaxed);
         Manner { longest, forks: self.built.forking_handlers() }
     }

@@ -108,8 +108,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] or [`BuildError::WatchThread`] if the
-    /// system gives no threads.
+    /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] or [`BuildError::WatchThread`] if
+    /// the system gives no threads.
     pub fn new(
         flow: FlowType,
         config: &FlowConfig,
@@ -145,8 +145,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// If there is capacity and nobody waits for it, the message is admitted before this returns, and the future is
     /// ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. The default is that the wait is
     /// counted (`waiting_for_peer_permit`) and the future resolves when the message has been admitted. The messages of
-    /// one peer are admitted in the order of the calls, whether their futures are polled or not. Who submits many messages
-    /// of one peer does so by a [`submitter`](Self::submitter), at less cost.
+    /// one peer are admitted in the order of the calls, whether their futures are polled or not. Who submits many
+    /// messages of one peer does so by a [`submitter`](Self::submitter), at less cost.
     ///
     /// `Ok` means that the engine answers for the message: it comes to one of the [`Outcome`](crate::Outcome)s of
     /// those that were admitted, or was [dropped](crate::Outcome::DroppedNewest) if that is the policy. It does
@@ -164,8 +164,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// # Whose code runs here
     ///
-    /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, and let in up to 64 of
-    /// those who wait: the message's `Drop` and their wakers then run on the caller's thread.
+    /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, and let in up to 64
+    /// of those who wait: the message's `Drop` and their wakers then run on the caller's thread.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
         self.execute_sized(node_id, message, size_of::<M>())
     }
@@ -230,7 +230,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// [`MAX_WEIGHT`]; more counts as that, 0 as 1. A peer of weight 3 gets three times the time of one of weight 1, as
     /// long as both have messages. Holds from the next turn on, and for later connections too, until it is set to 1.
     ///
-    /// False if [`max_peers`](FlowConfig::with_max_peers) others have a weight other than 1 already; nothing changes then.
+    /// False if [`max_peers`](FlowConfig::with_max_peers) others have a weight other than 1 already; nothing changes
+    /// then.
     #[must_use = "the weight may not have been set"]
     pub fn set_peer_weight(&self, node_id: NodeId, weight: u32) -> bool {
         self.inner.queue.set_weight(&node_id, weight.clamp(1, MAX_WEIGHT))
@@ -256,8 +257,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
     /// in at once where a bound has grown.
     ///
-    /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait
-    /// strategy, overload policy, maximum age and panic policy. What cannot: threads and what is said of them, `max_peers` and
+    /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait strategy,
+    /// overload policy, maximum age and panic policy. What cannot: threads and what is said of them, `max_peers` and
     /// `max_waiters`. A bound in bytes that is set while messages are in flight counts those that come later.
     ///
     /// # Errors
@@ -302,10 +303,10 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Closes the flow, lets what was admitted run until the deadline, drops and counts what has not
     /// started by then, ends the threads and says what was left.
     ///
-    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer
-    /// if the threads have nothing left to run and still do not end. A handler that is stuck beyond that
-    /// goes on alone, on a thread that is not joined, and the report names it as running, together with up to 31 messages
-    /// that its worker has taken, which are dropped when it returns. Called again, it reports what is left by then.
+    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer if the threads
+    /// have nothing left to run and still do not end. A handler that is stuck beyond that goes on alone, on a thread
+    /// that is not joined, and the report names it as running, together with up to 31 messages that its worker has
+    /// taken, which are dropped when it returns. Called again, it reports what is left by then.
     ///
     /// When the threads have ended the flow lets go of the handler, which may own the flow.
     ///

@@ -1,9 +1,9 @@
 //! How fast messages come, and when a worker lets some of them come together.
 //!
-//! A worker that is faster than its submitters finds each message alone. Each of its looks takes the cache lines that the
-//! submitters write next, and both wait for each other's lines: with brief handlers a message then costs two to three
-//! times as much as in a row of many. So a worker whose run was short, while many messages come, waits until about
-//! [`Pace::most`] more have come, for [`GATHER`] at the longest.
+//! A worker that is faster than its submitters finds each message alone. Each of its looks takes the cache lines that
+//! the submitters write next, and both wait for each other's lines: with brief handlers a message then costs two to
+//! three times as much as in a row of many. So a worker whose run was short, while many messages come, waits until
+//! about [`Pace::most`] more have come, for [`GATHER`] at the longest.
 //!
 //! It waits for nothing where messages come more slowly than [`FAST`], where somebody waits for capacity, and where the
 //! bounds are so small that the submitters would soon wait for it.
@@ -27,8 +27,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// How many messages a worker lets come together in a flow with these bounds: a part of what may be in flight, and at
-    /// most a run.
+    /// How many messages a worker lets come together in a flow with these bounds: a part of what may be in flight, and
+    /// at most a run.
     pub(super) fn most(in_flight: usize, of_a_peer: usize) -> u64 {
         (in_flight.min(of_a_peer) as u64 / 4).min(crate::queue::RUN as u64)
     }

@@ -1,8 +1,8 @@
 //! What can change while messages flow: the configuration and the handler.
 //!
 //! Both are read through one arc-swapped pointer, which each worker looks at before a run. A change is checked first,
-//! then published, and then applied to what has a copy of it: the queue's limits and the workers' manner. Whoever
-//! changes goes on until it has applied what is published by then, so of several at once the last one stands.
+//! then published, and then applied to what has a copy of it: the queue's limits and the workers' manner. The
+//! caller goes on until it has applied what is published by then, so of several at once the last one stands.
 //!
 //! When the threads have ended the flow lets go of its handler, which may own what owns the flow.
 

@@ -6,9 +6,9 @@
 //!                      └── nothing in flight ──┴──▶ OVER: the threads end
 //! ```
 //!
-//! **CLOSED** admits nothing and refuses those who wait; what was admitted still runs. **ABANDONED** starts nothing any more; what
-//! is queued is dropped and counted. **OVER** is when nothing is in flight: whoever finishes the last message, or closes the
-//! flow when there is none, wakes the threads, which end.
+//! **CLOSED** admits nothing and refuses those who wait; what was admitted still runs. **ABANDONED** starts nothing any
+//! more; what is queued is dropped and counted. **OVER** is when nothing is in flight: the thread that finishes the
+//! last message, or closes the flow when there is none, wakes the threads, which end.
 
 use std::time::{Duration, Instant};
 
@@ -39,12 +39,12 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         self.end_if_over();
     }
 
-    /// Ends the threads if the flow is closed and nothing is in flight. Whoever has closed it or finished a message has
-    /// fenced before this.
+    /// Ends the threads if the flow is closed and nothing is in flight. A thread that has closed it or finished a
+    /// message has fenced before this.
     pub(super) fn end_if_over(&self) {
         if self.queue.is_over() {
             self.workers.wake_all();
-            // Under the lock: whoever waits is asleep or has yet to look.
+            // Under the lock: a waiter is asleep or has yet to look.
             let _lock = self.over.lock.lock();
             self.over.over.notify_all();
         }
@@ -67,7 +67,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
 
     /// Starts nothing any more and drops what is queued. The flow must be closed.
     pub(super) fn abandon(&self) {
-        // Release, before the schedule's lock is held in `clear`: whoever takes something later sees it.
+        // Release, before the schedule's lock is held in `clear`: a worker that takes something later sees it.
         self.abandoned.store(true, Ordering::Release);
         let mut wake = WakeList::default();
         let queued = self.queue.clear(&mut wake);

@@ -1,8 +1,8 @@
 //! Who submits many messages of one peer, and remembers its lane.
 //!
-//! A lane that takes messages is the one that a lookup would find: it is closed before it leaves the table, and a message
-//! that would enter a closed one is told so and looks its lane up as any other does. So what is remembered saves the
-//! lookup, and says nothing that the table would not.
+//! A lane that takes messages is the one that a lookup would find: it is closed before it leaves the table, and a
+//! message that would enter a closed one is refused and looks its lane up as any other does. So what is remembered
+//! saves the lookup, and says nothing that the table would not.
 
 use std::{fmt, sync::Arc};
 

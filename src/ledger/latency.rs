@@ -1,10 +1,10 @@
 //! Histograms of durations that many threads read while one writes.
 //!
-//! A [`Recorder`] has the buckets of an HdrHistogram of two significant digits from 1 ns to
-//! [`MAX_RECORDED`], as atomics: recording never waits, allocates or is stopped by a reader, and
-//! longer durations count as the longest. Every worker has a recorder of its own and is its only
-//! writer, so that a count is a load and a store, on a cache line that nobody else writes. Reading adds the recorders up into an
-//! `hdrhistogram::Histogram`; what is recorded meanwhile may be in it or not.
+//! A [`Recorder`] has the buckets of an HdrHistogram of two significant digits from 1 ns to [`MAX_RECORDED`], as
+//! atomics: recording never waits, allocates or is stopped by a reader, and longer durations count as the longest.
+//! Every worker has a recorder of its own and is its only writer, so that a count is a load and a store, on a cache
+//! line that nobody else writes. Reading adds the recorders up into an `hdrhistogram::Histogram`; what is recorded
+//! meanwhile may be in it or not.
 
 use std::{fmt, time::Duration};
 

@@ -42,8 +42,8 @@ pub struct FlowSnapshot {
     /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
     pub stray_panics: u64,
     /// Handlers that were found to run for longer than
-    /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows of an event
-    /// handler are watched for them.
+    /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows
+    /// of an event handler are watched for them.
     pub stuck: u64,
     /// From the submitter's call to the start of the handler, waiting for capacity included; of messages
     /// that ran.
@@ -206,8 +206,8 @@ impl MetricsSnapshot {
 
     /// Checks that every event has come to exactly one end:
     ///
-    /// - `received + notices = malformed + unknown + quarantined + Σ submitted()` over the five flows, if all of them belong to
-    ///   handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
+    /// - `received + notices = malformed + unknown + quarantined + Σ submitted()` over the five flows, if all of them
+    ///   belong to handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
     /// - in each flow and in `broadcast`, `admitted = finished() + in_flight`.
     ///
     /// It holds whenever nothing is submitted, admitted or finished at the moment and nobody waits for

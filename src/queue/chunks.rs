@@ -1,7 +1,8 @@
 //! The items of one lane, in chunks as large as a run, so that a whole run changes hands by moving a pointer.
 //!
-//! A lane that is empty holds no chunk. Chunks that are free are kept by the [`Pool`], up to [`KEEP`] of them, the last one
-//! freed first, while it is in the cache. So a lane costs what it holds, and one that gets something allocates nothing.
+//! A lane that is empty holds no chunk. Chunks that are free are kept by the [`Pool`], up to [`KEEP`] of them, the last
+//! one freed first, while it is in the cache. So a lane costs what it holds, and one that gets something allocates
+//! nothing.
 
 use std::collections::VecDeque;
 

@@ -9,8 +9,8 @@
 //! the caller says how to add up what has finished. So a submitter reads the lines of those who finish only when
 //! what it has seen so far leaves no capacity, and those who finish never write this line.
 //!
-//! Both counts only grow, apart from [`Gate::undo`]. What was seen is at most what has finished, so whoever enters by
-//! what was seen enters below the bound.
+//! Both counts only grow, apart from [`Gate::undo`]. What was seen is at most what has finished, so an entry by
+//! what was seen is below the bound.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -102,7 +102,7 @@ impl Gate {
     }
 }
 
-/// A bound in bytes beside a gate. Whoever enters is let in while any byte is free, so one entry may exceed it.
+/// A bound in bytes beside a gate. An item enters while any byte is free, so one entry may exceed it.
 #[derive(Debug)]
 pub(super) struct Bytes(AtomicU64);
 

@@ -1,7 +1,7 @@
 //! One key's lane, as those see it who are not in the schedule: its bound, and who serves it.
 //!
-//! Three cache lines, by who writes them: submitters ([`Gate`]), the worker that finishes its items, and whoever
-//! begins or ends to serve it. A submitter reads only the first and the third.
+//! Three cache lines, by who writes them: submitters ([`Gate`]), the worker that finishes its items, and the thread
+//! that begins or ends to serve it. A submitter reads only the first and the third.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crossbeam::utils::CachePadded;
 use super::gate::{Bytes, Gate};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
-/// A lane. It is found by its key as long as it is open; whoever holds a reference may go on using it.
+/// A lane. It is found by its key as long as it is open; who holds a reference may go on using it.
 #[derive(Debug)]
 pub(crate) struct Lane<K> {
     key: K,
@@ -108,7 +108,7 @@ impl<K> Lane<K> {
 
     /// An item of this lane was dropped; true if it is the first since the count was taken.
     pub(crate) fn count_dropped(&self) -> bool {
-        // AcqRel: the count is read by whoever is notified of the first.
+        // AcqRel: the count is read by the notified thread.
         self.dropped.fetch_add(1, Ordering::AcqRel) == 0
     }
 
@@ -155,7 +155,7 @@ impl<K> Lane<K> {
 
     /// The last worker has left this lane.
     pub(super) fn notify_left(&self) {
-        // Under the lock: whoever waits is asleep or has yet to look.
+        // Under the lock: a waiter is asleep or has yet to look.
         let _lock = self.left.0.lock();
         self.left.1.notify_all();
     }

@@ -31,7 +31,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             self.table.remove(&Arc::clone(lane));
         }
         if schedule.lanes() >= self.lanes {
-            // Nobody joins its line meanwhile, and whoever enters it makes the exchange fail.
+            // Nobody joins its line meanwhile, and an entry makes the exchange fail.
             let unused = schedule.find_lane(LOOK_AT, |lane| {
                 lane.is_over()
                     || waiters.in_line(lane) == 0
@@ -48,8 +48,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Gives a key another weight; false if too many keys have one other than 1.
     pub(crate) fn set_weight(&self, key: &K, weight: u32) -> bool {
         let mut schedule = self.schedule.lock();
-        // While a lane is being cancelled it may be out of the schedule, and another in its place, before it is out of the
-        // table.
+        // While a lane is being cancelled it may be out of the schedule, and another in its place, before it is out of
+        // the table.
         let index = self.table.find(key).lane().and_then(|lane| {
             let own = schedule.lane(lane.index)?;
             Arc::ptr_eq(own, lane).then_some(lane.index)
@@ -65,8 +65,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         lane: &Arc<Lane<K>>,
         wake: &mut WakeList,
     ) -> (Vec<(T, u32)>, usize) {
-        // Release: whoever sees it, or takes the schedule's lock after this call, starts nothing of the lane. Whoever
-        // had the lock before is seen by `wait_until_left` to serve it.
+        // Release: a worker that sees it, or takes the schedule's lock after this call, starts nothing of the lane.
+        // A worker that had the lock before is seen by `wait_until_left` to serve it.
         lane.service.cancelled.store(true, Ordering::Release);
         lane.entrance.gate.close();
         let refused = {

@@ -36,21 +36,21 @@
 //! other has written; the fences are sequentially consistent, so at least one of them sees the other.
 //!
 //! 1. *An item and a worker.* A lane is *active* while the schedule knows that something is queued in it, or as many
-//!    workers serve it as may. [`FairQueue::submit`] pushes, fences, and reads whether the lane is active. If so it wakes
-//!    nobody: whoever ends the activity says so, fences, and moves all that is in the inbox ([`FairQueue::drain_all`];
-//!    where there is one worker, before it sleeps). If not it *knocks*, fences, and reads whether workers sleep. A worker
-//!    that goes to sleep says so, fences, and reads whether somebody has knocked. Who takes the knock back fences and
-//!    moves all that is in the inbox.
+//!    workers serve it as may. [`FairQueue::submit`] pushes, fences, and reads whether the lane is active. If so it
+//!    wakes nobody: the worker that ends the activity says so, fences, and moves all that is in the inbox
+//!    ([`FairQueue::drain_all`]; where there is one worker, before it sleeps). If not it *knocks*, fences, and reads
+//!    whether workers sleep. A worker that goes to sleep says so, fences, and reads whether somebody has knocked. Who
+//!    takes the knock back fences and moves all that is in the inbox.
 //! 2. *Capacity and somebody who waits.* [`FairQueue::wait`] joins the line, fences, and tries to enter once more. A
 //!    worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether somebody waits.
 //! 3. *The last item and the end.* Who closes the queue says so, fences, and looks whether anything is in flight. Who
 //!    finishes an item counts it, fences, and looks whether the queue is closed. So one of them finds it over.
-//! 4. *The last two who let go of a lane that is cancelled.* A worker counts its item as finished, somebody else takes his
-//!    item or his permit out, a third closes the lane. Each fences and looks whether the lane is over, and whoever finds it
-//!    so removes it.
+//! 4. *The last two who let go of a lane that is cancelled.* A worker counts its item as finished, somebody else takes
+//!    his item or his permit out, a third closes the lane. Each fences and looks whether the lane is over, and the one
+//!    that finds it so removes it.
 //!
 //! A worker settles with those who wait not after each item but at the latest when its run ends. Should an item turn
-//! out long in the middle of a run, whoever calls [`FairQueue::grant`] does it in the worker's stead.
+//! out long in the middle of a run, the caller of [`FairQueue::grant`] does it in the worker's stead.
 //!
 //! # Locks
 //!
@@ -103,8 +103,8 @@ const INBOX: usize = if cfg!(loom) { 4 } else { 16_384 };
 const DRAIN: usize = 512;
 
 /// Nanoseconds within which an item is brief. Where they are, a worker moves twice as many as it has run, and so many
-/// that [`AHEAD`] are queued. So it does not follow close upon the submitters, which would cost both of them a transfer of
-/// cache lines for each item; and a lane's first item waits for at most half of the items before it.
+/// that [`AHEAD`] are queued. So it does not follow close upon the submitters, which would cost both of them a transfer
+/// of cache lines for each item; and a lane's first item waits for at most half of the items before it.
 const BRIEF: u64 = 1_000;
 const AHEAD: usize = 2 * RUN;
 
@@ -266,7 +266,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         }
     }
 
-    /// Sets the limits that can change. Whoever has more capacity now is let in by the next [`grant_all`](Self::grant_all).
+    /// Sets the limits that can change. Who waits for it is let in by the next [`grant_all`](Self::grant_all).
     pub(crate) fn set_limits(&self, limits: &Limits) {
         let signals = &*self.signals;
         // Relaxed: the fence of `grant` orders them for those who wait; others see them soon.

@@ -8,7 +8,7 @@
 //! | `push` | `an_item_is_found_...`, `an_item_and_a_sleeping_worker_...` |
 //! | `drain_all` | the same |
 //! | `grant_locked` | `capacity_of_...`, `bytes_...`, `a_permit_...` |
-//! | `publish` | the same, `whoever_finishes_...`, `whoever_discards_...`, `a_cancelled_lane_...`, `nothing_of_...` |
+//! | `publish` | the same, `the_last_to_...`, `a_cancelled_lane_...`, `nothing_of_...` |
 //! | `Sleep::notify`, `Sleep::before_last_look` | nearly all of `workers::model` |
 
 use std::{

@@ -9,10 +9,11 @@
 //!
 //! Lanes are served in turn, for up to [`RUN`] items that are expected to fit into a quantum. Turns are equal in time
 //! and not in items, by start-time fair queueing (Goyal, Vin, Cheng 1996). `s` of service let a lane's own time grow by
-//! `s / its weight`. *Virtual time* is the smallest own time with which a turn of the last round began; a round is one turn
-//! of each lane that is ready. A lane whose own time is more than a quantum ahead of it is *in debt*: it is passed over
-//! until virtual time has caught up, unless no other lane is ready. A turn begins at most a quantum behind virtual time, so
-//! that nobody saves up turns: neither a lane that was empty, nor those that have stood behind a long item of another.
+//! `s / its weight`. *Virtual time* is the smallest own time with which a turn of the last round began; a round is one
+//! turn of each lane that is ready. A lane whose own time is more than a quantum ahead of it is *in debt*: it is passed
+//! over until virtual time has caught up, unless no other lane is ready. A turn begins at most a quantum behind virtual
+//! time, so that nobody saves up turns: neither a lane that was empty, nor those that have stood behind a long item of
+//! another.
 //!
 //! Where all items are brief no lane is ever in debt, and this is round robin.
 //!

@@ -8,8 +8,8 @@ use super::{
 use crate::sync::{Ordering, fence};
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Admits an item of so many bytes if the lane and the queue have capacity and nobody waits for it. Otherwise the item
-    /// stays where it is.
+    /// Admits an item of so many bytes if the lane and the queue have capacity and nobody waits for it. Otherwise the
+    /// item stays where it is.
     ///
     /// # Panics
     ///
@@ -22,8 +22,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         bytes: u32,
         wake: &mut WakeList,
     ) -> Result<(), Denied> {
-        // Acquire: an item comes behind those of its lane that were let in before. Whoever joins a line at this moment may
-        // be passed by it. Relaxed: the order among lanes.
+        // Acquire: an item comes behind those of its lane that were let in before. A waiter that joins at this moment
+        // may be passed by it. Relaxed: the order among lanes.
         let others_wait = lane.entrance.waiting.load(Ordering::Acquire) > 0
             || self.signals.blocked.load(Ordering::Relaxed);
         if others_wait {
@@ -90,7 +90,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if charge > 0 {
             lane.entrance.bytes.leave(charge);
         }
-        // Whoever has closed it meanwhile could not remove it.
+        // A thread that has closed it meanwhile could not remove it.
         if lane.entrance.gate.undo() {
             self.publish();
             self.remove_if_over(&mut self.schedule.lock(), lane);

@@ -1,7 +1,7 @@
 //! Which lane belongs to a key: a lookup without a lock.
 //!
 //! A hash table in parts, each behind an arc-swap. A lane that comes or goes copies its part; there are [`PARTS`], so
-//! that ten thousand keys can come without copying ten thousand entries each time. Whoever changes the table holds
+//! that ten thousand keys can come without copying ten thousand entries each time. A change holds
 //! the schedule's lock.
 
 use std::{

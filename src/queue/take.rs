@@ -100,8 +100,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     }
 
     /// The worker's run is over; it has taken so many nanoseconds. The lane counts as served until the worker's next
-    /// [`take`](Self::take) or [`put_down`](Self::put_down), which must follow at once: so a submitter to it wakes nobody
-    /// in between.
+    /// [`take`](Self::take) or [`put_down`](Self::put_down), which must follow at once: so a submitter to it wakes
+    /// nobody in between.
     pub(crate) fn end_run(&self, worker: &mut Worker<K, T>, service: u64) {
         debug_assert!(worker.run.is_empty(), "all of a run is finished");
         let Worker { lane: Some(lane), taken, ended, .. } = worker else { return };
@@ -133,8 +133,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.signals.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Makes what this thread has finished, taken back or closed known before it looks who waits, or whether the queue or
-    /// the lane is over.
+    /// Makes what this thread has finished, taken back or closed known before it looks who waits, or whether the queue
+    /// or the lane is over.
     pub(super) fn publish(&self) {
         // SeqCst: steps 2, 3 and 4 of the proof.
         fence(Ordering::SeqCst);
@@ -171,7 +171,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// To be called before the schedule's lock is given back by anybody who has changed it.
     pub(super) fn leave(&self, schedule: &Schedule<K, T>) {
-        // Relaxed: whoever goes to sleep fences before it reads this; who has made a lane ready fences before it
+        // Relaxed: a worker fences before it reads this and sleeps; who has made a lane ready fences before it
         // reads who sleeps, in `Sleep::notify`.
         self.ready.store(schedule.is_ready(), Ordering::Relaxed);
     }

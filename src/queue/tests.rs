@@ -521,18 +521,18 @@ fn a_lanes_items_are_taken_in_order_by_one_worker_at_a_time() {
     assert_eq!(submit(&queue, &lane, 0), Ok(true));
     let (mut a, mut b) = (queue.worker(0), queue.worker(1));
     assert_eq!(queue.take(&mut a), Take::Run { more: false });
-    // Whoever serves the lane looks once more.
+    // The lane's worker looks once more.
     assert_eq!(submit(&queue, &lane, 1), Ok(false));
     assert_eq!(queue.take(&mut b), Take::Empty);
     assert!(!queue.is_ready());
-    // It is queued by now, and whoever put the lane down wakes for it.
+    // It is queued by now, and the worker that put the lane down wakes for it.
     assert_eq!((end(&queue, &mut a, 1), submit(&queue, &lane, 2)), (vec![0], Ok(false)));
     assert_eq!((serve(&queue, &mut a, 1), serve(&queue, &mut a, 1)), (vec![1, 2], vec![]));
     assert_eq!((queue.admitted(), queue.finished(), queue.in_flight()), (3, 3, 0));
 }
 
 #[test]
-fn whoever_finds_the_schedule_taken_is_told_so() {
+fn a_worker_that_finds_the_schedule_taken_learns_it() {
     let queue = Queue::new(&WIDE);
     let lock = queue.schedule.lock();
     assert_eq!(queue.take(&mut queue.worker(0)), Take::Busy);
@@ -594,7 +594,7 @@ fn those_who_wait_are_let_in_when_something_has_finished_and_nobody_passes_them(
 }
 
 #[test]
-fn whoever_waits_for_the_queue_bars_all_and_whoever_waits_for_a_lane_only_that() {
+fn a_waiter_for_the_queue_bars_all_and_one_for_a_lane_only_that() {
     let queue = Queue::new(&Limits { items: 3, lane_items: 2, ..WIDE });
     let [a, b, c] = [1, 2, 3].map(|key| lane_of(&queue, key));
     assert!((0..2).all(|item| submit(&queue, &a, item).is_ok()));

@@ -24,7 +24,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         let denied = if self.is_closed() {
             Some(Denied::Closed)
         } else if lane.is_closed() {
-            // Whoever closes it refuses those in its line after this, under the same lock.
+            // A thread that closes it refuses those in its line after this, under the same lock.
             Some(Denied::LaneClosed)
         } else if waiters.in_line(lane) >= self.lane_waiters {
             Some(Denied::TooManyWaiters)
@@ -79,7 +79,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
                     // Only now: a submitter that finds nobody waiting pushes at once, and may be this peer's next.
                     self.note_left(&lane, 1, waiters);
                 }
-                // Whoever finishes an item of the lane comes here and puts it back into the ring; whoever closes it
+                // A worker that finishes an item of the lane comes here and puts it back into the ring; who closes it
                 // comes here and empties its line.
                 Err((Denied::LaneClosed, _)) => waiters.block_next(),
                 Err((_, was_in_lane)) if was_in_lane && self.lane_has_bytes(&lane) => break,

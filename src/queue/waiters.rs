@@ -11,8 +11,8 @@
 //!                       └──────────────────────────────────────┘
 //! ```
 //!
-//! A line whose lane has no capacity is *blocked on its lane* and stands in no ring; whoever finishes an item of that
-//! lane puts it back. All other lines stand in the ring: they are blocked on the queue.
+//! A line whose lane has no capacity is *blocked on its lane* and stands in no ring; a worker that finishes an item of
+//! that lane puts it back. All other lines stand in the ring: they are blocked on the queue.
 //!
 //! Bounds: [`Waiters::join`] takes so many to a line, and there are as many lines as lanes.
 
@@ -65,7 +65,7 @@ struct Line<K> {
 /// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, and a
 /// worker, if one sleeps.
 #[derive(Debug, Default)]
-#[must_use = "whoever is in it waits to be woken"]
+#[must_use = "those in it wait to be woken"]
 pub(crate) struct WakeList {
     wakers: Vec<Waker>,
     /// An item has been queued for which no worker may be looking.
@@ -90,8 +90,8 @@ impl WakeList {
 pub(super) struct Waiters<K, T> {
     waiters: Vec<Waiter<T>>,
     free: Vec<usize>,
-    /// By their lanes' serial numbers. Hashed the same way each time, so that a simulation whose lines are walked runs the
-    /// same way again.
+    /// By their lanes' serial numbers. Hashed the same way each time, so that a simulation whose lines are walked runs
+    /// the same way again.
     lines: HashMap<u64, Line<K>, FixedState>,
     ring: VecDeque<u64>,
     spare: Vec<VecDeque<usize>>,

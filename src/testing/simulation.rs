@@ -1,10 +1,11 @@
 //! The whole engine on one thread: handlers, flows, broadcaster and watch as they are, on threads that are
 //! none and a clock that does not tick by itself. For tests and fuzzers only.
 //!
-//! [`run`] turns bytes into operations, one after the other: messages of peers, good, bad and malicious;
-//! futures that are polled or dropped; peers that come and go; workers that run now or later; time that passes; changes of the configuration and of the replica. Handlers panic, are slow, and
-//! do all of this themselves in the middle. What the replica sees is checked against an oracle as it goes.
-//! When the bytes are used up faults stop, and everything must come to rest.
+//! [`run`] turns bytes into operations, one after the other: messages of peers, good, bad and malicious; futures that
+//! are polled or dropped; peers that come and go; workers that run now or later; time that passes; changes of the
+//! configuration and of the replica. Handlers panic, are slow, and do all of this themselves in the middle. What the
+//! replica sees is checked against an oracle as it goes. When the bytes are used up faults stop, and everything must
+//! come to rest.
 //!
 //! The same bytes make the same run: [`run`] returns a number that stands for all that was observed.
 //!

@@ -1,13 +1,13 @@
 //! Threads that look for work, sleep, are woken and end, over a [`Source`].
 //!
-//! Each thread of a rayon pool runs one loop from its start to its end: take work, run it, look for more, sleep. No
-//! job is ever given to the pool later. So a handler never runs on top of another handler, or of a part that one has
-//! forked: a thread that waits inside `join` or `scope` finds nothing of ours to run. (A job of ours in the pool's queues
-//! would hang the flow if the handler below it holds a lock: rayon#592.)
+//! Each thread of a rayon pool runs one loop from its start to its end: take work, run it, look for more, sleep. No job
+//! is ever given to the pool later. So a handler never runs on top of another handler, or of a part that one has
+//! forked: a thread that waits inside `join` or `scope` finds nothing of ours to run. (A job of ours in the pool's
+//! queues would hang the flow if the handler below it holds a lock: rayon#592.)
 //!
-//! Threads that sleep do so here ([`sleep`](self::sleep)) and not in rayon. What handlers give to rayon is run by workers
-//! between two pieces of work, at least every [`HELP_EVERY`], by those who search, and, should all others sleep, by those
-//! whom [`Workers::help`] wakes.
+//! Threads that sleep do so here ([`sleep`](self::sleep)) and not in rayon. What handlers give to rayon is run by
+//! workers between two pieces of work, at least every [`HELP_EVERY`], by those who search, and, should all others
+//! sleep, by those whom [`Workers::help`] wakes.
 //!
 //! | file | its subject |
 //! |---|---|
@@ -108,7 +108,7 @@ pub(crate) trait Source: Send + Sync + 'static {
 
     fn manner(&self) -> Manner;
 
-    /// Whether what a worker keeps is out of date: it takes once more before it sleeps. Whoever changes it wakes all
+    /// Whether what a worker keeps is out of date: it takes once more before it sleeps. A change wakes all
     /// afterwards.
     fn is_outdated(&self, _worker: &Self::Worker) -> bool {
         false
@@ -354,8 +354,8 @@ impl Workers {
         self.relied_on_by_nobody(source, || self.threads.help());
     }
 
-    /// Runs what may take long, on a worker that searches. Meanwhile it does not count as searching, so that nobody relies
-    /// on it.
+    /// Runs what may take long, on a worker that searches. Meanwhile it does not count as searching, so that nobody
+    /// relies on it.
     fn relied_on_by_nobody<S: Source>(&self, source: &S, run: impl FnOnce()) {
         if let Some(next) = self.sleep.found(|| source.is_ready()) {
             self.wake(next);

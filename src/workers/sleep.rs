@@ -9,17 +9,17 @@
 //!      └──── takes work ────────┘    └────────── is woken ──────────────────┘
 //! ```
 //!
-//! **BUSY** runs something and looks again when it has ended. **SEARCHING** looks again and again. **SLEEPING** stands in
-//! the list of sleepers, until somebody takes it out.
+//! **BUSY** runs something and looks again when it has ended. **SEARCHING** looks again and again. **SLEEPING** stands
+//! in the list of sleepers, until somebody takes it out.
 //!
 //! # Why work and a free worker never rest together
 //!
-//! Whoever has made work available ([`Sleep::notify`]) fences and reads the word: if nobody searches and somebody
+//! A thread that has made work available ([`Sleep::notify`]) fences and reads the word: if nobody searches and somebody
 //! sleeps, it wakes one, who then counts as searching. A worker that goes to sleep changes the word, fences, and looks
-//! for work once more. The fences are sequentially consistent: either the notifier sees the sleeper, or the sleeper sees
-//! the work. If the notifier saw somebody search, that one looks at the work before it sleeps; or it takes other work
-//! and stops searching, and then, as the last who searched, it fences, looks whether there is more, and wakes the next
-//! ([`Sleep::found`]).
+//! for work once more. The fences are sequentially consistent: either the notifier sees the sleeper, or the sleeper
+//! sees the work. If the notifier saw somebody search, that one looks at the work before it sleeps; or it takes other
+//! work and stops searching, and then, as the last who searched, it fences, looks whether there is more, and wakes the
+//! next ([`Sleep::found`]).
 //!
 //! So at most one worker at a time is being woken, and each that finds work wakes the next if there is more: as tokio's
 //! and Go's schedulers do it.
@@ -103,8 +103,8 @@ impl Sleep {
         self.word.fetch_add(SEARCHING, Ordering::AcqRel);
     }
 
-    /// A worker that searched is busy. `has_more` says whether there is work left, for which a sleeper is to be woken if
-    /// this was the last who searched.
+    /// A worker that searched is busy. `has_more` says whether there is work left, for which a sleeper is to be woken
+    /// if this was the last who searched.
     #[must_use = "the worker counts as searching and is to be woken"]
     pub(super) fn found(&self, has_more: impl FnOnce() -> bool) -> Option<usize> {
         let before = self.word.fetch_sub(SEARCHING, Ordering::AcqRel);

@@ -7,8 +7,8 @@
 //! steady flow writes nothing here.
 //!
 //! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
-//! says so, and closes the window for [`BAR`]; for twice as long each time, up to [`LONGEST_BAR`], until looking has found
-//! something again.
+//! says so, and closes the window for [`BAR`]; for twice as long each time, up to [`LONGEST_BAR`], until looking has
+//! found something again.
 //!
 //! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
 //! that of the others, which then miss a piece of work and widen it again.
@@ -18,8 +18,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// The shortest window that is open, in nanoseconds: KVM's `halt_poll_ns_grow_start`.
 const FIRST: u64 = 10_000;
 
-/// How long the window stays closed when others want the core, in nanoseconds: short beside what one late yield that was
-/// chance should cost, and long, where others want the core all the time, beside a time slice of the system's.
+/// How long the window stays closed when others want the core, in nanoseconds: short beside what one late yield that
+/// was chance should cost, and long, where others want the core all the time, beside a time slice of the system's.
 const BAR: u64 = 1_000_000;
 const LONGEST_BAR: u64 = 256_000_000;
 

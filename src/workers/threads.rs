@@ -110,8 +110,8 @@ impl Threads {
             return;
         }
         if let Some(pool) = self.pool.load().as_ref() {
-            // None works before all have begun: a thread that had yet to find its loop could steal a part that a handler
-            // has forked, and would find the loop while it waits inside of it.
+            // None works before all have begun: a thread that had yet to find its loop could steal a part that a
+            // handler has forked, and would find the loop while it waits inside of it.
             let all = Barrier::new(pool.current_num_threads());
             pool.spawn_broadcast(move |thread| {
                 all.wait();

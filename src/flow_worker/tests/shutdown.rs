@@ -59,7 +59,7 @@ fn a_shutdown_from_inside_a_handler_closes_and_returns_at_once() {
         }
     }));
     let same = Arc::clone(&flow);
-    // For ever, as good as: whoever waits for anything, waits for itself.
+    // For ever, as good as: a caller that waits for anything waits for itself.
     give.send(Arc::new(move || same.shutdown(Duration::MAX))).unwrap();
     (0..3).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
     let waiting = flow.execute(peer(1), 3);

@@ -53,7 +53,7 @@ fn capacity_of_an_item_that_was_evicted_and_somebody_who_waits_do_not_rest_toget
 }
 
 #[test]
-fn whoever_is_let_in_as_he_gives_up_takes_nobodys_place() {
+fn a_waiter_let_in_as_it_gives_up_takes_nobodys_place() {
     explore(5, || {
         let queue = queue(Limits { items: 1, ..WIDE });
         let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
@@ -156,7 +156,7 @@ fn what_an_item_did(limits: Limits, gone: fn(&Queue, &OneLane) -> bool) {
 }
 
 #[test]
-fn whoever_sees_an_item_finished_sees_what_it_did() {
+fn who_sees_an_item_finished_sees_what_it_did() {
     what_an_item_did(WIDE, |queue, _| queue.in_flight() == 0);
     what_an_item_did(WIDE, |_, lane| lane.finished() == 1);
     what_an_item_did(Limits { items: 1, ..WIDE }, |queue, lane| submit(queue, lane, 1).is_ok());
@@ -166,7 +166,7 @@ fn whoever_sees_an_item_finished_sees_what_it_did() {
 }
 
 #[test]
-fn whoever_sees_the_last_worker_of_a_lane_gone_sees_what_it_did() {
+fn who_sees_the_last_worker_of_a_lane_gone_sees_what_it_did() {
     what_an_item_did(WIDE, |_, lane| lane.wait_until_left(FOR_EVER));
 }
 

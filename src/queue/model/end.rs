@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn whoever_finishes_the_last_item_or_whoever_closes_sees_that_the_queue_is_over() {
+fn the_last_to_finish_or_to_close_sees_that_the_queue_is_over() {
     explore(5, || {
         let queue = queue(WIDE);
         let lane = lane_of(&queue, 1);
@@ -22,7 +22,7 @@ fn whoever_finishes_the_last_item_or_whoever_closes_sees_that_the_queue_is_over(
 }
 
 #[test]
-fn whoever_discards_the_last_item_or_whoever_closes_sees_that_the_queue_is_over() {
+fn the_last_to_discard_or_to_close_sees_that_the_queue_is_over() {
     explore(5, || {
         let queue = queue(WIDE);
         let lane = lane_of(&queue, 1);

@@ -144,7 +144,7 @@ fn a_cancelled_lane_is_removed_by_one_of_the_last_two_who_let_go_of_it() {
 }
 
 #[test]
-fn a_cancelled_lane_is_removed_by_its_last_worker_or_whoever_takes_a_permit_back() {
+fn a_cancelled_lane_is_removed_by_its_last_worker_or_by_who_takes_a_permit_back() {
     explore(5, || {
         let queue = queue(WIDE);
         let a = lane_of(&queue, 1);
@@ -199,7 +199,7 @@ fn who_waits_in_a_lane_that_is_cancelled_is_refused_and_nobody_else() {
 }
 
 #[test]
-fn whoever_waits_as_the_queue_closes_is_let_in_or_refused() {
+fn a_waiter_as_the_queue_closes_is_let_in_or_refused() {
     explore(5, || {
         let queue = queue(Limits { items: 1, ..WIDE });
         let a = lane_of(&queue, 1);

@@ -138,7 +138,7 @@ fn one_worker_serves_a_lane_at_a_time_and_nothing_is_lost_or_taken_twice() {
                         queue.end_run(&mut worker, 1);
                     }
                 }
-                // Whoever has ended a run looks once more.
+                // A worker that has ended a run looks once more.
                 assert!(worker.ended.is_none() || !look(&queue, &mut worker));
             }
         };

@@ -166,7 +166,7 @@ fn a_flow_that_fails_by_a_panic_runs_what_it_has_admitted() {
 }
 
 #[test]
-fn whoever_waits_is_let_in_when_bounds_grow() {
+fn waiters_are_let_in_when_bounds_grow() {
     explore(|| {
         let config = Trial::any_config().with_max_bytes(None);
         let trial = Trial::new(config, Habit::WaitsForLeave);

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
-/// What a reading takes, so that whoever waits for a time to come gets there.
+/// What a reading takes, so that a waiter for a time gets there.
 const READING: Duration = Duration::from_nanos(500);
 
 thread_local! {

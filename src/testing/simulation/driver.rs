@@ -267,7 +267,7 @@ impl Driver {
         drop(sent);
     }
 
-    /// Faults stop: whatever can run runs, whoever is woken is polled, and time passes.
+    /// Faults stop: what can run runs, what is woken is polled, and time passes.
     fn come_to_rest(&self) {
         self.calm.set(true);
         self.broadcaster.start(replica());

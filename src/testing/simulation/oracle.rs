@@ -87,7 +87,7 @@ pub(super) struct Oracle {
     /// A shutdown has returned that waits for handlers.
     over: bool,
     trace: u64,
-    /// What was observed last, for whoever has to find out what was wrong.
+    /// What was observed last, to find out what was wrong.
     pub(super) recent: VecDeque<String>,
     /// What was wrong.
     pub(super) violations: Vec<String>,
@@ -353,7 +353,7 @@ impl Oracle {
         self.observe("broadcast", &[id.into()]);
     }
 
-    /// A message is dropped, by whoever had it.
+    /// A message is dropped, by its holder.
     pub(super) fn drops(&mut self, id: Id) {
         let known = self.messages.get_mut(&id).expect("it was submitted");
         let is_first = !std::mem::replace(&mut known.gone, true);

@@ -47,7 +47,7 @@ pub(super) struct Message {
 impl Drop for Message {
     fn drop(&mut self) {
         driver::with(|driver| driver.oracle().drops(self.id));
-        // A panic while another unwinds would end the process, whoever's it is.
+        // A panic while another unwinds would end the process, no matter whose it is.
         if self.conduct == Conduct::DropPanics && !std::thread::panicking() {
             std::panic::resume_unwind(Box::new("a message panics when it is dropped"));
         }

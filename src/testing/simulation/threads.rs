@@ -1,7 +1,7 @@
 //! Threads that are none: work of the flows' threads that waits until the simulation runs it.
 //!
-//! A worker that is woken runs until it would sleep, when the simulation says so: in the middle of a handler, too, as if
-//! it were on another thread.
+//! A worker that is woken runs until it would sleep, when the simulation says so: in the middle of a handler, too, as
+//! if it were on another thread.
 
 use std::{cell::RefCell, rc::Rc};
 
