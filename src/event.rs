@@ -21,7 +21,11 @@ pub enum TransportEvent {
     Message(TransportMessage),
     /// A peer is connected.
     PeerUp(NodeId),
-    /// A peer is no longer connected.
+    /// A peer is no longer connected. None of its older messages starts after this.
+    ///
+    /// One `PeerDown` follows each `PeerUp`. The first waits for callbacks of the peer's messages that still run, for a
+    /// tenth of a second at most. Another one at the same time, or the same one offered again because it was refused,
+    /// finds nothing to wait for.
     PeerDown(NodeId),
 }
 

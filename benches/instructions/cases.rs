@@ -1,7 +1,8 @@
 //! The cases that are counted. In most of them a first message's handler holds the only worker; then all others are
-//! submitted; then the worker is let go, and the producer waits, asleep, until all have been handled. In
-//! `one_at_a_time` each message finds its lane empty and its worker parked: the producer waits for its end before it
-//! brings the next one.
+//! submitted; then the worker is let go, and the producer waits, asleep, until all have been handled. In `empty_lanes`
+//! each message is another peer's, whose lane is empty and known to its submitter. In `one_at_a_time` the worker
+//! sleeps as well: the producer waits for a message's end before it submits the next one, so that a sleep and a wake-up
+//! are part of what a message costs.
 //!
 //! What the cases do themselves takes no locked instruction for a message, so those that are counted are the engine's.
 
@@ -45,7 +46,7 @@ const MANY: [usize; 2] = [10_000, 30_000];
 /// For a case whose producer sleeps with each message.
 const FEW: [usize; 2] = [2_000, 6_000];
 
-pub(crate) const CASES: [Case; 5] = {
+pub(crate) const CASES: [Case; 6] = {
     const fn case(name: &'static str, messages: [usize; 2], run: fn(usize)) -> Case {
         Case { name, messages, run }
     }
@@ -53,6 +54,7 @@ pub(crate) const CASES: [Case; 5] = {
         case("one_peer_long_turns", MANY, |messages| worker(messages, 1, MAX_QUANTUM)),
         case("hundred_peers_short_turns", MANY, |messages| worker(messages, 100, Duration::ZERO)),
         case("submitter_to_a_busy_flow", MANY, submitter),
+        case("empty_lanes", MANY, empty_lanes),
         case("one_at_a_time", FEW, one_at_a_time),
         case("decoded_adverts", MANY, adverts),
     ]
@@ -151,6 +153,44 @@ fn submitter(messages: usize) {
             let admitted = submitter.execute(black_box([sequence; 12])).now_or_never();
             assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
         })
+    });
+}
+
+/// Like [`submitter`] with a peer for each message. Each peer has sent two before: the first makes its lane, the second
+/// has its submitter remember it.
+fn empty_lanes(messages: usize) {
+    run(messages, |gate| {
+        const BEFORE: u64 = u64::MAX;
+        let missing = Arc::new(AtomicUsize::new(2 * (messages + 1)));
+        let of_handler = Arc::clone(&missing);
+        let handler = move |_: NodeId, message: [u64; 12]| match black_box(message)[0] {
+            // Release: pairs with the load below.
+            BEFORE => _ = of_handler.fetch_sub(1, Ordering::Release),
+            sequence => gate.pass(sequence),
+        };
+        let peers = messages + 1;
+        let config = flow(peers, MAX_QUANTUM).with_max_peers(peers);
+        let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
+            .expect("the configuration is in range");
+        let flow: &'static _ = Box::leak(Box::new(flow));
+        let mut submitters: Vec<_> = (0..peers as u64)
+            .map(|peer| {
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&peer.to_le_bytes());
+                flow.submitter(NodeId::new(id))
+            })
+            .collect();
+        let mut submit = move |peer: u64, word: u64| {
+            let message = black_box([word; 12]);
+            let admitted = submitters[peer as usize].execute(message).now_or_never();
+            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
+        };
+        (0..2 * peers as u64).for_each(|turn| submit(turn / 2, BEFORE));
+        // Acquire: pairs with the handler's step.
+        while missing.load(Ordering::Acquire) > 0 {
+            thread::sleep(REST);
+        }
+        Box::new(move |sequence| submit(sequence, sequence))
     });
 }
 

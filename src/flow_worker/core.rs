@@ -46,6 +46,8 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) ledger: Arc<FlowLedger>,
     /// What may change while it runs; shared with each worker's cache of it.
     pub(super) runtime: Arc<ArcSwap<RuntimeConfig<H>>>,
+    /// How often it has changed.
+    pub(super) runtime_changes: AtomicU64,
     /// How long workers look for work, in nanoseconds: part of the above, read at each look.
     pub(super) longest_look: AtomicU64,
     /// Messages run. False only before an advert broadcaster starts.
@@ -124,6 +126,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             workers,
             ledger,
             runtime: Arc::new(ArcSwap::from_pointee(RuntimeConfig::new(&config, handler))),
+            runtime_changes: AtomicU64::new(0),
             longest_look: AtomicU64::new(longest_look(&config)),
             open: AtomicBool::new(flow.is_some()),
             abandoned: AtomicBool::new(false),

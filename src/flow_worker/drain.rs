@@ -103,8 +103,8 @@ pub(crate) struct Drainer<M, H> {
     index: usize,
     queue: queue::Worker<NodeId, Envelope<M>>,
     runtime: Cache<Arc<ArcSwap<RuntimeConfig<H>>>, Arc<RuntimeConfig<H>>>,
-    /// Where that was at the last look. No other is there as long as the cache keeps it.
-    runtime_at: usize,
+    /// How often that had changed at the last look.
+    runtime_changes: u64,
     wake: WakeList,
     pace: Pace,
     owed: Option<Owed>,
@@ -131,7 +131,7 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
             index,
             queue: self.queue.worker(index),
             runtime: Cache::new(Arc::clone(&self.runtime)),
-            runtime_at: 0,
+            runtime_changes: 0,
             wake: WakeList::default(),
             pace: Pace::default(),
             owed: None,
@@ -221,12 +221,15 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     }
 
     fn refresh(&self, worker: &mut Self::Worker) {
+        // The count first: what changes in between is looked at again.
+        worker.runtime_changes = self.runtime_changes.load(Ordering::Acquire);
         // Lets go of a handler that was replaced.
-        worker.runtime_at = Arc::as_ptr(worker.runtime.load()).addr();
+        worker.runtime.load();
     }
 
     fn is_outdated(&self, worker: &Self::Worker) -> bool {
-        Arc::as_ptr(&self.runtime.load()).addr() != worker.runtime_at
+        // Acquire: pairs with `runtime_changed`.
+        self.runtime_changes.load(Ordering::Acquire) != worker.runtime_changes
     }
 }
 

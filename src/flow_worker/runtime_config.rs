@@ -87,7 +87,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
                 break;
             }
         }
-        self.workers.wake_all();
+        self.runtime_changed();
         self.let_in();
     }
 
@@ -114,9 +114,15 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             let next = if now.handler.get().is_some() { &handler } else { &now.handler };
             RuntimeConfig::of(&now.config, Arc::clone(next))
         });
-        // They let go of the old one.
-        self.workers.wake_all();
+        self.runtime_changed();
         before
+    }
+
+    /// Has the workers look at what was published, and let go of what it replaces.
+    fn runtime_changed(&self) {
+        // Release: who sees the new count sees what was published. Those who sleep are woken afterwards.
+        self.runtime_changes.fetch_add(1, Ordering::Release);
+        self.workers.wake_all();
     }
 
     /// Lets go of the handler. The threads must have ended.

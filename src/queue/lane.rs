@@ -1,41 +1,59 @@
 //! One key's lane, as those see it who are not in the schedule: its bound, and who serves it.
 //!
-//! Three cache lines, by who writes them: submitters ([`Gate`]), the worker that finishes its items, and the thread
-//! that begins or ends to serve it. A submitter reads only the first and the third.
+//! Three cache lines, by who writes them: the thread that begins or ends to serve it, the worker that finishes its
+//! items, and submitters ([`Gate`]). A submitter reads only the first and the last. With thousands of lanes each
+//! line costs a transfer from a far cache, so the key, by which a lane is found, is in the first, and what is seldom
+//! needed is in a fourth.
 
 use std::time::Duration;
-
-use crossbeam::utils::CachePadded;
 
 use super::gate::{Bytes, Gate};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
 /// A lane. It is found by its key as long as it is open; who holds a reference may go on using it.
+///
+/// Some processors fetch cache lines in pairs: both of a pair are written by the same side.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Lane<K> {
     key: K,
     /// Its place in the schedule. Another lane may have it once this one is closed and empty.
     pub(super) index: u32,
-    /// A number that no other lane of the queue ever had.
-    pub(super) serial: u64,
-    pub(super) entrance: CachePadded<Entrance>,
-    pub(super) finished: CachePadded<AtomicU64>,
-    pub(super) service: CachePadded<Service>,
-    /// Items that were dropped and that nobody has been notified of.
-    dropped: AtomicU64,
-    /// Who waits for the last worker to leave.
-    left: (Mutex<()>, Condvar),
+    pub(super) service: Service,
+    pub(super) finished: Finished,
+    pub(super) entrance: Entrance,
+    seldom: Seldom,
+}
+
+/// Written by those who finish its items.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Finished {
+    /// Items that workers have run.
+    pub(super) items: AtomicU64,
+    /// Items that others took out.
+    pub(super) discarded: AtomicU64,
 }
 
 /// Written by those who enter, and by those who wait.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Entrance {
     pub(super) gate: Gate,
     pub(super) bytes: Bytes,
     /// How many wait in this lane's line.
     pub(super) waiting: AtomicUsize,
-    /// Items that others than workers took out.
-    pub(super) discarded: AtomicU64,
+}
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Seldom {
+    /// A number that no other lane of the queue ever had.
+    serial: u64,
+    /// Items that were dropped and that nobody has been notified of.
+    dropped: AtomicU64,
+    /// Who waits for the last worker to leave.
+    left: (Mutex<()>, Condvar),
 }
 
 /// Written by who has the schedule, when a run of the lane begins or ends.
@@ -55,26 +73,32 @@ impl<K> Lane<K> {
         Self {
             key,
             index,
-            serial,
-            entrance: CachePadded::new(Entrance {
-                gate: Gate::new(),
-                bytes: Bytes::new(),
-                waiting: AtomicUsize::new(0),
-                discarded: AtomicU64::new(0),
-            }),
-            finished: CachePadded::new(AtomicU64::new(0)),
-            service: CachePadded::new(Service {
+            service: Service {
                 workers: AtomicUsize::new(0),
                 active: AtomicBool::new(false),
                 cancelled: AtomicBool::new(false),
-            }),
-            dropped: AtomicU64::new(0),
-            left: (Mutex::new(()), Condvar::new()),
+            },
+            finished: Finished { items: AtomicU64::new(0), discarded: AtomicU64::new(0) },
+            entrance: Entrance {
+                gate: Gate::new(),
+                bytes: Bytes::new(),
+                waiting: AtomicUsize::new(0),
+            },
+            seldom: Seldom {
+                serial,
+                dropped: AtomicU64::new(0),
+                left: (Mutex::new(()), Condvar::new()),
+            },
         }
     }
 
     pub(crate) fn key(&self) -> &K {
         &self.key
+    }
+
+    /// A number that no other lane of the queue ever had.
+    pub(super) fn serial(&self) -> u64 {
+        self.seldom.serial
     }
 
     /// A number that no other lane has at the same time.
@@ -84,7 +108,8 @@ impl<K> Lane<K> {
 
     pub(super) fn finished(&self) -> u64 {
         // Acquire: who sees an item finished sees what it did.
-        self.finished.load(Ordering::Acquire) + self.entrance.discarded.load(Ordering::Acquire)
+        self.finished.items.load(Ordering::Acquire)
+            + self.finished.discarded.load(Ordering::Acquire)
     }
 
     /// Whether it takes no more items and all that it took have finished.
@@ -109,22 +134,22 @@ impl<K> Lane<K> {
     /// An item of this lane was dropped; true if it is the first since the count was taken.
     pub(crate) fn count_dropped(&self) -> bool {
         // AcqRel: the count is read by the notified thread.
-        self.dropped.fetch_add(1, Ordering::AcqRel) == 0
+        self.seldom.dropped.fetch_add(1, Ordering::AcqRel) == 0
     }
 
     /// Items that were dropped since the count was last taken.
     pub(crate) fn take_dropped(&self) -> u64 {
-        self.dropped.swap(0, Ordering::AcqRel)
+        self.seldom.dropped.swap(0, Ordering::AcqRel)
     }
 
     /// Whether items were dropped since the count was last taken.
     pub(crate) fn has_dropped(&self) -> bool {
-        self.dropped.load(Ordering::Acquire) > 0
+        self.seldom.dropped.load(Ordering::Acquire) > 0
     }
 
     /// Puts back what was taken and could not be said.
     pub(crate) fn put_back_dropped(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::AcqRel);
+        self.seldom.dropped.fetch_add(count, Ordering::AcqRel);
     }
 
     /// Waits until no worker serves this lane, which must be cancelled; false if `patience` is over first.
@@ -138,14 +163,14 @@ impl<K> Lane<K> {
         if crate::clock::pass(patience) {
             return !is_served();
         }
-        let mut lock = self.left.0.lock();
+        let mut lock = self.seldom.left.0.lock();
         let until = std::time::Instant::now() + patience;
         while is_served() {
             let left = until.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
                 return false;
             }
-            lock = match self.left.1.wait_timeout(lock, left) {
+            lock = match self.seldom.left.1.wait_timeout(lock, left) {
                 Ok((lock, _)) => lock,
                 Err(poisoned) => poisoned.into_inner().0,
             };
@@ -156,7 +181,7 @@ impl<K> Lane<K> {
     /// The last worker has left this lane.
     pub(super) fn notify_left(&self) {
         // Under the lock: a waiter is asleep or has yet to look.
-        let _lock = self.left.0.lock();
-        self.left.1.notify_all();
+        let _lock = self.seldom.left.0.lock();
+        self.seldom.left.1.notify_all();
     }
 }

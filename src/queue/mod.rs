@@ -102,9 +102,15 @@ const INBOX: usize = if cfg!(loom) { 4 } else { 16_384 };
 /// How many items a worker moves from the inbox into the lanes before a run, where items are not [`BRIEF`].
 const DRAIN: usize = 512;
 
-/// Nanoseconds within which an item is brief. Where they are, a worker moves twice as many as it has run, and so many
-/// that [`AHEAD`] are queued. So it does not follow close upon the submitters, which would cost both of them a transfer
-/// of cache lines for each item; and a lane's first item waits for at most half of the items before it.
+/// How many it takes out of the inbox before it looks at their lanes, where there are more lanes than stay in a near
+/// cache ([`WARM_LANES`]): so the lanes' cache lines come at the same time, and not one after the other.
+const HANDFUL: usize = 16;
+const WARM_LANES: usize = 256;
+
+/// Nanoseconds within which an item is brief. Where they are, workers look into the inbox when they have taken half of
+/// what is queued, or [`AHEAD`] items. They move twice as many as they have taken, and so many that [`AHEAD`] are queued.
+/// So they do not follow close upon the submitters, which would cost both of them a transfer of cache lines for each
+/// item; and a lane's first item waits for at most half of the items before it, and for [`AHEAD`] of other lanes.
 const BRIEF: u64 = 1_000;
 const AHEAD: usize = 2 * RUN;
 
@@ -239,7 +245,7 @@ pub(crate) struct FairQueue<K, T> {
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let rules = Rules { quantum: limits.quantum, lane_workers: limits.lane_workers };
+        let rules = Rules { quantum: limits.quantum, lane_workers: limits.lane_workers as u32 };
         Self {
             gate: CachePadded::new(Gate::new()),
             bytes: CachePadded::new(Bytes::new()),

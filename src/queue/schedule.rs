@@ -27,6 +27,7 @@ use std::{
 };
 
 use super::{
+    Entry, HANDFUL,
     chunks::{Chunk, Chunks, Pool, RUN},
     lane::Lane,
 };
@@ -46,9 +47,11 @@ pub(super) struct Charged<T> {
 #[derive(Debug)]
 struct Slot<K, T> {
     lane: Option<Arc<Lane<K>>>,
+    /// Another reference to it, which a worker has while it serves it: so a turn counts no references.
+    lent: Option<Arc<Lane<K>>>,
     queue: Chunks<Charged<T>>,
     /// Workers that serve it.
-    running: usize,
+    running: u32,
     /// It stands among the ready ones, or those in debt.
     listed: bool,
     backlogged: bool,
@@ -80,13 +83,12 @@ pub(super) struct Rules {
     /// The length of a turn, in nanoseconds.
     pub(super) quantum: u64,
     /// Workers that may serve one lane at a time.
-    pub(super) lane_workers: usize,
+    pub(super) lane_workers: u32,
 }
 
 /// A turn that a worker has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
-    pub(super) index: u32,
     pub(super) items: usize,
     /// Nanoseconds that it took.
     pub(super) service: u64,
@@ -96,6 +98,8 @@ pub(super) struct Ended {
 pub(super) struct Schedule<K, T> {
     slots: Vec<Slot<K, T>>,
     free: Vec<u32>,
+    /// Items on their way from the inbox into the lanes. Empty between any two steps.
+    pub(super) arrivals: Vec<Entry<T>>,
     /// Lanes that were ever made.
     made: u64,
     pool: Pool<Charged<T>>,
@@ -106,6 +110,8 @@ pub(super) struct Schedule<K, T> {
     time: u64,
     /// Items in all lanes.
     queued: usize,
+    /// How many those were when the inbox was last looked at.
+    pub(super) queued_before: usize,
     /// How many turns of this round are left, and the smallest own time with which one has begun.
     round_left: usize,
     round_time: u64,
@@ -121,12 +127,14 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            arrivals: Vec::with_capacity(HANDFUL),
             made: 0,
             pool: Pool::new(),
             ready: VecDeque::new(),
             debtors: BinaryHeap::new(),
             time: 0,
             queued: 0,
+            queued_before: 0,
             round_left: 0,
             round_time: u64::MAX,
             weights: HashMap::new(),
@@ -145,6 +153,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 lane: None,
+                lent: None,
                 queue: Chunks::new(),
                 running: 0,
                 listed: false,
@@ -169,7 +178,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     pub(super) fn remove_lane(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.queue.is_empty() && slot.running == 0 && !slot.listed);
-        slot.lane = None;
+        (slot.lane, slot.lent) = (None, None);
         self.free.push(index);
     }
 
@@ -275,7 +284,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     }
 
     /// Begins the next turn: moves its items into `run` and returns the lane.
-    pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<&Arc<Lane<K>>> {
+    pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<Arc<Lane<K>>> {
         while let Some(&Reverse((due, index))) = self.debtors.peek() {
             if due > self.time {
                 if !self.ready.is_empty() {
@@ -307,7 +316,8 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         self.queued -= run.len();
         self.begin(index);
         self.list(index);
-        self.slots[index as usize].lane.as_ref()
+        let slot = &mut self.slots[index as usize];
+        slot.lent.take().or_else(|| slot.lane.clone())
     }
 
     fn begin(&mut self, index: u32) {
@@ -318,22 +328,23 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         self.round_time = self.round_time.min(slot.time);
         let lane = slot.lane.as_ref().expect("a lane with items is there");
         // Release: part of the proof in `FairQueue::cancel_lane`. Nobody writes it without the lock.
-        lane.service.workers.store(slot.running, Ordering::Release);
+        lane.service.workers.store(slot.running as usize, Ordering::Release);
         if slot.queue.is_empty() && slot.running < self.rules.lane_workers {
             slot.deactivate();
         }
     }
 
-    /// Ends a turn; returns whether no other worker serves the lane, and whether it is active no longer.
-    pub(super) fn end(&mut self, ended: Ended) -> (bool, bool) {
-        let Ended { index, items, service } = ended;
+    /// Ends a turn of a lane; returns whether no other worker serves it, and whether it is active no longer.
+    pub(super) fn end(&mut self, lane: Arc<Lane<K>>, ended: Ended) -> (bool, bool) {
+        let Ended { items, service } = ended;
+        let index = lane.index;
         let units = service.saturating_mul(UNITS);
         let slot = &mut self.slots[index as usize];
         slot.running -= 1;
         let running = slot.running;
-        let lane = slot.lane.as_ref().expect("a lane that is served is there");
         // Release: who sees the worker gone sees what it did. Nobody else writes it without the lock.
-        lane.service.workers.store(running, Ordering::Release);
+        lane.service.workers.store(running as usize, Ordering::Release);
+        slot.lent = Some(lane);
         slot.time = slot.time.saturating_add(units / slot.weight);
         let each = service / items.max(1) as u64;
         slot.service = match slot.service {

@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     #[inline]
     pub(super) fn enter(&self, lane: &Arc<Lane<K>>, bytes: u32) -> Result<u32, (Denied, bool)> {
         let Signals { items, lane_items, bytes: most, lane_bytes: lane_most, .. } = &*self.signals;
-        let entrance = &*lane.entrance;
+        let entrance = &lane.entrance;
         // Relaxed, here and below: a bound that changes at this moment holds for the next.
         match entrance.gate.enter(lane_items.load(Ordering::Relaxed), || lane.finished()) {
             Ok(()) => {}

@@ -3,7 +3,7 @@
 use std::{hash::Hash, sync::Arc};
 
 use super::{
-    AHEAD, BRIEF, DRAIN, Entry, FairQueue, Lane, RUN, Take, WakeList, Worker,
+    AHEAD, BRIEF, DRAIN, Entry, FairQueue, HANDFUL, Lane, RUN, Take, WARM_LANES, WakeList, Worker,
     chunks::Chunk,
     schedule::{Ended, Schedule},
 };
@@ -17,7 +17,6 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Takes the next run in fair order.
     pub(crate) fn take(&self, worker: &mut Worker<K, T>) -> Take {
         let Some(mut schedule) = self.schedule.try_lock() else { return Take::Busy };
-        let taken = worker.ended.map_or(0, |ended| ended.items);
         let is_brief = worker.ended.is_none_or(|ended| ended.service < BRIEF * ended.items as u64);
         let deactivated = self.end_turn(&mut schedule, worker);
         let mut has_moved_all =
@@ -25,16 +24,17 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if has_moved_all {
             self.drain_all(&mut schedule);
         } else if is_brief {
-            let ahead = AHEAD.saturating_sub(schedule.queued());
-            self.drain(&mut schedule, ahead.max(2 * taken));
+            let (queued, before) = (schedule.queued(), schedule.queued_before);
+            let taken = before.saturating_sub(queued);
+            if taken >= AHEAD.min(before / 2) {
+                self.drain(&mut schedule, AHEAD.saturating_sub(queued).max(2 * taken));
+            }
         } else {
             self.drain(&mut schedule, DRAIN);
         }
         loop {
             if let Some(lane) = schedule.next(&mut worker.run) {
-                if !worker.lane.as_ref().is_some_and(|own| Arc::ptr_eq(own, lane)) {
-                    worker.lane = Some(Arc::clone(lane));
-                }
+                worker.lane = Some(lane);
                 worker.taken = worker.run.len();
                 if self.lane_workers > 1 {
                     // The run may have been all that the lane had, which others may serve: as in `end_turn`.
@@ -63,9 +63,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         }
         if self.lane_workers == 1 {
             // Relaxed load: nobody else writes it. Release: who sees the item finished sees what it did.
-            lane.finished.store(lane.finished.load(Ordering::Relaxed) + 1, Ordering::Release);
+            lane.finished
+                .items
+                .store(lane.finished.items.load(Ordering::Relaxed) + 1, Ordering::Release);
         } else {
-            lane.finished.fetch_add(1, Ordering::Release);
+            lane.finished.items.fetch_add(1, Ordering::Release);
         }
         let finished = &self.finished[worker.index];
         finished.store(finished.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -88,14 +90,16 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         worker: &mut Worker<K, T>,
     ) -> bool {
         let Some(ended) = worker.ended.take() else { return false };
-        let (is_last, deactivated) = schedule.end(ended);
+        let lane = worker.lane.take().expect("a run has a lane");
         // Who cancels the lane says so before it takes the lock that is held here: it finds the lane left, or is found.
-        if let Some(lane) = worker.lane.as_ref().filter(|lane| lane.is_cancelled()) {
-            if is_last {
-                lane.notify_left();
-            }
-            self.remove_if_over(schedule, lane);
+        if !lane.is_cancelled() {
+            return schedule.end(lane, ended).1;
         }
+        let (is_last, deactivated) = schedule.end(Arc::clone(&lane), ended);
+        if is_last {
+            lane.notify_left();
+        }
+        self.remove_if_over(schedule, &lane);
         deactivated
     }
 
@@ -104,8 +108,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// nobody in between.
     pub(crate) fn end_run(&self, worker: &mut Worker<K, T>, service: u64) {
         debug_assert!(worker.run.is_empty(), "all of a run is finished");
-        let Worker { lane: Some(lane), taken, ended, .. } = worker else { return };
-        *ended = Some(Ended { index: lane.index, items: *taken, service });
+        worker.ended = Some(Ended { items: worker.taken, service });
         self.publish();
     }
 
@@ -116,7 +119,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             self.bytes.leave(charge);
         }
         // Release: as for `finish`.
-        lane.entrance.discarded.fetch_add(1, Ordering::Release);
+        lane.finished.discarded.fetch_add(1, Ordering::Release);
         self.discarded.fetch_add(1, Ordering::Release);
         self.publish();
         if lane.is_over() {
@@ -163,10 +166,28 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// Moves up to `most` items from the inbox into the lanes.
     pub(super) fn drain(&self, schedule: &mut Schedule<K, T>, most: usize) {
-        for _ in 0..most {
-            let Some(Entry { lane, item }) = self.inbox.pop() else { return };
-            schedule.accept(lane, item);
+        if schedule.lanes() > WARM_LANES {
+            self.drain_by_handfuls(schedule, most);
+        } else {
+            for _ in 0..most {
+                let Some(Entry { lane, item }) = self.inbox.pop() else { break };
+                schedule.accept(lane, item);
+            }
         }
+        schedule.queued_before = schedule.queued();
+    }
+
+    /// The same where lanes are many: a pop waits for all cache lines that were asked for before it.
+    fn drain_by_handfuls(&self, schedule: &mut Schedule<K, T>, most: usize) {
+        let mut arrivals = std::mem::take(&mut schedule.arrivals);
+        let mut left = most;
+        while left > 0 {
+            let handful = left.min(HANDFUL);
+            arrivals.extend(std::iter::from_fn(|| self.inbox.pop()).take(handful));
+            left = if arrivals.len() == handful { left - handful } else { 0 };
+            arrivals.drain(..).for_each(|Entry { lane, item }| schedule.accept(lane, item));
+        }
+        schedule.arrivals = arrivals;
     }
 
     /// To be called before the schedule's lock is given back by anybody who has changed it.

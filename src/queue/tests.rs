@@ -303,9 +303,10 @@ fn schedule(rules: Rules, weights: &[u64]) -> Schedule<u32, u32> {
 /// Serves one turn, at `cost` nanoseconds an item; returns the lane and the number of items.
 fn turn(schedule: &mut Schedule<u32, u32>, cost: impl Fn(u32) -> u64) -> (u32, usize) {
     let mut run = VecDeque::new();
-    let index = schedule.next(&mut run).expect("a lane is ready").index;
+    let lane = schedule.next(&mut run).expect("a lane is ready");
+    let index = lane.index;
     let service = run.iter().map(|_| cost(index)).sum();
-    schedule.end(Ended { index, items: run.len(), service });
+    schedule.end(lane, Ended { items: run.len(), service });
     schedule.assert_whole();
     (index, run.len())
 }
@@ -480,11 +481,12 @@ fn items_that_are_taken_out_leave_the_lists_right() {
         assert_eq!(schedule.heads(9).copied().collect::<Vec<_>>(), [2]);
         // While it is served: it keeps its share until its turn has ended.
         let mut run = VecDeque::new();
-        assert_eq!(schedule.next(&mut run).map(|lane| lane.index), Some(2));
+        let lane = schedule.next(&mut run).expect("a lane is ready");
+        assert_eq!(lane.index, 2);
         assert_eq!(schedule.clear(2).len(), 1);
         schedule.assert_whole();
         assert!(!schedule.is_ready() && !schedule.is_idle(2));
-        schedule.end(Ended { index: 2, items: 1, service: 1 });
+        schedule.end(lane, Ended { items: 1, service: 1 });
         schedule.assert_whole();
         assert!(schedule.is_idle(2));
         assert_eq!((schedule.queued(), schedule.lanes()), (0, 3));
@@ -499,7 +501,8 @@ fn one_lane_is_served_by_as_many_workers_as_may() {
     let workers = |schedule: &Schedule<u32, u32>| {
         schedule.lane(0).expect("it is there").service.workers.load(Ordering::SeqCst)
     };
-    assert!(schedule.next(&mut run).is_some() && schedule.next(&mut other).is_some());
+    let lane = schedule.next(&mut run).expect("a lane is ready");
+    assert!(schedule.next(&mut other).is_some());
     assert!(schedule.next(&mut VecDeque::new()).is_none() && workers(&schedule) == 2);
     assert_eq!(
         (run.len(), other.len()),
@@ -507,7 +510,7 @@ fn one_lane_is_served_by_as_many_workers_as_may() {
         "what one holds behind a long item, another could run"
     );
     run.clear();
-    schedule.end(Ended { index: 0, items: 1, service: 1 });
+    schedule.end(lane, Ended { items: 1, service: 1 });
     schedule.assert_whole();
     assert!(schedule.next(&mut run).is_some());
 }

@@ -110,12 +110,12 @@ impl<K, T> Waiters<K, T> {
 
     /// How many wait in this lane's line.
     pub(super) fn in_line(&self, lane: &Arc<Lane<K>>) -> usize {
-        self.lines.get(&lane.serial).map_or(0, |line| line.waiters.len())
+        self.lines.get(&lane.serial()).map_or(0, |line| line.waiters.len())
     }
 
     /// Joins the lane's line; returns where it will find what became of it.
     pub(super) fn join(&mut self, lane: &Arc<Lane<K>>, item: Charged<T>) -> usize {
-        let waiter = Waiter::Waiting { item, waker: None, line: lane.serial };
+        let waiter = Waiter::Waiting { item, waker: None, line: lane.serial() };
         let ticket = match self.free.pop() {
             Some(ticket) => {
                 self.waiters[ticket] = waiter;
@@ -127,7 +127,7 @@ impl<K, T> Waiters<K, T> {
             }
         };
         let spare = &mut self.spare;
-        let line = self.lines.entry(lane.serial).or_insert_with(|| Line {
+        let line = self.lines.entry(lane.serial()).or_insert_with(|| Line {
             lane: Arc::clone(lane),
             waiters: spare.pop().unwrap_or_default(),
             in_ring: false,
@@ -138,7 +138,7 @@ impl<K, T> Waiters<K, T> {
 
     /// Puts a lane's line into the ring: it may have capacity again. Nothing happens if it has no line.
     pub(super) fn unblock(&mut self, lane: &Arc<Lane<K>>) {
-        let line_key = lane.serial;
+        let line_key = lane.serial();
         if let Some(line) = self.lines.get_mut(&line_key)
             && !line.in_ring
         {
@@ -207,7 +207,7 @@ impl<K, T> Waiters<K, T> {
         why: Refusal,
         wake: &mut WakeList,
     ) -> usize {
-        let line_key = lane.serial;
+        let line_key = lane.serial();
         let Some(line) = self.lines.remove(&line_key) else { return 0 };
         if line.in_ring {
             self.ring.retain(|&other| other != line_key);

@@ -315,9 +315,6 @@ impl Workers {
         let mut now = began;
         while now.nanos_since(began) < window || longest == u64::MAX {
             if source.is_ready() || source.is_over() {
-                if looks > 0 {
-                    self.window.pays();
-                }
                 return true;
             }
             crate::clock::pause();

@@ -7,8 +7,9 @@
 //! steady flow writes nothing here.
 //!
 //! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
-//! says so, and closes the window for [`BAR`]; for twice as long each time, up to [`LONGEST_BAR`], until looking has
-//! found something again.
+//! says so, and closes the window for [`BAR`]. If the next late yield follows within [`QUIET`] times as long, it closes
+//! the window for twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference: beside
+//! a busy thread it finds something now and then, and costs a time slice the next time.
 //!
 //! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
 //! that of the others, which then miss a piece of work and widen it again.
@@ -18,10 +19,13 @@ use crate::sync::{AtomicU64, Ordering};
 /// The shortest window that is open, in nanoseconds: KVM's `halt_poll_ns_grow_start`.
 const FIRST: u64 = 10_000;
 
-/// How long the window stays closed when others want the core, in nanoseconds: short beside what one late yield that
-/// was chance should cost, and long, where others want the core all the time, beside a time slice of the system's.
-const BAR: u64 = 1_000_000;
+/// How long the window stays closed when others want the core, in nanoseconds: first about as long as a time slice of
+/// the system's, which the next late yield may cost; in the end so long that such a slice is nothing beside it.
+const BAR: u64 = 4_000_000;
 const LONGEST_BAR: u64 = 256_000_000;
+
+/// After so many times the last bar without a late yield the next one is short again.
+const QUIET: u64 = 8;
 
 /// No worker has given up since the last was needed.
 const NOBODY: u64 = u64::MAX;
@@ -35,7 +39,7 @@ pub(super) struct SpinWindow {
     since: AtomicU64,
     /// Until when the window is closed.
     barred: AtomicU64,
-    /// For how long it is closed the next time.
+    /// For how long it was closed the last time; 0 if it never was.
     bar: AtomicU64,
 }
 
@@ -46,7 +50,7 @@ impl SpinWindow {
             window: AtomicU64::new(u64::MAX),
             since: AtomicU64::new(NOBODY),
             barred: AtomicU64::new(0),
-            bar: AtomicU64::new(BAR),
+            bar: AtomicU64::new(0),
         }
     }
 
@@ -63,17 +67,17 @@ impl SpinWindow {
         self.window.load(Ordering::Relaxed).min(longest)
     }
 
-    /// Looking has found something.
-    pub(super) fn pays(&self) {
-        if self.bar.load(Ordering::Relaxed) != BAR {
-            self.bar.store(BAR, Ordering::Relaxed);
-        }
-    }
-
     /// Others want the core.
     pub(super) fn bar(&self, now: u64) {
-        let bar = self.bar.load(Ordering::Relaxed);
-        self.bar.store((2 * bar).min(LONGEST_BAR), Ordering::Relaxed);
+        let barred = self.barred.load(Ordering::Relaxed);
+        if now < barred {
+            // Another worker has found out the same.
+            return;
+        }
+        let last = self.bar.load(Ordering::Relaxed);
+        let is_quiet = now - barred > last.saturating_mul(QUIET);
+        let bar = if is_quiet { BAR } else { (2 * last).clamp(BAR, LONGEST_BAR) };
+        self.bar.store(bar, Ordering::Relaxed);
         self.barred.store(now.saturating_add(bar), Ordering::Relaxed);
         self.since.store(NOBODY, Ordering::Relaxed);
     }
@@ -155,6 +159,26 @@ mod tests {
         // Who gave up before that was not in vain for want of work.
         window_of.is_needed(1_000_000, LONGEST);
         assert_eq!(window_of.window(LONGEST, 5_000 + BAR), LONGEST);
+    }
+
+    /// For how long the window is closed by a late yield at this time.
+    fn barred_at(window_of: &SpinWindow, now: u64) -> u64 {
+        window_of.bar(now);
+        window_of.barred.load(Ordering::Relaxed) - now
+    }
+
+    #[test]
+    fn late_yields_bar_it_for_longer_each_time_and_again_shortly_after_a_quiet_while() {
+        let window_of = SpinWindow::new();
+        let mut now = 0;
+        for bar in [1, 2, 4, 8, 16, 32, 64, 64] {
+            assert_eq!(barred_at(&window_of, now), bar * BAR);
+            // Another worker's late yield of the same moment.
+            window_of.bar(now + 1);
+            // It looks again, and comes back late once more, at the end of what counts as shortly after.
+            now += bar * BAR + QUIET * bar * BAR;
+        }
+        assert_eq!(barred_at(&window_of, now + 1), BAR);
     }
 
     #[test]
