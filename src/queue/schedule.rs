@@ -264,7 +264,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
             return;
         }
         slot.listed = true;
-        let due = slot.time.saturating_sub(self.rules.quantum.saturating_mul(UNITS));
+        let due = self.due(index);
         if due > self.time {
             self.debtors.push(Reverse((due, index)));
         } else {
@@ -285,25 +285,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
 
     /// Begins the next turn: moves its items into `run` and returns the lane.
     pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<Arc<Lane<K>>> {
-        while let Some(&Reverse((due, index))) = self.debtors.peek() {
-            if due > self.time {
-                if !self.ready.is_empty() {
-                    break;
-                }
-                // No other is ready, so nobody is owed anything.
-                self.time = due;
-            }
-            self.debtors.pop();
-            self.ready.push_back(index);
-        }
-        if self.round_left == 0 {
-            if self.round_time < u64::MAX {
-                self.time = self.time.max(self.round_time);
-            }
-            (self.round_left, self.round_time) = (self.ready.len(), u64::MAX);
-        }
-        let index = self.ready.pop_front()?;
-        self.round_left -= 1;
+        let index = self.next_lane()?;
         let slot = &mut self.slots[index as usize];
         slot.listed = false;
         let items = match slot.service {
@@ -318,6 +300,51 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         self.list(index);
         let slot = &mut self.slots[index as usize];
         slot.lent.take().or_else(|| slot.lane.clone())
+    }
+
+    /// Whose turn it is; takes the lane out of its list.
+    fn next_lane(&mut self) -> Option<u32> {
+        // Ends: a lane that is put off stands by what it owes now among those in debt, and is not put off again before
+        // time has gone on.
+        loop {
+            while let Some(&Reverse((due, index))) = self.debtors.peek()
+                && due <= self.time
+            {
+                self.debtors.pop();
+                self.ready.push_back(index);
+            }
+            let Some(index) = self.ready.pop_front() else {
+                let Reverse((known, index)) = self.debtors.pop()?;
+                let due = self.due(index);
+                if due > known {
+                    self.debtors.push(Reverse((due, index)));
+                } else {
+                    // No other is ready, so nobody is owed anything.
+                    self.time = known;
+                    self.ready.push_back(index);
+                }
+                continue;
+            };
+            if self.round_left == 0 {
+                if self.round_time < u64::MAX {
+                    self.time = self.time.max(self.round_time);
+                }
+                (self.round_left, self.round_time) = (self.ready.len() + 1, u64::MAX);
+            }
+            self.round_left -= 1;
+            // Where several workers serve a lane, turns of it may have ended since it was listed.
+            let due = self.due(index);
+            if due <= self.time {
+                return Some(index);
+            }
+            self.debtors.push(Reverse((due, index)));
+        }
+    }
+
+    /// The virtual time from which a lane is not in debt.
+    fn due(&self, index: u32) -> u64 {
+        let time = self.slots[index as usize].time;
+        time.saturating_sub(self.rules.quantum.saturating_mul(UNITS))
     }
 
     fn begin(&mut self, index: u32) {

@@ -400,6 +400,46 @@ fn a_weight_that_changes_while_the_lane_is_backlogged_divides_what_follows() {
     assert!(served[1].abs_diff(50 * cost) <= 6 * cost, "{served:?}");
 }
 
+/// Serves lanes 0 and 1 by so many workers at once until one of them has worked for so long; returns the time that each
+/// lane had.
+fn served_by_several(weights: [u64; 2], workers: u32, costs: [u64; 2], until: u64) -> [u64; 2] {
+    let mut schedule = schedule(Rules { lane_workers: workers, ..RULES }, &weights);
+    let mut served = [0; 2];
+    // When each worker's turn ends, and whose it is.
+    let mut turns: Vec<(u64, Option<Arc<Lane<u32>>>)> = vec![(0, None); workers as usize];
+    loop {
+        let turn = turns.iter_mut().min_by_key(|turn| turn.0).expect("there are workers");
+        if let Some(lane) = turn.1.take() {
+            let (index, service) = (lane.index as usize, costs[lane.index as usize]);
+            schedule.end(lane, Ended { items: 1, service });
+            served[index] += service;
+        }
+        if turn.0 >= until {
+            return served;
+        }
+        fill(&mut schedule, 2, 1);
+        let mut run = VecDeque::new();
+        let lane = schedule.next(&mut run).expect("both lanes have items");
+        assert_eq!(run.len(), 1);
+        turn.0 += costs[lane.index as usize];
+        turn.1 = Some(lane);
+        schedule.assert_whole();
+    }
+}
+
+#[test]
+fn time_is_equal_where_several_workers_serve_a_lane() {
+    // A lane's time grows when its turns end, and several of them run at once.
+    for workers in [2, 3, 8] {
+        let [cheap, dear] = served_by_several([1, 1], workers, [10_000, 1_000_000], 100_000_000);
+        let all = cheap + dear;
+        assert!(cheap.abs_diff(all / 2) <= all / 20, "{workers} workers: {cheap} {dear}");
+        let [cheap, dear] = served_by_several([3, 1], workers, [10_000, 1_000_000], 100_000_000);
+        let all = cheap + dear;
+        assert!(cheap.abs_diff(3 * all / 4) <= all / 20, "{workers} workers: {cheap} {dear}");
+    }
+}
+
 #[test]
 fn as_many_keys_as_allowed_have_a_weight_of_their_own() {
     let mut schedule = schedule(RULES, &[]);
