@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `submit`, `gate` | the way in: two permits, the inbox, a knock |
 //! | `wait`, `waiters` | those who wait, and in which turn they are let in |
-//! | `take`, `schedule`, `chunks` | the way out: whose turn it is, and what of its lane |
+//! | `take`, `schedule`, `turns`, `chunks` | the way out: whose turn it is, and what of its lane |
 //! | `lanes`, `lane`, `table` | lanes that come and go, and how a key finds its own |
 //!
 //! # Why nothing rests
@@ -82,6 +82,7 @@ mod schedule;
 mod submit;
 mod table;
 mod take;
+mod turns;
 mod wait;
 mod waiters;
 

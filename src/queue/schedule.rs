@@ -8,33 +8,22 @@
 //! ```
 //!
 //! Lanes are served in turn, for up to [`RUN`] items that are expected to fit into a quantum. Turns are equal in time
-//! and not in items, by start-time fair queueing (Goyal, Vin, Cheng 1996). `s` of service let a lane's own time grow by
-//! `s / its weight`. *Virtual time* is the smallest own time with which a turn of the last round began; a round is one
-//! turn of each lane that is ready. A lane whose own time is more than a quantum ahead of it is *in debt*: it is passed
-//! over until virtual time has caught up, unless no other lane is ready. A turn begins at most a quantum behind virtual
-//! time, so that nobody saves up turns: neither a lane that was empty, nor those that have stood behind a long item of
-//! another.
+//! and not in items: [`Turns`] says how. A turn begins at most a quantum behind virtual time, so that nobody saves up
+//! turns: neither a lane that was empty, nor those that have stood behind a long item of another.
 //!
 //! Where all items are brief no lane is ever in debt, and this is round robin.
 //!
 //! Bounds: as many lanes as the queue allows, as many items as were admitted.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use super::{
     Entry, HANDFUL,
     chunks::{Chunk, Chunks, Pool, RUN},
     lane::Lane,
+    turns::{Turns, UNITS},
 };
 use crate::sync::Ordering;
-
-/// Virtual times are in units of so many to a nanosecond, so that a large weight does not round brief items to zero.
-const UNITS: u64 = 256;
 
 /// One item on its way, with what it was charged in bytes.
 #[derive(Debug)]
@@ -63,6 +52,11 @@ struct Slot<K, T> {
 }
 
 impl<K, T> Slot<K, T> {
+    /// The virtual time from which the lane is not in debt.
+    fn due(&self, rules: &Rules) -> u64 {
+        self.time.saturating_sub(rules.quantum_units())
+    }
+
     /// See [`Service::active`](super::lane::Service::active). Ordered by the fences that step 1 of the proof names.
     fn activate(&self) {
         if let Some(lane) = &self.lane {
@@ -86,6 +80,13 @@ pub(super) struct Rules {
     pub(super) lane_workers: u32,
 }
 
+impl Rules {
+    /// The quantum in the units of virtual time.
+    fn quantum_units(&self) -> u64 {
+        self.quantum.saturating_mul(UNITS)
+    }
+}
+
 /// A turn that a worker has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
@@ -103,18 +104,11 @@ pub(super) struct Schedule<K, T> {
     /// Lanes that were ever made.
     made: u64,
     pool: Pool<Charged<T>>,
-    ready: VecDeque<u32>,
-    /// By when they are ready again.
-    debtors: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Virtual time.
-    time: u64,
+    turns: Turns,
     /// Items in all lanes.
     queued: usize,
     /// How many those were when the inbox was last looked at.
     pub(super) queued_before: usize,
-    /// How many turns of this round are left, and the smallest own time with which one has begun.
-    round_left: usize,
-    round_time: u64,
     /// Weights other than 1, of lanes that are there or may come.
     weights: HashMap<K, u64>,
     pub(super) rules: Rules,
@@ -130,13 +124,9 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
             arrivals: Vec::with_capacity(HANDFUL),
             made: 0,
             pool: Pool::new(),
-            ready: VecDeque::new(),
-            debtors: BinaryHeap::new(),
-            time: 0,
+            turns: Turns::new(),
             queued: 0,
             queued_before: 0,
-            round_left: 0,
-            round_time: u64::MAX,
             weights: HashMap::new(),
             rules,
             hand: 0,
@@ -170,7 +160,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         let slot = &mut self.slots[index as usize];
         // A new key owes nothing for the one that had the place before.
         (slot.lane, slot.weight, slot.service, slot.time) =
-            (Some(Arc::clone(&lane)), weight, 0, self.time);
+            (Some(Arc::clone(&lane)), weight, 0, self.turns.time());
         lane
     }
 
@@ -252,7 +242,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         slot.activate();
         if !slot.backlogged {
             slot.backlogged = true;
-            slot.time = slot.time.max(self.time);
+            slot.time = slot.time.max(self.turns.time());
         }
         self.list(index);
     }
@@ -264,12 +254,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
             return;
         }
         slot.listed = true;
-        let due = self.due(index);
-        if due > self.time {
-            self.debtors.push(Reverse((due, index)));
-        } else {
-            self.ready.push_back(index);
-        }
+        self.turns.list(index, slot.due(&self.rules));
     }
 
     /// Whether nothing of a lane is queued or served.
@@ -280,12 +265,12 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
 
     /// Whether some lane can be served.
     pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.debtors.is_empty()
+        self.turns.is_ready()
     }
 
     /// Begins the next turn: moves its items into `run` and returns the lane.
     pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<Arc<Lane<K>>> {
-        let index = self.next_lane()?;
+        let index = self.turns.next(|index| self.slots[index as usize].due(&self.rules))?;
         let slot = &mut self.slots[index as usize];
         slot.listed = false;
         let items = match slot.service {
@@ -302,57 +287,11 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         slot.lent.take().or_else(|| slot.lane.clone())
     }
 
-    /// Whose turn it is; takes the lane out of its list.
-    fn next_lane(&mut self) -> Option<u32> {
-        // Ends: a lane that is put off stands by what it owes now among those in debt, and is not put off again before
-        // time has gone on.
-        loop {
-            while let Some(&Reverse((due, index))) = self.debtors.peek()
-                && due <= self.time
-            {
-                self.debtors.pop();
-                self.ready.push_back(index);
-            }
-            let Some(index) = self.ready.pop_front() else {
-                let Reverse((known, index)) = self.debtors.pop()?;
-                let due = self.due(index);
-                if due > known {
-                    self.debtors.push(Reverse((due, index)));
-                } else {
-                    // No other is ready, so nobody is owed anything.
-                    self.time = known;
-                    self.ready.push_back(index);
-                }
-                continue;
-            };
-            if self.round_left == 0 {
-                if self.round_time < u64::MAX {
-                    self.time = self.time.max(self.round_time);
-                }
-                (self.round_left, self.round_time) = (self.ready.len() + 1, u64::MAX);
-            }
-            self.round_left -= 1;
-            // Where several workers serve a lane, turns of it may have ended since it was listed.
-            let due = self.due(index);
-            if due <= self.time {
-                return Some(index);
-            }
-            self.debtors.push(Reverse((due, index)));
-        }
-    }
-
-    /// The virtual time from which a lane is not in debt.
-    fn due(&self, index: u32) -> u64 {
-        let time = self.slots[index as usize].time;
-        time.saturating_sub(self.rules.quantum.saturating_mul(UNITS))
-    }
-
     fn begin(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.running += 1;
-        slot.time =
-            slot.time.max(self.time.saturating_sub(self.rules.quantum.saturating_mul(UNITS)));
-        self.round_time = self.round_time.min(slot.time);
+        slot.time = slot.time.max(self.turns.time().saturating_sub(self.rules.quantum_units()));
+        self.turns.begin(slot.time);
         let lane = slot.lane.as_ref().expect("a lane with items is there");
         // Release: part of the proof in `FairQueue::cancel_lane`. Nobody writes it without the lock.
         lane.service.workers.store(slot.running as usize, Ordering::Release);
@@ -427,10 +366,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         }
         if slot.listed {
             slot.listed = false;
-            // As long as the lists are, which only departures and evictions pay for.
-            self.ready.retain(|&other| other != index);
-            self.round_left = self.round_left.min(self.ready.len());
-            self.debtors.retain(|&Reverse((_, other))| other != index);
+            self.turns.unlist(index);
         }
         if slot.backlogged && slot.running == 0 {
             slot.backlogged = false;
@@ -451,8 +387,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     /// Asserts what holds between any two steps.
     #[cfg(all(test, not(any(loom, shuttle))))]
     pub(super) fn assert_whole(&self) {
-        let debtors = self.debtors.iter().map(|Reverse((_, index))| *index);
-        let mut listed: Vec<_> = self.ready.iter().copied().chain(debtors).collect();
+        let mut listed = self.turns.listed();
         listed.sort_unstable();
         let mut queued = 0;
         for (index, slot) in self.slots.iter().enumerate() {
@@ -471,9 +406,9 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
             }
             queued += slot.queue.len();
         }
+        let count = listed.len();
         listed.dedup();
-        assert_eq!(listed.len(), self.ready.len() + self.debtors.len(), "each stands there once");
-        assert!(self.round_left <= self.ready.len(), "a round is of lanes that are ready");
+        assert_eq!(listed.len(), count, "each stands there once");
         assert_eq!(self.queued, queued, "the sum of the lanes");
     }
 }
