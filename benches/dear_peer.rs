@@ -1,7 +1,7 @@
 //! The dear peer: how the time of the workers is divided between a peer whose messages take 1 ms each and one whose
 //! messages take 10 µs.
 //!
-//! Both always have messages: each has a thread that brings the next message as soon as the last one was admitted, and
+//! Both always have messages: each has a thread that submits the next message as soon as the last one was admitted, and
 //! has half of the permits. A design that takes messages in the order of their arrival gives both the same number of
 //! them, and so a hundredth of the time to the cheap peer. One that divides time gives it half, or three quarters if
 //! its weight is three times the other's.

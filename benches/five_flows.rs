@@ -4,7 +4,7 @@
 //! Of 1 000 events, 700 are adverts, 140 chunk requests, 140 chunks, 15 retransmission requests and 5
 //! peers that come or go. They arrive in an open loop, each flow by a Poisson schedule with a seed of
 //! its own; latency runs from the intended arrival to the start of the handler, which works for 5 µs by
-//! the clock. All are brought by one thread, which spins on a core of its own, as one pending call for
+//! the clock. All are submitted by one thread, which spins on a core of its own, as one pending call for
 //! each peer and flow: a call that waits holds up the messages of its peer in its flow and no others.
 //!
 //! A round's quantiles begin behind its first tenth, in which lanes are made.
@@ -42,7 +42,7 @@ use self::{
         cores, output,
         rounds::interleaved,
         statistics::Quartiles,
-        streams::{Between, bring},
+        streams::{Between, submit},
     },
     replicas::{Baseline, Engine, Gate, Replica, Served},
 };
@@ -80,7 +80,7 @@ fn run<R: Replica>(traffic: &Traffic, stuck: bool) -> Vec<Histogram<u64>> {
             gate.open();
         });
         cores::apart();
-        bring(stopwatch.started(), arrivals, Between::Spin, |arrival| {
+        submit(stopwatch.started(), arrivals, Between::Spin, |arrival| {
             replica.call(traffic.event_of(arrival.sequence), arrival.sequence)
         });
     });

@@ -7,7 +7,7 @@
 //! runs from the intended arrival to the start of the handler. Each awaits its own call only.
 //!
 //! The flooder would send ten times what the worker can do. All that a peer can do against back pressure is to have
-//! many calls pending, so it has 32 on a thread of its own, brings a new one as soon as one has resolved, and blocks
+//! many calls pending, so it has 32 on a thread of its own, submits a new one as soon as one has resolved, and blocks
 //! while none has. Where threads can be told their cores, it shares that of the honest peers' thread, by which it is
 //! started: it takes none of the worker's time that is not a message's. The same round without it is the calm that its
 //! effect is compared with.
@@ -16,9 +16,9 @@
 //! tenth, in which lanes are made.
 //!
 //! The engine has its default quota, a quarter of the permits for a peer; the others know no peers.
-//! `channel` blocks the one thread that brings the honest peers' messages, as it would block a
+//! `channel` blocks the one thread that submits the honest peers' messages, as it would block a
 //! transport's; `async-channel` is the same without that. What the flooder's thread takes from the honest
-//! peers', which may bring a message later for it, is part of every figure under flood.
+//! peers', which may submit a message later for it, is part of every figure under flood.
 
 #![expect(clippy::print_stdout, reason = "a bench's output is its purpose")]
 #![expect(
@@ -55,7 +55,7 @@ use self::{
         output,
         rounds::interleaved,
         statistics::Quartiles,
-        streams::{Arrival, Between, bring, merged},
+        streams::{Arrival, Between, merged, submit},
     },
 };
 
@@ -128,7 +128,7 @@ fn run<C: Contender<Stopwatch>>(
     let is_over = AtomicBool::new(false);
     let end = thread::scope(|scope| {
         let flooder = flooded.then(|| scope.spawn(|| flood(&contender, honest, &is_over)));
-        bring(stopwatch.started(), arrivals, Between::Spin, |arrival| {
+        submit(stopwatch.started(), arrivals, Between::Spin, |arrival| {
             let peer = NodeId::new([arrival.stream as u8; 32]);
             contender.submit(peer, Message::new(arrival.sequence))
         });

@@ -140,13 +140,13 @@ fn join(entry: &Entry, steps: u64, messages: usize) -> f64 {
     let handler = Joining { steps, ends: sender };
     let Entry { threads, pause, .. } = *entry;
     match entry.contender {
-        "engine" => bring(engine(threads, false, handler), &ends, pause, messages),
-        "engine, forking" => bring(engine(threads, true, handler), &ends, pause, messages),
-        _ => bring(Rayon::build(PERMITS, threads, handler), &ends, pause, messages),
+        "engine" => submit(engine(threads, false, handler), &ends, pause, messages),
+        "engine, forking" => submit(engine(threads, true, handler), &ends, pause, messages),
+        _ => submit(Rayon::build(PERMITS, threads, handler), &ends, pause, messages),
     }
 }
 
-fn bring<C: Contender<Joining>>(
+fn submit<C: Contender<Joining>>(
     contender: C,
     ends: &mpsc::Receiver<f64>,
     pause: Duration,

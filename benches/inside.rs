@@ -115,7 +115,7 @@ fn run((_, threads, sort): &Entry, messages: usize) -> f64 {
                 .expect("the configuration is in range");
             for message in 0..messages {
                 let admitted = flow.execute(NodeId::new([1; 32]), numbers(message));
-                assert!(futures_executor::block_on(admitted).is_ok(), "void: there is room");
+                assert!(futures_executor::block_on(admitted).is_ok(), "void: there is capacity");
                 note(ends.recv().expect("void: the handler did not run"));
             }
             assert!(flow.shutdown(DEADLINE).is_clean(), "void: not all was handled");

@@ -4,7 +4,7 @@
 //! The program runs itself under valgrind's callgrind, which counts how often each instruction ran, on all
 //! threads. Which of them are locked, the disassembly says. The order of events is the same in every run: in
 //! most cases the flow's only worker is held in the handler of a first message while the producer
-//! brings all the others, is then let go, and runs them in one go, so that nobody looks for work, waits for
+//! submits all the others, is then let go, and runs them in one go, so that nobody looks for work, waits for
 //! capacity or is woken. Each case runs with two numbers of
 //! messages; the difference of the counts, divided by that of the numbers, is what a message costs its
 //! producer and its worker together, without what is made once.

@@ -3,7 +3,7 @@
 //!
 //! Arrivals are Poisson, with seeds that are the same in each run of the bench and for all contenders of a round, at
 //! shares of what the baseline can do at its best, measured first. A message's latency runs from its *intended* arrival
-//! to the start of its handler, so that a producer that was held up hides nothing. One thread brings the messages and
+//! to the start of its handler, so that a producer that was held up hides nothing. One thread submits the messages and
 //! spins until each is due, on a core of its own; on a machine with two cores, one is left for the workers.
 //!
 //! Rounds are short and many: the machine stops a thread for milliseconds now and then, which decides the high

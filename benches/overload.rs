@@ -2,7 +2,7 @@
 //! that is started have waited, how much of the work is done for nobody, and what is lost?
 //!
 //! The handler works for 50 µs by the clock. What a worker can do of that is measured in each round:
-//! messages are brought as fast as they are taken, and their rate is the capacity. Then four peers bring
+//! messages are submitted as fast as they are taken, and their rate is the capacity. Then four peers submit
 //! twice as much by a Poisson schedule, in an open loop: a message's wait runs from its intended arrival
 //! to the start of its handler. All have room for everything that comes, but for `drop oldest`, which
 //! has room for 10 ms of work, since it drops for want of room and not for age.
@@ -11,7 +11,7 @@
 //! more than 10 ms; both are relative to the capacity. When the last drop came is looked for every fifth
 //! of a millisecond from the last arrival on.
 //!
-//! A producer that was kept from its core brings messages late, and an age counts from the call; so the
+//! A producer that was kept from its core submits messages late, and an age counts from the call; so the
 //! wait that the engine has counted itself, from the call on, is given beside it.
 //!
 //! The same at 80 % of the capacity, in short rounds, where nothing should be dropped. A worker that is kept from
@@ -108,10 +108,10 @@ fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
         .filter(|(_, count)| *count > 0)
         .map(|(end, count)| (end.to_string(), count.into()))
         .collect();
-    let brought: u64 = rounds.iter().map(|round| round.brought).sum();
+    let submitted: u64 = rounds.iter().map(|round| round.submitted).sum();
     row["ends"] = Value::Object(ends);
     row["dropped"] = dropped.into();
-    row["brought"] = brought.into();
+    row["submitted"] = submitted.into();
     let counted = || rounds.iter().filter_map(Round::counted_p99);
     if counted().next().is_some() {
         let nanoseconds = counted().map(|wait| wait.as_nanos() as f64);
@@ -119,8 +119,10 @@ fn row(name: &str, load: f64, rounds: &[Round]) -> Value {
     }
     let milliseconds = |label: &str| row[label]["median"].as_f64().unwrap_or(f64::NAN) / 1e6;
     println!(
-        "{name:>12} at {load}: wait p50 {:>9.3} ms, p99 {:>9.3} ms, counted p99 {:>9.3} ms; goodput {}, fresh {}; {dropped} of \
-         {brought} dropped, {} late; {} of {} rounds disturbed, with {dropped_disturbed} drops and {} late; the last drop {} ms \
+        "{name:>12} at {load}: wait p50 {:>9.3} ms, p99 {:>9.3} ms, counted p99 {:>9.3} ms; goodput {}, fresh {}; \
+         {dropped} of \
+         {submitted} dropped, {} late; {} of {} rounds disturbed, with {dropped_disturbed} drops and {} late; the \
+         last drop {} ms \
          after the end",
         milliseconds("p50"),
         milliseconds("p99"),

@@ -108,7 +108,7 @@ fn run<C: Contender<Arc<Ledger>>>(
     let all = peers.len() + messages;
     let ledger = Arc::new(Ledger::new(all));
     let contender = build(Arc::clone(&ledger));
-    let bring = |sequences: std::ops::Range<usize>| {
+    let submit = |sequences: std::ops::Range<usize>| {
         futures_executor::block_on(async {
             for (sequence, peer) in sequences.zip(peers.iter().cycle()) {
                 contender.submit(*peer, Message::new(sequence)).await;
@@ -125,7 +125,7 @@ fn run<C: Contender<Arc<Ledger>>>(
     });
     ledger.wait_for(peers.len());
     let started = Instant::now();
-    bring(peers.len()..all);
+    submit(peers.len()..all);
     let elapsed = ledger.wait() - started;
     contender.finish();
     ledger.verify();

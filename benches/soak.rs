@@ -1,7 +1,7 @@
 //! Everything at once, for as long as one likes: a whole handler, a broadcaster and a timer under a load
 //! that is meant to break them, and at the end a ledger that must add up.
 //!
-//! Several producers bring messages of all flows for about a hundred peers, which come, go, flood and
+//! Several producers submit messages of all flows for about a hundred peers, which come, go, flood and
 //! talk nonsense. One handler in a hundred panics. Futures of calls are dropped at any point.
 //! Meanwhile bounds, quotas, policies, ages, quanta, wait strategies and threads change several times a
 //! second, and now and then the replica itself.

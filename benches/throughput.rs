@@ -1,4 +1,4 @@
-//! Throughput in a closed loop: how long a message takes on average when producers bring the next one
+//! Throughput in a closed loop: how long a message takes on average when producers submit the next one
 //! as soon as the last one was admitted, with a handler that does nothing.
 //!
 //! Rounds interleave the contenders, and ratios are taken round by round, so that what disturbs the

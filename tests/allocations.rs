@@ -1,4 +1,4 @@
-//! In its steady state a flow allocates nothing for a message: not where it is brought, not where it is
+//! In its steady state a flow allocates nothing for a message: not where it is submitted, not where it is
 //! handled, on no thread of the process.
 //!
 //! A counting allocator stands for the whole process, so both cases are one test: two would count each
@@ -73,13 +73,13 @@ impl Gossip for Counting {
     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
 }
 
-/// A handler, what it calls, and the messages that it is brought.
+/// A handler, what it calls, and the messages submitted to it.
 struct Bench {
     gossip: Arc<Counting>,
     handler: AsyncTransportEventHandlerImpl<Counting>,
     /// Shared bytes, as a transport has them: a clone of them allocates nothing.
     payload: Bytes,
-    brought: usize,
+    submitted: usize,
 }
 
 impl Bench {
@@ -100,15 +100,15 @@ impl Bench {
             integrity_hash: IntegrityHash::new([2; 32]),
             attributes: Bytes::from_static(&[3; 64]),
         }));
-        Self { gossip, handler, payload, brought: 0 }
+        Self { gossip, handler, payload, submitted: 0 }
     }
 
-    fn bring(&mut self) {
-        let peer_id = NodeId::new([(self.brought % PEERS) as u8; 32]);
+    fn submit(&mut self) {
+        let peer_id = NodeId::new([(self.submitted % PEERS) as u8; 32]);
         let message = TransportMessage { peer_id, payload: self.payload.clone() };
         let called = self.handler.call(TransportEvent::Message(message));
         futures_executor::block_on(called).expect("the flow is open and nobody else waits");
-        self.brought += 1;
+        self.submitted += 1;
     }
 
     fn wait_for(&self, handled: usize) {
@@ -124,10 +124,10 @@ impl Bench {
     fn load(&mut self) {
         for _ in 0..LOAD {
             // One permit short of the quota, so that nobody has to wait: to wait may allocate.
-            self.wait_for((self.brought + 1).saturating_sub(PERMITS - 1));
-            self.bring();
+            self.wait_for((self.submitted + 1).saturating_sub(PERMITS - 1));
+            self.submit();
         }
-        self.wait_for(self.brought);
+        self.wait_for(self.submitted);
     }
 
     fn trickle(&mut self) {
@@ -136,9 +136,9 @@ impl Bench {
             while started.elapsed() < TRICKLE_GAP * number as u32 {
                 hint::spin_loop();
             }
-            self.bring();
+            self.submit();
         }
-        self.wait_for(self.brought);
+        self.wait_for(self.submitted);
     }
 
     /// The fewest allocations of a window; stops looking at the first one without any.
@@ -167,7 +167,7 @@ fn a_message_allocates_nothing() {
     let of_load = bench.fewest_allocations(Bench::load);
     let of_trickle = bench.fewest_allocations(Bench::trickle);
     assert!(bench.handler.shutdown(DEADLINE).is_clean());
-    assert_eq!(bench.gossip.handled.load(Ordering::Relaxed), bench.brought);
+    assert_eq!(bench.gossip.handled.load(Ordering::Relaxed), bench.submitted);
     assert_eq!(of_load, 0, "allocations for {LOAD} messages under load, in the best window");
     assert_eq!(
         of_trickle, 0,

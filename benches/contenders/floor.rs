@@ -60,9 +60,9 @@ impl<H: Handler> Contender<H> for Floor {
 
     async fn submit(&self, peer: NodeId, message: Message) {
         let backoff = Backoff::new();
-        let mut brought = (peer, message);
-        while let Err(back) = self.shared.queue.push(brought) {
-            brought = back;
+        let mut submitted = (peer, message);
+        while let Err(back) = self.shared.queue.push(submitted) {
+            submitted = back;
             backoff.snooze();
         }
     }

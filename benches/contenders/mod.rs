@@ -34,7 +34,7 @@ pub(crate) trait Contender<H: Handler>: Send + Sync + Sized + 'static {
     /// Resolves when the message has been admitted.
     fn submit(&self, peer: NodeId, message: Message) -> impl Future<Output = ()> + Send;
 
-    /// How somebody submits who brings many messages of this peer.
+    /// How somebody submits who submits many messages of this peer.
     fn submitter(&self, peer: NodeId) -> impl AsyncFnMut(Message) {
         async move |message| self.submit(peer, message).await
     }

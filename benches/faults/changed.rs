@@ -25,16 +25,16 @@ const SEED: u64 = 0x6368_616e;
 const PERIOD: Duration = Duration::from_millis(2);
 
 /// Brings messages one after another until it is told to stop; returns how many.
-fn bring(mut handler: Handler, first_peer: usize, stop: &AtomicBool) -> usize {
+fn submit(mut handler: Handler, first_peer: usize, stop: &AtomicBool) -> usize {
     let advert = advert();
-    let mut brought = 0;
+    let mut submitted = 0;
     // Relaxed: it says nothing about any other memory.
     while !stop.load(Ordering::Relaxed) {
-        let peer = peer(first_peer + brought % PEERS);
+        let peer = peer(first_peer + submitted % PEERS);
         futures_executor::block_on(handler.call(event(peer, &advert))).expect("nothing is refused");
-        brought += 1;
+        submitted += 1;
     }
-    brought
+    submitted
 }
 
 pub(crate) fn row(changes: usize) -> Value {
@@ -44,11 +44,11 @@ pub(crate) fn row(changes: usize) -> Value {
     let handler = handler(built.clone(), &registry, &replica);
     let stop = AtomicBool::new(false);
     let started = Instant::now();
-    let brought: usize = thread::scope(|scope| {
+    let submitted: usize = thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|number| {
                 let (handler, stop) = (handler.clone(), &stop);
-                scope.spawn(move || bring(handler, number * PEERS, stop))
+                scope.spawn(move || submit(handler, number * PEERS, stop))
             })
             .collect();
         let mut dice = Dice::new(SEED);
@@ -58,19 +58,19 @@ pub(crate) fn row(changes: usize) -> Value {
             thread::sleep(PERIOD);
         }
         stop.store(true, Ordering::Relaxed);
-        producers.into_iter().map(|producer| producer.join().expect("it brings all")).sum()
+        producers.into_iter().map(|producer| producer.join().expect("it submits all")).sum()
     });
     let took = started.elapsed();
-    wait_until("all messages have run", || replica.called.load(Ordering::Relaxed) >= brought);
+    wait_until("all messages have run", || replica.called.load(Ordering::Relaxed) >= submitted);
     assert!(handler.shutdown(DEADLINE).is_clean(), "it can be stopped");
     registry.snapshot().verify().expect("the ledger adds up");
     let called = replica.called.load(Ordering::Relaxed);
-    assert_eq!(called, brought, "each message has run once");
+    assert_eq!(called, submitted, "each message has run once");
     json!({
         "case": "changes",
         "changes": changes,
         "seconds": took.as_secs_f64(),
-        "messages": brought,
-        "lost": brought - called,
+        "messages": submitted,
+        "lost": submitted - called,
     })
 }

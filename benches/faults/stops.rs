@@ -32,7 +32,7 @@ fn row(cycles: usize, messages: usize) -> Value {
         let mut handler = handler(ChannelConfig::default(), &registry, &replica);
         let calls = (0..messages).map(|number| handler.call(event(peer(number % PEERS), &advert)));
         for outcome in futures_executor::block_on(join_all(calls)) {
-            outcome.expect("there is room");
+            outcome.expect("there is capacity");
         }
         let started = Instant::now();
         let report = handler.shutdown(DEADLINE);

@@ -37,7 +37,7 @@ impl Dice {
     }
 }
 
-/// Whether a change may lose messages that were brought, or make the engine refuse them.
+/// Whether a change may lose messages that were submitted, or make the engine refuse them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Losses {
     Allowed,

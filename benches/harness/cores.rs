@@ -1,4 +1,4 @@
-//! Which cores a thread may run on, so that the one that brings messages on time has a core of its own:
+//! Which cores a thread may run on, so that the one that submits messages on time has a core of its own:
 //! otherwise a worker that is woken onto that core waits there, for milliseconds, while the producer
 //! spins.
 //!

@@ -111,11 +111,11 @@ impl Ledger {
         self.verify_first(self.seen.len());
     }
 
-    /// Like [`verify`](Self::verify), of a round that brought only so many messages.
+    /// Like [`verify`](Self::verify), of a round that submitted only so many messages.
     pub(crate) fn verify_first(&self, messages: usize) {
         assert_eq!(self.calls(), messages as u64, "void: handled too often or not at all");
-        let brought = &self.seen[..messages];
-        let missing = brought.iter().position(|seen| seen.load(Ordering::Relaxed) == 0);
+        let submitted = &self.seen[..messages];
+        let missing = submitted.iter().position(|seen| seen.load(Ordering::Relaxed) == 0);
         assert_eq!(missing, None, "void: a message was never handled and another one twice");
     }
 

@@ -1,5 +1,5 @@
 //! What the benches share: the message, the proof that each one was handled exactly once, when
-//! messages are due and how they are brought, the statistics, and where results go.
+//! messages are due and how they are submitted, the statistics, and where results go.
 
 pub(crate) mod changes;
 pub(crate) mod clock;

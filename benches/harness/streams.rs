@@ -1,9 +1,9 @@
-//! Streams of messages that are brought when they are due, all by one thread.
+//! Streams of messages that are submitted when they are due, all by one thread.
 //!
-//! A stream awaits its own call before it brings its next message, as a transport's does, and waits for
+//! A stream awaits its own call before it submits its next message, as a transport's does, and waits for
 //! no other stream: while the call of one is pending, the messages of the others go on. The thread
 //! polls a pending call only when it was woken, so that it does not disturb what it waits for. Between
-//! messages it spins, to bring each on time, or sleeps, to leave its core to whatever else the machine does.
+//! messages it spins, to submit each on time, or sleeps, to leave its core to whatever else the machine does.
 
 #![expect(
     clippy::disallowed_types,
@@ -50,13 +50,13 @@ pub(crate) fn merged(schedules: impl IntoIterator<Item = Vec<Duration>>) -> Vec<
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Between {
     Spin,
-    /// It brings each message later by what it takes to wake it.
+    /// It submits each message later by what it takes to wake it.
     Sleep,
 }
 
 /// Brings every message when it is due, `started` being the schedule's zero, or as soon as the call
 /// before it in its stream has resolved. Returns when all calls have.
-pub(crate) fn bring<F: Future<Output = ()>>(
+pub(crate) fn submit<F: Future<Output = ()>>(
     started: Instant,
     arrivals: &[Arrival],
     between: Between,
@@ -96,7 +96,7 @@ pub(crate) fn bring<F: Future<Output = ()>>(
 }
 
 struct Stream<F> {
-    /// What is due and not yet brought.
+    /// What is due and not yet submitted.
     backlog: VecDeque<Arrival>,
     call: Pin<Box<Option<F>>>,
     pending: bool,
@@ -123,7 +123,7 @@ impl<F: Future<Output = ()>> Stream<F> {
                 let Some(arrival) = self.backlog.pop_front() else { return false };
                 self.call.set(Some(call(arrival)));
             }
-            let future = self.call.as_mut().as_pin_mut().expect("it was set when it was brought");
+            let future = self.call.as_mut().as_pin_mut().expect("it was set when it was submitted");
             self.pending = future.poll(&mut Context::from_waker(&self.waker)).is_pending();
             if self.pending {
                 return true;

@@ -89,7 +89,7 @@ impl Gate {
     }
 }
 
-/// Runs so many messages and a first one by what brings one.
+/// Runs so many messages and a first one by what submits one.
 fn run(messages: usize, start: impl FnOnce(Gate) -> Box<dyn FnMut(u64)>) {
     let (held, is_held) = mpsc::channel();
     let (open, opened) = crossbeam::channel::bounded(1);
@@ -134,12 +134,12 @@ fn worker(messages: usize, peers: usize, quantum: Duration) {
         Box::new(move |sequence| {
             let peer = ids[sequence as usize % ids.len()];
             let admitted = flow.execute(peer, black_box([sequence; 12])).now_or_never();
-            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
+            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
         })
     });
 }
 
-/// Like [`worker`] with one peer, by somebody who brings many messages of it.
+/// Like [`worker`] with one peer, by somebody who submits many messages of it.
 fn submitter(messages: usize) {
     run(messages, |gate| {
         let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
@@ -151,7 +151,7 @@ fn submitter(messages: usize) {
         let mut submitter = flow.submitter(NodeId::new([1; 32]));
         Box::new(move |sequence| {
             let admitted = submitter.execute(black_box([sequence; 12])).now_or_never();
-            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
+            assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
         })
     });
 }
@@ -209,7 +209,7 @@ fn one_at_a_time(messages: usize) {
     let bring = |sequence: u64| {
         let message = black_box([sequence; 12]);
         let admitted = flow.execute(NodeId::new([1; 32]), message).now_or_never();
-        assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is room");
+        assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
         thread::sleep(REST);
         // Acquire: pairs with the store of the handler.
         while handled.load(Ordering::Acquire) != sequence {
@@ -251,7 +251,7 @@ fn adverts(messages: usize) {
             let payload = if sequence == 0 { &first } else { &other };
             let message = TransportMessage { peer_id, payload: payload.clone() };
             let called = handler.call(TransportEvent::Message(message)).now_or_never();
-            assert_eq!(called, Some(Ok(())), "there is room");
+            assert_eq!(called, Some(Ok(())), "there is capacity");
         })
     });
 }

@@ -19,7 +19,7 @@ use crate::{
         clock::{LEAD, Stopwatch, poisson},
         cores,
         ledger::Message,
-        streams::{Arrival, Between, bring, merged},
+        streams::{Arrival, Between, merged, submit},
     },
 };
 
@@ -27,7 +27,7 @@ const WORKERS: usize = 1;
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A lane is made with its peer's first message, and one with room for seconds of work is megabytes that
-/// the system gives page by page. So each peer brings one before the schedule begins, which has this
+/// the system gives page by page. So each peer submits one before the schedule begins, which has this
 /// number and this time for it.
 const FIRST: usize = usize::MAX;
 const WARMING: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ pub(crate) const ENTRIES: [Entry; 5] = [
 
 /// What came of one round.
 pub(crate) struct Round {
-    pub(crate) brought: u64,
+    pub(crate) submitted: u64,
     /// Of the messages that were started.
     pub(crate) waits: Histogram<u64>,
     pub(crate) goodput: f64,
@@ -93,7 +93,7 @@ impl Round {
             Some(flow) => flow.count(end),
             None => {
                 if end == Outcome::Handled {
-                    self.brought
+                    self.submitted
                 } else {
                     0
                 }
@@ -101,7 +101,7 @@ impl Round {
         }
     }
 
-    /// What the engine says that messages had waited since they were brought, each peer's first included.
+    /// What the engine says that messages had waited since they were submitted, each peer's first included.
     pub(crate) fn counted_p99(&self) -> Option<Duration> {
         self.flow.as_ref().map(|flow| flow.ended.wait.quantile(0.99))
     }
@@ -167,7 +167,7 @@ pub(crate) fn run(
         .count();
     let possible = capacity * (last - LEAD - WARMING).as_secs_f64();
     Round {
-        brought: arrivals.len() as u64,
+        submitted: arrivals.len() as u64,
         waits: stopwatch.latencies_of(started().map(|arrival| (arrival.sequence, arrival.due))),
         goodput: in_time().count() as f64 / possible,
         fresh: fresh as f64 / possible,
@@ -200,7 +200,7 @@ fn bring_all<C: Contender<Stopwatch>>(
     between: Between,
 ) {
     let contender = prepare(between, || C::build(LIMIT, WORKERS, stopwatch.clone()));
-    bring(stopwatch.started(), arrivals, between, |arrival| {
+    submit(stopwatch.started(), arrivals, between, |arrival| {
         contender.submit(peer(arrival.stream), Message::new(arrival.sequence))
     });
     cores::anywhere();
@@ -224,8 +224,8 @@ fn run_engine(
     })
     .expect("the configuration is in range");
     for stream in 0..PEERS {
-        let brought = flow.execute(peer(stream), Message::new(FIRST)).now_or_never();
-        assert!(brought.is_some_and(|brought| brought.is_ok()), "void: there is room");
+        let submitted = flow.execute(peer(stream), Message::new(FIRST)).now_or_never();
+        assert!(submitted.is_some_and(|submitted| submitted.is_ok()), "void: there is capacity");
     }
     let warmed = loop {
         let now = flow.snapshot();
@@ -238,9 +238,9 @@ fn run_engine(
         );
         thread::sleep(LOOK_EVERY);
     };
-    bring(stopwatch.started(), arrivals, between, |arrival| {
-        let brought = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
-        async { assert!(brought.await.is_ok(), "void: the flow is open and few wait") }
+    submit(stopwatch.started(), arrivals, between, |arrival| {
+        let submitted = flow.execute(peer(arrival.stream), Message::new(arrival.sequence));
+        async { assert!(submitted.await.is_ok(), "void: the flow is open and few wait") }
     });
     cores::anywhere();
     let last_drop = last_drop(&flow);

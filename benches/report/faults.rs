@@ -68,9 +68,10 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
     Ok(format!(
         "{} messages, of which {} are faults; {} rounds. All threads live afterwards, and each panic \
          is counted. The process's panic hook writes nothing here: Rust's own would write each panic to standard \
-         error, which costs some microseconds, or with a backtrace a millisecond.\n\n{panics}\nHow long it takes to stop a whole handler; none has hung.\n\n{stops}\n\
+         error, which costs some microseconds, or with a backtrace a millisecond.\n\n{panics}\nHow long it takes to \
+         stop a whole handler; none has hung.\n\n{stops}\n\
          Of {} futures of calls that were dropped at any point, {} messages ran, {} were given up and {} refused; \
-         permits that have leaked: {}. During {} live changes at random in {} s, {} messages were brought \
+         permits that have leaked: {}. During {} live changes at random in {} s, {} messages were submitted \
          and {} lost.\n{}",
         first["messages"],
         first["faults"],
@@ -104,7 +105,7 @@ pub(crate) fn soak(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
          times; {} changes of the configuration and {} of the replica; {} futures dropped. Each event \
          must come to one end, none may run twice, after its peer has gone or before it has come, and \
          memory may not grow. {faults} {} payloads were malformed; the ends are of the other events and of the \
-         {} notices of drops that the engine has brought itself.\n\n{}",
+         {} notices of drops that the engine has submitted itself.\n\n{}",
         row["received"],
         figure(number(&row["seconds"])),
         row["producers"],

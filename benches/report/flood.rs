@@ -57,9 +57,10 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          peer has {} calls pending all the time. {} permits; the engine gives a peer a quarter of \
          them, the others know no peers. {} rounds of {} honest messages with the flood and as many \
          without.\n\n![Honest peers' wait by quantile, without and with the flood]({PLOT})\n\n\
-         The flooder's thread shares the core of the honest peers' thread, whose messages may be brought \
+         The flooder's thread shares the core of the honest peers' thread, whose messages may be submitted \
          later for it. From an honest message's intended arrival to the start of its handler, in nanoseconds. The \
-         target: under flood the p99 is at most twice the calm one and one service time. A round is short, and its quantiles begin behind its first tenth.\n\n{}\n\
+         target: under flood the p99 is at most twice the calm one and one service time. A round is short, and its \
+         quantiles begin behind its first tenth.\n\n{}\n\
          What was served while messages were due, medians of the rounds: Jain's index over the \
          honest peers' shares (1 if all get the same part of what they offered), the part of the \
          honest messages that was started in that time, that of the peer that got least, and the \
@@ -90,6 +91,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
     let plot = Plot {
         title: "Wait of the honest peers' messages; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
+        label: duration,
         columns: 2,
         width: 380,
         panels: vec![panel("without the flood", "calm"), panel("under flood", "flood")],

@@ -4,10 +4,16 @@ use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
-use super::table::{duration, figure, markdown, number, share, spread, text};
+use super::{
+    lines::{self, Panel, Plot, Scale},
+    table::{distinct, duration, figure, markdown, number, share, spread, text},
+};
 
-pub(crate) fn dear_peer(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+const DEAR_PEER_PLOT: &str = "benches/plots/dear_peer.svg";
+
+pub(crate) fn dear_peer(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let first = rows.first().ok_or("no rows")?;
+    plot_dear_peer(rows, package)?;
     let head = [
         "contender, weights, threads",
         "share of the cheap peer",
@@ -42,6 +48,38 @@ pub(crate) fn dear_peer(rows: &[Value], _: &Path) -> Result<String, Box<dyn Erro
         first["seconds"],
         markdown(&head, &lines),
     ))
+}
+
+/// A panel for each number of threads, a point for each weight.
+fn plot_dear_peer(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
+    let weights = distinct(rows, "weights");
+    let panel = |threads: &Value| {
+        let of_contender = |name: &Value| {
+            let own = weights.iter().filter_map(|weights| {
+                // The baseline knows no weights: the same figure for all.
+                let own = rows
+                    .iter()
+                    .filter(|row| row["threads"] == *threads && row["contender"] == *name);
+                let same = own.clone().find(|row| row["weights"] == *weights);
+                same.or_else(|| own.clone().next()).map(|row| row["share_of_cheap"].clone())
+            });
+            (text(name), own.collect())
+        };
+        Panel {
+            title: format!("{threads} thread{}", if *threads == 1 { "" } else { "s" }),
+            points: weights.iter().map(|weights| format!("weights {}", text(weights))).collect(),
+            series: distinct(rows, "contender").iter().map(of_contender).collect(),
+        }
+    };
+    let plot = Plot {
+        title: "The cheap peer's share of the handlers' time",
+        scale: Scale::Linear,
+        label: |share| format!("{:.0} %", share * 100.0),
+        columns: 2,
+        width: 380,
+        panels: distinct(rows, "threads").iter().map(panel).collect(),
+    };
+    lines::draw(&package.join(DEAR_PEER_PLOT), &plot)
 }
 
 pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {

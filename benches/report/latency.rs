@@ -22,9 +22,12 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          worker; from the intended arrival to the start of the handler, in nanoseconds. A quantile \
          is taken in each of {} rounds, behind its first tenth; the table gives the median of the rounds and \
          the quartiles, and for the longest wait the median of the rounds. Rounds are short, so that those which the \
-         machine disturbs are the fewer; what happens in less than every other round is not in a median. A p99.9 of few \
-         samples is that of two or three messages. The target: at 50 %, a p50 of at most a fifth of the baseline's and a p99 of \
-         at most half; at 75 %, none of the three quantiles above the baseline's. `floor`'s worker looks all the time, and its queue is a \
+         machine disturbs are the fewer; what happens in less than every other round is not in a median. A p99.9 of \
+         few \
+         samples is that of two or three messages. The target: at 50 %, a p50 of at most a fifth of the baseline's \
+         and a p99 of \
+         at most half; at 75 %, none of the three quantiles above the baseline's. `floor`'s worker looks all the \
+         time, and its queue is a \
          bare ring.\n\n![Wait by quantile and contender, for \
          each load and handler]({PLOT})\n",
         first["permits"], first["workers"], first["rounds"],
@@ -96,6 +99,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
     let plot = Plot {
         title: "Wait from the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
+        label: duration,
         columns: panels.len().div_ceil(distinct(rows, "handler_ns").len()),
         width: 268,
         panels,

@@ -10,7 +10,7 @@ use plotters::{
 };
 use serde_json::Value;
 
-use super::table::{duration, number};
+use super::table::number;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -34,6 +34,8 @@ pub(crate) enum Scale {
 pub(crate) struct Plot {
     pub(crate) title: &'static str,
     pub(crate) scale: Scale,
+    /// How a value is written at its axis.
+    pub(crate) label: fn(f64) -> String,
     pub(crate) columns: usize,
     /// Of a panel, in pixels.
     pub(crate) width: u32,
@@ -44,7 +46,7 @@ pub(crate) struct Panel {
     pub(crate) title: String,
     /// Names of the points, from left to right.
     pub(crate) points: Vec<String>,
-    /// For each contender its quartiles at each point, in nanoseconds.
+    /// For each contender its quartiles at each point.
     pub(crate) series: Vec<(String, Vec<Value>)>,
 }
 
@@ -127,7 +129,8 @@ fn mark(area: &Area<'_>, at: (i32, i32), contender: &str) -> Result<(), Box<dyn 
 /// What all panels have in common, so that they can be compared.
 struct Axis {
     logarithmic: bool,
-    /// In the axis's own measure: decades or nanoseconds.
+    label: fn(f64) -> String,
+    /// In the axis's own measure: decades or values.
     from: f64,
     to: f64,
     ticks: Vec<f64>,
@@ -143,7 +146,7 @@ impl Axis {
             Scale::Logarithmic => {
                 let (from, to) = (least.log10().floor(), greatest.log10().ceil());
                 let ticks = (from as i32..=to as i32).map(f64::from).collect();
-                Self { logarithmic: true, from, to, ticks }
+                Self { logarithmic: true, label: plot.label, from, to, ticks }
             }
             Scale::Linear => {
                 // Steps of one, two or five times a power of ten, at most eight of them.
@@ -152,7 +155,8 @@ impl Axis {
                 let step = step.into_iter().find(|step| greatest / step <= 8.0).unwrap_or(greatest);
                 let steps = (greatest / step).ceil() as i32;
                 let ticks: Vec<f64> = (0..=steps).map(|tick| f64::from(tick) * step).collect();
-                Self { logarithmic: false, from: 0.0, to: f64::from(steps) * step, ticks }
+                let to = f64::from(steps) * step;
+                Self { logarithmic: false, label: plot.label, from: 0.0, to, ticks }
             }
         }
     }
@@ -172,7 +176,7 @@ impl Axis {
             let line = vec![(left, y(*tick)), (right, y(*tick))];
             area.draw(&PathElement::new(line, GRID))?;
             let style = font().pos(Pos::new(HPos::Right, VPos::Center));
-            area.draw(&Text::new(duration(value), (left - 6, y(*tick)), style))?;
+            area.draw(&Text::new((self.label)(value), (left - 6, y(*tick)), style))?;
         }
         let step = f64::from(right - left) / panel.points.len() as f64;
         let x = |point: usize| f64::from(left) + (point as f64 + 0.5) * step;

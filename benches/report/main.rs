@@ -1,4 +1,4 @@
-//! Writes RESULTS.md, its plots and its tables from what the benches left under `target/results/`, and nothing
+//! Writes RESULTS.md, its pictures and its tables from what the benches left under `target/results/`, and nothing
 //! from anywhere else but the hand-written discussion, which is included as it stands.
 
 #![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
@@ -22,6 +22,7 @@ mod table;
 mod throughput;
 mod wakeup;
 mod wire;
+mod workloads;
 
 use std::{error::Error, fs, path::Path};
 
@@ -33,6 +34,11 @@ const COMMAND: &str = "cargo bench -p gossip-engine && \
                        cargo bench -p gossip-engine --bench soak -- --messages 10000000 && \
                        fuzz/run 600 && \
                        cargo bench -p gossip-engine --bench report";
+
+const METHOD: &str = "Written by a program from what the benches measured; do not edit. Contenders run in interleaved \
+                      rounds, and ratios are taken round by round; tables give medians and, in brackets, the lower \
+                      and the upper quartile. Compare ratios: absolute values are this machine's. On the *busy* \
+                      machine a process of its own takes what it can get of each core, by a plain loop.";
 
 /// What the names in the tables mean.
 const CONTENDERS: &str = "\
@@ -110,45 +116,48 @@ fn quick_benches(sections: &[Section]) -> Result<Vec<&'static str>, Box<dyn Erro
 fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let quick = quick_benches(&SECTIONS)?;
-    let mut text = "# Results\n\n## What is won\n\n".to_owned();
+    let mut warning = String::new();
     if !quick.is_empty() {
-        text +=
-            &format!("**From quick runs, whose figures mean nothing: {}.**\n\n", quick.join(", "));
+        warning =
+            format!("**From quick runs, whose figures mean nothing: {}.**\n\n", quick.join(", "));
     }
-    text += &format!(
-        "{}\nRatios are of medians, over the workloads of a table.\n\n## Where the engine loses\n\n{}",
+    let folder = csv::FOLDER;
+    let text = format!(
+        "# Results\n\n{warning}## What is won\n\n{}\nRatios are of medians, over the workloads of a table.\n\n\
+         ## Where the engine loses\n\n{}\n## Method\n\n{METHOD} [All tables]({folder}/tables.md) and their data lie \
+         beside each other in [{folder}]({folder}).\n\n{}\n```sh\n{COMMAND}\n```\n\n## Contenders\n\n{CONTENDERS}{}\n{}",
         rivals::won()?,
         rivals::lost()?,
-    );
-    text += &format!(
-        "\n## Method\n\nWritten by a program from what the benches measured; do not edit. The \
-         method is the same for all: contenders run in interleaved rounds, and ratios are taken \
-         round by round; tables give medians and, in brackets, the lower and the upper quartile. \
-         Compare ratios: absolute values are this machine's. On the *busy* machine a process of its own takes what it \
-         can get of each core, by a plain loop. All figures are in the tables under [{folder}]({folder}).\n\n{}\n\
-         ```sh\n{COMMAND}\n```\n\n## Contenders\n\n{CONTENDERS}",
         machine::describe(),
-        folder = csv::FOLDER,
+        workloads::told(folder)?,
+        fs::read_to_string(package.join("benches/discussion.md"))?,
     );
+    let tables = format!("# Tables\n\n{warning}{METHOD}\n{}", tables(package)?);
+    fs::write(package.join("RESULTS.md"), text)?;
+    fs::write(package.join(folder).join("tables.md"), tables)?;
+    println!("RESULTS.md is written");
+    Ok(())
+}
+
+/// All tables, with their pictures and their data.
+fn tables(package: &Path) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
     for (bench, title, section) in SECTIONS {
         text += &format!("\n## {title}\n\n");
         match Measured::read(bench)? {
             None => {
-                text += "Not measured; the commands above do.\n";
+                text += "Not measured.\n";
             }
             Some(measured) => {
                 if measured.quick {
                     text += "**From a quick run, whose figures mean nothing.**\n\n";
                 }
-                text += &section(&measured.rows, package)?;
+                // The file lies two folders below.
+                text += &section(&measured.rows, package)?.replace("](benches/", "](../");
                 csv::write(package, bench, &measured)?;
-                text += &format!("\n[All figures]({}/{bench}.csv)\n", csv::FOLDER);
+                text += &format!("\n[Data]({bench}.csv)\n");
             }
         }
     }
-    text += "\n";
-    text += &fs::read_to_string(package.join("benches/discussion.md"))?;
-    fs::write(package.join("RESULTS.md"), text)?;
-    println!("RESULTS.md is written");
-    Ok(())
+    Ok(text)
 }

@@ -54,7 +54,7 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
          intended arrival to the start of the handler, of the messages that were started; *counted* is \
          what the engine says, from the call on. Goodput is what was started while messages were due, \
          fresh that part of it that was not old yet, both relative to the capacity. The last drop is \
-         counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, brought by a thread \
+         counted from the last arrival. Twice the capacity:\n\n{}\nBelow the capacity, submitted by a thread \
          that sleeps between messages, whose own wake-ups are in the waits; *late* is what was dropped or waited for \
          more than {} from its intended arrival. A round is *disturbed* if handlers, which only read the clock, did \
          not run for more than {} within {}, in all; that a worker is stopped between two handlers is not found out. \
@@ -91,7 +91,7 @@ fn above_capacity(row: &Value) -> Vec<String> {
         time(row, "counted_p99"),
         share(&row["goodput"]["median"]),
         share(&row["fresh"]["median"]),
-        share(&(number(&row["dropped"]) / number(&row["brought"])).into()),
+        share(&(number(&row["dropped"]) / number(&row["submitted"])).into()),
         time(row, "last_drop_after"),
         ends.join(", "),
         share(&row["others_share"]),
@@ -104,7 +104,7 @@ fn below_capacity(row: &Value) -> Vec<String> {
         time(row, "p50"),
         time(row, "p99"),
         time(row, "counted_p99"),
-        row["brought"].to_string(),
+        row["submitted"].to_string(),
         row["dropped"].to_string(),
         row["late"].to_string(),
         format!("{} of {}", row["disturbed"], row["rounds"]),
@@ -131,6 +131,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
     let plot = Plot {
         title: "Wait of the messages that were started; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
+        label: duration,
         columns: 2,
         width: 400,
         panels: vec![panel("twice the capacity", true), panel("80 % of the capacity", false)],

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     lines::{self, Panel, Plot, Scale},
-    table::{distinct, figure, markdown, number, share, spread, text, verdict},
+    table::{distinct, duration, figure, markdown, number, share, spread, text, verdict},
 };
 
 const PLOT: &str = "benches/plots/peers.svg";
@@ -66,6 +66,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
     let plot = Plot {
         title: "Cost of a message by connected peers; whiskers span the quartiles",
         scale: Scale::Linear,
+        label: duration,
         columns: 2,
         width: 400,
         panels: distinct(rows, "permits").iter().map(panel).collect(),

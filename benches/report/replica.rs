@@ -73,9 +73,10 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          engine alone lets through.\n\nFrames a second that the three replicas took in, those of the \
          honest included:\n\n{taken}\n\
          What became of the messages of the flooded rounds, from the start of each to its end:\n\n{}\n\
-         In every replica the counts add up. By default whoever finds no room waits for it, so the flood is \
+         In every replica the counts add up. By default whoever finds no capacity waits for it, so the flood is \
          held back in the flooder's own queues. Of what was taken in, the protocol turned down {} adverts \
-         for which there was no room or no belief, {} chunks that nobody asked for, {} answers that the flooder did not read \
+         for which there was no room or no belief, {} chunks that nobody asked for, {} answers that the flooder did \
+         not read \
          in time, and {} retransmission requests that came too soon after the one before, to be answered as one.\n",
         calm["files"],
         calm["file_bytes"],

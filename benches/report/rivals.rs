@@ -155,6 +155,41 @@ fn lines(measure: &Measure, rows: &[Value]) -> Vec<Line> {
     engines.filter_map(of_line).collect()
 }
 
+/// The engine's ratios of one measure, in the median of its lines and at both ends.
+struct Ratios {
+    /// To the baseline, or to the best of the others if the baseline has no such figure.
+    whose: &'static str,
+    median: f64,
+    ends: [f64; 2],
+}
+
+fn ratios(lines: &[Line]) -> Option<Ratios> {
+    let of_baseline: Vec<f64> = lines.iter().filter_map(|line| line.to_baseline).collect();
+    let (whose, mut ratios) = if of_baseline.is_empty() {
+        ("the best of the others'", lines.iter().map(|line| line.to_best).collect())
+    } else {
+        ("`baseline`'s", of_baseline)
+    };
+    ratios.sort_by(f64::total_cmp);
+    let ends = [*ratios.first()?, *ratios.last()?];
+    Some(Ratios { whose, median: ratios[ratios.len() / 2], ends })
+}
+
+impl Ratios {
+    /// The figure, and in how many lines nobody is better.
+    fn tell(&self, measure: &Measure, lines: &[Line]) -> String {
+        let best = lines.iter().filter(|line| !line.is_lost(measure)).count();
+        format!(
+            "{} of {} [{} to {}]; nobody is better in {best} of {}",
+            figure(self.median),
+            self.whose,
+            figure(self.ends[0]),
+            figure(self.ends[1]),
+            lines_of(lines.len()),
+        )
+    }
+}
+
 /// The first section: a line for each figure that is better than the baseline's, or than that of the best of the others
 /// if the baseline has none, in the median of the lines.
 pub(crate) fn won() -> Result<String, Box<dyn Error>> {
@@ -163,35 +198,15 @@ pub(crate) fn won() -> Result<String, Box<dyn Error>> {
     for measure in &MEASURES {
         let Some(Measured { rows, .. }) = Measured::read(measure.bench)? else { continue };
         let lines = lines(measure, &rows);
-        let of_baseline: Vec<f64> = lines.iter().filter_map(|line| line.to_baseline).collect();
-        let (whose, mut ratios) = if of_baseline.is_empty() {
-            ("the best of the others'", lines.iter().map(|line| line.to_best).collect())
-        } else {
-            ("`baseline`'s", of_baseline)
-        };
-        ratios.sort_by(f64::total_cmp);
-        let [Some(least), Some(median), Some(most)] =
-            [0, ratios.len() / 2, ratios.len().saturating_sub(1)].map(|place| ratios.get(place))
-        else {
-            continue;
-        };
+        let Some(ratios) = ratios(&lines) else { continue };
         let is_won = match measure.better {
-            Better::Less => *median < 1.0,
-            Better::More => *median > 1.0,
+            Better::Less => ratios.median < 1.0,
+            Better::More => ratios.median > 1.0,
         };
-        if !is_won || count == WON {
-            continue;
+        if is_won && count < WON {
+            count += 1;
+            text += &format!("{count}. **{}**: {}.\n", measure.what, ratios.tell(measure, &lines));
         }
-        count += 1;
-        let best = lines.iter().filter(|line| !line.is_lost(measure)).count();
-        text += &format!(
-            "{count}. **{}**: {} of {whose} [{} to {}]; nobody is better in {best} of {}.\n",
-            measure.what,
-            figure(*median),
-            figure(*least),
-            figure(*most),
-            lines_of(lines.len()),
-        );
     }
     let (engines, others) = hung()?;
     if engines.is_empty() && !others.is_empty() && count < WON {
@@ -205,6 +220,19 @@ pub(crate) fn won() -> Result<String, Box<dyn Error>> {
         text += "Nothing, or nothing was measured.\n";
     }
     Ok(text)
+}
+
+/// A sentence for each measure of a bench.
+pub(crate) fn figures(bench: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut sentences = Vec::new();
+    for measure in MEASURES.iter().filter(|measure| measure.bench == bench) {
+        let Some(Measured { rows, .. }) = Measured::read(bench)? else { continue };
+        let lines = lines(measure, &rows);
+        if let Some(ratios) = ratios(&lines) {
+            sentences.push(format!("{}: {}.", measure.what, ratios.tell(measure, &lines)));
+        }
+    }
+    Ok(sentences)
 }
 
 /// The second section.

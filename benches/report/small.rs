@@ -89,7 +89,8 @@ pub(crate) fn fuzz(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
         })
         .collect();
     Ok(format!(
-        "By libFuzzer with AddressSanitizer, from the seeds in `fuzz/corpus`, without a finding. Edges and features are libFuzzer's counts of the code that was covered.\n\n{}",
+        "By libFuzzer with AddressSanitizer, from the seeds in `fuzz/corpus`, without a finding. Edges and features \
+         are libFuzzer's counts of the code that was covered.\n\n{}",
         markdown(&head, &lines),
     ))
 }

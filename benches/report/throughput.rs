@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     lines::{self, Panel, Plot, Scale},
-    table::{distinct, markdown, share, spread, text},
+    table::{distinct, duration, markdown, share, spread, text},
 };
 
 /// Not designs, and faster than all that are.
@@ -34,7 +34,8 @@ pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn 
             plot(&package.join(&path), &rows)?;
             let workers = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
             section += &format!(
-                "\n### The {machine} machine, {workers}\n\n![Time of a message by producers, for each number of permits, {workers}, {machine} machine]({path})\n\n{} messages a round.\n\n{}",
+                "\n### The {machine} machine, {workers}\n\n![Time of a message by producers, for each number of \
+                 permits, {workers}, {machine} machine]({path})\n\n{} messages a round.\n\n{}",
                 rows[0]["messages"],
                 of_engine(&rows),
             );
@@ -69,6 +70,7 @@ fn plot(path: &Path, rows: &[Value]) -> Result<(), Box<dyn Error>> {
     let plot = Plot {
         title: "Time of a message by producers; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
+        label: duration,
         columns: panels.len(),
         width: 268,
         panels,

@@ -4,11 +4,21 @@ use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
-use super::table::{duration, markdown, number, share, spread, text, verdict};
+use super::{
+    lines::{self, Panel, Plot, Scale},
+    table::{duration, markdown, number, share, spread, text, verdict},
+};
 
-pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+const PLOT: &str = "benches/plots/wakeup.svg";
+const QUANTILES: [(&str, &str); 4] =
+    [("50 %", "p50"), ("99 %", "p99"), ("99.9 %", "p999"), ("max", "max")];
+/// The others are the engine in other settings, or hard to tell from these.
+const DRAWN: [&str; 6] = ["engine", "engine, park", "baseline", "tokio", "rayon", "channel"];
+
+pub(crate) fn section(rows: &[Value], package: &Path) -> Result<String, Box<dyn Error>> {
     let trickles: Vec<&Value> = rows.iter().filter(|row| row["what"] == "trickle").collect();
     let first = trickles.first().ok_or("no rows")?;
+    plot(&trickles, package)?;
     let mut section = format!(
         "{} worker, an empty handler; {} rounds. On the quiet machine the producer spins on a core of its own, on the \
          busy one it sleeps between messages. Times are \
@@ -18,7 +28,6 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          is not in it. `engine` waits by default, the others of its kind as their names say.\n",
         first["workers"], first["rounds"],
     );
-    let schedule = |row: &Value| ["machine", "gap_ns", "arrivals"].map(|field| row[field].clone());
     let head = [
         "contender",
         "p50",
@@ -79,4 +88,38 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         section += &format!("\n### Idle\n\n{}", markdown(&head, &[line]));
     }
     Ok(section)
+}
+
+fn schedule(row: &Value) -> [Value; 3] {
+    ["machine", "gap_ns", "arrivals"].map(|field| row[field].clone())
+}
+
+/// A panel for each machine and schedule.
+fn plot(rows: &[&Value], package: &Path) -> Result<(), Box<dyn Error>> {
+    let panel = |rows: &[&Value]| {
+        let drawn = rows.iter().filter(|row| DRAWN.contains(&text(&row["contender"]).as_str()));
+        let of_row = |row: &&Value| {
+            (text(&row["contender"]), QUANTILES.map(|(_, name)| row[name].clone()).into())
+        };
+        Panel {
+            title: format!(
+                "{}, one in {}, {}",
+                text(&rows[0]["machine"]),
+                duration(number(&rows[0]["gap_ns"])),
+                text(&rows[0]["arrivals"]),
+            ),
+            points: QUANTILES.map(|(label, _)| label.to_owned()).into(),
+            series: drawn.map(of_row).collect(),
+        }
+    };
+    let panels: Vec<Panel> = rows.chunk_by(|a, b| schedule(a) == schedule(b)).map(panel).collect();
+    let plot = Plot {
+        title: "From a message's intended arrival to the start of its handler; whiskers span the quartiles of the rounds",
+        scale: Scale::Logarithmic,
+        label: duration,
+        columns: 3,
+        width: 268,
+        panels,
+    };
+    lines::draw(&package.join(PLOT), &plot)
 }

@@ -63,7 +63,7 @@ pub(crate) fn change(
     replicas
 }
 
-/// Announces artifacts in bursts, more than there is room for, until it is told to stop.
+/// Announces artifacts in bursts, more than there is capacity for, until it is told to stop.
 pub(crate) fn announce(broadcaster: &AdvertBroadcaster<Replica>, stop: &AtomicBool, seed: u64) {
     let mut dice = Dice::new(seed);
     let mut number = 0;
@@ -77,7 +77,7 @@ pub(crate) fn announce(broadcaster: &AdvertBroadcaster<Replica>, stop: &AtomicBo
                 integrity_hash: IntegrityHash::new([6; 32]),
                 attributes: Bytes::new(),
             };
-            // What finds no room is dropped and counted by the engine.
+            // What finds no capacity is dropped and counted by the engine.
             let _ = broadcaster.send(advert, ArtifactDestination::AllReplicas);
         }
         thread::sleep(Duration::from_millis(dice.roll(10)));

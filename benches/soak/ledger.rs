@@ -27,7 +27,7 @@ pub(crate) fn left(snapshot: &MetricsSnapshot) -> usize {
 pub(crate) fn line(at: Duration, snapshot: &MetricsSnapshot) -> String {
     let sum = all(snapshot);
     let mut line = format!(
-        "{:>4} s: brought {}, malformed {}, admitted {}:",
+        "{:>4} s: submitted {}, malformed {}, admitted {}:",
         at.as_secs(),
         sum.submitted(),
         snapshot.malformed,

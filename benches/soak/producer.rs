@@ -1,7 +1,7 @@
 //! A transport's side: some peers that connect, send messages of all flows, flood, talk nonsense and go.
 //!
-//! A peer belongs to one producer, so that its events are brought in their order. A producer does not
-//! wait for a message before it brings the next, but has a bounded number of calls pending; for a peer's
+//! A peer belongs to one producer, so that its events are submitted in their order. A producer does not
+//! wait for a message before it submits the next, but has a bounded number of calls pending; for a peer's
 //! coming and going it waits, and offers it again if it was refused, as a transport must.
 
 use std::{

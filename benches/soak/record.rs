@@ -59,7 +59,7 @@ struct Peer {
     greeted: AtomicU64,
     /// One more than the last connection whose `on_peer_down` began after [`PATIENCE`].
     overdue: AtomicU64,
-    /// When the last end was brought: nanoseconds since the start.
+    /// When the last end was submitted: nanoseconds since the start.
     parted: AtomicU64,
 }
 
@@ -176,7 +176,7 @@ impl Record {
         }
     }
 
-    /// The end of a connection is about to be brought.
+    /// The end of a connection is about to be submitted.
     pub(crate) fn part(&self, peer: NodeId) {
         let now = self.started.elapsed().as_nanos() as u64;
         self.peers[number_of(peer)].parted.store(now, Ordering::Relaxed);

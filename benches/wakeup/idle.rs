@@ -93,7 +93,7 @@ fn run(length: Duration) -> f64 {
     )
     .expect("the system gives threads");
     for event in events() {
-        futures_executor::block_on(handler.call(event)).expect("there is room");
+        futures_executor::block_on(handler.call(event)).expect("there is capacity");
         calls.recv().expect("the handler is called");
     }
     thread::sleep(SETTLING);

@@ -44,8 +44,8 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) queue: Arc<PeerQueue<M>>,
     pub(super) workers: Workers,
     pub(super) ledger: Arc<FlowLedger>,
-    /// What may change while it runs; shared with each worker's cache of it.
-    pub(super) runtime: Arc<ArcSwap<RuntimeConfig<H>>>,
+    /// What may change while it runs. Each worker keeps a reference, and reads it anew when the count changes.
+    pub(super) runtime: ArcSwap<RuntimeConfig<H>>,
     /// How often it has changed.
     pub(super) runtime_changes: AtomicU64,
     /// How long workers look for work, in nanoseconds: part of the above, read at each look.
@@ -125,7 +125,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             queue: Arc::new(FairQueue::new(&limits(&config))),
             workers,
             ledger,
-            runtime: Arc::new(ArcSwap::from_pointee(RuntimeConfig::new(&config, handler))),
+            runtime: ArcSwap::from_pointee(RuntimeConfig::new(&config, handler)),
             runtime_changes: AtomicU64::new(0),
             longest_look: AtomicU64::new(longest_look(&config)),
             open: AtomicBool::new(flow.is_some()),

@@ -17,8 +17,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, Cache};
-
 use super::{
     core::{Core, Envelope, PeerLane},
     handler::Handle,
@@ -102,8 +100,8 @@ pub(crate) fn as_another_thread(run: impl FnOnce()) {
 pub(crate) struct Drainer<M, H> {
     index: usize,
     queue: queue::Worker<NodeId, Envelope<M>>,
-    runtime: Cache<Arc<ArcSwap<RuntimeConfig<H>>>, Arc<RuntimeConfig<H>>>,
-    /// How often that had changed at the last look.
+    runtime: Arc<RuntimeConfig<H>>,
+    /// How often that had changed when it was read.
     runtime_changes: u64,
     wake: WakeList,
     pace: Pace,
@@ -127,11 +125,13 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     type Worker = Drainer<M, H>;
 
     fn worker(&self, index: usize) -> Self::Worker {
+        // The count first: what changes in between is read again.
+        let runtime_changes = self.runtime_changes.load(Ordering::Acquire);
         Drainer {
             index,
             queue: self.queue.worker(index),
-            runtime: Cache::new(Arc::clone(&self.runtime)),
-            runtime_changes: 0,
+            runtime: self.runtime.load_full(),
+            runtime_changes,
             wake: WakeList::default(),
             pace: Pace::default(),
             owed: None,
@@ -162,7 +162,6 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
         }
         let Drainer { index, queue, runtime, wake, pace, owed, .. } = worker;
         let ledger = &self.ledger.workers[*index];
-        let runtime = runtime.load();
         let mut now = began.unwrap_or_else(Moment::now);
         let mut let_in_by = owed.as_ref().map_or(now.after_nanos(LET_IN_WITHIN), |owed| owed.by);
         let (mut service, mut last) = (0, 0);
@@ -221,10 +220,10 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     }
 
     fn refresh(&self, worker: &mut Self::Worker) {
-        // The count first: what changes in between is looked at again.
+        // The count first, as in `worker`.
         worker.runtime_changes = self.runtime_changes.load(Ordering::Acquire);
         // Lets go of a handler that was replaced.
-        worker.runtime.load();
+        worker.runtime = self.runtime.load_full();
     }
 
     fn is_outdated(&self, worker: &Self::Worker) -> bool {

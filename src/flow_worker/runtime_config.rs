@@ -1,8 +1,9 @@
 //! What can change while messages flow: the configuration and the handler.
 //!
-//! Both are read through one arc-swapped pointer, which each worker looks at before a run. A change is checked first,
-//! then published, and then applied to what has a copy of it: the queue's limits and the workers' manner. The
-//! caller goes on until it has applied what is published by then, so of several at once the last one stands.
+//! Both are behind one arc-swapped pointer. A worker keeps a reference, and reads it anew before a run if a count says
+//! that it has changed. A change is checked first, then published, and then applied to what has a copy of it: the
+//! queue's limits and the workers' manner. The caller goes on until it has applied what is published by then, so of
+//! several at once the last one stands.
 //!
 //! When the threads have ended the flow lets go of its handler, which may own what owns the flow.
 

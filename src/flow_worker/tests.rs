@@ -161,7 +161,7 @@ fn a_handler_may_submit_messages_to_its_own_flow() {
     let weak = Arc::downgrade(&flow);
     let resubmit = move |left| {
         let flow = weak.upgrade().expect("the test keeps the flow");
-        flow.execute(peer(1), left).now_or_never().expect("there is room").unwrap();
+        flow.execute(peer(1), left).now_or_never().expect("there is capacity").unwrap();
     };
     assert!(next.set(Arc::new(resubmit)).is_ok());
     block_on(flow.execute(peer(1), 1_000)).unwrap();

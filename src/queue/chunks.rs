@@ -1,8 +1,8 @@
 //! The items of one lane, in chunks as large as a run, so that a whole run changes hands by moving a pointer.
 //!
-//! A lane that is empty holds no chunk. A chunk begins with space for [`FIRST`] items and grows. Chunks that are free are
-//! kept by the [`Pool`], with space for up to [`KEEP`] items in all; the last one freed is used first, while it is in the
-//! cache. So a lane costs what it holds, and where messages come and go nothing is allocated.
+//! A lane that is empty holds no chunk. A chunk begins with space for [`FIRST`] items and grows. The [`Pool`] keeps
+//! chunks that are free, with space for up to [`KEEP`] items in all; the last one freed is used first, while it is in
+//! the cache. So a lane costs what it holds, and where messages come and go nothing is allocated.
 
 use std::collections::VecDeque;
 

@@ -12,7 +12,7 @@ use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
 /// A lane. It is found by its key as long as it is open; who holds a reference may go on using it.
 ///
-/// Some processors fetch cache lines in pairs: both of a pair are written by the same side.
+/// Many processors fetch cache lines in pairs: those who serve the lane write the first pair, submitters the second.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Lane<K> {
@@ -31,8 +31,6 @@ pub(crate) struct Lane<K> {
 pub(super) struct Finished {
     /// Items that workers have run.
     pub(super) items: AtomicU64,
-    /// Items that others took out.
-    pub(super) discarded: AtomicU64,
 }
 
 /// Written by those who enter, and by those who wait.
@@ -43,7 +41,16 @@ pub(super) struct Entrance {
     pub(super) bytes: Bytes,
     /// How many wait in this lane's line.
     pub(super) waiting: AtomicUsize,
+    /// Items that others than workers took out.
+    pub(super) discarded: AtomicU64,
 }
+
+/// The key of a peer, and what stands behind it, lie in the first of four lines.
+#[cfg(not(any(loom, shuttle)))]
+const _: () = {
+    assert!(std::mem::offset_of!(Lane<[u8; 32]>, finished) == 64);
+    assert!(size_of::<Lane<[u8; 32]>>() == 256);
+};
 
 #[derive(Debug)]
 #[repr(align(64))]
@@ -78,11 +85,12 @@ impl<K> Lane<K> {
                 active: AtomicBool::new(false),
                 cancelled: AtomicBool::new(false),
             },
-            finished: Finished { items: AtomicU64::new(0), discarded: AtomicU64::new(0) },
+            finished: Finished { items: AtomicU64::new(0) },
             entrance: Entrance {
                 gate: Gate::new(),
                 bytes: Bytes::new(),
                 waiting: AtomicUsize::new(0),
+                discarded: AtomicU64::new(0),
             },
             seldom: Seldom {
                 serial,
@@ -109,7 +117,7 @@ impl<K> Lane<K> {
     pub(super) fn finished(&self) -> u64 {
         // Acquire: who sees an item finished sees what it did.
         self.finished.items.load(Ordering::Acquire)
-            + self.finished.discarded.load(Ordering::Acquire)
+            + self.entrance.discarded.load(Ordering::Acquire)
     }
 
     /// Whether it takes no more items and all that it took have finished.

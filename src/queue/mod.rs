@@ -109,9 +109,10 @@ const HANDFUL: usize = 16;
 const WARM_LANES: usize = 256;
 
 /// Nanoseconds within which an item is brief. Where they are, workers look into the inbox when they have taken half of
-/// what is queued, or [`AHEAD`] items. They move twice as many as they have taken, and so many that [`AHEAD`] are queued.
-/// So they do not follow close upon the submitters, which would cost both of them a transfer of cache lines for each
-/// item; and a lane's first item waits for at most half of the items before it, and for [`AHEAD`] of other lanes.
+/// what is queued, or [`AHEAD`] items. They move twice as many as they have taken, and so many that [`AHEAD`] are
+/// queued. So they do not follow close upon the submitters, which would cost both of them a transfer of cache lines
+/// for each item; and a lane's first item waits for at most half of the items before it, and for [`AHEAD`] of other
+/// lanes.
 const BRIEF: u64 = 1_000;
 const AHEAD: usize = 2 * RUN;
 

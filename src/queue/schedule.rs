@@ -268,6 +268,11 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         self.turns.is_ready()
     }
 
+    /// Whether some lane can be served that is not in debt.
+    pub(super) fn has_due(&self) -> bool {
+        self.turns.has_due()
+    }
+
     /// Begins the next turn: moves its items into `run` and returns the lane.
     pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<Arc<Lane<K>>> {
         let index = self.turns.next(|index| self.slots[index as usize].due(&self.rules))?;

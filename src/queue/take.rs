@@ -32,6 +32,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         } else {
             self.drain(&mut schedule, DRAIN);
         }
+        if !has_moved_all && !schedule.has_due() {
+            // Before a debt is forgiven for want of another lane: the other's items may be in the inbox.
+            self.drain(&mut schedule, DRAIN);
+        }
         loop {
             if let Some(lane) = schedule.next(&mut worker.run) {
                 worker.lane = Some(lane);
@@ -119,7 +123,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             self.bytes.leave(charge);
         }
         // Release: as for `finish`.
-        lane.finished.discarded.fetch_add(1, Ordering::Release);
+        lane.entrance.discarded.fetch_add(1, Ordering::Release);
         self.discarded.fetch_add(1, Ordering::Release);
         self.publish();
         if lane.is_over() {

@@ -575,6 +575,36 @@ fn a_lanes_items_are_taken_in_order_by_one_worker_at_a_time() {
 }
 
 #[test]
+fn a_brief_lane_beside_a_long_backlog_of_a_dear_one_gets_half_of_the_time() {
+    const DEAR: u64 = 1_000_000;
+    const CHEAP: u64 = 500;
+    for in_flight in [1, 8, 32, 60, 200] {
+        let queue = Queue::new(&Limits { workers: 1, quantum: 10_000, ..WIDE });
+        let lanes = [lane_of(&queue, 0), lane_of(&queue, 1)];
+        let submit_to = |lane: usize| submit(&queue, &lanes[lane], lane as u32).unwrap();
+        (0..500).for_each(|_| _ = submit_to(0));
+        (0..in_flight).for_each(|_| _ = submit_to(1));
+        let mut worker = queue.worker(0);
+        let mut served = [0, 0];
+        while served[0] + served[1] < 200 * DEAR {
+            assert!(matches!(queue.take(&mut worker), Take::Run { .. }));
+            let lane = worker.lane().number() as usize;
+            let each = [DEAR, CHEAP][lane];
+            let mut service = 0;
+            while let Some((_, charge)) = worker.pop() {
+                service += each;
+                queue.finish(&worker, charge);
+                // Whoever waited for it submits the next.
+                submit_to(lane);
+            }
+            queue.end_run(&mut worker, service);
+            served[lane] += service;
+        }
+        assert!(served[1] >= 90 * DEAR, "{in_flight} in flight: {served:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_finds_the_schedule_taken_learns_it() {
     let queue = Queue::new(&WIDE);
     let lock = queue.schedule.lock();

@@ -51,6 +51,12 @@ impl Turns {
         !self.ready.is_empty() || !self.debtors.is_empty()
     }
 
+    /// Whether one of them is not in debt.
+    pub(super) fn has_due(&self) -> bool {
+        !self.ready.is_empty()
+            || self.debtors.peek().is_some_and(|&Reverse((due, _))| due <= self.time)
+    }
+
     /// A lane that is in no list can be served.
     pub(super) fn list(&mut self, lane: u32, due: u64) {
         if due > self.time {

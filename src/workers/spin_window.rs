@@ -7,8 +7,8 @@
 //! steady flow writes nothing here.
 //!
 //! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
-//! says so, and closes the window for [`BAR`]. If the next late yield follows within [`QUIET`] times as long, it closes
-//! the window for twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference: beside
+//! says so, and closes the window for [`BAR`]. If the next late yield follows soon ([`QUIET`]), it closes the window for
+//! twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference: beside
 //! a busy thread it finds something now and then, and costs a time slice the next time.
 //!
 //! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
@@ -22,10 +22,12 @@ const FIRST: u64 = 10_000;
 /// How long the window stays closed when others want the core, in nanoseconds: first about as long as a time slice of
 /// the system's, which the next late yield may cost; in the end so long that such a slice is nothing beside it.
 const BAR: u64 = 4_000_000;
-const LONGEST_BAR: u64 = 256_000_000;
+const LONGEST_BAR: u64 = 1_024_000_000;
 
-/// After so many times the last bar without a late yield the next one is short again.
+/// After so many times the last bar without a late yield, and a second at least, the next one is short again. A second,
+/// because a flow that is needed now and then looks as seldom.
 const QUIET: u64 = 8;
+const QUIET_AT_LEAST: u64 = 1_000_000_000;
 
 /// No worker has given up since the last was needed.
 const NOBODY: u64 = u64::MAX;
@@ -75,7 +77,7 @@ impl SpinWindow {
             return;
         }
         let last = self.bar.load(Ordering::Relaxed);
-        let is_quiet = now - barred > last.saturating_mul(QUIET);
+        let is_quiet = now - barred > last.saturating_mul(QUIET).max(QUIET_AT_LEAST);
         let bar = if is_quiet { BAR } else { (2 * last).clamp(BAR, LONGEST_BAR) };
         self.bar.store(bar, Ordering::Relaxed);
         self.barred.store(now.saturating_add(bar), Ordering::Relaxed);
@@ -171,12 +173,12 @@ mod tests {
     fn late_yields_bar_it_for_longer_each_time_and_again_shortly_after_a_quiet_while() {
         let window_of = SpinWindow::new();
         let mut now = 0;
-        for bar in [1, 2, 4, 8, 16, 32, 64, 64] {
+        for bar in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
             assert_eq!(barred_at(&window_of, now), bar * BAR);
             // Another worker's late yield of the same moment.
             window_of.bar(now + 1);
             // It looks again, and comes back late once more, at the end of what counts as shortly after.
-            now += bar * BAR + QUIET * bar * BAR;
+            now += bar * BAR + (QUIET * bar * BAR).max(QUIET_AT_LEAST);
         }
         assert_eq!(barred_at(&window_of, now + 1), BAR);
     }

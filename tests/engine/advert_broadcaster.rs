@@ -42,7 +42,7 @@ fn the_first_adverts_find_room_however_many_threads_send_them_at_once() {
                 let (broadcaster, start) = (&broadcaster, &start);
                 scope.spawn(move || {
                     start.wait();
-                    broadcaster.send(advert(number), ALL).expect("there is room");
+                    broadcaster.send(advert(number), ALL).expect("there is capacity");
                 });
             }
         });

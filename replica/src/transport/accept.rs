@@ -3,7 +3,7 @@
 //! Until a key is proven anybody may be at the other end. At most [`MAX_HANDSHAKES`] connections are
 //! in that state, each for at most [`HANDSHAKE_TIMEOUT`]; from [`RETRY_FROM_HANDSHAKES`] on a dialler
 //! has to show first that it receives at its address, and beyond the limit its packets are dropped,
-//! so that it repeats them and comes in when there is room. Failures are counted, not logged: anybody
+//! so that it repeats them and comes in when there is capacity. Failures are counted, not logged: anybody
 //! could fill the log with them.
 
 use std::{collections::HashMap, sync::Arc};

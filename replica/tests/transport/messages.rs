@@ -17,7 +17,7 @@ async fn all_flows_arrive_whole_and_in_order() {
     for number in 0..EACH {
         for flow in FLOWS {
             for (from, to) in [(&one, &two), (&two, &one)] {
-                until("there is room", || {
+                until("there is capacity", || {
                     from.outbox().send(to.id(), message(flow, number)).is_ok()
                 })
                 .await;
@@ -112,8 +112,10 @@ async fn a_full_flow_holds_up_itself_alone() {
     let other_flows = [FlowType::Advert, FlowType::Request, FlowType::Retransmission];
     for number in 0..100 {
         for flow in other_flows {
-            until("there is room", || one.outbox().send(two.id(), message(flow, number)).is_ok())
-                .await;
+            until("there is capacity", || {
+                one.outbox().send(two.id(), message(flow, number)).is_ok()
+            })
+            .await;
         }
     }
     for flow in other_flows {

@@ -15,7 +15,7 @@ const STALL_TIMEOUTS: u32 = 2;
 const LEASE: Duration = Duration::from_secs(120);
 /// How often stall and lease double.
 const MAX_DOUBLINGS: u32 = 8;
-/// How soon after asking for adverts a peer may be asked again because there is room for more.
+/// How soon after asking for adverts a peer may be asked again because there is capacity for more.
 const EARLIEST_ASK: Duration = Duration::from_secs(5);
 
 impl Downloads {

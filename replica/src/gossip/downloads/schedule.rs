@@ -37,7 +37,7 @@ impl Downloads {
         }
     }
 
-    /// Begins attempts while there is room, one peer's turn after the other.
+    /// Begins attempts while there is capacity, one peer's turn after the other.
     pub(super) fn begin_attempts(&mut self, now: Duration) {
         if now < self.paused_until {
             return;
