@@ -78,11 +78,11 @@ impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broa
 
 type Queue<G> = FlowHandle<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
 
-/// What the replica's own side calls to announce an artifact.
+/// Broadcasts the adverts by which the replica itself announces artifacts.
 ///
-/// [`send`](Self::send) never blocks, whether the gossip has [started](Self::start) or not: before,
-/// adverts are queued; from then on they are broadcast on the broadcaster's own thread, in the order
-/// in which they were sent. What finds no capacity is dropped and counted by its destination
+/// [`send`](Self::send) never blocks. Before the gossip has [started](Self::start), adverts are queued. From then on
+/// they are broadcast on the broadcaster's own thread, in the order in which they were sent. An advert that finds no
+/// capacity is dropped and counted by its destination
 /// ([`dropped_adverts`](crate::MetricsSnapshot::dropped_adverts)).
 ///
 /// ```
@@ -123,8 +123,8 @@ type Queue<G> = FlowHandle<(<G as Gossip>::GossipAdvert, ArtifactDestination), B
 ///
 /// # Dropping
 ///
-/// Dropping the broadcaster does not wait: what was sent still goes out if the gate is open, and is
-/// dropped and counted if it never opened; then the thread ends.
+/// Dropping the broadcaster does not wait. If the gate is open, what was sent still goes out. If it never opened, what
+/// was sent is dropped and counted. Then the thread ends.
 pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
     queue: Queue<G>,
     started: AtomicBool,
@@ -219,9 +219,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// all are dropped at once.
     ///
     /// Blocks the caller; see [`FlowWorker::shutdown`](crate::FlowWorker::shutdown) for how long,
-    /// and for what happens when the callback is stuck or calls this itself. A shutdown whose report is not
-    /// clean for that keeps the gossip: if it owns this broadcaster, both stay until it is called again, from
-    /// elsewhere.
+    /// and for what happens when the callback is stuck or calls this itself. In these two cases the report is not
+    /// clean, and the broadcaster keeps the gossip. If the gossip owns this broadcaster, both stay until `shutdown` is
+    /// called again, from elsewhere.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         let report = self.queue.shut_down(instant_after(deadline));
         if report.joined {
@@ -236,7 +236,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
 impl<G: Gossip + ?Sized> fmt::Debug for AdvertBroadcaster<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdvertBroadcaster")
-            // Relaxed: for the eye only.
+            // Relaxed: statistics only.
             .field("started", &self.started.load(Ordering::Relaxed))
             .finish_non_exhaustive()
     }

@@ -26,12 +26,12 @@ pub const P2P_PER_FLOW_THREADS: usize = 3;
 pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
 /// The largest number of threads that a flow can be given.
 pub const MAX_THREADS_PER_FLOW: usize = 256;
-/// The largest number of submitters of one peer that a flow can be told to let wait.
+/// The largest number of submitters of one peer that can be set to wait in a flow.
 pub const MAX_WAITERS: usize = 1 << 16;
 /// How many submitters of one peer may wait for capacity in a flow unless configured otherwise: more
 /// than a transport has streams of one flow to one peer.
 pub const DEFAULT_WAITERS: usize = 64;
-/// The largest number of peers that a flow can be told to keep lanes for.
+/// The largest number of peers for which a flow can keep lanes.
 pub const MAX_PEERS: usize = 1 << 16;
 /// How many peers a flow keeps lanes for unless configured otherwise.
 pub const DEFAULT_PEERS: usize = 1 << 12;
@@ -42,28 +42,27 @@ pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 /// The turn of a lane unless configured otherwise: long beside the cost of going on to the next lane, which is about
 /// 0.2 µs, short beside a handler that does something.
 pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(10);
-/// The longest that a worker can be told to look for work before it sleeps.
+/// The longest time for which a worker can be set to look for work before it sleeps.
 pub const MAX_SPIN_WINDOW: Duration = Duration::from_millis(10);
-/// The longest that a worker looks for work unless configured otherwise, which is
-/// [adaptively](WaitStrategy::Adaptive): some ten times what it costs to put a thread to sleep and to wake it up,
-/// and what Linux's KVM allows itself for the same purpose on x86 (`halt_poll_ns`).
+/// The longest time for which a worker looks for work before it sleeps, unless configured otherwise. It looks
+/// [adaptively](WaitStrategy::Adaptive). The time is some ten times what it costs to put a thread to sleep and to wake
+/// it up. Linux's KVM has the same limit for the same purpose on x86 (`halt_poll_ns`).
 pub const DEFAULT_SPIN_WINDOW: Duration = Duration::from_micros(200);
 
 /// The largest bound in bytes that a flow or a peer in it can be given.
 pub const MAX_BYTES: u64 = 1 << 40;
-/// The largest age at which messages can be told to expire.
+/// The largest maximum age that messages can be given.
 pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// How many peers a handler knows by the panics of their callbacks: some times more than are likely to be
-/// connected, and few enough that the table, which is copied at each panic, is some hundred kilobytes.
+/// The most peers whose panics a handler remembers: several times the number that is likely to be connected. The table
+/// is copied at each panic. With so many peers it takes some hundred kilobytes.
 pub const MAX_PANIC_TABLE: usize = 1 << 10;
-/// How often a replica is notified that messages of one peer and flow were dropped, at most, unless
-/// configured otherwise: once in a tick of the timer.
+/// The shortest time between two notices of messages dropped for one peer and flow, unless configured otherwise: one
+/// tick of the timer.
 pub const DEFAULT_DROP_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a handler runs before it is reported as stuck, unless configured otherwise.
 pub const DEFAULT_STUCK_HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A peer comes and goes; more than this of one peer only queue for nothing, and every peer that is
-/// connected has a lane of this size.
+/// A peer comes and goes; more than this of one peer only queue for nothing.
 const TRANSPORT_QUOTA: usize = 8;
 
 /// What a queued message costs beside its payload, in bytes, generously.
@@ -142,7 +141,7 @@ pub enum ConfigError {
     /// A quarantine without a panic.
     #[error("quarantine after no panics; give it 1 or more")]
     NoPanics,
-    /// A Transport flow that would drop what it is to tell the replica, or refuse to hear of a peer.
+    /// A Transport flow that would drop what the replica is to hear: who has come, who has gone, what was dropped.
     #[error("{flow} flow: it cannot drop messages: no maximum age, policy Wait or Refuse")]
     Lossy {
         /// The flow.
@@ -227,7 +226,7 @@ impl ChannelConfig {
     ///
     /// The Transport flow always runs one event of a peer at a time, so that each peer comes and
     /// goes in its order. Its quota of 8 is a default of this configuration and not of
-    /// [`FlowConfig::new`]: whoever sets the flow sets the quota.
+    /// [`FlowConfig::new`]: a caller that replaces the flow's configuration sets the quota, too.
     ///
     /// Worst case: that of each figure of `config`; [`worst_case_bytes`](Self::worst_case_bytes)
     /// adds them up.
@@ -240,26 +239,30 @@ impl ChannelConfig {
         self
     }
 
-    /// Sets how often [`on_messages_dropped`](crate::Gossip::on_messages_dropped) is called for one peer
-    /// and flow, at most: any duration. Drops are looked for every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a
-    /// shorter interval is as good as none; with a very long one a replica is notified once.
+    /// Sets the shortest time between two calls of [`on_messages_dropped`](crate::Gossip::on_messages_dropped) for one
+    /// peer and flow: any duration. Raise it to handle more drops in one call, lower it to ask sooner again.
+    ///
+    /// The engine looks for drops every [`WATCH_PERIOD`](crate::WATCH_PERIOD), so a shorter interval changes nothing
+    /// more. With a very long one the replica is notified once.
     #[must_use]
     pub const fn with_drop_notice_interval(mut self, interval: Duration) -> Self {
         self.drop_notice_interval = interval;
         self
     }
 
-    /// Sets how long a handler may run before the log names it and
-    /// [`stuck`](crate::FlowSnapshot::stuck) counts it, once: any duration. It is looked for every
-    /// [`WATCH_PERIOD`](crate::WATCH_PERIOD), and the time that is named may be a quantum too long.
+    /// Sets how long a handler may run before it is reported as stuck: any duration. Raise it where handlers are meant
+    /// to run for longer.
+    ///
+    /// The log names such a handler once, and [`stuck`](crate::FlowSnapshot::stuck) counts it once. The engine looks
+    /// for it every [`WATCH_PERIOD`](crate::WATCH_PERIOD).
     #[must_use]
     pub const fn with_stuck_handler_timeout(mut self, duration: Duration) -> Self {
         self.stuck_handler_timeout = duration;
         self
     }
 
-    /// Puts peers into quarantine on whose messages callbacks panic; `None`, the default, puts nobody. Events of a
-    /// peer's coming and going are never refused for it.
+    /// Sets when callbacks that panic on a peer's messages put the peer into quarantine. `None`, the default, puts no
+    /// peer into it. A quarantine never refuses a `PeerUp` or a `PeerDown`.
     #[must_use]
     pub const fn with_quarantine(mut self, quarantine: Option<Quarantine>) -> Self {
         self.quarantine = quarantine;
@@ -290,13 +293,13 @@ impl ChannelConfig {
         self.flows[flow as usize]
     }
 
-    /// The most bytes that all flows can hold on behalf of so many peers, with the built-in message
-    /// types, if every peer sends the largest messages that [`wire`] lets through and waits with as
-    /// many as it may. Stacks and histograms come on top.
+    /// The most bytes that all flows can hold for `peers` peers with the built-in message types. It assumes that every
+    /// peer sends the largest messages that [`wire`] lets through, and that as many of them wait as may. Stacks and
+    /// histograms come on top.
     ///
-    /// Bounded is not small: with the defaults this is 1.8 GiB, most of it 100 000 adverts of the
-    /// largest size, and 130 MiB for each peer, nearly all of it chunks that wait. A transport whose
-    /// calls are fewer bounds them by [`with_max_waiters`](FlowConfig::with_max_waiters).
+    /// With the defaults the flows hold at most 1.8 GiB, most of it 100 000 adverts of the largest size. Each peer adds
+    /// 130 MiB, nearly all of it chunks that wait. If a transport has fewer calls pending, lower the bound by
+    /// [`with_max_waiters`](FlowConfig::with_max_waiters).
     #[must_use]
     pub fn worst_case_bytes(&self, peers: usize) -> usize {
         FlowType::iter().fold(0, |sum: usize, flow| {

@@ -23,9 +23,9 @@ pub enum TransportEvent {
     PeerUp(NodeId),
     /// A peer is no longer connected. None of its older messages starts after this.
     ///
-    /// One `PeerDown` follows each `PeerUp`. The first waits for callbacks of the peer's messages that still run, for a
-    /// tenth of a second at most. Another one at the same time, or the same one offered again because it was refused,
-    /// finds nothing to wait for.
+    /// One `PeerDown` follows each `PeerUp`. It waits for callbacks of the peer's messages that still run, for 0.1 s at
+    /// the most. Another one at the same time does not wait, nor does the same one when it is offered again because it
+    /// was refused.
     PeerDown(NodeId),
 }
 
@@ -67,12 +67,12 @@ pub enum RefusalReason {
     TooManyPeers,
 }
 
-/// Why an event has not been admitted. No callback has run for it or will. (A `PeerDown` has ended what its
-/// peer had queued all the same: only the callback is missing.)
+/// Why an event has not been admitted. No callback has run for it, and none will. A refused `PeerDown` has cancelled
+/// what its peer had queued all the same: only the callback is missing.
 ///
-/// The error does not carry the event, which is lost unless the transport offers it again. A payload
-/// is reference-counted, so a transport that wants to do so clones it first; a refused `PeerDown` it
-/// must offer again, or the replica never hears of it.
+/// The error does not carry the event, which is lost unless the transport offers it again. A payload is
+/// reference-counted, so a transport that wants to do so clones it first. The transport must offer a refused `PeerDown`
+/// again: otherwise the replica is never notified of it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError<E = DecodeError> {
@@ -91,8 +91,8 @@ pub enum EventError<E = DecodeError> {
         /// Who sent it.
         peer: NodeId,
     },
-    /// The payload is a message of a later version, by [`Codec::is_unknown`](crate::Codec::is_unknown): the transport
-    /// skips it. The peer breaks no rule, and the transport cuts nobody off.
+    /// The payload is a message of a later version, by [`Codec::is_unknown`](crate::Codec::is_unknown). The peer breaks
+    /// no rule: the transport skips the message and keeps the connection.
     #[error("unknown message from {peer}: {source}")]
     Unknown {
         /// Who sent it.
@@ -100,7 +100,8 @@ pub enum EventError<E = DecodeError> {
         /// What is unknown in it.
         source: E,
     },
-    /// The flow does not admit the event: a message, or a peer's coming or going.
+    /// The flow does not admit the event: a message, or a peer's coming or going. A `PeerUp` or `PeerDown` that was
+    /// admitted and dropped at a shutdown is answered like this, too.
     #[error("{flow} flow refuses an event of {peer}: {reason}")]
     Refused {
         /// Whose event it is.

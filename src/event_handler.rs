@@ -1,7 +1,7 @@
 //! The face to the transport: decode, choose the flow, admit.
 //!
-//! [`AsyncTransportEventHandlerImpl`] owns the five flows. It holds no message itself: what it is
-//! called with is refused, or waits in the line of its peer's lane, or has been admitted to its flow.
+//! [`AsyncTransportEventHandlerImpl`] owns the five flows. It holds no message itself: an event is refused, waits for
+//! capacity in its peer's lane, or is admitted to its flow.
 
 use std::{
     fmt,
@@ -40,7 +40,7 @@ struct Shared<G: Gossip + ?Sized, C> {
     _watch: Watch,
 }
 
-/// Takes what happens at a transport and runs the callbacks of a [`Gossip`] for it.
+/// The event handler of a transport: takes its events and runs the callbacks of a [`Gossip`] for them.
 ///
 /// It is a `tower` [`Service`]: the transport awaits the future of each [`call`](Service::call) before it calls with
 /// the next event of the same stream. So a full flow stops that stream and, through the transport's own flow control,
@@ -49,16 +49,16 @@ struct Shared<G: Gossip + ?Sized, C> {
 ///
 /// A transport calls `PeerUp` before the first message of a connection and `PeerDown` after the last, and awaits both:
 /// their futures resolve when the callback has returned. If it awaits `PeerUp` before it reads, no message of the peer
-/// starts before `on_peer_up` has returned. If a `PeerUp` is refused, it may close the connection. A `PeerDown` that is
-/// refused for any reason but [`Closed`](crate::RefusalReason::Closed) it calls again, after a while, before the peer's
-/// next `PeerUp`: a later one would end the next connection.
+/// starts before `on_peer_up` has returned. If a `PeerUp` is refused, the transport may close the connection. If a
+/// `PeerDown` is refused, the transport calls it again, after a while and before the peer's next `PeerUp`: a later one
+/// would end the next connection. If the reason is [`Closed`](crate::RefusalReason::Closed), it does not.
 ///
-/// A `PeerDown` ends what the peer has queued: it does not start any more and is counted as
-/// [`Cancelled`](crate::Outcome::Cancelled), and calls that wait on the peer's behalf are refused. [`Gossip`] says what
+/// A `PeerDown` cancels the messages that the peer has queued: they do not start and are counted as
+/// [`Cancelled`](crate::Outcome::Cancelled). Calls that wait on the peer's behalf are refused. [`Gossip`] says what
 /// that means for the order of callbacks.
 ///
-/// Clones are the same handler and cost one reference count. One for each stream is the best use of them: a clone
-/// remembers for each flow the lane of the peer whose messages it submits, and spares them the lookup. When the last
+/// Clones are the same handler and cost one reference count. Use one for each stream: a clone remembers for each flow
+/// the lane of the peer whose messages it submits, and saves the lookup. When the last
 /// clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
@@ -113,10 +113,12 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         Ok(Self { shared: Arc::new(shared), lanes: Lanes::default() })
     }
 
-    /// Changes the configuration while messages flow: that of all flows, or of none if any of it cannot be
-    /// or cannot change. [`FlowWorker::reconfigure`](crate::FlowWorker::reconfigure) says what can, and from
-    /// when on it holds. Concerns all clones. Changes take turns, and this one wakes submitters whom it lets in: a
-    /// waker that itself changes the configuration or the replica would wait for itself.
+    /// Changes the configuration while messages flow: that of all flows, or of none if a figure is out of range or
+    /// cannot change. [`FlowWorker::reconfigure`](crate::FlowWorker::reconfigure) says what can change, and from when
+    /// on the change holds. Concerns all clones.
+    ///
+    /// One change runs at a time, and this one wakes the submitters that it lets in. A waker must not change the
+    /// configuration or the replica itself: it would deadlock.
     ///
     /// # Errors
     ///
@@ -127,16 +129,16 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         Ok(())
     }
 
-    /// Swaps the replica while messages flow: `gossip` is called for everything that no worker has taken
-    /// up. Callbacks of the old one that run end beside it; then the handler lets go of it. Concerns all
-    /// clones, but neither the timer, which is to be built anew, nor the broadcaster, which is to be
-    /// [started](crate::AdvertBroadcaster::start) with the new one.
+    /// Swaps the replica while messages flow: `gossip` is called for everything that no worker has taken up. Callbacks
+    /// of the old replica that run go on to their end; then the handler lets go of it. Concerns all clones. It does not
+    /// concern the timer and the broadcaster: build a new timer, and [start](crate::AdvertBroadcaster::start) the
+    /// broadcaster with the new replica.
     pub fn replace_gossip(&self, gossip: &Arc<G>) {
         self.shared.flows.replace_gossip(gossip);
         contain(|| tracing::info!(node = %self.shared.node_id, "gossip replaced"));
     }
 
-    /// Gives a peer's messages a larger share of each flow's time: see
+    /// Gives a peer's messages a larger share of the time of each flow but Transport: see
     /// [`FlowWorker::set_peer_weight`](crate::FlowWorker::set_peer_weight). False if it could not be set in all flows.
     #[must_use = "the weight may not have been set"]
     pub fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
@@ -205,16 +207,17 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     type Error = EventError<C::Error>;
     type Future = CallFuture<G, C::Error>;
 
-    /// Always ready: which flow an event needs, and whose it is, is known only in `call`. The
-    /// back pressure is in the future that `call` returns.
+    /// Always ready, since only `call` knows the flow and the peer of an event. The back pressure is in the future that
+    /// `call` returns, so a layer that waits for `poll_ready` alone is never held back.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     /// Decodes the event and submits it to its flow before this returns. It is admitted if there is capacity and nobody
-    /// waits. Otherwise it has its place in the line of its peer's lane, whether the future is polled or not, or is
-    /// dropped if the flow's policy says so, which is `Ok` as well. A `PeerDown` drops what the peer has queued: the
-    /// `Drop` of these messages runs here.
+    /// waits. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides: by default the event waits in its
+    /// peer's lane, whether the future is polled or not. The future of an event that the policy drops resolves to `Ok`.
+    ///
+    /// A `PeerDown` drops what the peer has queued: the `Drop` of these messages runs on the caller's thread.
     ///
     /// # Errors
     ///
@@ -268,7 +271,7 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
     }
 }
 
-/// Resolves when an event is admitted or refused.
+/// Resolves when a message is admitted or refused, and when the callback of a `PeerUp` or `PeerDown` has returned.
 ///
 /// Returned by the `call` of [`AsyncTransportEventHandlerImpl`]. It works under any executor.
 ///
@@ -280,7 +283,7 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
 ///
 /// # Panics
 ///
-/// If it is polled again after it has resolved.
+/// It may panic if it is polled again after it has resolved.
 #[must_use = "an event that finds no capacity is dropped with its future"]
 pub struct CallFuture<G: Gossip + ?Sized, E> {
     peer: NodeId,

@@ -10,7 +10,7 @@
 //! | [`Gossip`] | what a replica implements: the callbacks |
 //! | [`AsyncTransportEventHandlerImpl`] | the face to the transport, a `tower` service |
 //! | [`FlowWorker`] | one flow: its bound, a lane for each peer, its threads, its counters |
-//! | [`ChannelConfig`], [`FlowConfig`] | limits, threads and policies, and how the defaults differ from the Internet Computer's |
+//! | [`ChannelConfig`], [`FlowConfig`] | limits, threads, policies; what differs from the Internet Computer |
 //! | [`AdvertBroadcaster`] | what the replica's own side calls to announce an artifact |
 //! | [`P2PThreadJoiner`] | the timer that calls `on_gossip_timer`, by the Internet Computer's name for it |
 //! | [`MetricsRegistry`] | what is counted, readable while messages flow; [`Outcome`] names the counters |
@@ -84,22 +84,24 @@
 //! - **Peers take turns**, equal in time or by [weight](FlowWorker::set_peer_weight); by default a peer holds
 //!   [one thread](FlowConfig::with_peer_threads) at the most, and its messages run in order.
 //! - **Flows do not delay each other**: each has lanes and threads of its own.
-//! - **Every event comes to one counted [`Outcome`]**, or is malformed, unknown or of a peer in quarantine, and the
-//!   counts [add up](MetricsSnapshot::verify).
-//! - **Nothing rests**: a queued message and a thread that may run it, or capacity and somebody who waits for it. Among
-//!   brief handlers a thread lets messages come together for 5 µs at the most, and who waits is let in within 10 µs;
-//!   within [50 ms](WATCH_PERIOD) if a handler turns out long just then.
+//! - **Every event has one counted [`Outcome`]**, or is malformed, unknown or of a peer in quarantine. The counts
+//!   [add up](MetricsSnapshot::verify).
+//! - **Nothing rests**: a thread that may run a queued message runs it, and a submitter that waits is let in when there
+//!   is capacity. Among brief handlers a thread lets messages come together for at most 5 µs, and lets waiting
+//!   submitters in within 10 µs. If a handler turns out long just then, they are let in within [50 ms](WATCH_PERIOD).
 //! - **Futures may be dropped** at any moment; a message that waits is dropped with its future, and counted.
 //! - **Departures are clean**: when `on_peer_down` starts, nothing that the peer sent before starts any more
 //!   ([`Gossip`]).
-//! - **Panics stay where they are**, in callbacks, wakers, `Drop`s and log subscribers ([`PanicPolicy`]).
-//! - **A handler may use rayon**, with a lock held or not: none ever runs on top of another
+//! - **Panics are contained**: those of callbacks, wakers, `Drop`s and log subscribers ([`PanicPolicy`]).
+//! - **A handler may use rayon**, and may hold a lock meanwhile: no handler ever runs on top of another
 //!   ([`with_forking_handlers`](FlowConfig::with_forking_handlers)).
-//! - **A shutdown is bounded** and says what it left ([`shutdown`](AsyncTransportEventHandlerImpl::shutdown)).
+//! - **A shutdown takes bounded time** and reports what it left
+//!   ([`shutdown`](AsyncTransportEventHandlerImpl::shutdown)).
 //!
-//! It does not promise order between flows, freshness unless a [maximum age](FlowConfig::with_max_age) is set, or
-//! delivery. The message path waits for no lock; a thread that is preempted while it moves messages into the lanes, or
-//! between reserving and filling a slot of the inbox, delays its own flow until it runs again.
+//! It promises neither delivery nor order between flows. It promises freshness only where a
+//! [maximum age](FlowConfig::with_max_age) is set. A message that finds capacity takes no lock, except a peer's
+//! first and one that finds the inbox full. A thread may be preempted while it moves messages into the lanes, or between
+//! reserving and filling a slot of the inbox. It then delays its own flow until it runs again.
 //!
 //! # Limits
 //!
@@ -108,12 +110,12 @@
 //! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::new`], up to [`MAX_INFLIGHT_REQUESTS`] |
 //! | a peer's, per flow | a quarter of that, at most 1 024; Transport 8 | [`FlowConfig::with_peer_quota`] |
 //! | their bytes | none | [`FlowConfig::with_max_bytes`], [`FlowConfig::with_peer_max_bytes`] |
-//! | those who wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
+//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
 //! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`MAX_PEERS`] |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
-//! | peers known by their panics | [`MAX_PANIC_TABLE`] | fixed |
-//! | own adverts on their way out | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
-//! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed; with a [`Codec`] of one's own, by that |
+//! | peers whose panics are remembered | [`MAX_PANIC_TABLE`] | fixed |
+//! | the replica's own adverts, sent and not yet broadcast | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
+//! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed, or your own [`Codec`] |
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
 //!
 //! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector).

@@ -4,9 +4,9 @@ use strum::{EnumCount, EnumIter, IntoStaticStr};
 
 use crate::RefusalReason;
 
-/// How a message ends. Each comes to exactly one of these ends, and each end has a counter.
+/// What became of a message. Each message has exactly one outcome, and each outcome has a counter.
 ///
-/// The static string of an end (`handled`, `dropped_oldest`, …) is its name in logs and metric labels.
+/// The static string of an outcome (`handled`, `dropped_oldest`, …) is its name in logs and metric labels.
 ///
 /// ```
 /// use gossip_engine::{Outcome, RefusalReason};

@@ -19,14 +19,15 @@ use crate::{BuildError, Gossip, MetricsRegistry, panics::PanicLog};
 /// Milliseconds between two calls of `on_gossip_timer`. From the Internet Computer's P2P.
 pub const P2P_TIMER_DURATION_MS: u64 = 100;
 
-/// Calls `on_gossip_timer` at a fixed period, on a thread of its own (`P2P_OnTimer_Thread`).
+/// The replica's timer: calls `on_gossip_timer` at a fixed period, on a thread of its own (`P2P_OnTimer_Thread`).
 ///
-/// The first call comes one period after the start. After a call that overran, the next one follows at
-/// once and the period counts from it: ticks that were missed are not made up for. A call that panics is caught,
-/// counted and logged, at most once a second, and the clock goes on.
+/// The first call comes one period after the start. After a call that overran, the next one follows at once and the
+/// period counts from it; missed ticks are skipped. A call that panics is caught and counted, and the clock goes on.
+/// The log names at most one panic a second.
 ///
-/// Dropping the joiner wakes the thread at once and waits, without a deadline, for a call that is
-/// running: a callback that never returns blocks the drop for ever. Dropped from inside the callback it does not wait: the thread ends when the callback returns.
+/// Dropping the joiner wakes the thread at once and waits, without a deadline, for a call that is running: a callback
+/// that never returns blocks the drop for ever. Dropped from inside the callback, the joiner does not wait: the thread
+/// ends when the callback returns.
 pub struct P2PThreadJoiner {
     running: Option<(Sender<Infallible>, JoinHandle<()>)>,
 }
@@ -44,7 +45,7 @@ impl P2PThreadJoiner {
         Self::with_period(metrics_registry, gossip, Duration::from_millis(P2P_TIMER_DURATION_MS))
     }
 
-    /// Starts the clock with another period. One too long for the clock to name means that the callback
+    /// Starts the clock with another period, above zero. If a period is too long for the system's clock, the callback
     /// is never called.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! How large and how wide one flow is, and how it treats its peers and its threads.
+//! Limits, threads and policies of one flow.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::{
 
 /// Limits, threads and policies of one flow.
 ///
-/// Setters take any figure; [`validate`](Self::validate), and whoever builds or
-/// [changes](crate::FlowWorker::reconfigure) a flow, says which cannot work. 0 messages in flight, of the flow or of a
-/// peer, count as 1, as they do in the design that this one follows; every other figure that is out of the range
-/// that its setter names is a [`ConfigError`](crate::ConfigError).
+/// Setters take any figure. It is checked by [`validate`](Self::validate), and when a flow is built or
+/// [changed](crate::FlowWorker::reconfigure): a figure that is out of the range that its setter names is a
+/// [`ConfigError`](crate::ConfigError). Three figures are
+/// brought into their range instead: the messages in flight of the flow and of a peer, and a peer's threads.
 ///
 /// To change one figure of a flow, begin with the flow's own configuration, since [`new`](Self::new) begins with
 /// the defaults: `config.with_flow(flow, config.flow(flow).with_quantum(quantum))`.
@@ -61,23 +61,23 @@ impl FlowConfig {
     }
 
     /// Sets how many messages may be admitted and not yet finished: 1 to
-    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
+    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1. Raise it to take longer bursts without
+    /// holding senders back, lower it to hold less memory.
     ///
-    /// Worst case: this many times the largest message of the flow.
+    /// Worst case: this many times the largest message of the flow. When the flow is built it takes a slot for each, at
+    /// most 16 384.
     #[must_use]
     pub const fn with_max_inflight_requests(mut self, limit: usize) -> Self {
         self.max_inflight_requests = limit;
         self
     }
 
-    /// Sets how many of these messages may be one peer's: 1 to the flow's limit; 0 counts as 1, and
-    /// what is over the limit as the limit. Unless set, it is a quarter of the limit, at most
-    /// [`DEFAULT_QUOTA`].
+    /// Sets how many of these messages may be one peer's: 1 to the flow's limit. 0 counts as 1, and more than the limit
+    /// as the limit. The default is a quarter of the limit, at most [`DEFAULT_QUOTA`]. Raise it where few peers send
+    /// most of the messages, lower it to keep capacity for more peers.
     ///
-    /// Worst case: the lane of a peer that has sent a message has this many slots, each of the size of
-    /// the message's fields and some 20 bytes, below 256 in all for the built-in messages. They are made
-    /// with that message, whose call takes up to some 50 ns longer for each of them, since the system gives
-    /// the memory page by page.
+    /// Worst case: a peer that has so many messages queued takes a slot for each. A slot has the size of the message's
+    /// fields and some 20 bytes, below 256 in all for the built-in messages. A lane without messages has no slots.
     #[must_use]
     pub const fn with_peer_quota(mut self, quota: usize) -> Self {
         self.peer_quota = Some(quota);
@@ -85,11 +85,10 @@ impl FlowConfig {
     }
 
     /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](crate::MAX_PEERS). A lane comes with
-    /// the peer's first message. If there are as many already, an unused one makes place for it, if there is one among
-    /// the next 64 that are looked at; otherwise the message is refused.
+    /// the peer's first message. If there are as many already, the flow looks at the next 64 for one that is unused,
+    /// and gives its place to the newcomer. If it finds none, the message is refused.
     ///
-    /// Worst case: this many lanes, each of as many slots as the quota and 1 KiB; and at once, when
-    /// the flow is built, about 10 bytes each.
+    /// Worst case: this many lanes of at most 1 KiB each, beside their messages.
     #[must_use]
     pub const fn with_max_peers(mut self, peers: usize) -> Self {
         self.max_peers = peers;
@@ -110,7 +109,8 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`](crate::MAX_THREADS_PER_FLOW).
+    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`](crate::MAX_THREADS_PER_FLOW). The
+    /// default is [`P2P_PER_FLOW_THREADS`]. Raise it where handlers block, or where the flow should use more cores.
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
     /// and about 60 KiB of histograms each.
@@ -146,20 +146,21 @@ impl FlowConfig {
         self
     }
 
-    /// Sets what the flow's workers do when there is nothing to run.
+    /// Sets what the flow's workers do when there is nothing to run. [`WaitStrategy`] says which to choose when.
     #[must_use]
     pub const fn with_wait_strategy(mut self, strategy: WaitStrategy) -> Self {
         self.wait_strategy = strategy;
         self
     }
 
-    /// Bounds the messages in flight in bytes as well: 1 to [`MAX_BYTES`], or not, which is the default. A
-    /// message is admitted while fewer bytes are in flight, so that one that is larger than the bound
-    /// runs too. A message's bytes are those of its payload, or what its submitter
-    /// [says](crate::FlowWorker::execute_sized); those that wait do not count.
+    /// Bounds the bytes of the messages in flight as well: 1 to [`MAX_BYTES`]. `None`, the default, sets no bound. Set
+    /// it where messages differ much in size.
     ///
-    /// Worst case: this many bytes, and the two largest messages: the newcomer that was last to find room, and one
-    /// that had waited and is let in at the same moment.
+    /// A message is admitted while fewer bytes are in flight, so a message that is larger than the bound runs, too. A
+    /// message has the bytes of its payload, or those that its submitter [states](crate::FlowWorker::execute_sized).
+    /// Messages that wait do not count.
+    ///
+    /// Worst case: this many bytes, and the largest message: the last that was admitted while a byte was free.
     #[must_use]
     pub const fn with_max_bytes(mut self, bytes: Option<u64>) -> Self {
         self.max_bytes = bytes;
@@ -167,53 +168,57 @@ impl FlowConfig {
     }
 
     /// Bounds each peer's messages in flight in bytes, as [`with_max_bytes`](Self::with_max_bytes) bounds
-    /// the flow's: 1 to [`MAX_BYTES`], or not, which is the default.
+    /// the flow's: 1 to [`MAX_BYTES`]. `None`, the default, sets no bound.
     ///
-    /// Worst case: this many bytes for each peer, and the two largest messages.
+    /// Worst case: this many bytes for each peer, and its largest message.
     #[must_use]
     pub const fn with_peer_max_bytes(mut self, bytes: Option<u64>) -> Self {
         self.peer_max_bytes = bytes;
         self
     }
 
-    /// Sets what the flow does with a message for which there is no capacity. The Transport flow may only wait or
-    /// refuse.
+    /// Sets what the flow does with a message for which there is no capacity; by default the submitter
+    /// [waits](OverloadPolicy::Wait). The Transport flow may only wait or refuse.
     #[must_use]
     pub const fn with_overload_policy(mut self, policy: OverloadPolicy) -> Self {
         self.overload = policy;
         self
     }
 
-    /// Sets a maximum age, above zero and at most [`MAX_AGE`](crate::MAX_AGE), or none, which is the default: a message
-    /// that is older, measured from the submitter's call, is not started and ends as
-    /// [`Expired`](crate::Outcome::Expired). A message that waits for capacity expires when its turn comes, not before.
-    /// Not for the Transport flow.
+    /// Sets the maximum age of a message: above zero and at most [`MAX_AGE`](crate::MAX_AGE). `None`, the default, sets
+    /// no maximum. Set it where an old message is worth nothing. The Transport flow must have none.
+    ///
+    /// A message that is older does not start, and its outcome is [`Expired`](crate::Outcome::Expired). Its age counts
+    /// from the submitter's call. A message that waits for capacity expires when its turn comes, not before.
     #[must_use]
     pub const fn with_max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;
         self
     }
 
-    /// Says that handlers use rayon ([`rayon::join`], `par_iter` and the like): the flow's idle threads stay awake to
-    /// help as long as a handler runs. It costs some processor time for each thread that has nothing to do. Without it
-    /// idle threads sleep, and what a handler forks runs on its own thread and on those that happen to be awake; what
-    /// it gives to `rayon::spawn` or `rayon::broadcast` then takes up to 50 ms more. False by default.
+    /// Sets whether handlers use rayon ([`rayon::join`], `par_iter` and the like); false by default.
+    ///
+    /// If so, the flow's idle threads look for parts to run as long as a handler runs: without a break for half a
+    /// millisecond, then every 50 µs. That costs some processor time for each thread that has nothing to do. If not, idle threads sleep, and what a handler forks runs on its own thread
+    /// and on those that happen to be awake. What it gives to `rayon::spawn` or `rayon::broadcast` then takes up to
+    /// 50 ms more.
     #[must_use]
     pub const fn with_forking_handlers(mut self, forking: bool) -> Self {
         self.forking_handlers = forking;
         self
     }
 
-    /// Sets what the flow does when a handler panics. The Transport flow knows no quarantine.
+    /// Sets what the flow does when a handler panics.
     #[must_use]
     pub const fn with_panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.panics = policy;
         self
     }
 
-    /// Pins the flow's threads to cores: the first to this one of those that the process may use,
-    /// counted from 0, the others to those that follow, and around again. Best effort: where the system
-    /// does not let a thread be pinned, it runs anywhere, and the log says so.
+    /// Pins the flow's threads to cores; by default they are not pinned. `core` counts the cores that the process may
+    /// use, from 0. The first thread is pinned to this one and the others to those that follow, around again after the
+    /// last. Where the system does not let a thread be pinned, it runs anywhere, and the log says so. Set it where the
+    /// flow has cores of its own.
     #[cfg(feature = "pinning")]
     #[must_use]
     pub const fn with_core_affinity(mut self, core: usize) -> Self {
@@ -323,10 +328,10 @@ impl FlowConfig {
         self.panics
     }
 
-    /// The most bytes that the flow can hold on behalf of so many peers, at most
-    /// [`max_peers`](Self::max_peers), when no message has more than `message_bytes` on the heap and
-    /// 200 bytes in its fields: what is admitted, what waits, and the slots for both. A bound in bytes of each peer
-    /// is not taken into account, so that the true worst case may be less.
+    /// The most bytes that the flow can hold for `peers` peers: what is admitted, what waits, and the slots for both.
+    /// More peers than [`max_peers`](Self::max_peers) count as that many. It assumes that no message has more than
+    /// `message_bytes` on the heap and 200 bytes in its fields. It ignores a bound in bytes of each peer, so the true
+    /// worst case may be less.
     #[must_use]
     pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
         let peers = if peers > self.max_peers { self.max_peers } else { peers };

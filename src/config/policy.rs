@@ -15,17 +15,17 @@ pub enum OverloadPolicy {
     /// It is dropped and counted ([`Outcome::DroppedNewest`](crate::Outcome::DroppedNewest)).
     DropNewest,
     /// The oldest queued message of its own peer is dropped for it, and counted
-    /// ([`Outcome::DroppedOldest`](crate::Outcome::DroppedOldest)). If the peer has none, the new one is dropped.
+    /// ([`Outcome::DroppedOldest`](crate::Outcome::DroppedOldest)). If another submitter is quicker to take the place,
+    /// the next is dropped, up to five. If the peer has none, or that was in vain, the new one is dropped.
     DropOldest,
 }
 
-/// What a flow does when a handler panics. The panic is contained and counted in any case, and the worker
-/// lives on.
+/// What a flow does when a handler panics. With each policy the panic is contained and counted, and the worker goes on.
 ///
-/// The engine logs at most one panic a second for each flow. The process's panic hook is called for every one, and the
-/// one that Rust comes with writes a message to standard error, with `RUST_BACKTRACE` a long one: some microseconds,
-/// or a millisecond. Where a peer may find a message that makes a callback panic, set a hook that writes less
-/// ([`std::panic::set_hook`]), or give the handler a [`Quarantine`](crate::ChannelConfig::with_quarantine).
+/// The engine logs at most one panic a second for each flow. The process's panic hook is called for every panic. Rust's
+/// own hook writes to standard error, which takes some microseconds, or a millisecond with `RUST_BACKTRACE`. Where a
+/// peer may find a message that makes a callback panic, set a hook that writes less ([`std::panic::set_hook`]), or give
+/// the handler a [`Quarantine`](crate::ChannelConfig::with_quarantine).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum PanicPolicy {
@@ -35,18 +35,20 @@ pub enum PanicPolicy {
     /// The flow admits nothing more, and [`MessageHandler::failed`](crate::MessageHandler::failed) or
     /// [`Gossip::on_flow_failed`](crate::Gossip::on_flow_failed) is called, once.
     ///
-    /// What is queued still runs, and the flow cannot be opened again: whoever is called decides whether the
-    /// process ends, or builds another handler.
+    /// What is queued still runs, and the flow cannot be opened again. The method that is called decides whether to end
+    /// the process or to build another handler.
     FailFast,
 }
 
-/// When a peer is put into quarantine by an event handler, and for how long: its messages are refused before they are
-/// decoded ([`EventError::Quarantined`](crate::EventError::Quarantined)) until the `term` is over or
-/// [`lift_quarantine`](crate::AsyncTransportEventHandlerImpl::lift_quarantine) is called. What it has queued still
-/// runs.
+/// When an event handler puts a peer into quarantine, and for how long.
 ///
-/// A handler knows at most [`MAX_PANIC_TABLE`](crate::MAX_PANIC_TABLE) peers by the panics of their callbacks; beyond
-/// that it forgets the one whose panic is the longest ago, those in quarantine last.
+/// The handler refuses the peer's messages before it decodes them
+/// ([`EventError::Quarantined`](crate::EventError::Quarantined)). The quarantine ends when the `term` is over or
+/// [`lift_quarantine`](crate::AsyncTransportEventHandlerImpl::lift_quarantine) is called. What the peer has queued
+/// still runs.
+///
+/// A handler remembers the panics of at most [`MAX_PANIC_TABLE`](crate::MAX_PANIC_TABLE) peers. Beyond that it forgets
+/// the peer whose panic is the longest ago. It forgets peers in quarantine last.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Quarantine {
     pub(crate) panics: u32,
@@ -55,9 +57,9 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// A term of an hour after so many panics, at least 1, within a window of any length that begins with the
-    /// first of them; with a window of zero they must come at the same moment. A quarantine that has begun
-    /// goes on if the policy changes.
+    /// A quarantine of an hour after `panics` panics, 1 or more, within `window`. The window may have any length and
+    /// begins with the first panic; with a window of zero the panics must come at the same moment. A quarantine that
+    /// has begun goes on if the policy changes.
     #[must_use]
     pub const fn after(panics: u32, window: Duration) -> Self {
         Self { panics, window, term: Duration::from_secs(60 * 60) }

@@ -9,8 +9,8 @@ use super::{
 use crate::FlowType;
 
 impl FlowConfig {
-    /// Checks the figures against their limits, and against what a flow of this type must not do: the Transport
-    /// flow must not be lossy ([`ConfigError::Lossy`]).
+    /// Checks the figures against their limits, and the policies against the type of the flow: the Transport flow must
+    /// not drop messages ([`ConfigError::Lossy`]).
     ///
     /// # Errors
     ///

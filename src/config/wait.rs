@@ -9,14 +9,18 @@ use super::DEFAULT_SPIN_WINDOW;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum WaitStrategy {
-    /// It looks for the next message, for this long at the most, before it sleeps, and learns for how long that pays:
-    /// zero to [`MAX_SPIN_WINDOW`](crate::MAX_SPIN_WINDOW). It yields to other threads of the system meanwhile.
+    /// It looks for the next message before it sleeps, for at most this long: zero to
+    /// [`MAX_SPIN_WINDOW`](crate::MAX_SPIN_WINDOW). It learns for how long that pays. It yields to other threads of
+    /// the system meanwhile. This is the default.
     ///
     /// A flow begins with the longest time, and all of its threads share what it learns. When a message finds the
-    /// workers asleep, the flow looks how long ago the last of them had begun to look. If that is within the longest,
-    /// looking longer would have found the message, and the time is doubled, to 10 µs at the least. Otherwise it is
-    /// halved, and is zero when it would be below 10 µs. It is the rule by which Linux's KVM polls for processors with
-    /// nothing to do. Where other programs want the core, which a late yield tells, it does not look at all for 20 ms.
+    /// workers asleep, the flow looks how long ago the last of them had begun to look. If that is within the longest
+    /// time, a longer look would have found the message: the flow doubles the time, to 10 µs at the least. Otherwise it
+    /// halves the time, and sets it to zero below 10 µs. By this rule Linux's KVM polls for processors with
+    /// nothing to do.
+    ///
+    /// A yield that comes back late says that other programs want the core. The flow then does not look at all for 4 ms,
+    /// and for twice as long each time that this happens again soon, up to a second.
     Adaptive(Duration),
     /// It sleeps at once: the least processor time, and a wake-up for each message that finds the workers asleep. For
     /// machines whose cores are few or shared.

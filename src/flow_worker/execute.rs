@@ -1,7 +1,7 @@
 //! The future of a message that was submitted.
 //!
-//! Ready at once if the decision fell in [`execute`](super::FlowWorker::execute). Otherwise it owns a ticket of the
-//! queue's line, until that is decided or the future is dropped.
+//! It is ready at once if [`execute`](super::FlowWorker::execute) has decided. Otherwise it owns the ticket of a waiter
+//! in the queue, until that is decided or the future is dropped.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ use crate::{
     queue::{Refusal, Waited, WakeList},
 };
 
-/// A flow has not admitted a message; here it is again. The flow is unchanged.
+/// A message that a flow has not admitted, and why. The flow is unchanged.
 #[derive(Clone, Copy, Eq, PartialEq, thiserror::Error)]
 #[error("refused: {reason}")]
 #[non_exhaustive]

@@ -8,7 +8,7 @@
 //!
 //! | file | its subject |
 //! |---|---|
-//! | `submit`, `execute`, `submitter` | the way of a message in: what happens without capacity, its future, who submits many |
+//! | `submit`, `execute`, `submitter` | how a message is submitted: without capacity, its future, many of a peer |
 //! | `drain`, `pace` | what a worker does with a run of messages, and when it lets some come together |
 //! | `handler` | what a flow does with a message |
 //! | `runtime_config` | what can change while messages flow |
@@ -88,8 +88,8 @@ pub const MAX_WEIGHT: u32 = 1_000;
 ///
 /// Five of them make up an [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl), which adds what
 /// takes more than one flow: peers that come and go in order, notices of what was dropped, quarantine. A flow alone
-/// counts its drops and notifies nobody, and its counts are checked by
-/// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify): those of its registry lack the events that a handler counts.
+/// counts its drops and notifies nobody. Its registry lacks the events that a handler counts, so check its counts by
+/// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify).
 ///
 /// # Dropping
 ///
@@ -143,14 +143,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Submits a message of `node_id`.
     ///
     /// If there is capacity and nobody waits for it, the message is admitted before this returns, and the future is
-    /// ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. The default is that the wait is
-    /// counted (`waiting_for_peer_permit`) and the future resolves when the message has been admitted. The messages of
-    /// one peer are admitted in the order of the calls, whether their futures are polled or not. Who submits many
-    /// messages of one peer does so by a [`submitter`](Self::submitter), at less cost.
+    /// ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. By default the message waits: the
+    /// wait is counted (`waiting_for_peer_permit`), and the future resolves when the message has been admitted. The
+    /// messages of one peer are admitted in the order of the calls, whether their futures are polled or not. To submit
+    /// many messages of one peer at less cost, use a [`submitter`](Self::submitter).
     ///
-    /// `Ok` means that the engine answers for the message: it comes to one of the [`Outcome`](crate::Outcome)s of
-    /// those that were admitted, or was [dropped](crate::Outcome::DroppedNewest) if that is the policy. It does
-    /// not mean that it has run.
+    /// `Ok` means that the engine has taken charge of the message. It has been admitted and will have one of the
+    /// [`Outcome`](crate::Outcome)s of admitted messages, or the policy has
+    /// [dropped](crate::Outcome::DroppedNewest) it. `Ok` does not mean that it has run.
     ///
     /// # Errors
     ///
@@ -165,14 +165,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// # Whose code runs here
     ///
     /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, and let in up to 64
-    /// of those who wait: the message's `Drop` and their wakers then run on the caller's thread.
+    /// waiting submitters. The `Drop` of that message and the submitters' wakers then run on the caller's thread.
     pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
         self.execute_sized(node_id, message, size_of::<M>())
     }
 
-    /// Like [`execute`](Self::execute), for a message of so many bytes, where the flow is
-    /// [bounded in bytes](FlowConfig::with_max_bytes). Unless said, a message has the size of its type. 0
-    /// counts as 1 and more than 4 GiB as 4 GiB, so that a message that is larger is charged too little.
+    /// Like [`execute`](Self::execute), for a message of `bytes` bytes, where the flow is
+    /// [bounded in bytes](FlowConfig::with_max_bytes). `execute` takes the size of the message's type instead. 0 counts
+    /// as 1. More than 4 GiB count as 4 GiB, so a larger message is charged too little.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         Execute::of(self.inner.submit(None, node_id, message, bytes, true), &self.inner)
     }
 
-    /// Like [`execute`](Self::execute), for who submits many messages of this peer.
+    /// Returns a submitter of many messages of this peer, at less cost each than [`execute`](Self::execute).
     #[must_use]
     pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
         Submitter::new(Holder::Borrows(self), node_id)
@@ -210,13 +210,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         Execute::of(self.inner.submit(lane, node_id, message, bytes, true), &self.inner)
     }
 
-    /// The peer has gone: what it has queued will not start and is counted as
-    /// [`Cancelled`](crate::Outcome::Cancelled), and its submitters that wait are refused
+    /// Cancels the messages of a peer that has gone. Those that are queued do not start and are counted as
+    /// [`Cancelled`](crate::Outcome::Cancelled). Its submitters that wait are refused
     /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
     /// that is submitted later belongs to a new connection.
     ///
-    /// Drops what the peer has queued, so that its `Drop` runs on the caller's thread; up to 31 messages that a worker
-    /// has taken together with the one that runs are dropped by the worker.
+    /// The `Drop` of the queued messages runs on the caller's thread. A worker may have taken up to 31 more together
+    /// with the one that runs; it drops these itself.
     pub fn cancel_peer(&self, node_id: NodeId) {
         let _ = self.cancel(node_id);
     }
@@ -226,12 +226,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         self.inner.cancel(node_id)
     }
 
-    /// Gives a peer's messages a larger share of the flow's time: 1, which every peer has unless told otherwise, to
-    /// [`MAX_WEIGHT`]; more counts as that, 0 as 1. A peer of weight 3 gets three times the time of one of weight 1, as
-    /// long as both have messages. Holds from the next turn on, and for later connections too, until it is set to 1.
+    /// Sets the weight of a peer, which is its share of the flow's time: 1, the default, to [`MAX_WEIGHT`]. 0 counts as
+    /// 1, and more than the maximum as the maximum. A peer of weight 3 gets three times the time of one of weight 1, as
+    /// long as both have messages. The weight holds from the next turn on, also for later connections, until it is set
+    /// to 1.
     ///
-    /// False if [`max_peers`](FlowConfig::with_max_peers) others have a weight other than 1 already; nothing changes
-    /// then.
+    /// Returns false if [`max_peers`](FlowConfig::with_max_peers) others already have a weight other than 1. Nothing
+    /// changes then.
     #[must_use = "the weight may not have been set"]
     pub fn set_peer_weight(&self, node_id: NodeId, weight: u32) -> bool {
         self.inner.queue.set_weight(&node_id, weight.clamp(1, MAX_WEIGHT))
@@ -253,13 +254,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         self.inner.look(stuck_limit, reported);
     }
 
-    /// Changes the flow's configuration while messages flow. It holds for every message that is submitted
-    /// or taken up from then on; what was admitted under a larger bound stays admitted, and who waits is let
-    /// in at once where a bound has grown.
+    /// Changes the flow's configuration while messages flow. The change holds for every message that is submitted or
+    /// taken up from then on. What was admitted under a larger bound stays admitted. Where a bound has grown, waiting
+    /// submitters are let in at once.
     ///
     /// What can change: the bounds in messages and bytes, of the flow and of each peer; quantum, wait strategy,
-    /// overload policy, maximum age and panic policy. What cannot: threads and what is said of them, `max_peers` and
-    /// `max_waiters`. A bound in bytes that is set while messages are in flight counts those that come later.
+    /// overload policy, maximum age and panic policy. What cannot: `threads`, `peer_threads`, `forking_handlers`,
+    /// `core_affinity`, `max_peers` and `max_waiters`. A bound in bytes that is set while messages are in flight counts
+    /// only those that come later.
     ///
     /// # Errors
     ///
@@ -303,10 +305,10 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Closes the flow, lets what was admitted run until the deadline, drops and counts what has not
     /// started by then, ends the threads and says what was left.
     ///
-    /// Returns when all is done; blocks the caller for `deadline` at the most, or up to a second longer if the threads
+    /// Returns when all is done. Blocks the caller for `deadline` at the most, or up to a second longer if the threads
     /// have nothing left to run and still do not end. A handler that is stuck beyond that goes on alone, on a thread
-    /// that is not joined, and the report names it as running, together with up to 31 messages that its worker has
-    /// taken, which are dropped when it returns. Called again, it reports what is left by then.
+    /// that is not joined. The report counts it as running, together with up to 31 messages that its worker has taken;
+    /// they are dropped when it returns. Called again, this reports what is left by then.
     ///
     /// When the threads have ended the flow lets go of the handler, which may own the flow.
     ///

@@ -1,8 +1,8 @@
-//! Who submits many messages of one peer, and remembers its lane.
+//! Submits many messages of one peer, and remembers its lane.
 //!
-//! A lane that takes messages is the one that a lookup would find: it is closed before it leaves the table, and a
-//! message that would enter a closed one is refused and looks its lane up as any other does. So what is remembered
-//! saves the lookup, and says nothing that the table would not.
+//! A lane that takes messages is the one that a lookup would find, since a lane is closed before it leaves the table. A
+//! closed lane refuses a message, whose lane is then looked up like that of any other. So a remembered lane saves the
+//! lookup, and is the one that the table has.
 
 use std::{fmt, sync::Arc};
 
@@ -35,12 +35,11 @@ impl RememberedLane {
     }
 }
 
-/// Submits the messages of one peer to a flow: [`FlowWorker::execute`] for who submits many of them, as the reader of a
-/// peer's stream does.
+/// Submits many messages of one peer to a flow, as the reader of a peer's stream does.
 ///
-/// It does what the flow's own `execute` does and spares it the look-up of the peer's lane. What becomes
-/// of the peer meanwhile makes no difference; a lane that is gone is kept in memory until the next message or
-/// the end of the submitter. Any number of them may submit messages of the same peer, as may the flow itself.
+/// It does what [`FlowWorker::execute`] does and saves the lookup of the peer's lane. The peer may go and come again
+/// meanwhile. A lane that is gone is kept in memory until the next message or the end of the submitter. Any number of
+/// submitters may submit messages of the same peer, and so may the flow's own `execute`.
 ///
 /// It borrows its flow ([`FlowWorker::submitter`]), or owns a part of it ([`FlowWorker::submitter_owned`]), for a
 /// task or a thread that outlives the caller.
