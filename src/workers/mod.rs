@@ -315,6 +315,7 @@ impl Workers {
         let mut now = began;
         while now.nanos_since(began) < window || longest == u64::MAX {
             if source.is_ready() || source.is_over() {
+                self.window.looked(now.nanos_since(began));
                 return true;
             }
             crate::clock::pause();
@@ -340,6 +341,7 @@ impl Workers {
             if late {
                 self.window.bar(now.as_nanos())
             } else {
+                self.window.looked(now.nanos_since(began));
                 self.window.gives_up(began.as_nanos())
             }
         }

@@ -7,9 +7,10 @@
 //! steady flow writes nothing here.
 //!
 //! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
-//! says so, and closes the window for [`BAR`]. If the next late yield follows soon ([`QUIET`]), it closes the window for
-//! twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference: beside
-//! a busy thread it finds something now and then, and costs a time slice the next time.
+//! says so, and closes the window for [`BAR`]. If the next late yield comes before workers have looked for [`QUIET`] in
+//! all, it closes the window for twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference:
+//! beside a busy thread it finds something now and then, and costs a time slice the next time. A machine that is quiet
+//! but for a stall now and then bars for the shortest time.
 //!
 //! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
 //! that of the others, which then miss a piece of work and widen it again.
@@ -24,10 +25,9 @@ const FIRST: u64 = 10_000;
 const BAR: u64 = 4_000_000;
 const LONGEST_BAR: u64 = 1_024_000_000;
 
-/// After so many times the last bar without a late yield, and a second at least, the next one is short again. A second,
-/// because a flow that is needed now and then looks as seldom.
-const QUIET: u64 = 8;
-const QUIET_AT_LEAST: u64 = 1_000_000_000;
+/// After so many nanoseconds of looking without a late yield the next bar is short again. Beside a busy thread a worker
+/// that looks has half of the core, in slices of a few milliseconds, so it is late long before.
+const QUIET: u64 = 32_000_000;
 
 /// No worker has given up since the last was needed.
 const NOBODY: u64 = u64::MAX;
@@ -41,8 +41,10 @@ pub(super) struct SpinWindow {
     since: AtomicU64,
     /// Until when the window is closed.
     barred: AtomicU64,
-    /// For how long it was closed the last time; 0 if it never was.
+    /// For how long it was closed the last time; 0 after [`QUIET`].
     bar: AtomicU64,
+    /// For how long workers have looked since.
+    looked: AtomicU64,
 }
 
 impl SpinWindow {
@@ -53,6 +55,7 @@ impl SpinWindow {
             since: AtomicU64::new(NOBODY),
             barred: AtomicU64::new(0),
             bar: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -76,12 +79,23 @@ impl SpinWindow {
             // Another worker has found out the same.
             return;
         }
-        let last = self.bar.load(Ordering::Relaxed);
-        let is_quiet = now - barred > last.saturating_mul(QUIET).max(QUIET_AT_LEAST);
-        let bar = if is_quiet { BAR } else { (2 * last).clamp(BAR, LONGEST_BAR) };
+        let bar = (2 * self.bar.load(Ordering::Relaxed)).clamp(BAR, LONGEST_BAR);
         self.bar.store(bar, Ordering::Relaxed);
+        self.looked.store(0, Ordering::Relaxed);
         self.barred.store(now.saturating_add(bar), Ordering::Relaxed);
         self.since.store(NOBODY, Ordering::Relaxed);
+    }
+
+    /// A worker has looked for so long, and no yield came back late.
+    pub(super) fn looked(&self, nanos: u64) {
+        if self.bar.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let looked = self.looked.load(Ordering::Relaxed).saturating_add(nanos);
+        self.looked.store(looked, Ordering::Relaxed);
+        if looked > QUIET {
+            self.bar.store(0, Ordering::Relaxed);
+        }
     }
 
     /// A worker that has looked since then gives up. Said before it sleeps.
@@ -170,17 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn late_yields_bar_it_for_longer_each_time_and_again_shortly_after_a_quiet_while() {
+    fn late_yields_bar_it_for_longer_each_time_until_looking_was_quiet_for_long_enough() {
         let window_of = SpinWindow::new();
         let mut now = 0;
+        window_of.looked(QUIET + 1);
         for bar in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
             assert_eq!(barred_at(&window_of, now), bar * BAR);
             // Another worker's late yield of the same moment.
             window_of.bar(now + 1);
-            // It looks again, and comes back late once more, at the end of what counts as shortly after.
-            now += bar * BAR + (QUIET * bar * BAR).max(QUIET_AT_LEAST);
+            now += bar * BAR;
+            // However seldom: what counts is for how long they look.
+            now += 1_000 * BAR;
+            window_of.looked(QUIET / 2);
+            window_of.looked(QUIET / 2);
         }
-        assert_eq!(barred_at(&window_of, now + 1), BAR);
+        assert_eq!(barred_at(&window_of, now), 256 * BAR);
+        window_of.looked(QUIET);
+        window_of.looked(1);
+        assert_eq!(barred_at(&window_of, now + 256 * BAR), BAR);
     }
 
     #[test]
