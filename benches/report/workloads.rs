@@ -58,7 +58,7 @@ const WORKLOADS: [Workload; 8] = [
     Workload {
         bench: "peers",
         pictures: &[("Time of a message by number of peers", "peers.svg")],
-        claim: "Ten thousand peers cost little more than ten.",
+        claim: "With ten thousand peers a message costs about half as much again as with ten.",
         cause: "A lane is four cache lines, and its messages lie in chunks that grow; workers take items out of the \
                 inbox by the handful, so that the lanes' lines come together. The others know no peers.",
     },
