@@ -87,17 +87,14 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
             (text(&row["contender"]), own.into())
         };
         Panel {
-            title: format!(
-                "handler of {}, {percent} % of the baseline's best",
-                duration(number(&handler))
-            ),
+            title: format!("handler {}, load {percent} %", duration(number(&handler))),
             points: QUANTILES.map(|(label, _)| label.to_owned()).into(),
             series: rows.iter().map(of_row).collect(),
         }
     };
     let panels: Vec<Panel> = rows.chunk_by(|a, b| workload(a) == workload(b)).map(panel).collect();
     let plot = Plot {
-        title: "Wait from the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
+        title: "Wait before the handler starts, at shares of the baseline's best throughput; whiskers: quartiles of the rounds",
         scale: Scale::Logarithmic,
         label: duration,
         columns: panels.len().div_ceil(distinct(rows, "handler_ns").len()),

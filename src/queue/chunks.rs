@@ -13,7 +13,7 @@ pub(crate) const RUN: usize = 32;
 const FIRST: usize = 4;
 
 /// For how many items all chunks have space that are kept.
-const KEEP: usize = 32_768;
+pub(super) const KEEP: usize = 32_768;
 
 /// Up to [`RUN`] items.
 pub(super) type Chunk<T> = VecDeque<T>;
@@ -31,8 +31,15 @@ impl<T> Pool<T> {
         Self { free: Vec::new(), space: 0 }
     }
 
+    /// For how many items the chunks have space that are kept.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn space(&self) -> usize {
+        assert_eq!(self.space, self.free.iter().map(Chunk::capacity).sum::<usize>());
+        self.space
+    }
+
     /// A chunk; a new one has space for so many items.
-    fn take(&mut self, space: usize) -> Chunk<T> {
+    pub(super) fn take(&mut self, space: usize) -> Chunk<T> {
         let Some(chunk) = self.free.pop() else { return Chunk::with_capacity(space) };
         self.space -= chunk.capacity();
         chunk

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    chunks::{Chunk, Chunks, Pool, RUN},
+    chunks::{Chunk, Chunks, KEEP, Pool, RUN},
     gate::{Barred, Bytes, Gate},
     lane::Lane,
     schedule::{Charged, Ended, Rules, Schedule},
@@ -95,6 +95,21 @@ fn end(queue: &Queue, worker: &mut Worker<u32, u32>, service: u64) -> Vec<u32> {
 }
 
 // ---- chunks ----
+
+#[test]
+fn chunks_are_used_again_and_kept_up_to_a_bound() {
+    let mut pool = Pool::<u32>::new();
+    assert!(pool.take(4).capacity() >= 4 && pool.space() == 0);
+    pool.put(VecDeque::new());
+    assert_eq!(pool.space(), 0, "one without space is nothing to keep");
+    let chunk = VecDeque::with_capacity(RUN);
+    let each = chunk.capacity();
+    pool.put(chunk);
+    assert_eq!(pool.space(), each);
+    assert_eq!((pool.take(4).capacity(), pool.space()), (each, 0), "it is the one that was kept");
+    (0..2 * KEEP / each).for_each(|_| pool.put(VecDeque::with_capacity(RUN)));
+    assert_eq!(pool.space(), KEEP / each * each);
+}
 
 #[test]
 fn a_lane_keeps_its_order_over_many_chunks_whatever_is_taken_at_once() {
