@@ -22,8 +22,8 @@
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 //! use std::time::Duration;
 //! use gossip_engine::{
-//!     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig, FlowType, Gossip,
-//!     GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash, MetricsRegistry, NodeId,
+//!     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig, FlowType,
+//!     Gossip, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash, MetricsRegistry, NodeId,
 //!     TransportEvent, TransportMessage, wire,
 //! };
 //! use tower_service::Service;
@@ -99,8 +99,8 @@
 //!   ([`shutdown`](AsyncTransportEventHandlerImpl::shutdown)).
 //!
 //! It promises neither delivery nor order between flows. It promises freshness only where a
-//! [maximum age](FlowConfig::with_max_age) is set. A message that finds capacity takes no lock, except a peer's
-//! first and one that finds the inbox full. A thread may be preempted while it moves messages into the lanes, or between
+//! [maximum age](FlowConfig::with_max_age) is set. A message that finds capacity takes no lock, except a peer's first
+//! and one that finds the inbox full. A thread may be preempted while it moves messages into the lanes, or between
 //! reserving and filling a slot of the inbox. It then delays its own flow until it runs again.
 //!
 //! # Limits

@@ -24,7 +24,7 @@ const PEERS: usize = 8;
 const SEED: u64 = 0x6368_616e;
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// Brings messages one after another until it is told to stop; returns how many.
+/// Brings messages one after another until it is stopped; returns how many.
 fn submit(mut handler: Handler, first_peer: usize, stop: &AtomicBool) -> usize {
     let advert = advert();
     let mut submitted = 0;

@@ -125,7 +125,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = format!(
         "# Results\n\n{warning}## What is won\n\n{}\nRatios are of medians, over the workloads of a table.\n\n\
          ## Where the engine loses\n\n{}\n## Method\n\n{METHOD} [All tables]({folder}/tables.md) and their data lie \
-         beside each other in [{folder}]({folder}).\n\n{}\n```sh\n{COMMAND}\n```\n\n## Contenders\n\n{CONTENDERS}{}\n{}",
+         beside each other in [{folder}]({folder}).\n\n{}\n```sh\n{COMMAND}\n```\n\n\
+         ## Contenders\n\n{CONTENDERS}{}\n{}",
         rivals::won()?,
         rivals::lost()?,
         machine::describe(),

@@ -73,7 +73,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          engine alone lets through.\n\nFrames a second that the three replicas took in, those of the \
          honest included:\n\n{taken}\n\
          What became of the messages of the flooded rounds, from the start of each to its end:\n\n{}\n\
-         In every replica the counts add up. By default whoever finds no capacity waits for it, so the flood is \
+         In every replica the counts add up. By default a submitter that finds no capacity waits, so the flood is \
          held back in the flooder's own queues. Of what was taken in, the protocol turned down {} adverts \
          for which there was no room or no belief, {} chunks that nobody asked for, {} answers that the flooder did \
          not read \

@@ -114,7 +114,7 @@ fn plot(rows: &[&Value], package: &Path) -> Result<(), Box<dyn Error>> {
     };
     let panels: Vec<Panel> = rows.chunk_by(|a, b| schedule(a) == schedule(b)).map(panel).collect();
     let plot = Plot {
-        title: "From a message's intended arrival to the start of its handler; whiskers span the quartiles of the rounds",
+        title: "From the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
         label: duration,
         columns: 3,

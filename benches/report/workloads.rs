@@ -24,8 +24,8 @@ const WORKLOADS: [Workload; 8] = [
         claim: "A message takes a fraction of the replaced design's time, on a quiet machine and on one whose cores \
                 others use. A bare channel is quicker where several producers never wait.",
         cause: "Submitters and workers write the same cache lines only in the slots of the inbox, each of which takes \
-                some 90 ns from core to core. The engine does more for a message than a channel: two bounds, a turn, two \
-                readings of the clock, two histograms.",
+                some 90 ns from core to core. The engine does more for a message than a channel: two bounds, a turn, \
+                two readings of the clock, two histograms.",
     },
     Workload {
         bench: "latency",
@@ -94,7 +94,8 @@ pub(crate) fn told(folder: &str) -> Result<String, Box<dyn Error>> {
         let figures =
             if figures.is_empty() { "In the tables.".to_owned() } else { figures.join(" ") };
         text += &format!(
-            "`cargo bench -p gossip-engine --bench {bench}`; [tables]({folder}/tables.md), [data]({folder}/{bench}.csv)\n\n\
+            "`cargo bench -p gossip-engine --bench {bench}`; [tables]({folder}/tables.md), \
+             [data]({folder}/{bench}.csv)\n\n\
              - **Claim.** {claim}\n\
              - **Figures.** {figures}\n\
              - **Cause.** {cause}\n",

@@ -30,7 +30,7 @@ const REPLACEMENTS: u64 = 15;
 /// Before the gate of the broadcaster opens.
 const GATE: Duration = Duration::from_millis(200);
 
-/// Changes what can be changed until it is told to stop; returns all replicas that there ever were.
+/// Changes what can be changed until it is stopped; returns all replicas that there ever were.
 pub(crate) fn change(
     handler: &AsyncTransportEventHandlerImpl<Replica>,
     broadcaster: &AdvertBroadcaster<Replica>,
@@ -63,7 +63,7 @@ pub(crate) fn change(
     replicas
 }
 
-/// Announces artifacts in bursts, more than there is capacity for, until it is told to stop.
+/// Announces artifacts in bursts, more than there is capacity for, until it is stopped.
 pub(crate) fn announce(broadcaster: &AdvertBroadcaster<Replica>, stop: &AtomicBool, seed: u64) {
     let mut dice = Dice::new(seed);
     let mut number = 0;

@@ -67,7 +67,7 @@ impl Producer {
         }
     }
 
-    /// Brings events until it is told to stop, and returns when all its calls have resolved.
+    /// Brings events until it is stopped, and returns when all its calls have resolved.
     pub(crate) fn run(mut self, stop: &AtomicBool) {
         // Relaxed: it says nothing about any other memory.
         while !stop.load(Ordering::Relaxed) {

@@ -12,7 +12,7 @@ use super::{
 /// Setters take any figure. It is checked by [`validate`](Self::validate), and when a flow is built or
 /// [changed](crate::FlowWorker::reconfigure): a figure that is out of the range that its setter names is a
 /// [`ConfigError`](crate::ConfigError). Three figures are
-/// brought into their range instead: the messages in flight of the flow and of a peer, and a peer's threads.
+/// moved into their range instead: the messages in flight of the flow and of a peer, and a peer's threads.
 ///
 /// To change one figure of a flow, begin with the flow's own configuration, since [`new`](Self::new) begins with
 /// the defaults: `config.with_flow(flow, config.flow(flow).with_quantum(quantum))`.
@@ -199,9 +199,10 @@ impl FlowConfig {
     /// Sets whether handlers use rayon ([`rayon::join`], `par_iter` and the like); false by default.
     ///
     /// If so, the flow's idle threads look for parts to run as long as a handler runs: without a break for half a
-    /// millisecond, then every 50 µs. That costs some processor time for each thread that has nothing to do. If not, idle threads sleep, and what a handler forks runs on its own thread
-    /// and on those that happen to be awake. What it gives to `rayon::spawn` or `rayon::broadcast` then takes up to
-    /// 50 ms more.
+    /// millisecond, then every 50 µs. That costs some processor time for each thread that has nothing to do.
+    ///
+    /// If not, idle threads sleep, and what a handler forks runs on its own thread and on those that are awake. What it
+    /// gives to `rayon::spawn` or `rayon::broadcast` then takes up to 50 ms more.
     #[must_use]
     pub const fn with_forking_handlers(mut self, forking: bool) -> Self {
         self.forking_handlers = forking;

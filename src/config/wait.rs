@@ -19,8 +19,8 @@ pub enum WaitStrategy {
     /// halves the time, and sets it to zero below 10 µs. By this rule Linux's KVM polls for processors with
     /// nothing to do.
     ///
-    /// A yield that comes back late says that other programs want the core. The flow then does not look at all for 4 ms,
-    /// and for twice as long each time that this happens again soon, up to a second.
+    /// A yield that comes back late says that other programs want the core. The flow then does not look for 4 ms, and
+    /// for twice as long each time that this happens again soon, up to a second.
     Adaptive(Duration),
     /// It sleeps at once: the least processor time, and a wake-up for each message that finds the workers asleep. For
     /// machines whose cores are few or shared.

@@ -609,13 +609,32 @@ fn a_brief_lane_beside_a_long_backlog_of_a_dear_one_gets_half_of_the_time() {
             while let Some((_, charge)) = worker.pop() {
                 service += each;
                 queue.finish(&worker, charge);
-                // Whoever waited for it submits the next.
+                // Its submitter waited for that, and submits the next.
                 submit_to(lane);
             }
             queue.end_run(&mut worker, service);
             served[lane] += service;
         }
         assert!(served[1] >= 90 * DEAR, "{in_flight} in flight: {served:?}");
+    }
+}
+
+#[test]
+fn among_brief_items_a_worker_keeps_its_distance_to_the_submitters() {
+    let queue = Queue::new(&Limits { workers: 1, quantum: 1_000_000, ..WIDE });
+    let submit_one = |key: u32| _ = submit(&queue, &lane_of(&queue, key), key).unwrap();
+    (0..AHEAD as u32).for_each(submit_one);
+    let mut worker = queue.worker(0);
+    for turn in 1..AHEAD {
+        assert_eq!(queue.take(&mut worker), Take::Run { more: true });
+        if turn == 1 {
+            submit_one(AHEAD as u32);
+        }
+        // It looks again when it has taken half of what was queued.
+        assert_eq!(queue.inbox.len(), usize::from(turn <= AHEAD / 2), "{turn}");
+        let (_, charge) = worker.pop().expect("each lane has one");
+        queue.finish(&worker, charge);
+        queue.end_run(&mut worker, 1);
     }
 }
 

@@ -101,10 +101,6 @@ impl<T> ArrayQueue<T> {
         self.queue.pop()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.len() == 0
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

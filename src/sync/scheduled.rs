@@ -86,11 +86,6 @@ impl<T> ArrayQueue<T> {
         self.0.pop()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        switch();
-        self.0.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         switch();
         self.0.len()

@@ -12,23 +12,25 @@
 //! | file | its subject |
 //! |---|---|
 //! | `sleep` | who searches and who sleeps, with the proof that work and a free worker never rest together |
+//! | `parker` | where one of them sleeps |
 //! | `spin_window` | how long a worker looks before it sleeps |
 //! | `threads` | the rayon pool: names, pinning, panics, join |
 
 use std::{
     any::Any,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::{sleep::Sleep, spin_window::SpinWindow, threads::Threads};
+use self::{parker::Parker, sleep::Sleep, spin_window::SpinWindow, threads::Threads};
 #[cfg(shuttle)]
 use crate::testing::schedules::threads;
 use crate::{
     clock::Moment,
-    sync::{AtomicBool, Ordering, Thread, current_thread, park, park_timeout, yield_now},
+    sync::{current_thread, yield_now},
 };
 
+mod parker;
 mod sleep;
 mod spin_window;
 #[cfg(not(shuttle))]
@@ -118,48 +120,11 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn refresh(&self, _worker: &mut Self::Worker) {}
 }
 
-/// Where one worker sleeps.
-#[derive(Debug, Default)]
-struct Bed {
-    thread: OnceLock<Thread>,
-    woken: AtomicBool,
-}
-
-impl Bed {
-    fn wake(&self) {
-        // Release: the worker sees what was done before.
-        self.woken.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-
-    /// Sleeps until woken, or for a nap; true if woken.
-    fn sleep(&self, nap: Option<Duration>) -> bool {
-        loop {
-            // Acquire: pairs with `wake`.
-            if self.woken.load(Ordering::Acquire) {
-                self.woken.store(false, Ordering::Relaxed);
-                return true;
-            }
-            match nap {
-                None => park(),
-                Some(nap) => {
-                    park_timeout(nap);
-                    if !self.woken.load(Ordering::Acquire) {
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The workers of one source.
 #[derive(Debug)]
 pub(crate) struct Workers {
     sleep: Sleep,
-    beds: Box<[Bed]>,
+    parkers: Box<[Parker]>,
     window: SpinWindow,
     threads: Threads,
 }
@@ -176,8 +141,8 @@ impl Workers {
         } else {
             Sleep::all_sleeping(spec.threads)
         };
-        let beds = (0..spec.threads).map(|_| Bed::default()).collect();
-        Ok(Self { sleep, beds, window: SpinWindow::new(), threads })
+        let parkers = (0..spec.threads).map(|_| Parker::default()).collect();
+        Ok(Self { sleep, parkers, window: SpinWindow::new(), threads })
     }
 
     /// Lets the threads work on a source, which owns these workers. To be called once.
@@ -188,7 +153,7 @@ impl Workers {
 
     fn wake(&self, worker: usize) {
         if !self.threads.run_simulated(worker) {
-            self.beds[worker].wake();
+            self.parkers[worker].wake();
         }
     }
 
@@ -207,7 +172,7 @@ impl Workers {
 
     /// Wakes all if some are busy: they may wait for something that they have given to rayon.
     pub(crate) fn help(&self) {
-        if self.sleep.are_busy(self.beds.len()) {
+        if self.sleep.are_busy(self.parkers.len()) {
             self.wake_all();
         }
     }
@@ -215,8 +180,8 @@ impl Workers {
     /// What one thread does from its start to its end. In a simulation a thread ends where it would sleep and begins
     /// anew when it is woken.
     fn work<S: Source>(&self, source: &S, index: usize) {
-        let bed = &self.beds[index];
-        bed.thread.get_or_init(current_thread);
+        let parker = &self.parkers[index];
+        parker.thread.get_or_init(current_thread);
         let mut worker = source.worker(index);
         let mut searches = true;
         let mut helped = Moment::now();
@@ -288,7 +253,7 @@ impl Workers {
     fn found<S: Source>(&self, source: &S, searches: &mut bool, more: bool) {
         let next = if std::mem::take(searches) {
             self.sleep.found(|| more || source.is_ready())
-        } else if more && self.beds.len() > 1 {
+        } else if more && self.parkers.len() > 1 {
             self.sleep.notify()
         } else {
             None
@@ -306,7 +271,7 @@ impl Workers {
         let Manner { longest, forks } = source.manner();
         let began = Moment::now();
         let mut window = self.window.window(longest, began.as_nanos());
-        if forks && self.sleep.are_busy(self.beds.len()) {
+        if forks && self.sleep.are_busy(self.parkers.len()) {
             window = window.max(HELP_FOR);
         }
         let help_every = if forks { 1 } else { HELP_EVERY_LOOKS };
@@ -378,8 +343,8 @@ impl Workers {
             return false;
         }
         loop {
-            let nap = (manner.forks && self.sleep.are_busy(self.beds.len())).then_some(NAP);
-            if self.beds[index].sleep(nap) {
+            let nap = (manner.forks && self.sleep.are_busy(self.parkers.len())).then_some(NAP);
+            if self.parkers[index].sleep(nap) {
                 break;
             }
             if self.sleep.stay_awake(index) {

@@ -1,11 +1,11 @@
-//! Who sleeps and who wakes whom, explored by loom: the real [`Sleep`], and below it real workers on real beds.
+//! Who sleeps and who wakes whom, explored by loom: the real [`Sleep`], and below it real workers on real parkers.
 //!
 //! Work is a count that orders nothing, so what a model sees of it it sees by the fences and locks of `sleep` alone.
 
 use loom::thread;
 
 use super::*;
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// Pieces that rest.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ fn work_and_a_worker_that_falls_asleep_never_rest_together() {
         };
         let woken = scene.submit();
         let sleeps = worker.join().unwrap();
-        // Woken, or awake by itself. If it was woken as it got up, it finds that out in its bed.
+        // Woken, or awake by itself. If it was woken as it went on, its parker says so.
         assert!(!sleeps || woken == Some(0), "the work rests and the worker sleeps");
         assert!(sleeps || woken.is_none(), "it got up by itself and was woken, too");
     });
@@ -290,7 +290,7 @@ impl Pieces {
             forks,
             workers: Workers {
                 sleep,
-                beds: (0..workers).map(|_| Bed::default()).collect(),
+                parkers: (0..workers).map(|_| Parker::default()).collect(),
                 window: SpinWindow::new(),
                 threads: Threads::none(),
             },
@@ -315,7 +315,7 @@ fn a_busy_worker_wakes_another_for_what_it_has_found_beside_its_own() {
         };
         let sleeps = source.workers.sleep.fall_asleep(1, || source.work.rests());
         busy.join().unwrap();
-        let woken = source.workers.beds[1].woken.load(Ordering::Relaxed);
+        let woken = source.workers.parkers[1].woken.load(Ordering::Relaxed);
         assert_eq!(sleeps, woken, "the work rests and the worker sleeps, or the reverse");
     });
 }
@@ -360,16 +360,16 @@ fn one_worker_whose_work_forks_runs_all_and_ends() {
 #[test]
 fn a_sleeper_is_woken_and_the_token_is_used_once() {
     loom::model(|| {
-        let bed = Arc::new(Bed::default());
+        let parker = Arc::new(Parker::default());
         let said = Arc::new(AtomicUsize::new(0));
         let sleeper = {
-            let (bed, said) = (Arc::clone(&bed), Arc::clone(&said));
+            let (parker, said) = (Arc::clone(&parker), Arc::clone(&said));
             thread::spawn(move || {
-                bed.thread.get_or_init(current_thread);
+                parker.thread.get_or_init(current_thread);
                 said.store(1, Ordering::Release);
-                assert!(bed.sleep(None));
+                assert!(parker.sleep(None));
                 assert_eq!(said.load(Ordering::Relaxed), 2, "it sees what was done before");
-                assert!(!bed.sleep(Some(NAP)), "nobody has woken it again");
+                assert!(!parker.sleep(Some(NAP)), "nobody has woken it again");
             })
         };
         // Who wakes somebody has found him in the list, after he began.
@@ -377,7 +377,7 @@ fn a_sleeper_is_woken_and_the_token_is_used_once() {
             thread::yield_now();
         }
         said.store(2, Ordering::Relaxed);
-        bed.wake();
+        parker.wake();
         sleeper.join().unwrap();
     });
 }

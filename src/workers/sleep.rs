@@ -149,7 +149,7 @@ impl Sleep {
     }
 
     /// How many sleep.
-    #[cfg(test)]
+    #[cfg(all(test, not(shuttle)))]
     pub(super) fn asleep(&self) -> usize {
         sleeping(self.word.load(Ordering::Relaxed)) as usize
     }

@@ -8,9 +8,10 @@
 //!
 //! Where others want the core, looking takes the time of those whom the worker waits for. A yield that comes back late
 //! says so, and closes the window for [`BAR`]. If the next late yield comes before workers have looked for [`QUIET`] in
-//! all, it closes the window for twice as long, up to [`LONGEST_BAR`]. What looking finds in between makes no difference:
-//! beside a busy thread it finds something now and then, and costs a time slice the next time. A machine that is quiet
-//! but for a stall now and then bars for the shortest time.
+//! all, it closes the window for twice as long, up to [`LONGEST_BAR`].
+//!
+//! What looking finds in between makes no difference: beside a busy thread it finds something now and then, and costs
+//! a time slice the next time. A quiet machine that stalls now and then closes the window for the shortest time.
 //!
 //! A flow's workers share a window, where KVM keeps one for each processor. One of them that is needed seldom narrows
 //! that of the others, which then miss a piece of work and widen it again.

@@ -2,14 +2,17 @@ use std::{
     cell::Cell,
     collections::{HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
 };
 
 use rayon::prelude::*;
 
 use super::*;
-use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
 /// How long a test waits for what must happen before it fails.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -152,7 +155,7 @@ impl Pieces {
 
     /// Waits until all workers sleep and have no work.
     fn wait_for_sleep(&self) {
-        let all = self.workers.beds.len();
+        let all = self.workers.parkers.len();
         wait_until("all workers sleep", || self.workers.sleep.asleep() == all);
     }
 }

@@ -68,7 +68,7 @@ fn the_future_of_a_peers_coming_or_going_resolves_when_its_callback_has_returned
 }
 
 #[test]
-fn a_callback_that_panics_has_run_for_whoever_awaits_it() {
+fn a_callback_that_panics_has_run_for_its_caller() {
     let (told, hear) = channel();
     let gossip = Recorder::with(told, |_| panic!("on purpose"));
     let registry = MetricsRegistry::new();

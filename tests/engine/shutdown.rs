@@ -28,7 +28,7 @@ fn owner(
     let gossip = Arc::new(Recorder::with(told, move |_| {
         let handler = owned.get().expect("the test has put it there");
         if may {
-            // For ever, as good as: whoever waits for anything, waits for itself.
+            // As good as for ever: a thread that waits for anything waits for itself.
             report.lock().unwrap().send(handler.shutdown(Duration::MAX)).unwrap();
         }
     }));

@@ -102,7 +102,7 @@ async fn flood(outbox: Arc<dyn Outbox>, victims: Vec<Peer>, asked: ArtifactId) {
     }
 }
 
-/// Connects with the victims, and floods them until it is told to stop; `asked` is held by all of them and
+/// Connects with the victims, and floods them until it is stopped; `asked` is held by all of them and
 /// has [`ASKED_CHUNKS`] chunks. Without it nothing is sent at all. To be called on a thread of its own, so
 /// that it does not wait for the honest.
 pub(crate) fn run(

@@ -97,7 +97,7 @@ fn items_and_a_worker_that_falls_asleep(meanwhile: fn(&Queue, &OneLane, &mut Wak
 
 #[test]
 fn an_item_and_a_sleeping_worker_do_not_rest_together_while_another_evicts() {
-    items_and_a_worker_that_falls_asleep(|queue, lane, wake| drop(queue.evict(lane, wake)));
+    items_and_a_worker_that_falls_asleep(|queue, lane, wake| _ = queue.evict(lane, wake));
 }
 
 #[test]
