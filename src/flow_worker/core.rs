@@ -54,7 +54,7 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) open: AtomicBool,
     /// Nothing starts any more: the deadline of a shutdown is over.
     pub(super) abandoned: AtomicBool,
-    /// A handler has panicked, and the flow does not survive that.
+    /// A handler or a worker has panicked, and the flow does not survive that.
     pub(super) failed: AtomicBool,
     pub(super) drops: DropNotices,
     pub(super) over: Over,

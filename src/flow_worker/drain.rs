@@ -11,6 +11,7 @@
 //! brief ones, the flow's watch lets in those who wait, within [`WATCH_PERIOD`](crate::WATCH_PERIOD).
 
 use std::{
+    any::Any,
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -229,6 +230,18 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     fn is_outdated(&self, worker: &Self::Worker) -> bool {
         // Acquire: pairs with `runtime_changed`.
         self.runtime_changes.load(Ordering::Acquire) != worker.runtime_changes
+    }
+
+    /// A fault of the engine. Whoever waits for a message that the worker had taken would wait for ever, and so would
+    /// the flow's submitters if it was the last worker: they are refused.
+    fn worker_broke(&self, payload: Box<dyn Any + Send>) {
+        self.ledger.stray_panic();
+        self.panics.report(payload);
+        // AcqRel: as in `answer_panic`.
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            contain(|| self.close());
+            contain(|| tracing::error!(flow = self.name, "failed by a panic of the engine's own"));
+        }
     }
 }
 

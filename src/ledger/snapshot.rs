@@ -39,7 +39,8 @@ pub struct FlowSnapshot {
     /// there ever were, by the Internet Computer's name for it. [`waiting`](Self::waiting) is how many do now.
     pub waiting_for_peer_permit: u64,
     pub(super) outcomes: [u64; Outcome::COUNT],
-    /// Panics on the flow's threads outside of any message, in what handlers have spawned there.
+    /// Panics on the flow's threads outside of any message: in what handlers have spawned there, or, by a fault of the
+    /// engine, in its own code. The latter closes the flow.
     pub stray_panics: u64,
     /// Handlers that were found to run for longer than
     /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows

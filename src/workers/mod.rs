@@ -118,6 +118,10 @@ pub(crate) trait Source: Send + Sync + 'static {
 
     /// Brings it up to date. The user's code may run here.
     fn refresh(&self, _worker: &mut Self::Worker) {}
+
+    /// A worker's loop has panicked, which none of the above may do: it looks for work no more, and what it had taken
+    /// is lost. Must not panic.
+    fn worker_broke(&self, payload: Box<dyn Any + Send>);
 }
 
 /// The workers of one source.
@@ -147,8 +151,15 @@ impl Workers {
 
     /// Lets the threads work on a source, which owns these workers. To be called once.
     pub(crate) fn start<S: Source>(&self, source: &Arc<S>, of: fn(&S) -> &Self) {
-        let source = Arc::clone(source);
-        self.threads.start(move |index| of(&source).work(&*source, index));
+        let (source, broken) = (Arc::clone(source), Arc::clone(source));
+        self.threads.start(
+            move |index| of(&source).work(&*source, index),
+            move |payload| {
+                broken.worker_broke(payload);
+                // The others may have relied on it to look.
+                of(&broken).wake_all();
+            },
+        );
     }
 
     fn wake(&self, worker: usize) {

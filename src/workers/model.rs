@@ -279,6 +279,10 @@ impl Source for Pieces {
     fn manner(&self) -> Manner {
         Manner { longest: 0, forks: self.forks }
     }
+
+    fn worker_broke(&self, payload: Box<dyn std::any::Any + Send>) {
+        std::panic::resume_unwind(payload);
+    }
 }
 
 impl Pieces {

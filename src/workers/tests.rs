@@ -34,6 +34,8 @@ struct Pieces {
     own: OnceLock<std::sync::Weak<Self>>,
     /// Panics of what was spawned on the pool.
     strays: Arc<AtomicUsize>,
+    /// Workers whose loop has panicked.
+    broken: AtomicUsize,
 }
 
 thread_local! {
@@ -95,6 +97,10 @@ impl Source for Pieces {
     fn manner(&self) -> Manner {
         Manner { longest: self.longest.load(Ordering::Relaxed), forks: self.forks }
     }
+
+    fn worker_broke(&self, _: Box<dyn std::any::Any + Send>) {
+        self.broken.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Pieces {
@@ -115,6 +121,7 @@ impl Pieces {
             workers,
             own: OnceLock::new(),
             strays,
+            broken: AtomicUsize::new(0),
         });
         source.own.set(Arc::downgrade(&source)).expect("it is set once");
         source
@@ -727,6 +734,26 @@ fn a_stray_panic_is_reported_and_ends_no_worker() {
         drop(watch);
         source.finish();
         assert_eq!(source.strays.load(Ordering::SeqCst), 10);
+    }
+}
+
+#[test]
+fn a_worker_whose_loop_panics_is_reported_and_the_other_goes_on() {
+    for manner in manners() {
+        let source = Pieces::started(2, manner);
+        source.push(|_| std::panic::resume_unwind(Box::new("a fault of ours")));
+        wait_until("the report of a worker that broke", || {
+            source.broken.load(Ordering::SeqCst) == 1
+        });
+        let (sender, receiver) = channel();
+        for _ in 0..100 {
+            let sender = sender.clone();
+            source.push(move |_| sender.send(()).unwrap());
+            receive(&receiver, &format!("work beside a worker that broke, under {manner:?}"));
+        }
+        // Its thread ends with the others.
+        source.finish();
+        assert_eq!(source.strays.load(Ordering::SeqCst), 0, "counted once");
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     any::Any,
     convert::Infallible,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Barrier},
     thread,
     time::Instant,
@@ -102,8 +103,12 @@ impl Threads {
     }
 
     /// Has each thread run `work` with its index. Each finds it in a queue of its own, in which nobody else looks,
-    /// before it looks anywhere else.
-    pub(super) fn start(&self, work: impl Fn(usize) + Send + Sync + 'static) {
+    /// before it looks anywhere else. `broken` is called if `work` panics. It must not panic.
+    pub(super) fn start(
+        &self,
+        work: impl Fn(usize) + Send + Sync + 'static,
+        broken: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
+    ) {
         #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = &self.simulated {
             simulated.start(work);
@@ -115,7 +120,9 @@ impl Threads {
             let all = Barrier::new(pool.current_num_threads());
             pool.spawn_broadcast(move |thread| {
                 all.wait();
-                work(thread.index());
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(thread.index()))) {
+                    broken(payload);
+                }
             });
         }
     }

@@ -30,8 +30,12 @@ impl Threads {
         Ok(Self { threads: spec.threads, alive: Arc::default() })
     }
 
-    /// Starts the threads, which run `work` with their indices and end.
-    pub(crate) fn start(&self, work: impl Fn(usize) + Send + Sync + 'static) {
+    /// Starts the threads, which run `work` with their indices and end. A panic in it fails the test.
+    pub(crate) fn start(
+        &self,
+        work: impl Fn(usize) + Send + Sync + 'static,
+        _: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
+    ) {
         *self.alive.threads.lock().unwrap() = self.threads;
         let work = Arc::new(work);
         for index in 0..self.threads {
