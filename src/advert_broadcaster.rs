@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::{
     ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry, NodeId,
-    RefusalReason,
+    RefusalReason, Refused,
     clock::instant_after,
     flow_worker::{FlowHandle, Handle},
     gossip::DynGossip,
@@ -202,7 +202,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         advert: G::GossipAdvert,
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
-        self.queue.try_submit(OWN_LANE, (advert, dst)).map_err(|((advert, destination), reason)| {
+        let bytes = size_of::<(G::GossipAdvert, ArtifactDestination)>();
+        self.queue.try_submit(OWN_LANE, (advert, dst), bytes).map_err(|refused| {
+            let Refused { message: (advert, destination), reason } = refused;
             self.queue.with_handler(|broadcast| {
                 broadcast.metrics.dropped_advert(DestinationKind::from(&destination));
             });

@@ -23,8 +23,8 @@ use self::{
 };
 use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
-    MessageHandler, MetricsRegistry, NodeId, RefusalReason, Refused, ShutdownReport,
-    TransportEvent, TransportMessage, WireCodec, clock::instant_after, gossip::DynGossip,
+    MessageHandler, MetricsRegistry, NodeId, RefusalReason, Refused, ShutdownReport, Submitted,
+    TransportEvent, TransportMessage, WireCodec, blocking, clock::instant_after, gossip::DynGossip,
     message::GossipMessage, panics::contain, watch::Watch,
 };
 
@@ -203,7 +203,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
 impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
     for AsyncTransportEventHandlerImpl<G, C>
 {
-    type Response = ();
+    type Response = Submitted;
     type Error = EventError<C::Error>;
     type Future = CallFuture<G, C::Error>;
 
@@ -215,7 +215,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
 
     /// Decodes the event and submits it to its flow before this returns. It is admitted if there is capacity and nobody
     /// waits. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides: by default the event waits in its
-    /// peer's lane, whether the future is polled or not. The future of an event that the policy drops resolves to `Ok`.
+    /// peer's lane, whether the future is polled or not. The future resolves to what was done with the event: `PeerUp` and
+    /// `PeerDown` are never dropped.
     ///
     /// A `PeerDown` drops what the peer has queued: the `Drop` of these messages runs on the caller's thread.
     ///
@@ -271,9 +272,11 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
     }
 }
 
-/// Resolves when a message is admitted or refused, and when the callback of a `PeerUp` or `PeerDown` has returned.
+/// Resolves when a message is admitted, dropped or refused, and when the callback of a `PeerUp` or `PeerDown` has
+/// returned.
 ///
-/// Returned by the `call` of [`AsyncTransportEventHandlerImpl`]. It works under any executor.
+/// Returned by the `call` of [`AsyncTransportEventHandlerImpl`]. It works under any executor, and
+/// [without](Self::wait) one.
 ///
 /// # Cancel safety
 ///
@@ -309,11 +312,22 @@ impl<G: Gossip + ?Sized, E> Admission<G, E> {
     }
 }
 
+impl<G: Gossip + ?Sized, E> CallFuture<G, E> {
+    /// Parks the calling thread until this resolves, as [`Execute::wait`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for the future.
+    pub fn wait(self) -> Result<Submitted, EventError<E>> {
+        blocking::wait(self)
+    }
+}
+
 // Nothing in it is ever pinned.
 impl<G: Gossip + ?Sized, E> Unpin for CallFuture<G, E> {}
 
 impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
-    type Output = Result<(), EventError<E>>;
+    type Output = Result<Submitted, EventError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         fn poll<M: Send + 'static, H: MessageHandler<M>, E>(
@@ -321,7 +335,7 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
             peer: NodeId,
             flow: FlowType,
             context: &mut Context<'_>,
-        ) -> Poll<Result<(), EventError<E>>> {
+        ) -> Poll<Result<Submitted, EventError<E>>> {
             let refused = |Refused { reason, message }| {
                 // Nobody gets it back, so its panic is nobody else's to bear.
                 contain(|| drop(message));
@@ -340,14 +354,14 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
             Admission::Transport { execute, completion } => {
                 if let Some(admission) = execute {
                     match poll(admission, peer, FlowType::Transport, context) {
-                        Poll::Ready(Ok(())) => *execute = None,
+                        Poll::Ready(Ok(_)) => *execute = None,
                         other => return other,
                     }
                 }
                 completion.poll(context).map(|ran| {
                     let reason = RefusalReason::Closed;
                     let refused = EventError::Refused { peer, flow: FlowType::Transport, reason };
-                    if ran { Ok(()) } else { Err(refused) }
+                    if ran { Ok(Submitted::Admitted) } else { Err(refused) }
                 })
             }
             Admission::Quarantined => Poll::Ready(Err(EventError::Quarantined { peer })),

@@ -123,6 +123,7 @@
 //! `P2P_Watch_Thread`.
 
 mod advert_broadcaster;
+mod blocking;
 mod clock;
 mod codec;
 mod config;
@@ -170,7 +171,7 @@ pub use message::{
     ArtifactDestination, ArtifactFilter, ArtifactId, ChunkError, GossipAdvert, GossipChunk,
     GossipChunkRequest, GossipMessage, IntegrityHash, NodeId, ParseIdError,
 };
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Submitted};
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 

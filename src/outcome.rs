@@ -99,3 +99,14 @@ impl From<RefusalReason> for Outcome {
         }
     }
 }
+
+/// What a flow has done with a message that it has not refused.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Submitted {
+    /// It is admitted. It will have one of the outcomes of [admitted](Outcome::was_admitted) messages.
+    Admitted,
+    /// The flow's [`OverloadPolicy`](crate::OverloadPolicy) has dropped it, and it is counted as this outcome:
+    /// [`Outcome::DroppedNewest`]. Its handler will not run.
+    Dropped(Outcome),
+}

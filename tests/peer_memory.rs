@@ -34,7 +34,7 @@ fn a_peer_that_has_sent_one_message_costs_less_than_four_kilobytes() {
     let handler = |_: NodeId, _: [u64; 16]| {};
     let flow =
         FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler).unwrap();
-    let submit = |number: u32| block_on(flow.execute(peer(number), [1; 16])).unwrap();
+    let submit = |number: u32| _ = block_on(flow.execute(peer(number), [1; 16])).unwrap();
     // What is made once.
     submit(PEERS);
     let before = held();

@@ -46,7 +46,7 @@ pub(crate) fn row() -> Value {
             let mut call = handler.call(event(peer(number), &largest_chunk()));
             match call.poll_unpin(context) {
                 Poll::Pending => pending.push(call),
-                Poll::Ready(Ok(())) => (),
+                Poll::Ready(Ok(_)) => (),
                 Poll::Ready(Err(EventError::Refused { .. })) => refused += 1,
                 Poll::Ready(Err(error)) => panic!("void: {error}"),
             }

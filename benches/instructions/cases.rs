@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig,
     FlowConfig, FlowType, FlowWorker, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, MAX_QUANTUM, MetricsRegistry, NodeId, TransportEvent,
+    GossipMessage, IntegrityHash, MAX_QUANTUM, MetricsRegistry, NodeId, Submitted, TransportEvent,
     TransportMessage, WaitStrategy, wire,
 };
 use strum::IntoEnumIterator;
@@ -251,7 +251,7 @@ fn adverts(messages: usize) {
             let payload = if sequence == 0 { &first } else { &other };
             let message = TransportMessage { peer_id, payload: payload.clone() };
             let called = handler.call(TransportEvent::Message(message)).now_or_never();
-            assert_eq!(called, Some(Ok(())), "there is capacity");
+            assert_eq!(called, Some(Ok(Submitted::Admitted)), "there is capacity");
         })
     });
 }

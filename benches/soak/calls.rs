@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gossip_engine::{CallFuture, EventError, wire};
+use gossip_engine::{CallFuture, EventError, Submitted, wire};
 
 use super::{record::Record, replica::Replica};
 use crate::harness::changes::Dice;
 
 pub(crate) type Call = CallFuture<Replica, wire::DecodeError>;
-pub(crate) type Outcome = Result<(), EventError>;
+pub(crate) type Outcome = Result<Submitted, EventError>;
 
 /// Of so many calls one is dropped before it was ever polled; and of so many looks at one that is
 /// pending, one drops it.

@@ -136,7 +136,7 @@ impl Producer {
     fn tell(&mut self, event: TransportEvent, may_drop: bool) {
         loop {
             let call = self.handler.call(event.clone());
-            if let Some(Ok(())) = self.calls.wait(call, may_drop, &mut self.dice) {
+            if let Some(Ok(_)) = self.calls.wait(call, may_drop, &mut self.dice) {
                 return;
             }
             thread::sleep(Duration::from_millis(1));

@@ -291,9 +291,9 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
             flow.notify_drops(config.drop_notice_interval, |peer, count| {
                 self.metrics.notice();
                 let told =
-                    self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count));
+                    self.transport.try_execute(peer, PeerChange::Dropped(flow.flow(), count)).err();
                 // Nobody will ever hear of it, and to offer it again and again would only count.
-                matches!(told, Ok(()) | Err(RefusalReason::Closed))
+                told.is_none_or(|refused| refused.reason == RefusalReason::Closed)
             });
             flow.look(config.stuck_handler_timeout, &mut known[flow.flow() as usize]);
         });

@@ -16,10 +16,10 @@ use super::{
     MessageHandler,
     core::{Core, Envelope, PeerQueue},
     handler::OfPeers,
-    submit::Submitted,
+    submit::Decision,
 };
 use crate::{
-    Outcome, RefusalReason,
+    Outcome, RefusalReason, Submitted, blocking,
     ledger::FlowLedger,
     queue::{Refusal, Waited, WakeList},
 };
@@ -41,7 +41,7 @@ impl<M> fmt::Debug for Refused<M> {
     }
 }
 
-/// Resolves when the message that was submitted to a flow is admitted or refused.
+/// Resolves when the message that was submitted to a flow is admitted, dropped or refused.
 ///
 /// Returned by [`FlowWorker::execute`](super::FlowWorker::execute), which says when that is. It works
 /// under any executor.
@@ -58,7 +58,8 @@ impl<M> fmt::Debug for Refused<M> {
 pub struct Execute<M: Send + 'static, H: MessageHandler<M>>(State<M, H>);
 
 enum State<M: Send + 'static, H: MessageHandler<M>> {
-    Admitted,
+    /// There is nothing to wait for, and nothing to give back.
+    Submitted(Submitted),
     /// Boxed, so that the future of a message that is admitted is small.
     Refused(Box<Refused<M>>),
     Waiting(Waiting<M, H>),
@@ -68,18 +69,54 @@ enum State<M: Send + 'static, H: MessageHandler<M>> {
 impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
     /// That of a message that was submitted to this flow.
     #[inline]
-    pub(super) fn of(submitted: Submitted<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
+    pub(super) fn of(submitted: Decision<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
         Self(match submitted {
-            // There is nothing to wait for, and nothing to give back.
-            Submitted::Admitted | Submitted::Dropped => State::Admitted,
-            Submitted::Waits(ticket) => State::Waiting(Waiting {
+            Decision::Admitted => State::Submitted(Submitted::Admitted),
+            Decision::Dropped(outcome) => State::Submitted(Submitted::Dropped(outcome)),
+            Decision::Waits(ticket) => State::Waiting(Waiting {
                 queue: Arc::clone(&core.queue),
                 ledger: Arc::clone(&core.ledger),
                 core: Arc::downgrade(core),
                 ticket: Some(ticket),
             }),
-            Submitted::Refused(refused) => State::Refused(refused),
+            Decision::Refused(refused) => State::Refused(refused),
         })
+    }
+}
+
+impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
+    /// Parks the calling thread until this resolves: for a thread that has no executor. In a task of an executor,
+    /// `await` it.
+    ///
+    /// It may wait for as long as the flow has no capacity. A handler must not wait here for its own flow: all of the
+    /// flow's threads could come to wait for capacity that only they can free.
+    ///
+    /// ```
+    /// use std::{sync::mpsc, thread};
+    /// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let handler = move |_: NodeId, line: String| sender.send(line).unwrap();
+    /// let registry = MetricsRegistry::new();
+    /// let flow = FlowWorker::new(FlowType::Request, &FlowConfig::new(10), &registry, handler)?;
+    /// let peer = NodeId::new([7; 32]);
+    /// thread::scope(|threads| {
+    ///     threads.spawn(|| {
+    ///         // A thread that reads a socket.
+    ///         for line in ["one", "two"] {
+    ///             flow.execute(peer, line.to_owned()).wait().expect("the flow is open");
+    ///         }
+    ///     });
+    /// });
+    /// assert_eq!(receiver.recv().as_deref(), Ok("one"));
+    /// # Ok::<(), gossip_engine::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for the future.
+    pub fn wait(self) -> Result<Submitted, Refused<M>> {
+        blocking::wait(self)
     }
 }
 
@@ -94,11 +131,11 @@ struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
 }
 
 impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refused<M>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Submitted, Refused<M>>> {
         let ticket = self.ticket.expect("it is polled until it is decided");
         let outcome = match self.queue.poll_ticket(ticket, context.waker()) {
             Waited::Pending => return Poll::Pending,
-            Waited::Admitted => Ok(()),
+            Waited::Admitted => Ok(Submitted::Admitted),
             Waited::Refused(Envelope { message, .. }, why) => {
                 let reason = match why {
                     Refusal::Closed => RefusalReason::Closed,
@@ -133,7 +170,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
 impl<M: Send + 'static, H: MessageHandler<M>> Unpin for Execute<M, H> {}
 
 impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
-    type Output = Result<(), Refused<M>>;
+    type Output = Result<Submitted, Refused<M>>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -145,14 +182,14 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
             }
             return outcome;
         }
-        if let State::Admitted = state {
+        if let State::Submitted(submitted) = *state {
             // Apart, because there is no message to move.
             *state = State::Resolved;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(submitted));
         }
         match mem::replace(state, State::Resolved) {
             State::Refused(refused) => Poll::Ready(Err(*refused)),
-            State::Admitted | State::Waiting(_) | State::Resolved => {
+            State::Submitted(_) | State::Waiting(_) | State::Resolved => {
                 panic!("polled after it had resolved")
             }
         }
@@ -162,7 +199,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
 impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for Execute<M, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.0 {
-            State::Admitted => "admitted",
+            State::Submitted(_) => "submitted",
             State::Refused(_) => "refused",
             State::Waiting(_) => "waiting",
             State::Resolved => "resolved",

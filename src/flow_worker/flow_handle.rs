@@ -2,10 +2,9 @@
 
 use std::{ops::Deref, sync::Arc, time::Instant};
 
-use super::{core::Core, handler::Handle, submit::Submitted};
+use super::{core::Core, execute::Refused, handler::Handle, submit::Decision};
 use crate::{
-    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, RefusalReason,
-    sync::Ordering,
+    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, sync::Ordering,
 };
 
 #[derive(Debug)]
@@ -33,11 +32,16 @@ impl<M: Send + 'static, H: Handle<M>> FlowHandle<M, H> {
     }
 
     /// Admits a message if there is capacity; nobody waits.
-    pub(crate) fn try_submit(&self, peer: NodeId, message: M) -> Result<(), (M, RefusalReason)> {
-        match self.0.submit(None, peer, message, size_of::<M>(), false) {
-            Submitted::Admitted => Ok(()),
-            Submitted::Refused(refused) => Err((refused.message, refused.reason)),
-            Submitted::Waits(_) | Submitted::Dropped => unreachable!("it is admitted or refused"),
+    pub(crate) fn try_submit(
+        &self,
+        peer: NodeId,
+        message: M,
+        bytes: usize,
+    ) -> Result<(), Refused<M>> {
+        match self.0.submit(None, peer, message, bytes, false) {
+            Decision::Admitted => Ok(()),
+            Decision::Refused(refused) => Err(*refused),
+            Decision::Waits(_) | Decision::Dropped(_) => unreachable!("it is admitted or refused"),
         }
     }
 

@@ -25,7 +25,6 @@ use std::{
 use self::{core::of_its_kind, handler::OfPeers, submitter::Holder};
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
-    RefusalReason,
     clock::{Moment, instant_after, nanos},
     ledger::FlowSnapshot,
     panics::contain,
@@ -148,9 +147,11 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// messages of one peer are admitted in the order of the calls, whether their futures are polled or not. To submit
     /// many messages of one peer at less cost, use a [`submitter`](Self::submitter).
     ///
-    /// `Ok` means that the engine has taken charge of the message. It has been admitted and will have one of the
-    /// [`Outcome`](crate::Outcome)s of admitted messages, or the policy has
-    /// [dropped](crate::Outcome::DroppedNewest) it. `Ok` does not mean that it has run.
+    /// `Ok` says whether the message was [admitted](crate::Submitted::Admitted) or the policy has
+    /// [dropped](crate::Submitted::Dropped) it. It does not mean that the message has run.
+    ///
+    /// A thread without an executor waits by [`Execute::wait`]. To learn at once whether there is capacity, use
+    /// [`try_execute`](Self::try_execute).
     ///
     /// # Errors
     ///
@@ -238,9 +239,30 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
         self.inner.queue.set_weight(&node_id, weight.clamp(1, MAX_WEIGHT))
     }
 
-    /// Admits a message if there is capacity.
-    pub(crate) fn try_execute(&self, node_id: NodeId, message: M) -> Result<(), RefusalReason> {
-        self.inner.try_submit(node_id, message).map_err(|(_, reason)| reason)
+    /// Admits a message of `node_id` if there is capacity and nobody of this peer waits for it. The message never
+    /// waits, and no policy drops it or another for it: it comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the message: [`RefusalReason::Full`](crate::RefusalReason::Full) if there is no capacity, or
+    /// another of the [`RefusalReason`](crate::RefusalReason)s. Each refusal is counted.
+    pub fn try_execute(&self, node_id: NodeId, message: M) -> Result<(), Refused<M>> {
+        self.try_execute_sized(node_id, message, size_of::<M>())
+    }
+
+    /// Like [`try_execute`](Self::try_execute), for a message of `bytes` bytes, as
+    /// [`execute_sized`](Self::execute_sized) is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_execute`](Self::try_execute).
+    pub fn try_execute_sized(
+        &self,
+        node_id: NodeId,
+        message: M,
+        bytes: usize,
+    ) -> Result<(), Refused<M>> {
+        self.inner.try_submit(node_id, message, bytes)
     }
 
     /// Notifies of messages that were dropped; see [`DropNotices`](drop_notices::DropNotices::notify).

@@ -19,12 +19,12 @@ const MAX_EVICTIONS: usize = 4;
 /// What becomes of a message.
 #[derive(Debug)]
 #[must_use]
-pub(super) enum Submitted<M> {
+pub(super) enum Decision<M> {
     Admitted,
     /// It waits in a line; this is its ticket.
     Waits(usize),
-    /// It has come to its outcome.
-    Dropped,
+    /// The policy has dropped it, and it is counted so.
+    Dropped(Outcome),
     Refused(Box<Refused<M>>),
 }
 
@@ -39,7 +39,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         message: M,
         bytes: usize,
         may_wait: bool,
-    ) -> Submitted<M> {
+    ) -> Decision<M> {
         // One of no bytes counts as one byte, one of more than a count holds as that many.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
         // Taken out where it is admitted, so that it moves once.
@@ -53,7 +53,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             }),
         };
         let submitted = match submitted {
-            Ok(()) => Submitted::Admitted,
+            Ok(()) => Decision::Admitted,
             Err(denied) => {
                 let envelope = envelope.take().expect("it was not admitted");
                 self.submit_denied(peer, envelope, denied, bytes, may_wait, &mut wake)
@@ -73,7 +73,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         bytes: u32,
         may_wait: bool,
         wake: &mut WakeList,
-    ) -> Submitted<M> {
+    ) -> Decision<M> {
         let mut evictions = 0;
         // Each turn but the last has found a lane that another thread has closed, or has dropped a message, which it
         // does a few times only.
@@ -106,7 +106,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
                     OverloadPolicy::Wait => match self.queue.wait(&lane, envelope, bytes, wake) {
                         Ok(ticket) => {
                             self.ledger.has_waited();
-                            return Submitted::Waits(ticket);
+                            return Decision::Waits(ticket);
                         }
                         Err((back, Denied::TooManyWaiters)) => {
                             return self.refuse(back, RefusalReason::TooManyWaiters);
@@ -120,23 +120,23 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             }
             let mut again = Some(envelope);
             match self.queue.submit(&lane, &mut again, bytes, wake) {
-                Ok(()) => return Submitted::Admitted,
+                Ok(()) => return Decision::Admitted,
                 Err(why) => denied = why,
             }
             envelope = again.take().expect("it was not admitted");
         }
     }
 
-    fn refuse(&self, envelope: Envelope<M>, reason: RefusalReason) -> Submitted<M> {
+    fn refuse(&self, envelope: Envelope<M>, reason: RefusalReason) -> Decision<M> {
         self.ledger.count(reason.into());
-        Submitted::Refused(Box::new(Refused { message: envelope.message, reason }))
+        Decision::Refused(Box::new(Refused { message: envelope.message, reason }))
     }
 
     /// Drops a message for which there is no capacity.
-    fn drop_newest(&self, lane: &Arc<PeerLane>, envelope: Envelope<M>) -> Submitted<M> {
+    fn drop_newest(&self, lane: &Arc<PeerLane>, envelope: Envelope<M>) -> Decision<M> {
         self.drops.record(lane);
         self.ledger.count(Outcome::DroppedNewest);
         self.let_go(envelope.message);
-        Submitted::Dropped
+        Decision::Dropped(Outcome::DroppedNewest)
     }
 }

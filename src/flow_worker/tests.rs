@@ -15,7 +15,7 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    FlowSnapshot, Outcome, OverloadPolicy, PanicPolicy, RefusalReason, WaitStrategy,
+    FlowSnapshot, Outcome, OverloadPolicy, PanicPolicy, RefusalReason, Submitted, WaitStrategy,
     clock::instant_after,
     sync::{AtomicBool, AtomicU64, Ordering},
 };

@@ -71,7 +71,7 @@ impl<H: Handler> PeerContext<H> {
         let connected = self.link.connect(senders);
         let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.peer)).await;
         let end = match &arrival {
-            Ok(()) => {
+            Ok(_) => {
                 self.counters.connections.increment();
                 tracing::debug!(peer = %self.peer, "connected");
                 self.run(&connection, first, &mut tasks, replaced).await

@@ -49,7 +49,9 @@ pub struct FlowCounters {
     pub frames_in: u64,
     /// Bytes of their payloads.
     pub bytes_in: u64,
-    /// Frames that the handler had no room for; they are lost.
+    /// Of these, frames whose message the flow's overload policy has dropped.
+    pub dropped_in: u64,
+    /// Frames that the handler had no capacity for; they are lost.
     pub refused_in: u64,
     /// Frames that were skipped because their message is of a later version.
     pub unknown_in: u64,
@@ -85,6 +87,7 @@ pub(super) struct Counters {
 pub(super) struct FlowCells {
     pub(super) frames_in: Counter,
     pub(super) bytes_in: Counter,
+    pub(super) dropped_in: Counter,
     pub(super) refused_in: Counter,
     pub(super) unknown_in: Counter,
     pub(super) frames_out: Counter,
@@ -116,6 +119,7 @@ impl Counters {
             flows: self.flows.each_ref().map(|cells| FlowCounters {
                 frames_in: cells.frames_in.get(),
                 bytes_in: cells.bytes_in.get(),
+                dropped_in: cells.dropped_in.get(),
                 refused_in: cells.refused_in.get(),
                 unknown_in: cells.unknown_in.get(),
                 frames_out: cells.frames_out.get(),

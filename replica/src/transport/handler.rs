@@ -2,17 +2,20 @@
 
 use std::future::poll_fn;
 
-use gossip_engine::{EventError, RefusalReason, TransportEvent, wire::DecodeError};
+use gossip_engine::{EventError, RefusalReason, Submitted, TransportEvent, wire::DecodeError};
 use tower_service::Service;
 
 /// What the transport needs of a handler, in one word.
 pub(super) trait Handler:
-    Service<TransportEvent, Response = (), Error = EventError, Future: Send> + Clone + Send + 'static
+    Service<TransportEvent, Response = Submitted, Error = EventError, Future: Send>
+    + Clone
+    + Send
+    + 'static
 {
 }
 
 impl<S> Handler for S where
-    S: Service<TransportEvent, Response = (), Error = EventError, Future: Send>
+    S: Service<TransportEvent, Response = Submitted, Error = EventError, Future: Send>
         + Clone
         + Send
         + 'static
@@ -40,7 +43,7 @@ pub(super) enum Refusal {
 pub(super) async fn deliver<H: Handler>(
     handler: &mut H,
     event: TransportEvent,
-) -> Result<(), Refusal> {
+) -> Result<Submitted, Refusal> {
     let taken = match poll_fn(|cx| handler.poll_ready(cx)).await {
         Ok(()) => handler.call(event).await,
         Err(error) => Err(error),

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use gossip_engine::{EventError, NodeId, TransportEvent};
+use gossip_engine::{EventError, NodeId, Submitted, TransportEvent};
 use quinn::Endpoint;
 use tokio::{
     task::JoinSet,
@@ -218,7 +218,10 @@ impl Transport {
     /// Outside a tokio runtime.
     pub fn start<S>(&self, peers: Vec<Peer>, handler: S) -> Result<(), StartError>
     where
-        S: Service<TransportEvent, Response = (), Error = EventError> + Clone + Send + 'static,
+        S: Service<TransportEvent, Response = Submitted, Error = EventError>
+            + Clone
+            + Send
+            + 'static,
         S::Future: Send,
     {
         let own = self.identity.node_id();

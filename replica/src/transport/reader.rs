@@ -14,7 +14,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    FlowType, NodeId, TransportEvent, TransportMessage,
+    FlowType, NodeId, Submitted, TransportEvent, TransportMessage,
     wire::{self, DecodeError},
 };
 use quinn::{ReadError, RecvStream};
@@ -117,9 +117,12 @@ impl<H: Handler> Inbound<H> {
         let message = TransportMessage { peer_id: self.peer, payload };
         let cells = self.counters.flow(stream);
         match deliver(&mut self.handler, TransportEvent::Message(message)).await {
-            Ok(()) => {
+            Ok(submitted) => {
                 cells.frames_in.increment();
                 cells.bytes_in.add(length);
+                if submitted != Submitted::Admitted {
+                    cells.dropped_in.increment();
+                }
                 Ok(None)
             }
             Err(Refusal::Full) => {

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use gossip_engine::{
     ArtifactFilter, ArtifactId, EventError, FlowType, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, TransportEvent,
+    GossipMessage, IntegrityHash, Submitted, TransportEvent,
 };
 use gossip_replica::{
     identity::Identity,
@@ -40,16 +40,16 @@ const WHEN_FULL: Duration = Duration::from_millis(1);
 struct Deaf;
 
 impl Service<TransportEvent> for Deaf {
-    type Response = ();
+    type Response = Submitted;
     type Error = EventError;
-    type Future = Ready<Result<(), EventError>>;
+    type Future = Ready<Result<Submitted, EventError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EventError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: TransportEvent) -> Self::Future {
-        ready(Ok(()))
+        ready(Ok(Submitted::Admitted))
     }
 }
 

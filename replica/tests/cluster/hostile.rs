@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, TransportEvent, wire,
+    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, Submitted, TransportEvent, wire,
 };
 use gossip_replica::{
     identity::Identity,
@@ -45,16 +45,16 @@ struct Liar {
 }
 
 impl Service<TransportEvent> for Liar {
-    type Response = ();
+    type Response = Submitted;
     type Error = EventError;
-    type Future = Ready<Result<(), EventError>>;
+    type Future = Ready<Result<Submitted, EventError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EventError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, event: TransportEvent) -> Self::Future {
-        let TransportEvent::Message(message) = event else { return ready(Ok(())) };
+        let TransportEvent::Message(message) = event else { return ready(Ok(Submitted::Admitted)) };
         let decoded = wire::decode(message.payload);
         if let Ok(GossipMessage::RetransmissionRequest(_)) = decoded {
             for (id, size) in self.sizes.iter() {
@@ -73,7 +73,7 @@ impl Service<TransportEvent> for Liar {
             let _ = self.outbox.send(message.peer_id, GossipMessage::Chunk(chunk));
             self.lies.fetch_add(1, Relaxed);
         }
-        ready(Ok(()))
+        ready(Ok(Submitted::Admitted))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is sent arrives, whole and in order, and one flow does not hold up another.
 
-use gossip_engine::{FlowType, GossipMessage, RefusalReason, TransportEvent};
+use gossip_engine::{FlowType, GossipMessage, Outcome, RefusalReason, Submitted, TransportEvent};
 use gossip_replica::{outbox::SendError, transport::frame::STREAM_FLOWS};
 
 use crate::{
@@ -159,5 +159,19 @@ async fn a_message_without_room_is_lost_and_counted() {
     assert_they_talk(&one, &two, 2).await;
     assert_eq!(two.recorder.messages(one.id(), flow), [message(flow, 2)]);
     assert_eq!(two.transport.counters().flow(flow).refused_in, 1);
+    assert_eq!(two.transport.counters().cut_offs, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_a_policy_drops_is_counted() {
+    let [one, two] = connected().await;
+    let flow = FlowType::Advert;
+    two.recorder.answer_next([Ok(Submitted::Dropped(Outcome::DroppedNewest))]);
+    one.outbox().send(two.id(), message(flow, 1)).unwrap();
+    one.outbox().send(two.id(), message(flow, 2)).unwrap();
+    until("both were answered", || two.transport.counters().flow(flow).frames_in == 2).await;
+    let counts = two.transport.counters().flow(flow);
+    assert_eq!((counts.dropped_in, counts.refused_in), (1, 0));
+    assert_eq!(two.recorder.messages(one.id(), flow), [message(flow, 2)]);
     assert_eq!(two.transport.counters().cut_offs, 0);
 }

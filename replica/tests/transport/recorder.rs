@@ -10,7 +10,7 @@ use std::{
 };
 
 use gossip_engine::{
-    EventError, FlowType, GossipMessage, NodeId, RefusalReason, TransportEvent,
+    EventError, FlowType, GossipMessage, NodeId, RefusalReason, Submitted, TransportEvent,
     wire::{self, DecodeError},
 };
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ struct Inner {
     taken: watch::Sender<Vec<TransportEvent>>,
     held: watch::Sender<HashSet<FlowType>>,
     waiting: watch::Sender<usize>,
-    refusals: Mutex<Vec<EventError>>,
+    answers: Mutex<Vec<Result<Submitted, EventError>>>,
 }
 
 impl Recorder {
@@ -111,7 +111,15 @@ impl Recorder {
 
     /// Refuses the next messages.
     pub(crate) fn refuse_next(&self, refusals: impl IntoIterator<Item = EventError>) {
-        self.0.refusals.lock().unwrap().extend(refusals);
+        self.answer_next(refusals.into_iter().map(Err));
+    }
+
+    /// Takes none of the next messages, and answers so.
+    pub(crate) fn answer_next(
+        &self,
+        answers: impl IntoIterator<Item = Result<Submitted, EventError>>,
+    ) {
+        self.0.answers.lock().unwrap().extend(answers);
     }
 
     /// The events of a peer are: up, messages, down, up, ... and nothing else.
@@ -169,9 +177,9 @@ impl Drop for Waiting<'_> {
 }
 
 impl Service<TransportEvent> for Recorder {
-    type Response = ();
+    type Response = Submitted;
     type Error = EventError;
-    type Future = Pin<Box<dyn Future<Output = Result<(), EventError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Submitted, EventError>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), EventError>> {
         Poll::Ready(Ok(()))
@@ -187,13 +195,13 @@ impl Service<TransportEvent> for Recorder {
                 held.wait_for(|held| !held.contains(&flow)).await.unwrap();
             }
             if flow != FlowType::Transport {
-                let mut refusals = inner.refusals.lock().unwrap();
-                if !refusals.is_empty() {
-                    return Err(refusals.remove(0));
+                let mut answers = inner.answers.lock().unwrap();
+                if !answers.is_empty() {
+                    return answers.remove(0);
                 }
             }
             inner.taken.send_modify(|taken| taken.push(event));
-            Ok(())
+            Ok(Submitted::Admitted)
         })
     }
 }

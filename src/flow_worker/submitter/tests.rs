@@ -4,7 +4,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::flow_worker::submit::Submitted;
+use crate::flow_worker::submit::Decision;
 use crate::{FlowConfig, FlowType, MetricsRegistry, Outcome, RefusalReason};
 
 /// Beyond this a test has failed; nothing passes by taking long.
@@ -53,7 +53,7 @@ fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
     let next = submit().expect("the fourth in a row");
     assert!(Arc::ptr_eq(&next, &in_table().expect("a lane")) && !Arc::ptr_eq(&next, &first));
     let submitted = flow.inner.submit(Some(&first), peer(1), 0, 4, false);
-    assert!(matches!(submitted, Submitted::Admitted));
+    assert!(matches!(submitted, Decision::Admitted));
     assert!(Arc::ptr_eq(&next, &in_table().expect("the same")));
     assert!(flow.shutdown(LIMIT).is_clean());
     // The first two may have been cancelled before they ran.

@@ -33,7 +33,7 @@ fn a_replaced_handler_whose_drop_panics_harms_nobody() {
     block_on(flow.execute(peer(1), 0)).unwrap();
     assert_eq!(hears.recv_timeout(LIMIT), Ok(0));
     flow.replace_handler(bomb(false));
-    (1..3).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    (1..3).for_each(|message| _ = at_once(flow.execute(peer(1), message)).unwrap());
     (0..3).for_each(|_| go.send(()).unwrap());
     assert_eq!(at_rest(&flow).handled(), 3);
     assert_eq!(flow.snapshot().stray_panics, 0);
@@ -54,7 +54,7 @@ fn a_replaced_handler_is_let_go_of_by_workers_that_have_nothing_to_do() {
         let flow = FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), handler())
             .unwrap();
         // All three have run something. Then they search, sleep, or are on their way to it.
-        (1..4).for_each(|from| at_once(flow.execute(peer(from), ())).unwrap());
+        (1..4).for_each(|from| _ = at_once(flow.execute(peer(from), ())).unwrap());
         at_rest(&flow);
         for round in 0..200_u32 {
             flow.replace_handler(handler());
@@ -95,7 +95,7 @@ fn a_lower_limit_holds_at_once_and_a_higher_one_lets_in_those_who_wait() {
     let (handler, starts, leave) = gated();
     let config = FlowConfig::new(4).with_threads(3).with_peer_threads(3).with_peer_quota(4);
     let flow = flow(config, handler);
-    (0..3).for_each(|message| block_on(flow.execute(peer(1), message)).unwrap());
+    (0..3).for_each(|message| _ = block_on(flow.execute(peer(1), message)).unwrap());
     assert_eq!(starts.iter().take(3).count(), 3);
     flow.reconfigure(&config.with_max_inflight_requests(1)).unwrap();
     let mut waiting: Vec<_> = (3..7).map(|message| flow.execute(peer(1), message)).collect();
@@ -111,7 +111,7 @@ fn a_lower_limit_holds_at_once_and_a_higher_one_lets_in_those_who_wait() {
     flow.reconfigure(&config).unwrap();
     assert_eq!(starts.iter().take(2).count(), 2);
     (0..4).for_each(|_| leave.send(()).unwrap());
-    block_on(join_all(waiting)).into_iter().for_each(|admitted| admitted.unwrap());
+    block_on(join_all(waiting)).into_iter().for_each(|admitted| _ = admitted.unwrap());
     assert_eq!(at_rest(&flow).handled(), 7);
 }
 
@@ -124,7 +124,7 @@ fn a_quota_that_grows_lets_in_those_who_wait() {
     flow.reconfigure(&config.with_peer_quota(3)).unwrap();
     assert_eq!((flow.snapshot().in_flight, flow.snapshot().waiting), (3, 1));
     flow.reconfigure(&config.with_peer_quota(10)).unwrap();
-    block_on(join_all(waiting)).into_iter().for_each(|admitted| admitted.unwrap());
+    block_on(join_all(waiting)).into_iter().for_each(|admitted| _ = admitted.unwrap());
     (0..4).for_each(|_| leave.send(()).unwrap());
     assert_eq!(at_rest(&flow).handled(), 4);
     assert!(starts.try_iter().eq(1..4));

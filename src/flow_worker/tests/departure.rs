@@ -27,7 +27,7 @@ fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_refused() {
 #[test]
 fn what_was_cancelled_is_no_part_of_a_shutdown() {
     let (flow, _starts, leave) = busy(FlowConfig::new(10).with_peer_quota(5));
-    (1..4).for_each(|message| at_once(flow.execute(peer(2), message)).unwrap());
+    (1..4).for_each(|message| _ = at_once(flow.execute(peer(2), message)).unwrap());
     flow.cancel_peer(peer(2));
     let report = flow.shutdown(Duration::ZERO);
     assert_eq!((report.running, report.dropped), (1, 0));
@@ -82,7 +82,7 @@ fn what_is_dropped_with_its_peer_may_panic_and_harms_nobody() {
         std::mem::forget(message);
         leaves.recv_timeout(LIMIT).expect("the test gives leave");
     });
-    (0..4).for_each(|number| at_once(flow.execute(peer(1), Bomb(number > 0))).ok().unwrap());
+    (0..4).for_each(|number| _ = at_once(flow.execute(peer(1), Bomb(number > 0))).ok().unwrap());
     at_once(flow.execute(peer(2), Bomb(true))).ok().unwrap();
     wait_until("the first handler", || flow.snapshot().queued < 5);
     flow.cancel_peer(peer(1));
@@ -96,7 +96,7 @@ fn lanes_of_which_something_was_dropped_make_place_for_newcomers() {
     let config =
         FlowConfig::new(1).with_max_peers(2).with_overload_policy(OverloadPolicy::DropNewest);
     let (flow, _starts, leave) = busy(config);
-    (1..3).for_each(|from| at_once(flow.execute(peer(from), 1)).unwrap());
+    (1..3).for_each(|from| _ = at_once(flow.execute(peer(from), 1)).unwrap());
     assert_eq!(flow.snapshot().count(Outcome::DroppedNewest), 2);
     leave.send(()).unwrap();
     at_rest(&flow);

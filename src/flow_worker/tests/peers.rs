@@ -112,7 +112,7 @@ fn lanes_that_come_and_go_under_load_lose_nothing() {
                             flow.cancel_peer(from);
                         }
                         match block_on(flow.execute(from, message)) {
-                            Ok(()) => 0,
+                            Ok(_) => 0,
                             Err(refused) => {
                                 assert_eq!(refused.reason, RefusalReason::TooManyPeers);
                                 1
@@ -170,7 +170,7 @@ fn a_peer_whose_handlers_are_stuck_holds_one_thread_only() {
             sender.send(message).unwrap();
         }
     });
-    (0..20).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    (0..20).for_each(|message| _ = at_once(flow.execute(peer(1), message)).unwrap());
     assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
     for message in 0..1_000 {
         block_on(flow.execute(peer(2 + (message % 5) as u8), message)).unwrap();
@@ -189,7 +189,7 @@ fn a_peer_that_may_have_several_threads_has_so_many() {
     let (handler, starts, leave) = gated();
     let config = FlowConfig::new(100).with_threads(3).with_peer_threads(2);
     let flow = flow(config, handler);
-    (0..6).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    (0..6).for_each(|message| _ = at_once(flow.execute(peer(1), message)).unwrap());
     let mut first: Vec<_> = starts.iter().take(2).collect();
     first.sort_unstable();
     assert_eq!(first, [0, 1]);

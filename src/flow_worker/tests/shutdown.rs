@@ -30,7 +30,7 @@ fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
 fn a_shutdown_reports_what_is_stuck_and_what_never_started() {
     let (handler, starts, leave) = gated();
     let flow = flow(FlowConfig::new(3).with_threads(1), handler);
-    (0..3).for_each(|message| block_on(flow.execute(peer(1), message)).unwrap());
+    (0..3).for_each(|message| _ = block_on(flow.execute(peer(1), message)).unwrap());
     starts.recv_timeout(LIMIT).unwrap();
     let report = flow.shutdown(Duration::ZERO);
     assert_eq!((report.dropped, report.running, report.joined), (2, 1, false));
@@ -61,7 +61,7 @@ fn a_shutdown_from_inside_a_handler_closes_and_returns_at_once() {
     let same = Arc::clone(&flow);
     // For ever, as good as: a caller that waits for anything waits for itself.
     give.send(Arc::new(move || same.shutdown(Duration::MAX))).unwrap();
-    (0..3).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    (0..3).for_each(|message| _ = at_once(flow.execute(peer(1), message)).unwrap());
     let waiting = flow.execute(peer(1), 3);
     go.send(()).unwrap();
     let report = receiver.recv_timeout(LIMIT).expect("it does not wait");

@@ -79,10 +79,10 @@ fn stress(round: usize) {
                     match (&mut execute).now_or_never() {
                         None if message.is_multiple_of(3) => continue,
                         None => match block_on(execute) {
-                            Ok(()) => known += 1,
+                            Ok(_) => known += 1,
                             Err(_) => refused += 1,
                         },
-                        Some(Ok(())) => known += 1,
+                        Some(Ok(_)) => known += 1,
                         Some(Err(_)) => refused += 1,
                     }
                     if message.is_multiple_of(7) {

@@ -54,8 +54,8 @@ fn share_of_the_cheap(weight: u32, held_up: Duration) -> u64 {
     assert!(flow.set_peer_weight(CHEAP, weight));
     // Holds the only thread until all have their messages queued.
     at_once(flow.execute(peer(3), ())).unwrap();
-    (0..DEAR_MESSAGES).for_each(|_| at_once(flow.execute(DEAR, ())).unwrap());
-    (0..cheap_messages).for_each(|_| at_once(flow.execute(CHEAP, ())).unwrap());
+    (0..DEAR_MESSAGES).for_each(|_| _ = at_once(flow.execute(DEAR, ())).unwrap());
+    (0..cheap_messages).for_each(|_| _ = at_once(flow.execute(CHEAP, ())).unwrap());
     go.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
     let [cheap, dear] = [0, 1].map(|of_peer| ran[of_peer].nanos.load(Ordering::Relaxed));

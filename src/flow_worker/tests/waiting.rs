@@ -159,7 +159,7 @@ fn heard_of_while_the_next_handler_runs(before: u32) {
     at_rest(&flow);
     // Of another peer, so that what is brief stays known.
     block_on(flow.execute(peer(2), 0)).unwrap();
-    (0..before).for_each(|_| at_once(flow.execute(peer(1), 1)).unwrap());
+    (0..before).for_each(|_| _ = at_once(flow.execute(peer(1), 1)).unwrap());
     at_once(flow.execute(peer(1), 2)).unwrap();
     let mut waiting = flow.execute(from, 1);
     assert!((&mut waiting).now_or_never().is_none());

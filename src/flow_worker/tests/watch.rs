@@ -6,7 +6,7 @@ use super::*;
 fn gauges_tell_how_the_flow_stands() {
     let config = FlowConfig::new(10).with_peer_quota(10).with_max_age(Some(LIMIT));
     let (flow, starts, leave) = busy(config);
-    (1..4).for_each(|message| at_once(flow.execute(peer(1), message)).unwrap());
+    (1..4).for_each(|message| _ = at_once(flow.execute(peer(1), message)).unwrap());
     let counts = flow.snapshot();
     assert_eq!((counts.in_flight, counts.queued, counts.live_workers), (4, 3, 1));
     assert_eq!((counts.overload, counts.high_water), (40, 4));

@@ -17,7 +17,7 @@ use super::{
     replica::{NoMessage, Replica, encode},
 };
 use crate::{
-    CallFuture, EventError, FlowType, NodeId, TransportEvent, TransportMessage,
+    CallFuture, EventError, FlowType, NodeId, Submitted, TransportEvent, TransportMessage,
     sync::{AtomicBool, Ordering},
 };
 
@@ -126,12 +126,12 @@ impl Driver {
         };
         let mut oracle = self.oracle();
         match (call.what, outcome) {
-            (Ok(id), Ok(())) => oracle.hears(id, None),
-            (Ok(id), Err(EventError::Refused { reason, .. })) => oracle.hears(id, Some(reason)),
+            (Ok(id), Ok(submitted)) => oracle.hears(id, Ok(submitted)),
+            (Ok(id), Err(EventError::Refused { reason, .. })) => oracle.hears(id, Err(reason)),
             (Ok(id), Err(EventError::Quarantined { peer })) => {
                 oracle.is_quarantined(peer, Some(id));
             }
-            (Err((peer, change)), Ok(())) => oracle.change_is_done(peer, change),
+            (Err((peer, change)), Ok(Submitted::Admitted)) => oracle.change_is_done(peer, change),
             (Err((peer, change)), Err(EventError::Refused { .. })) => {
                 oracle.change_is_refused(peer, change);
             }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     AdvertBroadcaster, ArtifactDestination, AsyncTransportEventHandlerImpl, ChannelConfig,
-    DropReason, FlowType, MetricsRegistry, NodeId, RefusalReason, flow_worker::as_another_thread,
-    sync::Ordering,
+    DropReason, FlowType, MetricsRegistry, NodeId, RefusalReason, Submitted,
+    flow_worker::as_another_thread, sync::Ordering,
 };
 
 /// How deep handlers do things while others run.
@@ -259,11 +259,14 @@ impl Driver {
             _ => Conduct::Returns,
         };
         let sent = self.broadcaster.send(Message { id, conduct }, ArtifactDestination::AllReplicas);
-        let refused = sent.as_ref().err().map(|dropped| match dropped.reason {
-            DropReason::Closed => RefusalReason::Closed,
-            DropReason::Full => RefusalReason::Full,
-        });
-        self.oracle().hears(id, refused);
+        let heard = match &sent {
+            Ok(()) => Ok(Submitted::Admitted),
+            Err(dropped) => Err(match dropped.reason {
+                DropReason::Closed => RefusalReason::Closed,
+                DropReason::Full => RefusalReason::Full,
+            }),
+        };
+        self.oracle().hears(id, heard);
         drop(sent);
     }
 

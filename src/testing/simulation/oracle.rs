@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use strum::IntoEnumIterator;
 
-use crate::{FlowSnapshot, FlowType, MetricsSnapshot, NodeId, Outcome, RefusalReason};
+use crate::{FlowSnapshot, FlowType, MetricsSnapshot, NodeId, Outcome, RefusalReason, Submitted};
 
 /// How many observations are kept for the report of a failure.
 const RECENT: usize = 5_000;
@@ -20,6 +20,9 @@ pub(super) struct Change {
     up: bool,
     number: u32,
 }
+
+/// What the submitter of a message hears for which there is no capacity, where the newest is dropped.
+const DROPPED: Result<Submitted, RefusalReason> = Ok(Submitted::Dropped(Outcome::DroppedNewest));
 
 /// What is known of one message.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +38,18 @@ struct Known {
     started: bool,
     gone: bool,
     /// What its submitter heard: nothing, that it was admitted or dropped, or why it was refused.
-    heard: Option<Result<(), RefusalReason>>,
+    heard: Option<Result<Submitted, RefusalReason>>,
     /// Its payload was refused before it was a message.
     quarantined: bool,
     /// Its submitter has given up waiting, and will hear nothing.
     given_up: bool,
+}
+
+impl Known {
+    /// Nothing was heard of it that keeps it from running.
+    fn may_run(&self) -> bool {
+        self.heard.is_none_or(|heard| heard == Ok(Submitted::Admitted))
+    }
 }
 
 /// What is known of one peer.
@@ -187,14 +197,16 @@ impl Oracle {
     }
 
     /// A submitter hears what became of its message: that it was admitted or dropped, or why it is refused.
-    pub(super) fn hears(&mut self, id: Id, refused: Option<RefusalReason>) {
+    pub(super) fn hears(&mut self, id: Id, heard: Result<Submitted, RefusalReason>) {
         let known = self.messages.get_mut(&id).expect("it was submitted");
-        known.heard = Some(refused.map_or(Ok(()), Err));
-        let Known { started, is_late, .. } = *known;
-        let is_closed = refused == Some(RefusalReason::Closed);
-        self.check(refused.is_none() || !started, || format!("{id} has run and is refused"));
+        known.heard = Some(heard);
+        let Known { started, gone, is_late, .. } = *known;
+        let is_admitted = heard == Ok(Submitted::Admitted);
+        self.check(is_admitted || !started, || format!("{id} has run, and hears {heard:?}"));
+        self.check(heard != DROPPED || gone, || format!("{id} is dropped, and still there"));
+        let is_closed = heard == Err(RefusalReason::Closed);
         self.check(!is_late || is_closed, || format!("{id} is taken by a flow that is closed"));
-        self.observe("hears", &[id.into(), refused.is_some().into()]);
+        self.observe("hears", &[id.into(), heard.is_err().into()]);
     }
 
     /// A submitter drops its future.
@@ -273,16 +285,16 @@ impl Oracle {
     pub(super) fn starts(&mut self, id: Id, flow: FlowType, peer: NodeId, in_order: bool) {
         let known = self.messages.get_mut(&id).expect("it was submitted");
         let was = std::mem::replace(&mut known.started, true);
-        let Known { downs, greeted, heard, .. } = *known;
+        let Known { downs, greeted, .. } = *known;
         let is_first = !was && !known.gone && !known.quarantined;
-        let is_refused = heard.is_some_and(|heard| heard.is_err());
+        let may_run = known.may_run();
         let in_place = (known.flow, known.peer) == (flow, peer);
         let of_peer = &self.peers[&peer];
         let is_stale = downs < of_peer.down_began;
         let up = Change { up: true, number: greeted };
         let is_early = greeted > 0 && !of_peer.returned.contains(&up);
         self.check(is_first, || format!("{id} runs twice, or after its end"));
-        self.check(!is_refused, || format!("{id} was refused and runs"));
+        self.check(may_run, || format!("{id} was refused or dropped, and runs"));
         self.check(in_place, || format!("{id} runs in the wrong place"));
         self.check(!is_stale, || format!("{id} starts after on_peer_down of its peer"));
         self.check(!is_early, || format!("{id} starts before on_peer_up has returned"));
@@ -344,7 +356,7 @@ impl Oracle {
     pub(super) fn broadcasts(&mut self, id: Id) {
         let known = self.messages.get_mut(&id).expect("it was sent");
         let was = std::mem::replace(&mut known.started, true);
-        let is_first = !was && !known.gone && known.heard.is_none_or(|heard| heard.is_ok());
+        let is_first = !was && !known.gone && known.may_run();
         let last = self.last.insert((FlowType::Transport, NodeId::new([0; 32])), id);
         self.check(is_first, || format!("{id} is broadcast twice, or after its end"));
         self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
@@ -433,6 +445,8 @@ impl Oracle {
             unheard += refused - heard;
         }
         assert!(unheard <= given_up, "{flow}: {unheard} of {given_up} have waited in vain");
+        let heard = number(&|known| known.heard == Some(DROPPED));
+        assert_eq!(heard, counted.count(Outcome::DroppedNewest), "{flow}: dropped at once");
         // Of those that never ran some have an outcome of which nobody has heard.
         let never_ran =
             number(&|known| !known.started && known.heard.is_none_or(|heard| heard.is_ok()));

@@ -14,7 +14,7 @@ use super::{
     site::{Handler, Message, Site},
 };
 use crate::{
-    Execute, Refused,
+    Execute, Refused, Submitted,
     flow_worker::RememberedLane,
     sync::{Ordering, Tally, random},
 };
@@ -35,7 +35,7 @@ impl Wake for Woken {
 fn poll(
     future: &mut Execute<Message, Handler>,
     woken: &Arc<Woken>,
-) -> Poll<Result<(), Refused<Message>>> {
+) -> Poll<Result<Submitted, Refused<Message>>> {
     let waker = Waker::from(Arc::clone(woken));
     Pin::new(future).poll(&mut Context::from_waker(&waker))
 }
