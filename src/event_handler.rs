@@ -29,8 +29,11 @@ use crate::{
 };
 
 mod completion;
+mod connection;
 mod flows;
 mod panic_table;
+
+pub use connection::{Closing, Connecting, Connection};
 
 struct Shared<G: Gossip + ?Sized, C> {
     node_id: NodeId,
@@ -51,7 +54,8 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// their futures resolve when the callback has returned. If it awaits `PeerUp` before it reads, no message of the peer
 /// starts before `on_peer_up` has returned. If a `PeerUp` is refused, the transport may close the connection. If a
 /// `PeerDown` is refused, the transport calls it again, after a while and before the peer's next `PeerUp`: a later one
-/// would end the next connection. If the reason is [`Closed`](crate::RefusalReason::Closed), it does not.
+/// would end the next connection. If the reason is [`Closed`](crate::RefusalReason::Closed), it does not. A transport
+/// that uses [`connect`](Self::connect) instead has a guard of each connection, and repeats nothing.
 ///
 /// A `PeerDown` cancels the messages that the peer has queued: they do not start and are counted as
 /// [`Cancelled`](crate::Outcome::Cancelled). Calls that wait on the peer's behalf are refused. [`Gossip`] says what
@@ -111,6 +115,24 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         let metrics = metrics_registry.clone();
         let shared = Shared { node_id, metrics, codec, flows, _watch: watch };
         Ok(Self { shared: Arc::new(shared), lanes: Lanes::default() })
+    }
+
+    /// A peer has connected: calls `on_peer_up`, and resolves to a guard of the connection, whose end calls
+    /// `on_peer_down`. This is `PeerUp` and `PeerDown` for a transport that prefers a guard to events.
+    ///
+    /// The event is submitted before this returns. No message of the peer that is submitted after the future has
+    /// resolved starts before `on_peer_up` has returned.
+    ///
+    /// # Errors
+    ///
+    /// The future resolves to [`EventError::Refused`] if the Transport flow does not admit the event. The transport may
+    /// close the connection then: `on_peer_down` will not be called.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time. If `on_peer_up` has been called by then, or will be, `on_peer_down` follows.
+    pub fn connect(&self, peer: NodeId) -> Connecting<G, C> {
+        Connecting::new(&self.shared, peer)
     }
 
     /// Changes the configuration while messages flow: that of all flows, or of none if a figure is out of range or

@@ -158,7 +158,9 @@ pub use config::{
     PanicPolicy, Quarantine, WaitStrategy,
 };
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
-pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
+pub use event_handler::{
+    AsyncTransportEventHandlerImpl, CallFuture, Closing, Connecting, Connection,
+};
 pub use flow::FlowType;
 pub use flow_worker::{
     Execute, FlowWorker, MAX_WEIGHT, MessageHandler, Refused, Submitter, queue_delay,

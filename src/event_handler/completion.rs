@@ -49,6 +49,11 @@ impl Drop for Completer {
 }
 
 impl Completion {
+    /// Whether the event was dropped before its callback began, as far as is known.
+    pub(super) fn never_ran(&self) -> bool {
+        matches!(*self.0.lock(), State::NeverRan)
+    }
+
     /// Whether the callback has run, once that is known.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<bool> {
         // The waker is the user's code: cloned before the lock is taken, the old one dropped after it is free.

@@ -10,6 +10,7 @@ use strum::EnumCount;
 
 use super::{
     completion::{Completer, Completion, completion},
+    connection::Departures,
     panic_table::PanicTable,
 };
 use crate::{
@@ -158,7 +159,8 @@ pub(super) struct Flows<G: Gossip + ?Sized> {
     pub(super) transport: FlowWorker<PeerChange, OnPeerChange<G>>,
     panics: Arc<PanicTable>,
     watch: ArcSwap<WatchConfig>,
-    metrics: MetricsRegistry,
+    pub(super) departures: Departures<G>,
+    pub(super) metrics: MetricsRegistry,
     /// Held by who changes all flows, so that of two changes one stands in all of them. Changes are rare, and no
     /// message comes by here; submitters whom new bounds let in are woken under it.
     changes: Mutex<()>,
@@ -207,6 +209,7 @@ impl<G: Gossip + ?Sized> Flows<G> {
             transport: flow!(Transport, OnPeerChange),
             panics,
             watch: ArcSwap::from_pointee(WatchConfig::from(&config)),
+            departures: Departures::default(),
             metrics: metrics.clone(),
             changes: Mutex::default(),
         }))
@@ -286,6 +289,7 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
     type Known = [Reported; FlowType::COUNT];
 
     fn look(&self, known: &mut Self::Known) {
+        self.look_at_departures();
         let config = **self.watch.load();
         each_of_peers!(self, |flow| {
             flow.notify_drops(config.drop_notice_interval, |peer, count| {

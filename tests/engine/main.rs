@@ -4,6 +4,7 @@
 
 mod advert_broadcaster;
 mod common;
+mod connections;
 mod corpus;
 mod event_handler;
 mod faults;
