@@ -36,7 +36,10 @@ use crate::{
     gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
     store::{Durability, Imported, Store, StoreError},
-    transport::{BindError, Peer, StartError, Transport, TransportCounters, TransportOptions},
+    transport::{
+        BindError, Peer, PeerChanges, PeerStatus, StartError, Transport, TransportCounters,
+        TransportOptions, TransportReport,
+    },
 };
 
 /// What may be chosen about a replica.
@@ -137,10 +140,16 @@ impl BoundReplica {
     /// Who it is and where it listens, for the lists of its peers.
     #[must_use]
     pub fn as_peer(&self) -> Peer {
-        Peer { node_id: self.node_id, address: self.transport.local_addr() }
+        Peer { node_id: self.node_id, address: self.transport.local_addr().into() }
     }
 
-    /// Builds the engine around the protocol and connects with `peers`.
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.transport.local_addr()
+    }
+
+    /// Builds the engine around the protocol and connects with `peers`. The replica's own entry is skipped.
     ///
     /// # Errors
     ///
@@ -229,6 +238,31 @@ impl Replica {
         self.transport.counters()
     }
 
+    /// How each listed peer stands, sorted by id.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.transport.peers()
+    }
+
+    /// Makes `peers` the list of peers, as [`Transport::set_peers`] does.
+    ///
+    /// # Errors
+    ///
+    /// If the list cannot be, or the replica stops; nothing has changed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<PeerChanges, StartError> {
+        self.transport.set_peers(peers)
+    }
+
+    /// How many tasks of the transport have panicked since the start.
+    #[must_use]
+    pub fn failed_tasks(&self) -> u64 {
+        self.transport.failed_tasks()
+    }
+
     /// Takes a file into the store and announces it, on a thread where that may take its time.
     ///
     /// # Errors
@@ -257,11 +291,11 @@ impl Replica {
         let began = Instant::now();
         let left = move || deadline.saturating_sub(began.elapsed());
         blocking(move || drop(timer)).await;
-        transport.shutdown(left()).await;
+        let transported = transport.shutdown(left()).await;
         drop(transport);
         let (flows, broadcast) =
             blocking(move || (handler.shutdown(left()), broadcaster.shutdown(left()))).await;
-        ReplicaReport { flows, broadcast }
+        ReplicaReport { transport: transported, flows, broadcast }
     }
 }
 
@@ -280,6 +314,8 @@ impl fmt::Debug for Replica {
 #[must_use]
 #[non_exhaustive]
 pub struct ReplicaReport {
+    /// Of the connections.
+    pub transport: TransportReport,
     /// Of the flows of messages.
     pub flows: ShutdownReport,
     /// Of the adverts on their way out.
@@ -287,10 +323,10 @@ pub struct ReplicaReport {
 }
 
 impl ReplicaReport {
-    /// Everything that was admitted has run, and all threads have ended.
+    /// Everything that was admitted has run, all threads have ended, and no task of the transport has panicked.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.flows.is_clean() && self.broadcast.is_clean()
+        self.transport.is_clean() && self.flows.is_clean() && self.broadcast.is_clean()
     }
 }
 

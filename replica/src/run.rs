@@ -15,7 +15,7 @@ use gossip_replica::{
     gossip::{GossipOptions, GossipSnapshot},
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
-    transport::{Peer, StartError},
+    transport::{Peer, PeerAddress, StartError},
 };
 use indicatif::ProgressBar;
 use tokio::{
@@ -61,11 +61,13 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
 
 async fn start(settings: &Settings) -> Result<Replica, Failure> {
     let identity = Identity::load(&settings.key_file).map_err(Failure::runtime)?;
-    let listen = resolve("listen", &settings.listen, |_| true).await?;
+    let listen = resolve("listen", &settings.listen).await?;
     let mut peers = Vec::with_capacity(settings.peers.len());
     for peer in &settings.peers {
-        let reachable = |address: &SocketAddr| address.is_ipv4() == listen.is_ipv4();
-        let address = resolve("the address of a peer", &peer.address, reachable).await?;
+        let address = peer
+            .address
+            .parse::<PeerAddress>()
+            .map_err(|error| Failure::usage(format_args!("the address of a peer, {error}")))?;
         peers.push(Peer { node_id: peer.key, address });
     }
     let options = ReplicaOptions {
@@ -76,28 +78,21 @@ async fn start(settings: &Settings) -> Result<Replica, Failure> {
     let started = bound.await.and_then(|bound| bound.start(peers));
     started.map_err(|error| match error {
         // What the configuration says cannot be.
-        ReplicaError::Start(StartError::OwnId(_) | StartError::Duplicate(_)) => {
+        ReplicaError::Start(StartError::Duplicate(_) | StartError::TooMany(_)) => {
             Failure::usage(error)
         }
         error => Failure::runtime(error),
     })
 }
 
-/// The first address of a name that `fits`, that is, of the kind that we listen on: a socket of one kind
-/// does not reach the other.
-async fn resolve(
-    what: &str,
-    name: &str,
-    fits: impl Fn(&SocketAddr) -> bool,
-) -> Result<SocketAddr, Failure> {
+/// The first address of a name.
+async fn resolve(what: &str, name: &str) -> Result<SocketAddr, Failure> {
     let mut addresses = lookup_host(name).await.map_err(|error| {
         Failure::runtime(format_args!("{what}, {name:?}, does not resolve: {error}"))
     })?;
-    addresses.find(fits).ok_or_else(|| {
-        Failure::runtime(format_args!(
-            "{what}, {name:?}, has no address of the kind (IPv4 or IPv6) that this replica listens on"
-        ))
-    })
+    addresses
+        .next()
+        .ok_or_else(|| Failure::runtime(format_args!("{what}, {name:?}, does not resolve")))
 }
 
 /// Says now and then in the log how far the replica is. Does not end.

@@ -10,21 +10,26 @@
 //! nothing that arrives is a replay. The certificate is untrusted bytes; rustls's own parser (webpki)
 //! reads it, bounded by the QUIC handshake's buffers.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
 
+use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::{
-        Resumption,
+        ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
     server::{
-        NoServerSessionStorage, ParsedCertificate,
+        NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use crate::identity::Identity;
@@ -39,6 +44,85 @@ pub(crate) const SERVER_NAME: &str = "gossip";
 const ED25519_SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// The keys that may come in. They may change while connections come.
+#[derive(Debug, Default)]
+pub(crate) struct AllowedKeys(ArcSwap<HashSet<NodeId>>);
+
+impl AllowedKeys {
+    /// These and no others, from the next handshake on.
+    pub(crate) fn set(&self, keys: HashSet<NodeId>) {
+        self.0.store(Arc::new(keys));
+    }
+}
+
+/// The key that a handshake failed for, which the peer may hold or not: it has not proven it.
+pub(crate) type Refused = Arc<OnceLock<NodeId>>;
+
+/// An identity made ready for TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    node_id: NodeId,
+    provider: Arc<CryptoProvider>,
+    certified: Arc<SingleCertAndKey>,
+}
+
+impl Credentials {
+    /// # Errors
+    ///
+    /// If no certificate can be made from the identity.
+    pub(crate) fn new(identity: &Identity) -> Result<Self, TlsError> {
+        let (certificate, key) = certificate_of(identity)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = provider.key_provider.load_private_key(key)?;
+        let certified = Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)));
+        Ok(Self { node_id: identity.node_id(), provider, certified })
+    }
+
+    /// Whose they are.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// How a replica answers connections: it lets in the holders of the `allowed` keys.
+    pub(crate) fn server_config(
+        &self,
+        allowed: Arc<AllowedKeys>,
+        refused: Refused,
+    ) -> rustls::ServerConfig {
+        let verifier = Arc::new(KeyVerifier::new(&self.provider, allowed, refused));
+        let certified: Arc<dyn ResolvesServerCert> = self.certified.clone();
+        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring speaks TLS 1.3")
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(certified);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config
+    }
+
+    /// How a replica dials `peer`: whoever answers must hold that key.
+    pub(crate) fn client_config(&self, peer: NodeId, refused: Refused) -> rustls::ClientConfig {
+        let allowed = AllowedKeys::default();
+        allowed.set(HashSet::from([peer]));
+        let verifier = Arc::new(KeyVerifier::new(&self.provider, Arc::new(allowed), refused));
+        let certified: Arc<dyn ResolvesClientCert> = self.certified.clone();
+        let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring speaks TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(certified);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.enable_sni = false;
+        config
+    }
+}
+
 /// How a replica answers connections: it lets in the holders of the `allowed` keys.
 ///
 /// # Errors
@@ -48,18 +132,9 @@ pub fn server_config(
     identity: &Identity,
     allowed: HashSet<NodeId>,
 ) -> Result<rustls::ServerConfig, TlsError> {
-    let (certificate, key) = certificate_of(identity)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(KeyVerifier::new(&provider, allowed));
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    Ok(config)
+    let keys = AllowedKeys::default();
+    keys.set(allowed);
+    Ok(Credentials::new(identity)?.server_config(Arc::new(keys), Refused::default()))
 }
 
 /// How a replica dials `peer`: whoever answers must hold that key.
@@ -68,19 +143,7 @@ pub fn server_config(
 ///
 /// If no certificate can be made from the identity.
 pub fn client_config(identity: &Identity, peer: NodeId) -> Result<rustls::ClientConfig, TlsError> {
-    let (certificate, key) = certificate_of(identity)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(KeyVerifier::new(&provider, HashSet::from([peer])));
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(vec![certificate], key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    config.enable_sni = false;
-    Ok(config)
+    Ok(Credentials::new(identity)?.client_config(peer, Refused::default()))
 }
 
 /// Why an identity is not usable for TLS.
@@ -121,19 +184,23 @@ fn certificate_of(
 /// Lets in the holders of some keys; the same for both ends.
 #[derive(Debug)]
 struct KeyVerifier {
-    allowed: HashSet<NodeId>,
+    allowed: Arc<AllowedKeys>,
+    refused: Refused,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl KeyVerifier {
-    fn new(provider: &CryptoProvider, allowed: HashSet<NodeId>) -> Self {
-        Self { allowed, algorithms: provider.signature_verification_algorithms }
+    fn new(provider: &CryptoProvider, allowed: Arc<AllowedKeys>, refused: Refused) -> Self {
+        Self { allowed, refused, algorithms: provider.signature_verification_algorithms }
     }
 
     fn check_key(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        if self.allowed.contains(&node_id_of(certificate)?) {
+        let key = node_id_of(certificate)?;
+        if self.allowed.0.load().contains(&key) {
             Ok(())
         } else {
+            // The first one; a handshake has no second.
+            let _ = self.refused.set(key);
             Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
         }
     }

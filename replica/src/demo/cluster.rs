@@ -34,10 +34,7 @@ impl Cluster {
             bound.push(replica.map_err(Failure::runtime)?);
         }
         let peers: Vec<_> = bound.iter().map(BoundReplica::as_peer).collect();
-        let start = |replica: BoundReplica| {
-            let own = replica.as_peer();
-            replica.start(peers.iter().copied().filter(|peer| *peer != own).collect())
-        };
+        let start = |replica: BoundReplica| replica.start(peers.clone());
         let replicas = bound.into_iter().map(start).collect::<Result<_, _>>();
         Ok(Self { replicas: replicas.map_err(Failure::runtime)? })
     }

@@ -1,47 +1,65 @@
 //! Lets connections in: from a first packet to a proven key, then to the peer's task.
 //!
-//! Until a key is proven anybody may be at the other end. At most [`MAX_HANDSHAKES`] connections are
-//! in that state, each for at most [`HANDSHAKE_TIMEOUT`]; from [`RETRY_FROM_HANDSHAKES`] on a dialler
-//! has to show first that it receives at its address, and beyond the limit its packets are dropped,
-//! so that it repeats them and comes in when there is capacity. Failures are counted, not logged: anybody
-//! could fill the log with them.
+//! Until a key is proven anybody may be at the other end. How many connections may be in that state is decided by
+//! their [`Places`]; each is there for at most [`HANDSHAKE_TIMEOUT`]. A packet for which there is no place is dropped,
+//! so that its sender repeats it and comes in when there is one. An unlisted key is said at most once in
+//! [`NOTICE_INTERVAL`], with the count: anybody may knock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
 use quinn::{Connection, Endpoint, Incoming, ServerConfig};
 use rustls::pki_types::CertificateDer;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 use super::{
+    address::canonical,
     counters::Counters,
-    handover::Handover,
-    limits::{HANDSHAKE_TIMEOUT, MAX_HANDSHAKES, RETRY_FROM_HANDSHAKES},
+    endpoint,
+    limits::{HANDSHAKE_TIMEOUT, NOTICE_INTERVAL},
+    members::Slots,
+    places::{Entry, Place, Places},
+    seldom::Seldom,
     stop::Stop,
+    supervisor::say_surely,
 };
-use crate::tls;
+use crate::tls::{self, AllowedKeys, Credentials, Refused};
 
 /// The door of a transport.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) endpoint: Endpoint,
-    pub(super) config: Arc<ServerConfig>,
-    /// The peers that dial us.
-    pub(super) handovers: HashMap<NodeId, Arc<Handover>>,
+    pub(super) config: ServerConfig,
+    pub(super) credentials: Credentials,
+    pub(super) keys: Arc<AllowedKeys>,
+    pub(super) places: Arc<Places>,
+    pub(super) slots: Arc<ArcSwap<Slots>>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Stop,
+    pub(super) strangers: Strangers,
 }
 
 impl Door {
     /// Lets connections in until the transport stops.
-    pub(super) async fn keep_open(self) {
+    pub(super) async fn keep_open(self: Arc<Self>) {
         let mut handshakes = JoinSet::new();
         loop {
             tokio::select! {
                 () = self.stop.wait() => break,
                 Some(ended) = handshakes.join_next() => match ended {
                     Ok(Some(connection)) => self.hand_over(connection),
-                    Ok(None) | Err(_) => self.counters.rejected_handshakes.increment(),
+                    Ok(None) => self.counters.rejected_handshakes.increment(),
+                    Err(error) => {
+                        self.counters.rejected_handshakes.increment();
+                        if error.is_panic() {
+                            self.counters.failed_tasks.increment();
+                            say_surely(|| tracing::error!("the task of a handshake has panicked"));
+                        }
+                    }
                 },
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.receive(incoming, &mut handshakes),
@@ -56,29 +74,42 @@ impl Door {
         self.endpoint.set_server_config(None);
     }
 
-    fn receive(&self, incoming: Incoming, handshakes: &mut JoinSet<Option<Connection>>) {
-        if handshakes.len() >= MAX_HANDSHAKES {
-            self.counters.deferred_handshakes.increment();
-            incoming.ignore();
-        } else if handshakes.len() >= RETRY_FROM_HANDSHAKES && incoming.may_retry() {
-            self.counters.deferred_handshakes.increment();
-            // It fails for an address that is proven already, which was asked just now.
-            let _ = incoming.retry();
-        } else {
-            // Not the endpoint's own settings: a connection that arrived before the start came under
-            // those that let nobody in.
-            let config = self.config.clone();
-            handshakes.spawn(async {
-                let connecting = incoming.accept_with(config).ok()?;
-                timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()
-            });
+    fn receive(self: &Arc<Self>, incoming: Incoming, handshakes: &mut JoinSet<Option<Connection>>) {
+        match self.places.enter(incoming.remote_address(), incoming.remote_address_validated()) {
+            Entry::Enter(place) => {
+                handshakes.spawn(self.clone().shake_hands(incoming, place));
+            }
+            Entry::ShowAddress if incoming.may_retry() => {
+                // It fails for an address that is proven already, which was asked just now.
+                let _ = incoming.retry();
+            }
+            Entry::ShowAddress | Entry::Full => {
+                self.counters.deferred_handshakes.increment();
+                incoming.ignore();
+            }
         }
     }
 
+    /// The connection, if its key is proven in time.
+    async fn shake_hands(self: Arc<Self>, incoming: Incoming, _place: Place) -> Option<Connection> {
+        let (from, refused) = (canonical(incoming.remote_address()), Refused::default());
+        // Not the endpoint's own settings, which let nobody in.
+        let config =
+            endpoint::answer(&self.config, &self.credentials, self.keys.clone(), refused.clone());
+        let connecting = incoming.accept_with(config).ok()?;
+        let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?;
+        if connection.is_err()
+            && let Some(key) = refused.get()
+        {
+            self.strangers.tell(&self.credentials, *key, from);
+        }
+        connection.ok()
+    }
+
     fn hand_over(&self, connection: Connection) {
-        match peer_of(&connection).and_then(|peer| self.handovers.get(&peer)) {
-            Some(handover) => handover.put(connection),
-            // The verifier lets in nobody else. Dropping the connection closes it.
+        match peer_of(&connection).and_then(|peer| self.slots.load().get(&peer).cloned()) {
+            Some(slot) => slot.handover.put(connection),
+            // It was taken off the list just now. Dropping the connection closes it.
             None => self.counters.rejected_handshakes.increment(),
         }
     }
@@ -89,4 +120,34 @@ fn peer_of(connection: &Connection) -> Option<NodeId> {
     let certificates =
         connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     tls::node_id_of(certificates.first()?).ok()
+}
+
+/// What the log is told of those who are not let in.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    unlisted: Mutex<Seldom>,
+    own_key: Mutex<Seldom>,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        let seldom = || Mutex::new(Seldom::new(NOTICE_INTERVAL));
+        Self { unlisted: seldom(), own_key: seldom() }
+    }
+}
+
+impl Strangers {
+    /// They have not proven the key: it is refused before they could.
+    fn tell(&self, own: &Credentials, key: NodeId, from: std::net::SocketAddr) {
+        let due = |seldom: &Mutex<Seldom>| {
+            seldom.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now())
+        };
+        if key == own.node_id() {
+            if let Some(count) = due(&self.own_key) {
+                tracing::warn!(%from, count, "another replica uses this key, or this one dials itself");
+            }
+        } else if let Some(count) = due(&self.unlisted) {
+            tracing::warn!(%key, %from, count, "refused a key that is not listed");
+        }
+    }
 }

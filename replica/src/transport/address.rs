@@ -73,7 +73,8 @@ impl FromStr for PeerAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let wrong = |reason| Err(AddressError(text.chars().take(MAX_ADDRESS_BYTES).collect(), reason));
+        let wrong =
+            |reason| Err(AddressError(text.chars().take(MAX_ADDRESS_BYTES).collect(), reason));
         if text.len() > MAX_ADDRESS_BYTES {
             return wrong("it is too long");
         }
@@ -118,7 +119,11 @@ pub(super) enum ResolveError {
 
 /// An IPv4 address that a socket of both families shows as an IPv6 one, as people write it.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        // As it is: a link-local one means nothing without its interface.
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// Whether a socket bound to `local` can send to `address`.

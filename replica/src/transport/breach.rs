@@ -19,6 +19,9 @@ pub(super) const CLOSE_SHUT_OUT: VarInt = VarInt::from_u32(3);
 /// The replica that closes has no room for the connection now.
 pub(super) const CLOSE_NO_ROOM: VarInt = VarInt::from_u32(4);
 
+/// The peer's key is not on the list any more.
+pub(super) const CLOSE_UNLISTED: VarInt = VarInt::from_u32(5);
+
 /// Why a peer has been cut off.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum Breach {

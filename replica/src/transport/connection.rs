@@ -9,9 +9,9 @@
 //! readers and four writers run at a time. Ending loses what is queued, counted, and what has arrived
 //! and was not yet handed over, as a broken network would.
 
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
-use gossip_engine::{NodeId, TransportEvent};
+use gossip_engine::TransportEvent;
 use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
 use tokio::{
     task::JoinSet,
@@ -19,21 +19,29 @@ use tokio::{
 };
 
 use super::{
-    breach::{Breach, CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUTDOWN},
+    address::canonical,
+    breach::{Breach, CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUTDOWN, CLOSE_UNLISTED},
     counters::Counters,
+    departure::Departure,
+    dial::Dialler,
     handler::{Handler, Refusal, deliver},
     limits::{DEPARTURE_RETRY, RECEIVE_WINDOW, STEADY_AFTER},
-    outbound::{self, Link},
+    notices::Notices,
+    outbound,
     reader::{Fault, Inbound, OpenFlows},
+    slot::PeerSlot,
+    status::PeerState,
     stop::Stop,
+    supervisor::say_surely,
     writer::write_flow,
 };
 
 /// What all connections of one peer share.
 #[derive(Debug)]
 pub(super) struct PeerContext<H> {
-    pub(super) peer: NodeId,
-    pub(super) link: Arc<Link>,
+    pub(super) slot: Arc<PeerSlot>,
+    pub(super) dialler: Dialler,
+    pub(super) notices: Notices,
     pub(super) counters: Arc<Counters>,
     pub(super) handler: H,
     pub(super) stop: Stop,
@@ -48,33 +56,55 @@ pub(super) enum Outcome {
     Replaced,
     /// The transport stops, or the handler takes no more events.
     Stopped,
-    /// The handler has no room for the peer.
+    /// The peer is listed no longer.
+    Removed,
+    /// The peer is to be dialled somewhere else.
+    Moved,
+    /// The handler has no room for the peer, or a task of the connection has failed.
     Full,
     /// The peer has closed it or is silent. Whether it had lasted a while.
-    Lost { steady: bool },
+    Lost { steady: bool, how: Departure },
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Breach(breach) => write!(f, "it has broken the protocol: {breach}"),
+            Self::Replaced => f.write_str("it has made a newer connection"),
+            Self::Stopped => f.write_str("this replica stops"),
+            Self::Removed => f.write_str("it is listed no longer"),
+            Self::Moved => f.write_str("it has another address"),
+            Self::Full => f.write_str("this replica has no capacity for it"),
+            Self::Lost { how, .. } => how.fmt(f),
+        }
+    }
 }
 
 impl<H: Handler> PeerContext<H> {
-    /// Serves a connection to its end, which is also when `replaced` is done. `first` is a stream of
-    /// the peer's that has been accepted already.
+    /// Serves a connection to its end, which is also when `replaced` or `moved` is done. `first` is a
+    /// stream of the peer's that has been accepted already; there is one if we dialled.
     pub(super) async fn serve(
         &mut self,
         connection: Connection,
         first: Option<RecvStream>,
         replaced: impl Future<Output = ()>,
+        moved: impl Future<Output = ()>,
     ) -> Outcome {
+        let (since, dialled) = (Instant::now(), first.is_some());
         let mut tasks = JoinSet::new();
         let (senders, receivers) = outbound::queues(&self.counters);
         for queue in receivers {
             tasks.spawn(write_flow(connection.clone(), queue));
         }
-        let connected = self.link.connect(senders);
-        let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.peer)).await;
+        let connected = self.slot.link.connect(senders);
+        let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.slot.peer)).await;
         let end = match &arrival {
             Ok(_) => {
+                self.slot.set_announced(true);
                 self.counters.connections.increment();
-                tracing::debug!(peer = %self.peer, "connected");
-                self.run(&connection, first, &mut tasks, replaced).await
+                self.slot.status.connected(&connection);
+                self.notices.up(canonical(connection.remote_address()), dialled);
+                self.run(&connection, first, &mut tasks, replaced, moved).await
             }
             Err(Refusal::Closed) => Outcome::Stopped,
             Err(_) => Outcome::Full,
@@ -83,8 +113,11 @@ impl<H: Handler> PeerContext<H> {
         // Waits until they have ended: no frame is handed over after this.
         tasks.shutdown().await;
         drop(connected);
+        self.slot.status.set(PeerState::Away);
+        self.slot.status.failed(end.to_string());
         if arrival.is_ok() {
             self.depart().await;
+            self.tell(&end, since.elapsed() >= STEADY_AFTER);
         }
         end
     }
@@ -96,11 +129,12 @@ impl<H: Handler> PeerContext<H> {
         first: Option<RecvStream>,
         tasks: &mut JoinSet<Result<(), Fault>>,
         replaced: impl Future<Output = ()>,
+        moved: impl Future<Output = ()>,
     ) -> Outcome {
         let since = Instant::now();
         connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
         let inbound = Inbound {
-            peer: self.peer,
+            peer: self.slot.peer,
             handler: self.handler.clone(),
             counters: self.counters.clone(),
             open_flows: OpenFlows::default(),
@@ -108,9 +142,9 @@ impl<H: Handler> PeerContext<H> {
         if let Some(stream) = first {
             tasks.spawn(inbound.clone().read_stream(stream));
         }
-        tokio::pin!(replaced);
-        let stopped = self.stop.wait();
-        tokio::pin!(stopped);
+        tokio::pin!(replaced, moved);
+        let (stopped, removed) = (self.stop.wait(), self.slot.removed.wait());
+        tokio::pin!(stopped, removed);
         loop {
             tokio::select! {
                 // What a stream has found wrong says more than how the connection ended after it.
@@ -121,12 +155,17 @@ impl<H: Handler> PeerContext<H> {
                     Ok(Err(Fault::HandlerClosed)) => return Outcome::Stopped,
                     Err(error) => {
                         // Not its text, which may quote what the peer sent.
-                        let panicked = error.is_panic();
-                        tracing::error!(peer = %self.peer, panicked, "a stream's task has failed");
+                        if error.is_panic() {
+                            self.counters.failed_tasks.increment();
+                        }
+                        let peer = self.slot.peer;
+                        say_surely(|| tracing::error!(%peer, "a stream's task has panicked; its connection ends"));
                         return Outcome::Full;
                     }
                 },
                 () = &mut stopped => return Outcome::Stopped,
+                () = &mut removed => return Outcome::Removed,
+                () = &mut moved => return Outcome::Moved,
                 () = &mut replaced => return Outcome::Replaced,
                 stream = connection.accept_uni() => match stream {
                     Ok(stream) => { tasks.spawn(inbound.clone().read_stream(stream)); }
@@ -141,7 +180,7 @@ impl<H: Handler> PeerContext<H> {
         match end {
             Outcome::Breach(breach) => {
                 counters.cut_offs.increment();
-                tracing::warn!(peer = %self.peer, reason = %breach, "cut off a peer that broke the protocol");
+                tracing::warn!(peer = %self.slot.peer, reason = %breach, "cut off a peer that broke the protocol");
                 connection.close(CLOSE_BREACH, breach.to_string().as_bytes());
             }
             Outcome::Replaced => {
@@ -153,18 +192,33 @@ impl<H: Handler> PeerContext<H> {
                 self.stop.set();
                 connection.close(CLOSE_SHUTDOWN, b"shut down");
             }
+            Outcome::Removed => connection.close(CLOSE_UNLISTED, b"not listed any more"),
+            Outcome::Moved => connection.close(CLOSE_REPLACED, b"dialled elsewhere"),
             Outcome::Full => connection.close(CLOSE_NO_ROOM, b"no room"),
-            Outcome::Lost { .. } => tracing::debug!(peer = %self.peer, "connection lost"),
+            Outcome::Lost { .. } => {}
+        }
+    }
+
+    /// Says in the log why a connection has ended. What has a line of its own is no flapping.
+    fn tell(&mut self, end: &Outcome, steady: bool) {
+        let ours = matches!(
+            end,
+            Outcome::Breach(_) | Outcome::Stopped | Outcome::Removed | Outcome::Moved
+        );
+        self.notices.down(end, steady || ours);
+        if let Outcome::Lost { how: Departure::Replaced, .. } = end {
+            self.notices.thrown_out();
         }
     }
 
     /// Offers `PeerDown` until it is taken: a handler that never hears of it would wait for the peer
     /// for ever.
-    async fn depart(&mut self) {
-        let departure = TransportEvent::PeerDown(self.peer);
+    pub(super) async fn depart(&mut self) {
+        let departure = TransportEvent::PeerDown(self.slot.peer);
         while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::Full) {
             sleep(DEPARTURE_RETRY).await;
         }
+        self.slot.set_announced(false);
         self.counters.disconnections.increment();
     }
 }
@@ -177,6 +231,6 @@ fn ended(error: &ConnectionError, steady: bool) -> Outcome {
         {
             Outcome::Breach(Breach::Quic(error.code))
         }
-        _ => Outcome::Lost { steady },
+        _ => Outcome::Lost { steady, how: error.into() },
     }
 }

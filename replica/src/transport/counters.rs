@@ -24,12 +24,14 @@ pub struct TransportCounters {
     pub replaced: u64,
     /// Incoming connections that did not prove a key that may dial us, or not in time.
     pub rejected_handshakes: u64,
-    /// Incoming connections that were put off because too many were unproven already.
+    /// Incoming connections that were put off because too many of their kind were unproven already.
     pub deferred_handshakes: u64,
     /// Incoming connections of a peer that was shut out after a break of the protocol.
     pub shut_out: u64,
     /// Attempts to reach a peer that failed.
     pub failed_dials: u64,
+    /// Tasks that panicked. Those of peers and of the door were started again.
+    pub failed_tasks: u64,
     flows: [FlowCounters; STREAM_FLOWS.len()],
 }
 
@@ -79,6 +81,7 @@ pub(super) struct Counters {
     pub(super) deferred_handshakes: Counter,
     pub(super) shut_out: Counter,
     pub(super) failed_dials: Counter,
+    pub(super) failed_tasks: Counter,
     flows: [FlowCells; STREAM_FLOWS.len()],
 }
 
@@ -116,6 +119,7 @@ impl Counters {
             deferred_handshakes: self.deferred_handshakes.get(),
             shut_out: self.shut_out.get(),
             failed_dials: self.failed_dials.get(),
+            failed_tasks: self.failed_tasks.get(),
             flows: self.flows.each_ref().map(|cells| FlowCounters {
                 frames_in: cells.frames_in.get(),
                 bytes_in: cells.bytes_in.get(),
@@ -157,7 +161,7 @@ impl Counter {
         self.0.fetch_add(1, Relaxed) + 1
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

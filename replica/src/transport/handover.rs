@@ -3,7 +3,10 @@
 //! One place: a connection that is put on top of another closes it, so a peer that dials in a hurry
 //! holds at most two, the served one and the next.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use quinn::Connection;
 use tokio::sync::Notify;
@@ -45,6 +48,26 @@ impl Handover {
                 return connection;
             }
         }
+    }
+
+    /// The connection that waits, which stays there.
+    pub(super) fn newest(&self) -> Option<Connection> {
+        self.lock().clone()
+    }
+
+    /// The connection that waits, if there is one.
+    pub(super) fn try_take(&self) -> Option<Connection> {
+        self.lock().take()
+    }
+
+    /// Where the connection that waits comes from.
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.lock().as_ref().map(Connection::remote_address)
+    }
+
+    /// Drops the connection that waits, if it has ended.
+    pub(super) fn drop_closed(&self) {
+        self.lock().take_if(|connection| connection.close_reason().is_some());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {

@@ -35,10 +35,17 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// connection after three of them, which is how soon a peer that was not there yet is found.
 pub const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
 
-/// How many connections may be between their first packet and the proof of their key.
+/// How many connections from known addresses may be between their first packet and the proof of their key.
 pub const MAX_HANDSHAKES: usize = 64;
-/// From how many on a dialler must prove its address before we work for it.
-pub const RETRY_FROM_HANDSHAKES: usize = 16;
+/// How many of them from one known address: a replica that restarts, and its attempts before that.
+pub const KNOWN_HANDSHAKES: usize = 4;
+/// How many connections from all other addresses may be unproven.
+pub const MAX_STRANGER_HANDSHAKES: usize = 32;
+/// How many of them from one IPv4 address or one IPv6 network of 64 bits.
+pub const STRANGER_HANDSHAKES: usize = 4;
+/// How many first packets QUIC keeps until the door looks at them. It refuses more, so this covers a flood for as long
+/// as the door may have to wait for a processor.
+pub const MAX_UNANSWERED: usize = 1024;
 /// What QUIC buffers for all connections that nobody has answered yet, in bytes.
 pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;
 
@@ -70,6 +77,31 @@ pub const PENALTY_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 pub const CONNECTION_SPACING: Duration = Duration::from_millis(50);
 /// How long to wait before a peer's departure is announced again to a handler that had no room.
 pub const DEPARTURE_RETRY: Duration = Duration::from_millis(50);
+
+/// How long a name may take to be resolved.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many addresses of one name are tried.
+pub const MAX_ADDRESSES: usize = 8;
+/// How long each of a name's addresses is tried while there is another one.
+pub const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the larger id of two leaves the first word to the smaller, so that they seldom dial at the same time.
+pub const HEAD_START: Duration = Duration::from_millis(250);
+/// How long after its start a dial that has met nobody yet is still expected to.
+pub const FRESH_DIAL: Duration = Duration::from_secs(1);
+/// How long an end that has closed its own dial may take to be understood: longer than packets overtake each other.
+pub const CROSSING_WAIT: Duration = Duration::from_millis(250);
+/// The pause before a task that has panicked is started again; each further one doubles it.
+pub const FIRST_RESTART: Duration = Duration::from_millis(100);
+/// The longest pause before a task that has panicked is started again.
+pub const LAST_RESTART: Duration = Duration::from_secs(10);
+/// The least time between two lines in the log of a kind that a peer, or anybody, can cause at will.
+pub const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
+/// How many connections in a row that did not last make a peer one that comes and goes.
+pub const FLAPS: u32 = 5;
+/// How often within [`NOTICE_INTERVAL`] a key has to change its place to and fro to be taken for that of two replicas.
+pub const KEY_CONTESTS: u32 = 3;
+/// The most peers that a replica has.
+pub const MAX_PEERS: usize = 16_384;
 
 /// What one flow queues for one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

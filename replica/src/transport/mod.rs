@@ -4,72 +4,96 @@
 //! bind -> (connections wait) -> start -> PeerUp, messages, PeerDown ... -> shutdown
 //! ```
 //!
-//! Between two replicas there is one connection, dialled by the one with the smaller id and dialled
-//! again whenever it breaks. A connection whose key is proven replaces an older one of the same peer.
-//! Each end opens one unidirectional stream per flow and writes [frames](frame) to it. A message that
-//! the handler has no room for waits, and holds back its own flow of its own peer and nothing else.
+//! Between two replicas there is one connection. Both ends dial; [peer] says which connection is kept when
+//! there are two. A peer's address is a name that is resolved at each dial. The list of peers may change
+//! while the transport runs. Each end opens one unidirectional stream per flow and writes [frames](frame)
+//! to it. A message that the handler has no room for waits, and holds back its own flow of its own peer and
+//! nothing else.
 //!
 //! All that a peer sends is untrusted. Whoever breaks the protocol is cut off with one line in the log
 //! and shut out for a while, longer each time. [`limits`] has every bound, and the memory that they
 //! add up to. What may be lost: messages to a peer that is not connected or reads too slowly, and all
 //! that is queued or under way when a connection ends. Each loss on our side is counted in
 //! [`TransportCounters`]; the protocol's timeouts and retransmission requests repair it.
+//!
+//! A task that panics is counted and started again, see [supervisor].
 
 use std::{
-    collections::{HashMap, HashSet},
     fmt, io, mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use gossip_engine::{EventError, NodeId, Submitted, TransportEvent};
 use quinn::Endpoint;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use self::{
-    accept::Door,
+    accept::{Door, Strangers},
     backoff::Penalty,
     breach::CLOSE_SHUTDOWN,
     connection::PeerContext,
     counters::Counters,
-    handover::Handover,
-    limits::{FIRST_PENALTY, IDLE_TIMEOUT, LAST_PENALTY, MAX_IDLE_TIMEOUT, MIN_IDLE_TIMEOUT},
-    outbound::{Link, Links},
-    peer::Route,
+    dial::Dialler,
+    handler::Handler,
+    limits::{
+        FIRST_PENALTY, IDLE_TIMEOUT, LAST_PENALTY, MAX_IDLE_TIMEOUT, MAX_PEERS, MIN_IDLE_TIMEOUT,
+    },
+    members::{Readers, Spawn, Tasks},
+    notices::Notices,
+    outbound::Links,
+    places::Places,
+    slot::PeerSlot,
     stop::Stop,
+    supervisor::supervise,
 };
-use crate::{identity::Identity, outbox::Outbox, tls::TlsError};
+use crate::{
+    identity::Identity,
+    outbox::Outbox,
+    tls::{AllowedKeys, Credentials, TlsError},
+};
 
 mod accept;
+mod address;
 mod backoff;
 mod breach;
 mod connection;
 mod counters;
+mod departure;
+mod dial;
 mod endpoint;
 pub mod frame;
 mod handler;
 mod handover;
 pub mod limits;
+mod members;
+mod notices;
 mod outbound;
 mod peer;
+mod places;
 mod reader;
+mod seldom;
+mod slot;
+mod status;
 mod stop;
+mod supervisor;
 mod writer;
 
+pub use address::{AddressError, PeerAddress};
 pub use counters::{FlowCounters, TransportCounters};
+pub use members::PeerChanges;
+pub use status::{PeerState, PeerStatus};
 
 /// A replica that the transport keeps a connection with.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Peer {
     /// Who it is: the key that it has to prove.
     pub node_id: NodeId,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: PeerAddress,
 }
 
 /// What may be chosen about a transport; the rest is in [`limits`].
@@ -120,25 +144,43 @@ pub enum BindError {
     Tls(#[from] TlsError),
 }
 
-/// Why a transport cannot be started. It is as it was before.
+/// Why a list of peers is not taken. Everything is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A replica is no peer of itself.
-    #[error("the list of peers names this replica itself ({0})")]
-    OwnId(NodeId),
     /// A peer has one address.
     #[error("the list of peers names {0} twice")]
     Duplicate(NodeId),
-    /// It has been started before, and its peers are fixed.
+    /// There are more than [`MAX_PEERS`].
+    #[error("the list of peers has {0} entries, over the limit of {MAX_PEERS}")]
+    TooMany(usize),
+    /// It has been started before; [`set_peers`](Transport::set_peers) changes its peers.
     #[error("the transport has been started already")]
     AlreadyStarted,
+    /// Its peers cannot change before it has some.
+    #[error("the transport has not been started yet")]
+    NotStarted,
     /// It has been shut down, or its handler takes no more events.
     #[error("the transport has been shut down")]
     ShutDown,
-    /// The identity is of no use for TLS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+}
+
+/// What a shutdown of the transport has found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TransportReport {
+    /// Tasks that panicked since the transport was bound.
+    pub failed_tasks: u64,
+    /// Tasks that had not ended by the deadline and were aborted, so that a departure may not have been handed over.
+    pub aborted_tasks: usize,
+}
+
+impl TransportReport {
+    /// No task has panicked, and all have ended by themselves.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failed_tasks == 0 && self.aborted_tasks == 0
+    }
 }
 
 /// The transport of one replica.
@@ -147,15 +189,15 @@ pub enum StartError {
 /// a task does at that moment, it ends at its next `await`. QUIC's own task stays for the moment that
 /// it takes to tell the peers.
 pub struct Transport {
-    identity: Identity,
+    credentials: Credentials,
     options: TransportOptions,
     endpoint: Endpoint,
     local_addr: SocketAddr,
-    links: Arc<Links>,
+    readers: Readers,
     counters: Arc<Counters>,
     stop: Stop,
-    /// Locked at start and shutdown only.
-    tasks: Mutex<JoinSet<()>>,
+    /// Locked at start, at shutdown and when the list of peers changes.
+    tasks: Mutex<Tasks>,
 }
 
 impl Transport {
@@ -174,17 +216,24 @@ impl Transport {
         listen: SocketAddr,
         options: TransportOptions,
     ) -> Result<Self, BindError> {
-        let (endpoint, local_addr) = endpoint::bind(identity, listen, options.idle_timeout)?;
+        let credentials = Credentials::new(identity)?;
+        let (endpoint, local_addr) = endpoint::bind(&credentials, listen, options.idle_timeout)?;
         let counters = Arc::new(Counters::default());
+        let readers = Readers {
+            slots: Arc::new(ArcSwap::default()),
+            keys: Arc::new(AllowedKeys::default()),
+            places: Arc::new(Places::default()),
+            links: Arc::new(Links::new(counters.clone())),
+        };
         Ok(Self {
-            identity: identity.clone(),
+            credentials,
             options,
             endpoint,
             local_addr,
-            links: Arc::new(Links::new(counters.clone())),
+            readers,
             counters,
             stop: Stop::new(),
-            tasks: Mutex::default(),
+            tasks: Mutex::new(Tasks::new()),
         })
     }
 
@@ -198,10 +247,11 @@ impl Transport {
     /// a peer is connected, and after the transport is gone, it answers that it is not.
     #[must_use]
     pub fn outbox(&self) -> Arc<dyn Outbox> {
-        self.links.clone()
+        self.readers.links.clone()
     }
 
-    /// Connects with `peers`, and hands what happens to `handler`.
+    /// Connects with `peers`, and hands what happens to `handler`. Our own entry is skipped, so that one
+    /// list serves a whole cluster.
     ///
     /// For each connection the handler gets `PeerUp`, then the peer's messages, in order within each
     /// flow, then `PeerDown`; the next connection of that peer comes after it. The call of an event is
@@ -224,65 +274,105 @@ impl Transport {
             + 'static,
         S::Future: Send,
     {
-        let own = self.identity.node_id();
-        let mut seen = HashSet::new();
-        for peer in &peers {
-            if peer.node_id == own {
-                return Err(StartError::OwnId(own));
-            }
-            if !seen.insert(peer.node_id) {
-                return Err(StartError::Duplicate(peer.node_id));
-            }
-        }
-        // The smaller id dials.
-        let (diallers, dialled): (Vec<Peer>, Vec<Peer>) =
-            peers.iter().partition(|peer| peer.node_id < own);
-        let allowed = diallers.iter().map(|peer| peer.node_id).collect();
-        let idle_timeout = self.options.idle_timeout;
-        let server = endpoint::server_config(&self.identity, allowed, idle_timeout)?;
-        let routes = dialled
-            .into_iter()
-            .map(|Peer { node_id, address }| {
-                let config = endpoint::client_config(&self.identity, node_id, idle_timeout)?;
-                Ok((node_id, Route { endpoint: self.endpoint.clone(), address, config }))
-            })
-            .collect::<Result<Vec<_>, TlsError>>()?;
-
+        let peers = members::by_id(self.credentials.node_id(), peers)?;
         let mut tasks = self.tasks();
         if self.stop.is_set() {
             return Err(StartError::ShutDown);
         }
-        let links: HashMap<_, _> =
-            peers.iter().map(|peer| (peer.node_id, Arc::new(Link::default()))).collect();
-        if !self.links.fix(links.clone()) {
+        if tasks.spawn.is_some() {
             return Err(StartError::AlreadyStarted);
         }
-        let context = |peer: NodeId| PeerContext {
-            peer,
-            link: links[&peer].clone(),
-            counters: self.counters.clone(),
-            handler: handler.clone(),
-            stop: self.stop.clone(),
-        };
-        let penalty = || Penalty::new(self.options.first_penalty);
-        let mut handovers = HashMap::new();
-        for peer in diallers {
-            let handover = Arc::new(Handover::default());
-            handovers.insert(peer.node_id, handover.clone());
-            tasks.spawn(context(peer.node_id).keep_accepting(handover, penalty()));
-        }
-        let door = Door {
+        let door = Arc::new(Door {
             endpoint: self.endpoint.clone(),
-            config: Arc::new(server),
-            handovers,
+            config: endpoint::server_config(&self.credentials, self.options.idle_timeout),
+            credentials: self.credentials.clone(),
+            keys: self.readers.keys.clone(),
+            places: self.readers.places.clone(),
+            slots: self.readers.slots.clone(),
             counters: self.counters.clone(),
             stop: self.stop.clone(),
-        };
-        tasks.spawn(door.keep_open());
-        for (peer, route) in routes {
-            tasks.spawn(context(peer).keep_dialling(route, penalty()));
-        }
+            strangers: Strangers::default(),
+        });
+        tasks.spawn = Some(self.spawner(handler));
+        tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty));
+        let open = move || door.clone().keep_open();
+        tasks.set.spawn(supervise("the door", self.counters.clone(), self.stop.clone(), open));
         Ok(())
+    }
+
+    /// Makes `peers` the list: connects with those that are new, dials those that have moved at their new
+    /// address, and cuts off at once those that are listed no longer. Our own entry is skipped. A peer that has moved keeps a
+    /// connection that it made itself. Concurrent calls follow each other.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing has changed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<PeerChanges, StartError> {
+        let peers = members::by_id(self.credentials.node_id(), peers)?;
+        let mut tasks = self.tasks();
+        if self.stop.is_set() {
+            return Err(StartError::ShutDown);
+        }
+        if tasks.spawn.is_none() {
+            return Err(StartError::NotStarted);
+        }
+        Ok(tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty)))
+    }
+
+    /// How each listed peer stands, sorted by id.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let mut peers: Vec<_> =
+            self.readers.slots.load().values().map(|slot| slot.status()).collect();
+        peers.sort_by_key(|peer| peer.node_id);
+        peers
+    }
+
+    /// How many tasks have panicked since [`bind`](Self::bind). Those of peers and of the door were started again.
+    #[must_use]
+    pub fn failed_tasks(&self) -> u64 {
+        self.counters.failed_tasks.get()
+    }
+
+    fn spawner<H: Handler>(&self, handler: H) -> Spawn {
+        let dialler = Dialler {
+            endpoint: self.endpoint.clone(),
+            local: self.local_addr,
+            credentials: self.credentials.clone(),
+            idle_timeout: self.options.idle_timeout,
+            places: self.readers.places.clone(),
+        };
+        let (counters, stop) = (self.counters.clone(), self.stop.clone());
+        Box::new(move |slot: Arc<PeerSlot>, predecessor: Option<Arc<PeerSlot>>| {
+            let (counters, stop) = (counters.clone(), stop.clone());
+            let (handler, dialler) = (handler.clone(), dialler.clone());
+            Box::pin(async move {
+                if let Some(predecessor) = predecessor {
+                    predecessor.ended.wait().await;
+                }
+                let _ended = SetOnDrop(slot.ended.clone());
+                let name = format!("the peer {}", slot.peer);
+                let context = {
+                    let (counters, stop) = (counters.clone(), stop.clone());
+                    move || {
+                        PeerContext {
+                            slot: slot.clone(),
+                            dialler: dialler.clone(),
+                            notices: Notices::new(slot.peer),
+                            counters: counters.clone(),
+                            handler: handler.clone(),
+                            stop: stop.clone(),
+                        }
+                        .keep()
+                    }
+                };
+                supervise(name, counters, stop, context).await;
+            })
+        })
     }
 
     /// What has happened since [`bind`](Self::bind).
@@ -298,32 +388,43 @@ impl Transport {
     /// # Cancel safety
     ///
     /// Dropped before it is done, it aborts what still runs.
-    pub async fn shutdown(&self, deadline: Duration) {
+    pub async fn shutdown(&self, deadline: Duration) -> TransportReport {
         let began = Instant::now();
         let mut tasks = {
             let mut tasks = self.tasks();
             self.stop.set();
-            mem::take(&mut *tasks)
+            mem::take(&mut tasks.set)
         };
         let ended = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
+        let aborted_tasks = tasks.len();
         if ended.is_err() {
-            tracing::warn!(tasks = tasks.len(), "shut down before all peers had departed");
+            tracing::warn!(tasks = aborted_tasks, "shut down before all peers had departed");
             tasks.shutdown().await;
         }
         self.endpoint.close(CLOSE_SHUTDOWN, b"shut down");
         let left = deadline.saturating_sub(began.elapsed());
         // Whoever has not answered until then finds out by the idle timeout.
         let _ = timeout(left, self.endpoint.wait_idle()).await;
+        TransportReport { failed_tasks: self.failed_tasks(), aborted_tasks }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that a peer's task has ended, however that comes.
+struct SetOnDrop(Stop);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }
 
 impl Drop for Transport {
     fn drop(&mut self) {
-        self.tasks().abort_all();
+        self.tasks().set.abort_all();
         self.endpoint.close(CLOSE_SHUTDOWN, b"shut down");
     }
 }
@@ -331,7 +432,7 @@ impl Drop for Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("node_id", &self.identity.node_id())
+            .field("node_id", &self.credentials.node_id())
             .field("local_addr", &self.local_addr)
             .field("counters", &self.counters())
             .finish_non_exhaustive()

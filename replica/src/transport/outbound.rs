@@ -1,19 +1,19 @@
 //! From `send` to a connection's writers: one bounded queue per peer and flow.
 //!
-//! The peers are fixed when the transport starts, so looking one up takes no lock; a connection hangs
-//! its queues into its peer's [`Link`] and takes them out when it ends. A queue is bounded in frames
+//! The list of peers is published whole when it changes, so looking one up takes no lock; a connection
+//! hangs its queues into its peer's [`Link`] and takes them out when it ends. A queue is bounded in frames
 //! and in bytes by [`queue_limit`], and the bytes count until QUIC has taken them. What is queued when
 //! a connection ends is lost, and counted.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use gossip_engine::{FlowType, GossipMessage, NodeId, wire};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -28,21 +28,21 @@ use crate::outbox::{Outbox, SendError};
 /// The most frames that a writer takes off its queue at once.
 const BATCH_FRAMES: usize = 64;
 
-/// What `send` reaches: the peers, once they are known.
+/// What `send` reaches: the peers that are listed now.
 #[derive(Debug)]
 pub(super) struct Links {
-    peers: OnceLock<HashMap<NodeId, Arc<Link>>>,
+    peers: ArcSwap<HashMap<NodeId, Arc<Link>>>,
     counters: Arc<Counters>,
 }
 
 impl Links {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { peers: OnceLock::new(), counters }
+        Self { peers: ArcSwap::default(), counters }
     }
 
-    /// Fixes the peers; `false` if they are fixed already.
-    pub(super) fn fix(&self, peers: HashMap<NodeId, Arc<Link>>) -> bool {
-        self.peers.set(peers).is_ok()
+    /// These peers and no others, from now on.
+    pub(super) fn publish(&self, peers: HashMap<NodeId, Arc<Link>>) {
+        self.peers.store(Arc::new(peers));
     }
 
     fn queue(
@@ -52,7 +52,8 @@ impl Links {
         message: &GossipMessage,
     ) -> Result<(), SendError> {
         let not_connected = SendError::NotConnected(peer);
-        let link = self.peers.get().and_then(|peers| peers.get(&peer)).ok_or(not_connected)?;
+        let peers = self.peers.load();
+        let link = peers.get(&peer).ok_or(not_connected)?;
         let queues = link.queues.load();
         queues.as_ref().ok_or(not_connected)?.push(peer, flow, wire::encode(message))
     }

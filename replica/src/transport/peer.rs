@@ -1,133 +1,223 @@
 //! The life of one peer: one task that serves its connections one after the other.
 //!
-//! Of two replicas the one with the smaller id dials and the other accepts, so that there is one
-//! connection between them and no doubt which. Because one task serves all connections of a peer, the
-//! departure of an old connection always comes before the arrival of the next. A connection counts as
-//! served for the dialler when the accepter has opened its first stream: before that, the accepter may
-//! still refuse the dialler's key.
+//! ```text
+//! away ── time to dial ──> connecting ── served ──> connected ── ended ──> away
+//!  ├── the peer dials us ──────┴───────────────────────^
+//!  └── shut out (both ways) until the penalty ends
+//! ```
+//!
+//! Both ends dial, so that a peer that cannot be dialled is met because it dials. Because one task serves all
+//! connections of a peer, the departure of an old connection always comes before the arrival of the next.
+//!
+//! **One connection.** An end closes its own dial before it serves another connection of the peer. So a connection that
+//! the peer has made and leaves open for longer than [`CROSSING_WAIT`] is the one that the peer wants: it replaces one that
+//! we dialled and that the peer has forgotten. One that the peer dialled itself is replaced by the next at once.
+//!
+//! **Dials that cross.** That of the smaller id is kept:
+//!
+//! | we are  | the peer's connection comes while ours is dialled                                        |
+//! |---------|-------------------------------------------------------------------------------------------|
+//! | smaller | it waits while our dial is fresh or has met the peer; it is served if ours leads to nothing |
+//! | larger  | it is served after [`CROSSING_WAIT`], unless the peer serves ours or closes its own before |
+//!
+//! The wait of the larger id is for this: the smaller one may have served the other connection a moment ago, and then
+//! both would close what the other keeps. It knows within the wait, since the smaller has decided before its own dial was
+//! proven.
 
-use std::{future::pending, net::SocketAddr, sync::Arc};
+use std::{
+    future::{Future, pending},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, VarInt};
-use tokio::time::{Instant, sleep, timeout};
+use quinn::{Connection, RecvStream};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    backoff::{Backoff, Penalty},
+    backoff::Backoff,
     breach::CLOSE_SHUT_OUT,
     connection::{Outcome, PeerContext},
     handler::Handler,
-    handover::Handover,
-    limits::{CONNECTION_SPACING, HANDSHAKE_TIMEOUT},
+    limits::{CONNECTION_SPACING, CROSSING_WAIT, FRESH_DIAL, HEAD_START},
+    slot::PeerSlot,
+    status::PeerState,
 };
-use crate::tls::SERVER_NAME;
 
-/// How to reach a peer.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) endpoint: Endpoint,
-    pub(super) address: SocketAddr,
-    pub(super) config: ClientConfig,
+/// A connection to be served.
+struct Proven {
+    connection: Connection,
+    /// The peer's first stream, if we dialled.
+    first: Option<RecvStream>,
+}
+
+impl Proven {
+    fn dialled((connection, first): (Connection, RecvStream)) -> Self {
+        Self { connection, first: Some(first) }
+    }
 }
 
 impl<H: Handler> PeerContext<H> {
-    /// Dials the peer and serves the connection, again and again, until the transport stops.
-    pub(super) async fn keep_dialling(mut self, route: Route, mut penalty: Penalty) {
+    /// Keeps a connection with the peer until the transport stops or the peer is listed no longer.
+    pub(super) async fn keep(mut self) {
+        self.recover().await;
         let mut backoff = Backoff::new();
-        let mut failure_told = false;
         loop {
-            let wait = backoff.next().max(penalty.left(Instant::now()));
-            let attempt = async {
-                sleep(wait).await;
-                route.dial().await
+            let (stop, removed) = (self.stop.clone(), self.slot.removed.clone());
+            let proven = tokio::select! {
+                biased;
+                () = stop.wait() => return,
+                () = removed.wait() => return,
+                proven = self.next_connection(&mut backoff) => proven,
             };
-            let dialled = tokio::select! {
-                () = self.stop.wait() => return,
-                dialled = attempt => dialled,
+            let dialled = proven.first.is_some();
+            let slot = self.slot.clone();
+            let replaced = async {
+                if dialled { superseded(&slot).await } else { slot.handover.filled().await }
             };
-            match dialled {
-                Ok((connection, first)) => {
-                    failure_told = false;
-                    match self.serve(connection, Some(first), pending()).await {
-                        Outcome::Breach(_) => penalty.impose(Instant::now()),
-                        Outcome::Lost { steady: true } => backoff.reset(),
-                        _ => {}
+            let moved =
+                async { if dialled { slot.moved.notified().await } else { pending().await } };
+            let remote = proven.connection.remote_address();
+            match self.serve(proven.connection, proven.first, replaced, moved).await {
+                Outcome::Breach(_) => self.slot.penalty().impose(Instant::now()),
+                Outcome::Lost { steady: true, .. } => backoff.reset(),
+                Outcome::Moved => {
+                    backoff.reset();
+                    self.slot.moved.notify_one();
+                }
+                Outcome::Replaced => {
+                    if let Some(new) = self.slot.handover.remote() {
+                        self.notices.replaced(remote, new);
                     }
                 }
-                Err(reason) => {
-                    self.counters.failed_dials.increment();
-                    if !failure_told {
-                        failure_told = true;
-                        tracing::info!(peer = %self.peer, address = %route.address, %reason, "cannot reach a peer; trying on");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Serves the connections that the peer makes, the newest first, until the transport stops.
-    pub(super) async fn keep_accepting(mut self, handover: Arc<Handover>, mut penalty: Penalty) {
-        loop {
-            let connection = tokio::select! {
-                () = self.stop.wait() => return,
-                connection = handover.take() => connection,
-            };
-            if connection.close_reason().is_some() {
-                continue;
-            }
-            if !penalty.left(Instant::now()).is_zero() {
-                self.counters.shut_out.increment();
-                connection.close(CLOSE_SHUT_OUT, b"shut out for a while");
-                continue;
-            }
-            if let Outcome::Breach(_) = self.serve(connection, None, handover.filled()).await {
-                penalty.impose(Instant::now());
+                Outcome::Lost { .. } | Outcome::Stopped | Outcome::Removed | Outcome::Full => {}
             }
             tokio::select! {
-                () = self.stop.wait() => return,
+                () = stop.wait() => return,
+                () = removed.wait() => return,
                 () = sleep(CONNECTION_SPACING) => {}
             }
         }
     }
-}
 
-/// Why a peer was not reached.
-#[derive(Debug, thiserror::Error)]
-enum DialError {
-    #[error("{0}")]
-    Address(#[from] quinn::ConnectError),
-    #[error("no answer in time")]
-    Timeout,
-    #[error("refused by QUIC or TLS ({0})")]
-    Handshake(quinn::TransportErrorCode),
-    #[error("closed by the peer with the code {0}")]
-    Closed(VarInt),
-    #[error("the connection ended")]
-    Ended,
-}
+    /// After a panic: what was announced has to depart.
+    async fn recover(&mut self) {
+        self.slot.status.set(PeerState::Away);
+        if self.slot.is_announced() {
+            self.depart().await;
+        }
+    }
 
-/// Leaves out the reason that the peer may have given: it is the peer's bytes.
-impl From<ConnectionError> for DialError {
-    fn from(error: ConnectionError) -> Self {
-        match error {
-            ConnectionError::TransportError(error) => Self::Handshake(error.code),
-            ConnectionError::ConnectionClosed(close) => Self::Handshake(close.error_code),
-            ConnectionError::ApplicationClosed(close) => Self::Closed(close.error_code),
-            ConnectionError::TimedOut => Self::Timeout,
-            _ => Self::Ended,
+    /// The next connection of the peer, whoever dials.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dial that is under way is closed.
+    async fn next_connection(&mut self, backoff: &mut Backoff) -> Proven {
+        let smaller = self.dialler.credentials.node_id() < self.slot.peer;
+        let slot = self.slot.clone();
+        let mut head_start = if smaller { Duration::ZERO } else { HEAD_START };
+        loop {
+            let penalty = slot.penalty().left(Instant::now());
+            slot.status.set(if penalty.is_zero() { PeerState::Away } else { PeerState::ShutOut });
+            let due = Instant::now() + penalty.max(backoff.next() + head_start);
+            if let Some(connection) = self.wait_until(due).await {
+                return Proven { connection, first: None };
+            }
+            slot.status.set(PeerState::Connecting);
+            match self.dial_once(smaller).await {
+                Ok(proven) => return proven,
+                Err(reason) => {
+                    self.counters.failed_dials.increment();
+                    self.notices.unreachable(&reason);
+                    slot.status.failed(reason);
+                }
+            }
+            // The peer is not there, so nothing crosses until it comes; then it has its own head start.
+            head_start = Duration::ZERO;
+        }
+    }
+
+    /// Waits for the time to dial, which is at once if the peer has moved. Meanwhile the peer may come by itself.
+    async fn wait_until(&mut self, due: Instant) -> Option<Connection> {
+        let slot = self.slot.clone();
+        let shut_out = || !slot.penalty().left(Instant::now()).is_zero();
+        loop {
+            tokio::select! {
+                biased;
+                connection = slot.handover.take() => {
+                    if shut_out() {
+                        self.counters.shut_out.increment();
+                        connection.close(CLOSE_SHUT_OUT, b"shut out for a while");
+                    } else if connection.close_reason().is_none() {
+                        return Some(connection);
+                    }
+                }
+                () = slot.moved.notified(), if !shut_out() => return None,
+                () = sleep_until(due) => return None,
+            }
+        }
+    }
+
+    /// Dials, and decides between the dial and a connection that the peer makes meanwhile.
+    async fn dial_once(&mut self, smaller: bool) -> Result<Proven, String> {
+        let (slot, dialler, began) = (self.slot.clone(), self.dialler.clone(), Instant::now());
+        let (address, met) = (slot.address(), AtomicBool::new(false));
+        let dial = dialler.dial(slot.peer, &address, &met);
+        tokio::pin!(dial);
+        loop {
+            // The newest that the peer has made stays in its place until we decide for it.
+            let crossing = async {
+                slot.handover.filled().await;
+                let newest = slot.handover.newest();
+                let until =
+                    if smaller { began + FRESH_DIAL } else { Instant::now() + CROSSING_WAIT };
+                tokio::select! {
+                    () = closed(newest) => false,
+                    () = sleep_until(until) => true,
+                }
+            };
+            tokio::select! {
+                dialled = &mut dial => return dialled.map(Proven::dialled),
+                wanted = crossing => {
+                    // Relaxed: the dial is polled by this task.
+                    if wanted && smaller && met.load(Relaxed) {
+                        // Our dial has met the peer, which serves it now or ends it within the dial's time-out.
+                        return dial.await.map(Proven::dialled);
+                    }
+                    slot.handover.drop_closed();
+                    if wanted && let Some(connection) = slot.handover.try_take() {
+                        // Returning closes the dial.
+                        return Ok(Proven { connection, first: None });
+                    }
+                }
+                () = slot.moved.notified() => {
+                    // Kept for the wait that follows, which ends at once.
+                    slot.moved.notify_one();
+                    return Err(format!("{address} is left: the peer has moved"));
+                }
+            }
         }
     }
 }
 
-impl Route {
-    /// A connection that the peer serves, and the stream that shows it.
-    async fn dial(&self) -> Result<(Connection, RecvStream), DialError> {
-        let connecting =
-            self.endpoint.connect_with(self.config.clone(), self.address, SERVER_NAME)?;
-        let served = async {
-            let connection = connecting.await?;
-            let first = connection.accept_uni().await?;
-            Ok((connection, first))
-        };
-        timeout(HANDSHAKE_TIMEOUT, served).await.unwrap_or(Err(DialError::Timeout))
+/// Waits until the peer has made a connection in place of one that we dialled, and means it.
+async fn superseded(slot: &Arc<PeerSlot>) {
+    loop {
+        slot.handover.filled().await;
+        tokio::select! {
+            () = closed(slot.handover.newest()) => slot.handover.drop_closed(),
+            () = sleep(CROSSING_WAIT) => return,
+        }
+    }
+}
+
+fn closed(connection: Option<Connection>) -> impl Future<Output = ()> {
+    async move {
+        if let Some(connection) = connection {
+            connection.closed().await;
+        }
     }
 }

@@ -82,7 +82,8 @@ async fn dial(identity: &Identity, peer: Peer) -> Option<(Endpoint, Connection)>
     let endpoint = Endpoint::client(LOOPBACK).unwrap();
     let tls = tls::client_config(identity, peer.node_id).unwrap();
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    let connecting = endpoint.connect_with(config, peer.address, "any").unwrap();
+    let connecting =
+        endpoint.connect_with(config, peer.address.as_str().parse().unwrap(), "any").unwrap();
     let connection = connecting.await.ok()?;
     // Only one that is served gets a stream.
     connection.accept_uni().await.ok()?;
@@ -110,7 +111,7 @@ async fn liars_and_vandals_stop_nobody_and_nothing_wrong_is_stored() {
     let but = |own: usize| {
         peers
             .iter()
-            .copied()
+            .cloned()
             .enumerate()
             .filter(move |(index, _)| *index != own)
             .map(|(_, peer)| peer)
@@ -159,7 +160,8 @@ async fn liars_and_vandals_stop_nobody_and_nothing_wrong_is_stored() {
         let attacked = async {
             // The liar's last connection may have to be given up first.
             loop {
-                if let Some((_endpoint, connection)) = dial(&sites[0].identity, *peer).await {
+                if let Some((_endpoint, connection)) = dial(&sites[0].identity, peer.clone()).await
+                {
                     send(&connection, flow, bytes).await;
                     if honest[index].transport_counters().cut_offs > 0 {
                         break;
@@ -173,7 +175,7 @@ async fn liars_and_vandals_stop_nobody_and_nothing_wrong_is_stored() {
     // Somebody whom nobody knows.
     let stranger = Identity::generate();
     for (replica, peer) in honest.iter().zip(&victims) {
-        assert!(dial(&stranger, *peer).await.is_none(), "a stranger is not let in");
+        assert!(dial(&stranger, peer.clone()).await.is_none(), "a stranger is not let in");
         until("it is counted", String::new, || {
             replica.transport_counters().rejected_handshakes > 0
         })

@@ -54,11 +54,11 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
         let bound = BoundReplica::bind(&identity, LOOPBACK, &store, options.clone()).await.unwrap();
-        (Self { identity, address: bound.as_peer().address, options, folder }, bound)
+        (Self { identity, address: bound.local_addr(), options, folder }, bound)
     }
 
     pub(crate) fn as_peer(&self) -> Peer {
-        Peer { node_id: self.identity.node_id(), address: self.address }
+        Peer { node_id: self.identity.node_id(), address: self.address.into() }
     }
 
     pub(crate) fn store(&self) -> PathBuf {

@@ -20,7 +20,7 @@ use quinn::{
 use crate::{
     recorder::{until, within},
     replica::{
-        LOOPBACK, Replica, assert_they_talk, bare_client, identities, message, patient,
+        LOOPBACK, Replica, assert_they_talk, bare_client, identities, message, nowhere, patient,
         warnings_about,
     },
 };
@@ -39,6 +39,7 @@ struct Hostile {
     identity: Identity,
     endpoint: Endpoint,
     victim: Peer,
+    address: SocketAddr,
 }
 
 impl Scene {
@@ -50,12 +51,17 @@ impl Scene {
         let [hostile, honest, victim] = identities();
         let honest = Replica::bind(&honest);
         let victim = Replica::try_bind(&victim, LOOPBACK, options).unwrap();
-        let nowhere = Peer { node_id: hostile.node_id(), address: LOOPBACK };
+        let nowhere = nowhere(&hostile);
         victim.start(&[honest.as_peer(), nowhere]);
         honest.start(&[victim.as_peer()]);
         assert_they_talk(&honest, &victim, 1).await;
         let endpoint = Endpoint::client(LOOPBACK).unwrap();
-        let hostile = Hostile { identity: hostile, endpoint, victim: victim.as_peer() };
+        let hostile = Hostile {
+            identity: hostile,
+            endpoint,
+            victim: victim.as_peer(),
+            address: victim.transport.local_addr(),
+        };
         Self { victim, honest, hostile }
     }
 
@@ -87,8 +93,8 @@ impl Scene {
 
 impl Hostile {
     async fn dial(&self) -> Connection {
-        let config = bare_client(&self.identity, self.victim);
-        let connecting = self.endpoint.connect_with(config, self.victim.address, "any").unwrap();
+        let config = bare_client(&self.identity, self.victim.node_id);
+        let connecting = self.endpoint.connect_with(config, self.address, "any").unwrap();
         within("the connection is made", connecting).await.unwrap()
     }
 }
@@ -384,7 +390,7 @@ async fn a_dialled_peer_is_cut_off_too() {
     let address: SocketAddr = endpoint.local_addr().unwrap();
     let (honest, victim) = (Replica::bind(&honest), Replica::bind(&victim));
     let id: NodeId = hostile.node_id();
-    victim.start(&[honest.as_peer(), Peer { node_id: id, address }]);
+    victim.start(&[honest.as_peer(), Peer { node_id: id, address: address.into() }]);
     honest.start(&[victim.as_peer()]);
 
     let connection =

@@ -11,7 +11,8 @@ use gossip_replica::{
 use crate::{
     recorder::{LIMIT, Recorder, refusal, until, within},
     replica::{
-        LOOPBACK, Replica, assert_they_talk, bare_client, connected, identities, message, others,
+        LOOPBACK, Replica, assert_they_talk, bare_client, connected, identities, message, nowhere,
+        others,
     },
 };
 
@@ -72,7 +73,7 @@ impl Victim {
 async fn a_new_connection_replaces_the_old_one() {
     let [small, large] = identities();
     let stays = Replica::bind(&large);
-    stays.start(&[Peer { node_id: small.node_id(), address: LOOPBACK }]);
+    stays.start(&[nowhere(&small)]);
     for round in 1..4 {
         let victim = Victim::start(small.clone(), stays.as_peer());
         stays.until_up(small.node_id(), round).await;
@@ -88,7 +89,7 @@ async fn a_silent_peer_is_gone_after_the_idle_timeout() {
     let [small, large] = identities();
     let options = TransportOptions::default().with_idle_timeout(Duration::from_secs(1));
     let stays = Replica::try_bind(&large, LOOPBACK, options).unwrap();
-    stays.start(&[Peer { node_id: small.node_id(), address: LOOPBACK }]);
+    stays.start(&[nowhere(&small)]);
     let victim = Victim::start(small.clone(), stays.as_peer());
     stays.until_up(small.node_id(), 1).await;
     victim.kill();
@@ -108,7 +109,7 @@ async fn a_key_that_is_not_listed_gets_in_neither_way() {
     // An impostor: `last` answers where `two` expects another replica.
     let expected = identities_above(two.id());
     let address = last.transport.local_addr();
-    two.start(&[one.as_peer(), Peer { node_id: expected.node_id(), address }]);
+    two.start(&[one.as_peer(), Peer { node_id: expected.node_id(), address: address.into() }]);
     assert_they_talk(&one, &two, 1).await;
     until("the stranger is rejected as a dialler", || {
         one.transport.counters().rejected_handshakes > 0
@@ -143,7 +144,7 @@ async fn connections_wait_for_the_start() {
     tokio::pin!(dialled);
     // However long this is, nobody answers.
     tokio::time::timeout(Duration::from_millis(100), &mut dialled).await.unwrap_err();
-    waits.start(&[Peer { node_id: small.node_id(), address: LOOPBACK }]);
+    waits.start(&[nowhere(&small)]);
     let _connection = within("it is let in", dialled).await.unwrap();
     waits.until_up(small.node_id(), 1).await;
 }
@@ -177,8 +178,9 @@ async fn dial(
     identity: &Identity,
     peer: Peer,
 ) -> Result<quinn::Connection, quinn::ConnectionError> {
-    let config = bare_client(identity, peer);
-    endpoint.connect_with(config, peer.address, "any").unwrap().await
+    let config = bare_client(identity, peer.node_id);
+    let address = peer.address.as_str().parse().unwrap();
+    endpoint.connect_with(config, address, "any").unwrap().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,11 +250,11 @@ async fn a_port_in_use_is_one_clear_line() {
 async fn a_list_of_peers_has_to_make_sense() {
     let [one, two] = identities().map(|identity| Replica::bind(&identity));
     let start = |peers: Vec<Peer>| one.transport.start(peers, Recorder::default());
-    let error = start(vec![two.as_peer(), one.as_peer()]).unwrap_err();
-    assert!(matches!(error, StartError::OwnId(_)), "{error}");
     let error = start(vec![two.as_peer(), two.as_peer()]).unwrap_err();
     assert!(matches!(error, StartError::Duplicate(_)), "{error}");
-    start(vec![two.as_peer()]).unwrap();
+    // One list serves all: our own entry is skipped.
+    start(vec![two.as_peer(), one.as_peer()]).unwrap();
+    assert_eq!(one.transport.peers().len(), 1);
     let error = start(vec![two.as_peer()]).unwrap_err();
     assert!(matches!(error, StartError::AlreadyStarted), "{error}");
 }

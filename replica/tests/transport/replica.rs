@@ -34,8 +34,8 @@ pub(crate) fn patient() -> TransportOptions {
 
 /// How bare QUIC dials a replica. It sends now and then, so that it finds out that a connection is
 /// closed when the packet that said so is lost.
-pub(crate) fn bare_client(identity: &Identity, peer: Peer) -> quinn::ClientConfig {
-    let tls = tls::client_config(identity, peer.node_id).unwrap();
+pub(crate) fn bare_client(identity: &Identity, peer: NodeId) -> quinn::ClientConfig {
+    let tls = tls::client_config(identity, peer).unwrap();
     let mut transport = quinn::TransportConfig::default();
     transport
         .keep_alive_interval(Some(Duration::from_millis(100)))
@@ -92,7 +92,7 @@ impl Replica {
     }
 
     pub(crate) fn as_peer(&self) -> Peer {
-        Peer { node_id: self.id(), address: self.transport.local_addr() }
+        Peer { node_id: self.id(), address: self.transport.local_addr().into() }
     }
 
     pub(crate) fn start(&self, peers: &[Peer]) {
@@ -132,7 +132,12 @@ pub(crate) async fn connected<const N: usize>() -> [Replica; N] {
 }
 
 pub(crate) fn others(peers: &[Peer], id: NodeId) -> Vec<Peer> {
-    peers.iter().copied().filter(|peer| peer.node_id != id).collect()
+    peers.iter().filter(|peer| peer.node_id != id).cloned().collect()
+}
+
+/// A peer that cannot be dialled; it may dial us.
+pub(crate) fn nowhere(identity: &Identity) -> Peer {
+    Peer { node_id: identity.node_id(), address: LOOPBACK.into() }
 }
 
 /// Both hear each other.

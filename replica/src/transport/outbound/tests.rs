@@ -33,8 +33,7 @@ fn links() -> (Links, Arc<Link>, Arc<Counters>) {
     let links = Links::new(counters.clone());
     let link = Arc::new(Link::default());
     assert_eq!(links.send(PEER, retransmission(0)), Err(SendError::NotConnected(PEER)));
-    assert!(links.fix(HashMap::from([(PEER, link.clone())])));
-    assert!(!links.fix(HashMap::new()));
+    links.publish(HashMap::from([(PEER, link.clone())]));
     (links, link, counters)
 }
 

@@ -1,0 +1,146 @@
+//! The list of peers, and how it changes while the transport runs.
+//!
+//! A change is published to all who read the list: the door's verifier, `send`, the table of slots. Then the tasks of
+//! peers that are gone are told to end, and those of new ones are started. Changes follow each other, under the lock
+//! of the transport's tasks.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use gossip_engine::NodeId;
+use tokio::task::JoinSet;
+
+use super::{
+    Peer, StartError, backoff::Penalty, limits::MAX_PEERS, outbound::Links, places::Places,
+    slot::PeerSlot,
+};
+use crate::tls::AllowedKeys;
+
+/// The slots of the peers that are listed now.
+pub(super) type Slots = HashMap<NodeId, Arc<PeerSlot>>;
+
+/// Makes the task of a peer, which begins when its predecessor has ended.
+pub(super) type Spawn = Box<
+    dyn Fn(Arc<PeerSlot>, Option<Arc<PeerSlot>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
+>;
+
+/// What a change of the list of peers has changed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PeerChanges {
+    /// Peers that were not listed before.
+    pub added: usize,
+    /// Peers that have another address.
+    pub moved: usize,
+    /// Peers that are listed no longer.
+    pub removed: usize,
+}
+
+/// What reads the list.
+#[derive(Debug)]
+pub(super) struct Readers {
+    pub(super) slots: Arc<ArcSwap<Slots>>,
+    pub(super) keys: Arc<AllowedKeys>,
+    pub(super) places: Arc<Places>,
+    pub(super) links: Arc<Links>,
+}
+
+/// The tasks of a transport that has been started.
+pub(super) struct Tasks {
+    pub(super) set: JoinSet<()>,
+    pub(super) spawn: Option<Spawn>,
+    /// Peers that are listed no longer and whose task may not have ended yet.
+    leaving: HashMap<NodeId, Arc<PeerSlot>>,
+}
+
+impl Tasks {
+    pub(super) fn new() -> Self {
+        Self { set: JoinSet::new(), spawn: None, leaving: HashMap::new() }
+    }
+
+    /// Makes `peers` the list.
+    pub(super) fn change(
+        &mut self,
+        peers: HashMap<NodeId, Peer>,
+        readers: &Readers,
+        penalty: impl Fn() -> Penalty,
+    ) -> PeerChanges {
+        // Nothing is kept of those who have ended.
+        while self.set.try_join_next().is_some() {}
+        self.leaving.retain(|_, slot| !slot.ended.is_set());
+
+        let before = readers.slots.load_full();
+        let mut changes = PeerChanges::default();
+        let mut added = Vec::new();
+        let mut slots = Slots::with_capacity(peers.len());
+        for (id, peer) in peers {
+            let slot = match before.get(&id) {
+                Some(slot) => {
+                    if slot.address() != peer.address {
+                        changes.moved += 1;
+                        self.learn_address(&peer, readers);
+                        slot.move_to(peer.address);
+                    }
+                    slot.clone()
+                }
+                None => {
+                    changes.added += 1;
+                    self.learn_address(&peer, readers);
+                    let slot = Arc::new(PeerSlot::new(id, peer.address, penalty()));
+                    added.push(slot.clone());
+                    slot
+                }
+            };
+            slots.insert(id, slot);
+        }
+        let removed: Vec<_> =
+            before.values().filter(|slot| !slots.contains_key(&slot.peer)).cloned().collect();
+        changes.removed = removed.len();
+
+        // The verifier first: whoever is let in from here on is listed.
+        readers.keys.set(slots.keys().copied().collect());
+        readers.links.publish(slots.iter().map(|(id, slot)| (*id, slot.link.clone())).collect());
+        readers.slots.store(Arc::new(slots));
+        for slot in removed {
+            readers.places.forget(slot.peer);
+            slot.removed.set();
+            self.leaving.insert(slot.peer, slot);
+        }
+        let spawn = self.spawn.as_ref().expect("a transport is started before its list changes");
+        for slot in added {
+            let predecessor = self.leaving.get(&slot.peer).cloned();
+            self.set.spawn(spawn(slot, predecessor));
+        }
+        changes
+    }
+
+    /// An address that needs no resolver is known from the start.
+    fn learn_address(&self, peer: &Peer, readers: &Readers) {
+        if let Some(address) = peer.address.literal() {
+            readers.places.know(peer.node_id, &[address]);
+        }
+    }
+}
+
+/// The list by id, without our own entry, so that one list serves a whole cluster.
+///
+/// # Errors
+///
+/// If a peer is listed twice, or there are too many.
+pub(super) fn by_id(own: NodeId, peers: Vec<Peer>) -> Result<HashMap<NodeId, Peer>, StartError> {
+    if peers.len() > MAX_PEERS {
+        return Err(StartError::TooMany(peers.len()));
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = peers.iter().find(|peer| !seen.insert(peer.node_id)) {
+        return Err(StartError::Duplicate(twice.node_id));
+    }
+    Ok(peers
+        .into_iter()
+        .filter(|peer| peer.node_id != own)
+        .map(|peer| (peer.node_id, peer))
+        .collect())
+}
