@@ -25,7 +25,7 @@
 //! proven.
 
 use std::{
-    future::{Future, pending},
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -214,10 +214,8 @@ async fn superseded(slot: &Arc<PeerSlot>) {
     }
 }
 
-fn closed(connection: Option<Connection>) -> impl Future<Output = ()> {
-    async move {
-        if let Some(connection) = connection {
-            connection.closed().await;
-        }
+async fn closed(connection: Option<Connection>) {
+    if let Some(connection) = connection {
+        connection.closed().await;
     }
 }

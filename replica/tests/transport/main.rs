@@ -3,8 +3,13 @@
 //! No test depends on speed: each waits for what has to happen, and fails loudly when it does not
 //! within a generous limit.
 
+mod door;
 mod hostile;
 mod lifecycle;
+mod meeting;
+mod membership;
 mod messages;
+mod notices;
+mod panics;
 mod recorder;
 mod replica;

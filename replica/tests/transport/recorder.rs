@@ -46,6 +46,7 @@ struct Inner {
     held: watch::Sender<HashSet<FlowType>>,
     waiting: watch::Sender<usize>,
     answers: Mutex<Vec<Result<Submitted, EventError>>>,
+    panics: Mutex<HashSet<FlowType>>,
 }
 
 impl Recorder {
@@ -122,6 +123,11 @@ impl Recorder {
         self.0.answers.lock().unwrap().extend(answers);
     }
 
+    /// Panics at the next event of a flow, which is not taken.
+    pub(crate) fn panic_next(&self, flow: FlowType) {
+        self.0.panics.lock().unwrap().insert(flow);
+    }
+
     /// The events of a peer are: up, messages, down, up, ... and nothing else.
     pub(crate) fn assert_in_order(&self, peer: NodeId) {
         let mut up = false;
@@ -189,6 +195,8 @@ impl Service<TransportEvent> for Recorder {
         let inner = self.0.clone();
         Box::pin(async move {
             let flow = flow_of(&event)?;
+            let panics = inner.panics.lock().unwrap().remove(&flow);
+            assert!(!panics, "a handler that panics");
             let mut held = inner.held.subscribe();
             if held.borrow_and_update().contains(&flow) {
                 let _waiting = Waiting::new(&inner.waiting);

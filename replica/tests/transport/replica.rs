@@ -206,16 +206,34 @@ fn listen_to_the_log() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
         tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
+            .with_max_level(tracing::Level::INFO)
             .with_ansi(false)
             .with_writer(|| Log)
             .init();
     });
 }
 
-/// The warnings that name a peer.
-pub(crate) fn warnings_about(peer: NodeId) -> Vec<String> {
+/// The lines of the log that name a peer.
+pub(crate) fn lines_about(peer: NodeId) -> Vec<String> {
     let log = LOG.lock().unwrap();
     let log = str::from_utf8(&log).unwrap();
-    log.lines().filter(|line| line.contains(&peer.to_string())).map(str::to_owned).collect()
+    // Some lines have it in short.
+    let (long, short) = (format!("{peer:x}"), peer.to_string());
+    let names = |line: &&str| line.contains(&long) || line.contains(&short);
+    log.lines().filter(names).map(str::to_owned).collect()
+}
+
+/// The warnings that name a peer.
+pub(crate) fn warnings_about(peer: NodeId) -> Vec<String> {
+    let mut lines = lines_about(peer);
+    lines.retain(|line| line.contains(" WARN ") || line.contains("ERROR "));
+    lines
+}
+
+/// Waits for a line of the log that names a peer and has this text.
+pub(crate) async fn until_said(peer: NodeId, text: &str) {
+    until(&format!("it is said: {text}"), || {
+        lines_about(peer).iter().any(|line| line.contains(text))
+    })
+    .await;
 }
