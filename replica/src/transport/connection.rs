@@ -199,12 +199,13 @@ impl<H: Handler> PeerContext<H> {
         }
     }
 
-    /// Says in the log why a connection has ended. What has a line of its own is no flapping.
+    /// Says in the log why a connection has ended. What we have ended is no flapping.
     fn tell(&mut self, end: &Outcome, steady: bool) {
-        let ours = matches!(
-            end,
-            Outcome::Breach(_) | Outcome::Stopped | Outcome::Removed | Outcome::Moved
-        );
+        if *end == Outcome::Stopped {
+            // One line for the end of the transport is enough, and others say it.
+            return;
+        }
+        let ours = matches!(end, Outcome::Breach(_) | Outcome::Removed | Outcome::Moved);
         self.notices.down(end, steady || ours);
         if let Outcome::Lost { how: Departure::Replaced, .. } = end {
             self.notices.thrown_out();

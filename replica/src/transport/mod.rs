@@ -15,11 +15,10 @@
 //! add up to. What may be lost: messages to a peer that is not connected or reads too slowly, and all
 //! that is queued or under way when a connection ends. Each loss on our side is counted in
 //! [`TransportCounters`]; the protocol's timeouts and retransmission requests repair it.
-//!
 //! A task that panics is counted and started again, see [supervisor].
 
 use std::{
-    fmt, io, mem,
+    fmt, mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -39,9 +38,6 @@ use self::{
     counters::Counters,
     dial::Dialler,
     handler::Handler,
-    limits::{
-        FIRST_PENALTY, IDLE_TIMEOUT, LAST_PENALTY, MAX_IDLE_TIMEOUT, MAX_PEERS, MIN_IDLE_TIMEOUT,
-    },
     members::{Readers, Spawn, Tasks},
     notices::Notices,
     outbound::Links,
@@ -53,7 +49,7 @@ use self::{
 use crate::{
     identity::Identity,
     outbox::Outbox,
-    tls::{AllowedKeys, Credentials, TlsError},
+    tls::{AllowedKeys, Credentials},
 };
 
 mod accept;
@@ -71,7 +67,9 @@ mod handover;
 pub mod limits;
 mod members;
 mod notices;
+mod options;
 mod outbound;
+mod outcome;
 mod peer;
 mod places;
 mod reader;
@@ -85,6 +83,8 @@ mod writer;
 pub use address::{AddressError, PeerAddress};
 pub use counters::{FlowCounters, TransportCounters};
 pub use members::PeerChanges;
+pub use options::TransportOptions;
+pub use outcome::{BindError, StartError, TransportReport};
 pub use status::{PeerState, PeerStatus};
 
 /// A replica that the transport keeps a connection with.
@@ -94,93 +94,6 @@ pub struct Peer {
     pub node_id: NodeId,
     /// Where it listens.
     pub address: PeerAddress,
-}
-
-/// What may be chosen about a transport; the rest is in [`limits`].
-#[derive(Clone, Debug)]
-pub struct TransportOptions {
-    idle_timeout: Duration,
-    first_penalty: Duration,
-}
-
-impl Default for TransportOptions {
-    /// [`IDLE_TIMEOUT`] and [`FIRST_PENALTY`].
-    fn default() -> Self {
-        Self { idle_timeout: IDLE_TIMEOUT, first_penalty: FIRST_PENALTY }
-    }
-}
-
-impl TransportOptions {
-    /// How long a peer may be silent before it counts as gone; the shorter one of both ends holds.
-    /// What is outside [`MIN_IDLE_TIMEOUT`] and [`MAX_IDLE_TIMEOUT`] counts as the nearer of them.
-    #[must_use]
-    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
-        self.idle_timeout = idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);
-        self
-    }
-
-    /// How long a peer is shut out after its first break of the protocol, at most [`LAST_PENALTY`].
-    #[must_use]
-    pub fn with_first_penalty(mut self, first_penalty: Duration) -> Self {
-        self.first_penalty = first_penalty.min(LAST_PENALTY);
-        self
-    }
-}
-
-/// Why a transport cannot be bound.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The address is not ours to listen on, or is in use.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Where it was to listen.
-        address: SocketAddr,
-        /// Why it cannot.
-        source: io::Error,
-    },
-    /// The identity is of no use for TLS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-/// Why a list of peers is not taken. Everything is as it was before.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A peer has one address.
-    #[error("the list of peers names {0} twice")]
-    Duplicate(NodeId),
-    /// There are more than [`MAX_PEERS`].
-    #[error("the list of peers has {0} entries, over the limit of {MAX_PEERS}")]
-    TooMany(usize),
-    /// It has been started before; [`set_peers`](Transport::set_peers) changes its peers.
-    #[error("the transport has been started already")]
-    AlreadyStarted,
-    /// Its peers cannot change before it has some.
-    #[error("the transport has not been started yet")]
-    NotStarted,
-    /// It has been shut down, or its handler takes no more events.
-    #[error("the transport has been shut down")]
-    ShutDown,
-}
-
-/// What a shutdown of the transport has found.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct TransportReport {
-    /// Tasks that panicked since the transport was bound.
-    pub failed_tasks: u64,
-    /// Tasks that had not ended by the deadline and were aborted, so that a departure may not have been handed over.
-    pub aborted_tasks: usize,
-}
-
-impl TransportReport {
-    /// No task has panicked, and all have ended by themselves.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.failed_tasks == 0 && self.aborted_tasks == 0
-    }
 }
 
 /// The transport of one replica.

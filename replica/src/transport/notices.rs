@@ -95,7 +95,7 @@ impl Notices {
             self.short_connections = 0;
         }
         if stayed && flapped {
-            tracing::info!(peer = %self.peer, "a peer that came and went had stayed");
+            tracing::info!(peer = %self.peer, "a peer that came and went has stayed for a while");
         }
         if !stayed {
             self.short_connections = self.short_connections.saturating_add(1);

@@ -172,8 +172,12 @@ impl<H: Handler> PeerContext<H> {
             let crossing = async {
                 slot.handover.filled().await;
                 let newest = slot.handover.newest();
-                let until =
-                    if smaller { began + FRESH_DIAL } else { Instant::now() + CROSSING_WAIT };
+                let a_while = Instant::now() + CROSSING_WAIT;
+                // Relaxed: the dial is polled by this task.
+                let until = match (smaller, met.load(Relaxed)) {
+                    (true, false) => began + FRESH_DIAL,
+                    (true, true) | (false, _) => a_while,
+                };
                 tokio::select! {
                     () = closed(newest) => false,
                     () = sleep_until(until) => true,
@@ -182,12 +186,12 @@ impl<H: Handler> PeerContext<H> {
             tokio::select! {
                 dialled = &mut dial => return dialled.map(Proven::dialled),
                 wanted = crossing => {
-                    // Relaxed: the dial is polled by this task.
-                    if wanted && smaller && met.load(Relaxed) {
-                        // Our dial has met the peer, which serves it now or ends it within the dial's time-out.
-                        return dial.await.map(Proven::dialled);
-                    }
                     slot.handover.drop_closed();
+                    // Relaxed: see above. Our dial has met the peer, which serves it soon, or ends it, or lets its
+                    // time-out pass.
+                    if smaller && met.load(Relaxed) {
+                        continue;
+                    }
                     if wanted && let Some(connection) = slot.handover.try_take() {
                         // Returning closes the dial.
                         return Ok(Proven { connection, first: None });

@@ -9,8 +9,8 @@ use crate::{
     program::{Running, until},
 };
 
-/// Nodes of a cluster, running. The peers that a replica dials are those with greater ids, so the
-/// greatest is started first; where the smaller ones listen it need not know.
+/// Nodes of a cluster, running. Each knows where those listen that were started before it, and is met by those that
+/// are started after it.
 fn start(folder: &Path) -> (Vec<Node>, Vec<Running>, Vec<(String, String)>) {
     let mut nodes: Vec<Node> =
         (0..4).map(|index| Node::new(folder.join(format!("node {index}")))).collect();
