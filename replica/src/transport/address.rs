@@ -6,11 +6,12 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    sync::Arc,
 };
 
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{net::lookup_host, sync::Semaphore, time::timeout};
 
-use super::limits::{MAX_ADDRESSES, RESOLVE_TIMEOUT};
+use super::limits::{MAX_ADDRESSES, MAX_LOOKUPS, RESOLVE_TIMEOUT};
 
 /// The longest name that DNS has, a colon and a port.
 const MAX_ADDRESS_BYTES: usize = 253 + 1 + 5;
@@ -37,16 +38,18 @@ impl PeerAddress {
     }
 
     /// What it stands for now and a socket bound to `local` reaches, in the resolver's order.
-    pub(super) async fn resolve(&self, local: SocketAddr) -> Result<Vec<SocketAddr>, ResolveError> {
-        let found = match timeout(RESOLVE_TIMEOUT, lookup_host(&self.0)).await {
-            Ok(Ok(found)) => found,
-            // The system's own words for it differ, and some change at each look-up.
-            Ok(Err(_)) => return Err(ResolveError::Unknown),
-            Err(_) => return Err(ResolveError::Slow),
+    pub(super) async fn resolve(
+        &self,
+        local: SocketAddr,
+        resolver: &Resolver,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
+        let found = match self.literal() {
+            Some(address) => vec![address],
+            None => resolver.look_up(self.0.clone()).await?,
         };
         let mut addresses: Vec<SocketAddr> = Vec::new();
         let mut any = false;
-        for address in found.map(canonical) {
+        for address in found.into_iter().map(canonical) {
             any = true;
             if reaches(local, address) && !addresses.contains(&address) {
                 addresses.push(address);
@@ -106,6 +109,32 @@ impl FromStr for PeerAddress {
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The system's resolver, asked for at most [`MAX_LOOKUPS`] names at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver(Arc<Semaphore>);
+
+impl Resolver {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LOOKUPS)))
+    }
+
+    async fn look_up(&self, name: String) -> Result<Vec<SocketAddr>, ResolveError> {
+        let places = self.0.clone();
+        let answer = async {
+            let place = places.acquire_owned().await.map_err(|_| ResolveError::Slow)?;
+            // A task of its own: dropped or too late, it keeps its place until the system answers.
+            let task = tokio::spawn(async move {
+                let found = lookup_host(name).await.map(Iterator::collect);
+                drop(place);
+                found
+            });
+            // The system's own words for it differ, and some change at each look-up.
+            task.await.ok().and_then(Result::ok).ok_or(ResolveError::Unknown)
+        };
+        timeout(RESOLVE_TIMEOUT, answer).await.unwrap_or(Err(ResolveError::Slow))
     }
 }
 

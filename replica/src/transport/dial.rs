@@ -19,7 +19,7 @@ use quinn::{Connection, Endpoint, RecvStream};
 use tokio::time::timeout;
 
 use super::{
-    address::PeerAddress,
+    address::{PeerAddress, Resolver},
     departure::DialError,
     endpoint,
     limits::{ADDRESS_TIMEOUT, HANDSHAKE_TIMEOUT},
@@ -35,6 +35,7 @@ pub(super) struct Dialler {
     pub(super) credentials: Credentials,
     pub(super) idle_timeout: Duration,
     pub(super) places: Arc<Places>,
+    pub(super) resolver: Resolver,
 }
 
 impl Dialler {
@@ -47,8 +48,10 @@ impl Dialler {
         met: &AtomicBool,
     ) -> Result<(Connection, RecvStream), String> {
         let failed = |error| format!("{name} {error}");
-        let addresses =
-            name.resolve(self.local).await.map_err(|error| failed(DialError::Resolve(error)))?;
+        let addresses = name
+            .resolve(self.local, &self.resolver)
+            .await
+            .map_err(|error| failed(DialError::Resolve(error)))?;
         self.places.know(peer, &addresses);
         let mut failure = None;
         let mut left = addresses.len();

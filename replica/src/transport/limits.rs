@@ -80,6 +80,9 @@ pub const DEPARTURE_RETRY: Duration = Duration::from_millis(50);
 
 /// How long a name may take to be resolved.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many names are resolved at a time. The system's resolver cannot be interrupted: one that has taken too long
+/// keeps its thread and its place until it answers, so that names do not take the threads that the store works on.
+pub const MAX_LOOKUPS: usize = 16;
 /// How many addresses of one name are tried.
 pub const MAX_ADDRESSES: usize = 8;
 /// How long each of a name's addresses is tried while there is another one.

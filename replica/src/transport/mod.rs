@@ -4,7 +4,7 @@
 //! bind -> (connections wait) -> start -> PeerUp, messages, PeerDown ... -> shutdown
 //! ```
 //!
-//! Between two replicas there is one connection. Both ends dial; [peer] says which connection is kept when
+//! Between two replicas there is one connection. Both ends dial; `peer.rs` says which connection is kept when
 //! there are two. A peer's address is a name that is resolved at each dial. The list of peers may change
 //! while the transport runs. Each end opens one unidirectional stream per flow and writes [frames](frame)
 //! to it. A message that the handler has no room for waits, and holds back its own flow of its own peer and
@@ -15,7 +15,7 @@
 //! add up to. What may be lost: messages to a peer that is not connected or reads too slowly, and all
 //! that is queued or under way when a connection ends. Each loss on our side is counted in
 //! [`TransportCounters`]; the protocol's timeouts and retransmission requests repair it.
-//! A task that panics is counted and started again, see [supervisor].
+//! A task that panics is counted and started again, see `supervisor.rs`.
 
 use std::{
     fmt, mem,
@@ -32,6 +32,7 @@ use tower_service::Service;
 
 use self::{
     accept::{Door, Strangers},
+    address::Resolver,
     backoff::Penalty,
     breach::CLOSE_SHUTDOWN,
     connection::PeerContext,
@@ -258,6 +259,7 @@ impl Transport {
             credentials: self.credentials.clone(),
             idle_timeout: self.options.idle_timeout,
             places: self.readers.places.clone(),
+            resolver: Resolver::new(),
         };
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         Box::new(move |slot: Arc<PeerSlot>, predecessor: Option<Arc<PeerSlot>>| {

@@ -74,3 +74,35 @@ async fn what_was_published_before_anybody_listened_is_heard_of_later() {
     let first = sites[0].bind_again().await.start(others(&sites, 0)).unwrap();
     until_all_hold(&[&first, &second], &published).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_listed_while_the_others_run_gets_everything() {
+    let (sites, mut bound) = sites::<3>(options()).await;
+    let newcomer = bound.pop().unwrap();
+    let everybody: Vec<_> = sites.iter().map(|site| site.as_peer()).collect();
+    // One list for all, each one's own entry in it.
+    let replicas: Vec<Replica> =
+        bound.into_iter().map(|bound| bound.start(everybody[..2].to_vec()).unwrap()).collect();
+    sites[0].publish(&replicas[0], 0..FILES / 2).await;
+    until_all_hold(&[&replicas[0], &replicas[1]], &ids(0..FILES / 2)).await;
+
+    let newcomer = newcomer.start(everybody.clone()).unwrap();
+    for replica in &replicas {
+        assert_eq!(replica.set_peers(everybody.clone()).unwrap().added, 1);
+    }
+    until_all_hold(&[&newcomer], &ids(0..FILES / 2)).await;
+    assert_eq!(newcomer.peers().len(), 2);
+
+    // And nothing more once it is listed no longer.
+    for replica in &replicas {
+        assert_eq!(replica.set_peers(everybody[..2].to_vec()).unwrap().removed, 1);
+    }
+    sites[0].publish(&replicas[0], FILES / 2..FILES).await;
+    until_all_hold(&[&replicas[0], &replicas[1]], &ids(0..FILES)).await;
+    assert_eq!(newcomer.store().count(), ids(0..FILES / 2).len() as u64);
+    for replica in replicas {
+        assert_eq!(replica.failed_tasks(), 0);
+        let report = replica.shutdown(DEADLINE).await;
+        assert!(report.is_clean(), "{report:?}");
+    }
+}

@@ -7,7 +7,7 @@ use gossip_replica::{
     identity::Identity,
     tls,
     transport::{
-        Peer, TransportOptions,
+        Peer, PeerState, TransportOptions,
         frame::{STREAM_FLOWS, header, tag_of},
         limits::UNSERVED_RECEIVE_WINDOW,
     },
@@ -76,6 +76,9 @@ impl Scene {
             assert_closed(&self.hostile.dial().await, SHUT_OUT, "shut out for a while").await;
         }
         until("it is counted", || self.victim.transport.counters().shut_out == 3).await;
+        // Nor is it dialled.
+        let status = self.victim.transport.peers().into_iter().find(|peer| peer.node_id == id);
+        assert_eq!(status.unwrap().state, PeerState::ShutOut);
         let warnings = warnings_about(id);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains(reason), "{warnings:?}");

@@ -16,6 +16,8 @@ async fn a_peer_whose_task_panics_is_connected_again() {
         broken.recorder.panic_next(FlowType::Transport);
         one.start(&[two.as_peer()]);
         two.start(&[one.as_peer()]);
+        // It has taken none of the connection that it panicked over.
+        broken.until_up(replicas[1 - panics].id(), 1).await;
         assert_they_talk(one, two, 1).await;
         assert_eq!(broken.transport.failed_tasks(), 1);
         until_said(replicas[1 - panics].id(), "has panicked").await;
@@ -46,6 +48,7 @@ async fn a_reader_that_panics_ends_its_connection_and_is_counted() {
     two.recorder.panic_next(FlowType::Advert);
     one.outbox().send(two.id(), message(FlowType::Advert, 1)).unwrap();
     two.until_down(one.id(), 1).await;
+    one.until_down(two.id(), 1).await;
     assert_they_talk(&one, &two, 2).await;
     assert_eq!(two.transport.failed_tasks(), 1);
     two.recorder.assert_in_order(one.id());

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{PeerAddress, ResolveError, canonical};
+use super::{PeerAddress, ResolveError, Resolver, canonical};
+use crate::transport::limits::MAX_LOOKUPS;
 
 #[test]
 fn a_host_and_a_port_are_an_address() {
@@ -34,7 +35,7 @@ fn what_nobody_can_dial_is_refused_with_the_reason() {
 #[tokio::test]
 async fn only_what_the_socket_reaches_is_dialled() {
     let resolve = async |text: &str, local: &str| {
-        text.parse::<PeerAddress>().unwrap().resolve(local.parse().unwrap()).await
+        text.parse::<PeerAddress>().unwrap().resolve(local.parse().unwrap(), &Resolver::new()).await
     };
     let v4: Vec<SocketAddr> = vec!["127.0.0.1:4100".parse().unwrap()];
     let v6: Vec<SocketAddr> = vec!["[::1]:4100".parse().unwrap()];
@@ -44,6 +45,21 @@ async fn only_what_the_socket_reaches_is_dialled() {
     assert_eq!(resolve("[::1]:4100", "[::]:1").await, Ok(v6));
     assert_eq!(resolve("[::1]:4100", "127.0.0.1:1").await, Err(ResolveError::OtherFamily));
     assert_eq!(resolve("no.such.invalid:4100", "[::]:1").await, Err(ResolveError::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_does_not_answer_takes_no_more_than_its_places() {
+    let resolver = Resolver::new();
+    let local = "[::]:1".parse().unwrap();
+    let name: PeerAddress = "no.such.invalid:4100".parse().unwrap();
+    let stuck = resolver.0.clone().acquire_many_owned(MAX_LOOKUPS as u32).await.unwrap();
+    assert_eq!(name.resolve(local, &resolver).await, Err(ResolveError::Slow));
+    // What needs no resolver goes on.
+    let literal: PeerAddress = "127.0.0.1:4100".parse().unwrap();
+    assert!(literal.resolve(local, &resolver).await.is_ok());
+    drop(stuck);
+    assert_eq!(name.resolve(local, &resolver).await, Err(ResolveError::Unknown));
+    assert_eq!(resolver.0.available_permits(), MAX_LOOKUPS);
 }
 
 #[test]
