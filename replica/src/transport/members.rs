@@ -15,8 +15,9 @@ use gossip_engine::NodeId;
 use tokio::task::JoinSet;
 
 use super::{
-    Peer, StartError, backoff::Penalty, limits::MAX_PEERS, outbound::Links, places::Places,
-    slot::PeerSlot,
+    Peer, StartError, backoff::Penalty, connection::PeerContext, counters::Counters, dial::Dialler,
+    handler::Handler, limits::MAX_PEERS, notices::Notices, outbound::Links, places::Places,
+    slot::PeerSlot, stop::Stop, supervisor::supervise,
 };
 use crate::tls::AllowedKeys;
 
@@ -27,6 +28,55 @@ pub(super) type Slots = HashMap<NodeId, Arc<PeerSlot>>;
 pub(super) type Spawn = Box<
     dyn Fn(Arc<PeerSlot>, Option<Arc<PeerSlot>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
 >;
+
+/// Makes the tasks of peers, each watched over.
+pub(super) fn spawner<H: Handler>(
+    dialler: Dialler,
+    counters: Arc<Counters>,
+    stop: Stop,
+    handler: H,
+) -> Spawn {
+    Box::new(move |slot: Arc<PeerSlot>, predecessor: Option<Arc<PeerSlot>>| {
+        let (counters, stop) = (counters.clone(), stop.clone());
+        let (handler, dialler) = (handler.clone(), dialler.clone());
+        Box::pin(async move {
+            if let Some(predecessor) = predecessor {
+                predecessor.ended.wait().await;
+            }
+            let _ended = SetOnDrop(slot.ended.clone());
+            let (peer, removed) = (slot.peer, slot.removed.clone());
+            let (name, places) = (format!("the peer {peer}"), dialler.places.clone());
+            let context = {
+                let (counters, stop) = (counters.clone(), stop.clone());
+                move || {
+                    PeerContext {
+                        slot: slot.clone(),
+                        dialler: dialler.clone(),
+                        notices: Notices::new(slot.peer),
+                        counters: counters.clone(),
+                        handler: handler.clone(),
+                        stop: stop.clone(),
+                    }
+                    .keep()
+                }
+            };
+            supervise(name, counters, stop, context).await;
+            if removed.is_set() {
+                // Its last dial may have resolved its name after it was removed.
+                places.forget(peer);
+            }
+        })
+    })
+}
+
+/// Says that a peer's task has ended, however that comes.
+struct SetOnDrop(Stop);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
 
 /// What a change of the list of peers has changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -35,15 +35,11 @@ use self::{
     address::Resolver,
     backoff::Penalty,
     breach::CLOSE_SHUTDOWN,
-    connection::PeerContext,
     counters::Counters,
     dial::Dialler,
-    handler::Handler,
-    members::{Readers, Spawn, Tasks},
-    notices::Notices,
+    members::{Readers, Tasks},
     outbound::Links,
     places::Places,
-    slot::PeerSlot,
     stop::Stop,
     supervisor::supervise,
 };
@@ -207,7 +203,16 @@ impl Transport {
             stop: self.stop.clone(),
             strangers: Strangers::default(),
         });
-        tasks.spawn = Some(self.spawner(handler));
+        let dialler = Dialler {
+            endpoint: self.endpoint.clone(),
+            local: self.local_addr,
+            credentials: self.credentials.clone(),
+            idle_timeout: self.options.idle_timeout,
+            places: self.readers.places.clone(),
+            resolver: Resolver::new(),
+        };
+        let (counters, stop) = (self.counters.clone(), self.stop.clone());
+        tasks.spawn = Some(members::spawner(dialler, counters, stop, handler));
         tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty));
         let open = move || door.clone().keep_open();
         tasks.set.spawn(supervise("the door", self.counters.clone(), self.stop.clone(), open));
@@ -215,8 +220,8 @@ impl Transport {
     }
 
     /// Makes `peers` the list: connects with those that are new, dials those that have moved at their new
-    /// address, and cuts off at once those that are listed no longer. Our own entry is skipped. A peer that has moved keeps a
-    /// connection that it made itself. Concurrent calls follow each other.
+    /// address, and cuts off at once those that are listed no longer. Our own entry is skipped. A peer that
+    /// has moved keeps a connection that it made itself. Concurrent calls follow each other.
     ///
     /// # Errors
     ///
@@ -250,44 +255,6 @@ impl Transport {
     #[must_use]
     pub fn failed_tasks(&self) -> u64 {
         self.counters.failed_tasks.get()
-    }
-
-    fn spawner<H: Handler>(&self, handler: H) -> Spawn {
-        let dialler = Dialler {
-            endpoint: self.endpoint.clone(),
-            local: self.local_addr,
-            credentials: self.credentials.clone(),
-            idle_timeout: self.options.idle_timeout,
-            places: self.readers.places.clone(),
-            resolver: Resolver::new(),
-        };
-        let (counters, stop) = (self.counters.clone(), self.stop.clone());
-        Box::new(move |slot: Arc<PeerSlot>, predecessor: Option<Arc<PeerSlot>>| {
-            let (counters, stop) = (counters.clone(), stop.clone());
-            let (handler, dialler) = (handler.clone(), dialler.clone());
-            Box::pin(async move {
-                if let Some(predecessor) = predecessor {
-                    predecessor.ended.wait().await;
-                }
-                let _ended = SetOnDrop(slot.ended.clone());
-                let name = format!("the peer {}", slot.peer);
-                let context = {
-                    let (counters, stop) = (counters.clone(), stop.clone());
-                    move || {
-                        PeerContext {
-                            slot: slot.clone(),
-                            dialler: dialler.clone(),
-                            notices: Notices::new(slot.peer),
-                            counters: counters.clone(),
-                            handler: handler.clone(),
-                            stop: stop.clone(),
-                        }
-                        .keep()
-                    }
-                };
-                supervise(name, counters, stop, context).await;
-            })
-        })
     }
 
     /// What has happened since [`bind`](Self::bind).
@@ -325,15 +292,6 @@ impl Transport {
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Says that a peer's task has ended, however that comes.
-struct SetOnDrop(Stop);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.set();
     }
 }
 

@@ -7,22 +7,24 @@
 //! ```
 //!
 //! Both ends dial, so that a peer that cannot be dialled is met because it dials. Because one task serves all
-//! connections of a peer, the departure of an old connection always comes before the arrival of the next.
+//! connections of a peer, the departure of an old connection always comes before the arrival of the next. A peer has
+//! at most two connections at a time: one that is served or dialled, and one of its own that waits.
 //!
-//! **One connection.** An end closes its own dial before it serves another connection of the peer. So a connection that
-//! the peer has made and leaves open for longer than [`CROSSING_WAIT`] is the one that the peer wants: it replaces one that
-//! we dialled and that the peer has forgotten. One that the peer dialled itself is replaced by the next at once.
+//! **One connection.** An end closes its own dial before it serves another connection of the peer. So a connection
+//! that the peer has made and leaves open for longer than [`CROSSING_WAIT`] is the one that the peer wants: it
+//! replaces one that we dialled and that the peer has forgotten. One that the peer dialled itself is replaced by the
+//! next at once.
 //!
 //! **Dials that cross.** That of the smaller id is kept:
 //!
-//! | we are  | the peer's connection comes while ours is dialled                                        |
-//! |---------|-------------------------------------------------------------------------------------------|
-//! | smaller | it waits while our dial is fresh or has met the peer; it is served if ours leads to nothing |
+//! | we are  | the peer's connection comes while we dial                                                  |
+//! |---------|--------------------------------------------------------------------------------------------|
+//! | smaller | it waits while our dial is fresh or has met the peer, and is served if that leads nowhere  |
 //! | larger  | it is served after [`CROSSING_WAIT`], unless the peer serves ours or closes its own before |
 //!
 //! The wait of the larger id is for this: the smaller one may have served the other connection a moment ago, and then
-//! both would close what the other keeps. It knows within the wait, since the smaller has decided before its own dial was
-//! proven.
+//! both would close what the other keeps. The larger hears of it within the wait, since the smaller has decided before
+//! its own dial was proven.
 
 use std::{
     future::pending,
