@@ -18,6 +18,28 @@ use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 /// The most bytes that [`Identity::load`] reads; a key of this kind takes less than 200.
 pub const MAX_FILE_BYTES: u64 = 16 << 10;
 
+/// How many bytes of a file [`begins_as_private_key`] wants to see.
+pub const KEY_HEAD_BYTES: usize = 4096;
+
+/// Whether a file that begins with `head` begins as a private key in PEM, of any kind: one of TLS, of SSH or of PGP.
+/// Other blocks and words may stand before it, as `openssl` writes them.
+///
+/// [`KEY_HEAD_BYTES`] are looked at, and lines that begin with the mark of a key.
+#[must_use]
+pub fn begins_as_private_key(head: &[u8]) -> bool {
+    let head = &head[..head.len().min(KEY_HEAD_BYTES)];
+    head.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
+        // What an editor may have put before it.
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        let Some(label) = line.strip_prefix(b"-----BEGIN ") else { return false };
+        let label = label.split(|byte| *byte == b'-').next().unwrap_or_default();
+        label.windows(KEY_LABEL.len()).any(|window| window == KEY_LABEL)
+    })
+}
+
+/// What the labels of all private keys have in common.
+const KEY_LABEL: &[u8] = b"PRIVATE KEY";
+
 /// Why an identity could not be read or written. One line each; the secret is in none of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -135,6 +157,22 @@ impl Identity {
                 let _ = fs::remove_file(path);
                 IdentityError::Write { path: path.to_owned(), source }
             })
+    }
+
+    /// Whether the system lets others than the owner read the file. False where it cannot say.
+    #[must_use]
+    pub fn is_exposed(path: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+
+            fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = path;
+            false
+        }
     }
 
     /// The id of the replica: its 32-byte public key.

@@ -168,6 +168,7 @@ fn publish(
         }
         Err(PublishError::Store(StoreError::Changed { .. })) => "it changed while it was read",
         Err(PublishError::Store(StoreError::NotAFile { .. })) => "it is no regular file any more",
+        Err(PublishError::Store(StoreError::PrivateKey { .. })) => "it is a private key",
         Err(PublishError::Store(StoreError::Io { path: at, source, .. }))
             if at == path && source.kind() == io::ErrorKind::NotFound =>
         {

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
-use super::{Identity, IdentityError, MAX_FILE_BYTES};
+use super::{Identity, IdentityError, KEY_HEAD_BYTES, MAX_FILE_BYTES, begins_as_private_key};
 
 struct Folder(tempfile::TempDir);
 
@@ -89,4 +89,49 @@ fn debug_shows_no_secret() {
         format!("{identity:?}"),
         format!("Identity {{ node_id: {}, .. }}", identity.node_id())
     );
+}
+
+#[test]
+fn a_private_key_is_known_by_how_it_begins() {
+    let folder = Folder::new();
+    Identity::generate().save(&folder.path()).unwrap();
+    assert!(begins_as_private_key(&fs::read(folder.path()).unwrap()));
+    for key in [
+        "-----BEGIN RSA PRIVATE KEY-----\n",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\r\n",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
+        "\u{feff}-----BEGIN PRIVATE KEY-----\n",
+        "  -----BEGIN PRIVATE KEY-----  \n",
+        "-----BEGIN EC PARAMETERS-----\nBg==\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\n",
+        "Bag Attributes\n    friendlyName: x\n-----BEGIN PRIVATE KEY-----\n",
+    ] {
+        assert!(begins_as_private_key(key.as_bytes()), "{key}");
+    }
+    for other in [
+        "",
+        "\n\n",
+        "-----BEGIN ",
+        "-----BEGIN PUBLIC KEY-----\n",
+        "-----BEGIN CERTIFICATE-----\nPRIVATE KEY\n",
+        "let pem = \"-----BEGIN PRIVATE KEY-----\";\n",
+        "-----END PRIVATE KEY-----\n",
+        &format!("{}\n-----BEGIN PRIVATE KEY-----", "x".repeat(KEY_HEAD_BYTES)),
+    ] {
+        assert!(!begins_as_private_key(other.as_bytes()), "{other}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_read_is_exposed() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    Identity::generate().save(&folder.path()).unwrap();
+    assert!(!Identity::is_exposed(&folder.path()));
+    for mode in [0o640, 0o604, 0o620] {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        assert!(Identity::is_exposed(&folder.path()), "{mode:o}");
+    }
 }

@@ -47,6 +47,12 @@ pub enum StoreError {
         /// What was to be imported.
         path: PathBuf,
     },
+    /// Whoever has a private key is its owner, so none is given to others.
+    #[error("{} is a private key", path.display())]
+    PrivateKey {
+        /// What was to be imported.
+        path: PathBuf,
+    },
     /// The store does not hold the artifact.
     #[error("artifact {0} is not held")]
     NotHeld(ArtifactId),

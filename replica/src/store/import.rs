@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     path::Path,
 };
 
@@ -17,6 +17,7 @@ use super::{
     Artifact, Store, StoreError,
     partial::{BUFFER_BYTES, hash},
 };
+use crate::identity::{KEY_HEAD_BYTES, begins_as_private_key};
 
 /// What became of an imported file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotAFile`], [`StoreError::Changed`], or [`StoreError::Io`] with the path of the
+    /// [`StoreError::NotAFile`], [`StoreError::PrivateKey`], [`StoreError::Changed`], or [`StoreError::Io`] with the path of the
     /// file or of the store, depending on which of the two is at fault.
     pub fn import(&self, path: &Path) -> Result<Imported, StoreError> {
         // Asked before opening: to open a named pipe would wait for its writer.
@@ -53,13 +54,14 @@ impl Store {
             return Err(StoreError::NotAFile { path: path.into() });
         }
         let mut source = File::open(path).map_err(StoreError::io("open", path))?;
+        refuse_private_key(&mut source, path)?;
         // Only an artifact of the same size can be the same, so most new files are read once.
         if self.inner.index().has_size(before.len()) {
             let id = hash(&source).map_err(StoreError::io("read", path))?;
             if let Some(artifact) = self.get(id) {
                 return Ok(Imported { artifact, new: false });
             }
-            source = File::open(path).map_err(StoreError::io("open", path))?;
+            source.rewind().map_err(StoreError::io("read", path))?;
         }
 
         let target_path = self.inner.next_partial();
@@ -96,6 +98,18 @@ impl Store {
         let artifact = self.inner.keep(&target, &target_path, id, copied)?;
         Ok(Imported { artifact, new: true })
     }
+}
+
+/// Here, where all that is published comes in, and of the file that is open, so that it is no other one that is
+/// copied. One that is written over afterwards has changed.
+fn refuse_private_key(source: &mut File, path: &Path) -> Result<(), StoreError> {
+    let mut head = Vec::with_capacity(KEY_HEAD_BYTES);
+    let read = (&*source).take(KEY_HEAD_BYTES as u64).read_to_end(&mut head);
+    read.and_then(|_| source.rewind()).map_err(StoreError::io("read", path))?;
+    if begins_as_private_key(&head) {
+        return Err(StoreError::PrivateKey { path: path.into() });
+    }
+    Ok(())
 }
 
 /// Whether a file has the length and, where the system keeps one, the time of change that it had.

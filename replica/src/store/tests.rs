@@ -39,6 +39,16 @@ fn names(store: &Store) -> Vec<String> {
 }
 
 #[test]
+fn a_private_key_is_not_imported_under_any_name() {
+    let (home, files) = (folder(), folder());
+    let store = Store::open(home.path()).unwrap();
+    let key = files.path().join("holiday.jpg");
+    crate::identity::Identity::generate().save(&key).unwrap();
+    assert!(matches!(store.import(&key), Err(StoreError::PrivateKey { path }) if path == key));
+    assert!(names(&store).is_empty());
+}
+
+#[test]
 fn an_imported_file_is_held_by_its_hash_and_survives_reopening() {
     let (home, files) = (folder(), folder());
     let content = vec![7; 300_000];
