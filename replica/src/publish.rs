@@ -4,14 +4,23 @@
 //! [`ReplicaGossip::publish`](crate::gossip::ReplicaGossip::publish) for each.
 //!
 //! Listed are regular files, in the order of their paths; names need be no Unicode. Not followed: links,
-//! since they may lead out of the folder or in circles. What cannot be read is reported and does not end
-//! the walk. Memory grows with the number of paths.
+//! since they may lead out of the folder or in circles. What the process itself prints and logs to is left
+//! out, for it changes as long as it is written to. What cannot be read is reported and does not end the
+//! walk. Memory grows with the number of paths.
+//!
+//! What a file holds is not looked at here: that a private key is never published is the
+//! [store's](crate::store::Store::import) to see to, which nothing goes past.
+
+mod file_id;
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
+
+use self::file_id::FileId;
 
 /// Folders that hold what tools make, not what anybody publishes.
 const SKIPPED_FOLDERS: [&str; 2] = [".git", "target"];
@@ -44,6 +53,9 @@ pub enum SkipReason {
     /// The caller has excluded it.
     #[error("excluded")]
     Excluded,
+    /// This process prints or logs to it.
+    #[error("this program writes to it")]
+    Output,
     /// A symbolic link.
     #[error("a symbolic link")]
     Link,
@@ -55,16 +67,17 @@ pub enum SkipReason {
     Unreadable(#[source] io::Error),
 }
 
-/// Lists the files below `folder`, without those below the folders `excluded`; a store's own folder
-/// belongs there if it may lie inside.
+/// Lists the files below `folder`, without the files and folders `excluded`, whatever they are called there;
+/// a store's own folder belongs among them if it may lie inside.
 ///
 /// # Errors
 ///
 /// That of reading `folder` itself. Whatever is wrong below it is in [`Listing::skipped`].
 pub fn list_files(folder: &Path, excluded: &[&Path]) -> io::Result<Listing> {
-    // One folder has many spellings; one that does not exist yet has nothing to exclude.
-    let excluded: Vec<PathBuf> =
-        excluded.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    // What does not exist yet has nothing to exclude.
+    let excluded: HashSet<FileId> =
+        excluded.iter().filter_map(|path| FileId::at(path).ok()).collect();
+    let outputs: HashSet<FileId> = FileId::of_outputs().collect();
     let mut listing = Listing::default();
     let mut folders = vec![folder.to_path_buf()];
     let mut first = true;
@@ -81,22 +94,21 @@ pub fn list_files(folder: &Path, excluded: &[&Path]) -> io::Result<Listing> {
         first = false;
         for entry in entries {
             let path = entry.path();
-            // The entry's own type: a link is seen as one.
-            match entry.file_type() {
+            // The entry's own: a link is seen as one.
+            let id = entry.metadata().and_then(|metadata| {
+                Ok((metadata.file_type(), FileId::of_entry(&path, &metadata)?))
+            });
+            match id {
                 Err(error) => listing.skip(path, SkipReason::Unreadable(error)),
-                Ok(kind) if kind.is_symlink() => listing.skip(path, SkipReason::Link),
-                Ok(kind) if kind.is_file() => listing.files.push(path),
-                Ok(kind) if !kind.is_dir() => listing.skip(path, SkipReason::Special),
-                Ok(_) if is_skipped_folder(&entry.file_name()) => {
+                Ok((kind, _)) if kind.is_symlink() => listing.skip(path, SkipReason::Link),
+                Ok((kind, _)) if kind.is_dir() && is_skipped_folder(&entry.file_name()) => {
                     listing.skip(path, SkipReason::Folder);
                 }
-                Ok(_) => match fs::canonicalize(&path) {
-                    Ok(real) if excluded.contains(&real) => {
-                        listing.skip(path, SkipReason::Excluded);
-                    }
-                    // If it cannot be resolved, reading it says why.
-                    _ => folders.push(path),
-                },
+                Ok((_, id)) if excluded.contains(&id) => listing.skip(path, SkipReason::Excluded),
+                Ok((_, id)) if outputs.contains(&id) => listing.skip(path, SkipReason::Output),
+                Ok((kind, _)) if kind.is_file() => listing.files.push(path),
+                Ok((kind, _)) if kind.is_dir() => folders.push(path),
+                Ok(_) => listing.skip(path, SkipReason::Special),
             }
         }
     }

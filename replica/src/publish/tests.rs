@@ -48,6 +48,22 @@ fn what_is_not_published_is_reported() {
     assert_eq!(listing.skipped.len(), 3);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_excluded_file_is_left_out_under_any_name() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    for file in ["key", "other"] {
+        write(folder.join(file), file).unwrap();
+    }
+    fs::hard_link(folder.join("key"), folder.join("copy")).unwrap();
+    let listing = list_files(folder, &[&folder.join("./key")]).unwrap();
+    assert_eq!(listed(folder, &listing), [PathBuf::from("other")]);
+    for name in ["key", "copy"] {
+        assert!(matches!(reason(&listing, &folder.join(name)), SkipReason::Excluded));
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_read_is_an_error() {
     let home = tempfile::tempdir().unwrap();
