@@ -1,6 +1,11 @@
 //! What may stand on the command line, and what it leads to.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
@@ -10,6 +15,7 @@ use crate::{
     demo::demo,
     failure::{Failure, say},
     keygen::keygen,
+    logging,
     run::run,
 };
 
@@ -98,12 +104,20 @@ pub(crate) struct RunArgs {
     pub(crate) log: Option<String>,
 }
 
+/// The status of a program that panics.
+const PANICKED: u8 = 101;
+
 /// The program.
 pub(crate) fn main() -> ExitCode {
-    match execute() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    logging::report_panics();
+    // What is still to be written is written, even if it is a panic.
+    let status = match catch_unwind(AssertUnwindSafe(execute)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
+        Err(_) => ExitCode::from(PANICKED),
+    };
+    logging::flush();
+    status
 }
 
 fn execute() -> Result<(), Failure> {

@@ -13,6 +13,8 @@ use std::{
     process::ExitCode,
 };
 
+use crate::logging;
+
 const RUNTIME: u8 = 1;
 const USAGE: u8 = 2;
 
@@ -42,10 +44,9 @@ impl Failure {
         Self { status: Self::INTERRUPTED, message: "interrupted".to_owned() }
     }
 
-    /// Says on standard error what is wrong.
+    /// Says on standard error what is wrong. If nobody listens there, the status has to do.
     pub(crate) fn report(&self) -> ExitCode {
-        // If nobody listens there, the status has to do.
-        let _ = writeln!(io::stderr(), "error: {}", one_line(&self.message));
+        logging::complain(format_args!("error: {}", one_line(&self.message)));
         ExitCode::from(self.status)
     }
 }
@@ -56,7 +57,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writes a line to standard output, which only the results of a command go to.
+/// Writes a line to standard output, which only the results of a command go to, and waits until it is there.
 pub(crate) fn say(line: impl fmt::Display) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")

@@ -1,14 +1,37 @@
-//! The log: lines on standard error, which make way for a progress bar.
+//! The log on standard error, and the lines that a running replica prints on standard output.
+//!
+//! Both go through a [`Sink`]: no task waits for whoever reads them, and none ends because nobody can. Panics are told
+//! in the same way, since the standard hook would write to standard error on the thread that panics.
+//!
+//! At its end the program waits [`FLUSH_PATIENCE`] for what is still to be written, and no longer.
 
-use std::io::{self, IsTerminal as _, Write};
+mod sink;
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fmt,
+    io::{self, IsTerminal as _, Write},
+    panic,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
 
 use indicatif::ProgressBar;
 use tracing_subscriber::EnvFilter;
 
+use self::sink::Sink;
 use crate::failure::Failure;
 
 /// Where the filter is taken from if the command line has none.
 const VARIABLE: &str = "RUST_LOG";
+/// How long the program waits at its end for standard output and standard error together.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+static STDERR: OnceLock<Sink> = OnceLock::new();
+static STDOUT: OnceLock<Sink> = OnceLock::new();
+/// What the log makes way for.
+static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
 /// Begins to log what passes `filter`, that of the environment, or `default`.
 pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> Result<(), Failure> {
@@ -21,25 +44,78 @@ pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> R
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         Failure::usage(format_args!("{source}: {directives:?} is no log filter: {error}"))
     })?;
-    let bar = bar.clone();
+    // A second bar would be one that the log does not know; the program has one.
+    let _ = BAR.set(bar.clone());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(move || Beside(bar.clone()))
+        .with_writer(|| Lines)
+        // Told by `eprintln!`, which panics where standard error is at fault.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }
 
-/// Standard error beside a progress bar: each write is whole lines, and the bar is drawn again below.
-struct Beside(ProgressBar);
+/// Tells panics by the log's way, whatever its filter is. Where `RUST_BACKTRACE` asks for it, with a backtrace.
+pub(crate) fn report_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        let backtrace = Backtrace::capture();
+        let told = match backtrace.status() {
+            BacktraceStatus::Captured => format!("thread '{name}' {panic}\n{backtrace}"),
+            _ => format!("thread '{name}' {panic}"),
+        };
+        complain(told);
+    }));
+}
 
-impl Write for Beside {
+/// Writes a line to standard error.
+pub(crate) fn complain(line: impl fmt::Display) {
+    stderr().send(format!("{line}\n").as_bytes());
+}
+
+/// Writes a line to standard output, for a program that goes on: if it cannot be written, the log says so.
+pub(crate) fn announce(line: impl fmt::Display) {
+    let write = |text: &[u8]| {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(text).and_then(|()| stdout.flush());
+        written.inspect_err(|error| tracing::warn!(%error, "cannot write to standard output"))
+    };
+    STDOUT.get_or_init(|| Sink::new("stdout", false, write)).send(format!("{line}\n").as_bytes());
+}
+
+/// Waits a moment for what is still to be written.
+pub(crate) fn flush() {
+    let began = Instant::now();
+    // What goes wrong with the one is told by the other.
+    for sink in [&STDOUT, &STDERR] {
+        if let Some(sink) = sink.get() {
+            sink.flush(FLUSH_PATIENCE.saturating_sub(began.elapsed()));
+        }
+    }
+}
+
+fn stderr() -> &'static Sink {
+    STDERR.get_or_init(|| {
+        Sink::new("log", true, |text| match BAR.get() {
+            Some(bar) if !bar.is_hidden() => bar.suspend(|| io::stderr().write_all(text)),
+            // A hidden bar would still be locked, and with it the task that moves it on.
+            _ => io::stderr().write_all(text),
+        })
+    })
+}
+
+/// Where the log writes to: each write is whole lines.
+struct Lines;
+
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write_all(bytes))?;
+        stderr().send(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

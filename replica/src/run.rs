@@ -6,6 +6,8 @@
 //! ready: id=<64 hexadecimal digits> listen=<address>:<port>
 //! stopped: artifacts=<held> bytes=<held> published=<by this run> fetched=<by this run> clean=<true or false>
 //! ```
+//!
+//! A line that cannot be printed is said in the log, and the replica goes on.
 
 mod scan;
 
@@ -26,7 +28,7 @@ use tokio::{
 use self::scan::Scanning;
 use crate::{
     cli::RunArgs,
-    failure::{Failure, say},
+    failure::Failure,
     logging,
     settings::Settings,
     signals::EndRequest,
@@ -44,7 +46,11 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let end = EndRequest::new()?;
     let replica = start(&settings).await?;
     let scanning = Scanning::start(&replica, settings.publish, settings.rescan)?;
-    say(format_args!("ready: id={:x} listen={}", replica.node_id(), replica.local_addr()))?;
+    logging::announce(format_args!(
+        "ready: id={:x} listen={}",
+        replica.node_id(),
+        replica.local_addr(),
+    ));
 
     tokio::select! {
         () = end.wait() => {}
@@ -54,9 +60,10 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();
     let fetched = fetched.artifacts;
     let clean = replica.shutdown(FAREWELL).await.is_clean();
-    say(format_args!(
+    logging::announce(format_args!(
         "stopped: artifacts={artifacts} bytes={bytes} published={published} fetched={fetched} clean={clean}"
-    ))
+    ));
+    Ok(())
 }
 
 async fn start(settings: &Settings) -> Result<Replica, Failure> {

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod adversity;
 mod demo;
+#[cfg(target_os = "linux")]
+mod log;
 mod node;
 mod program;
 mod refusals;

@@ -38,16 +38,7 @@ impl Node {
         log: Stdio,
         peers: &[(String, String)],
     ) -> Running {
-        let mut config = format!(
-            "listen = {:?}\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
-             rescan_seconds = 1\nchunk_size = 16384\n",
-            self.address
-        );
-        for (key, address) in peers.iter().filter(|(key, _)| *key != self.id) {
-            write!(config, "[[peers]]\nkey = {key:?}\naddress = {address:?}\n").unwrap();
-        }
-        let path = self.folder.join("config.toml");
-        fs::write(&path, config).unwrap();
+        let path = self.write_config(peers);
         // From somewhere else: paths are relative to the file.
         let running = Running::start_logging(command.arg(path).current_dir("/"), log);
         let ready = running.line();
@@ -58,6 +49,21 @@ impl Node {
         assert_eq!(id, self.id);
         self.address = address.to_owned();
         running
+    }
+
+    /// Writes its configuration, and says where it is.
+    pub(crate) fn write_config(&self, peers: &[(String, String)]) -> PathBuf {
+        let mut config = format!(
+            "listen = {:?}\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
+             rescan_seconds = 1\nchunk_size = 16384\n",
+            self.address
+        );
+        for (key, address) in peers.iter().filter(|(key, _)| *key != self.id) {
+            write!(config, "[[peers]]\nkey = {key:?}\naddress = {address:?}\n").unwrap();
+        }
+        let path = self.folder.join("config.toml");
+        fs::write(&path, config).unwrap();
+        path
     }
 
     /// Publishes these contents.

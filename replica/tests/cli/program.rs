@@ -38,9 +38,16 @@ impl Running {
 
     /// Starts it with a place for what it logs.
     pub(crate) fn start_logging(command: &mut Command, log: Stdio) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self::start_with(command, Stdio::piped(), log)
+    }
+
+    /// Starts it with a place for what it prints and one for what it logs.
+    pub(crate) fn start_with(command: &mut Command, stdout: Stdio, log: Stdio) -> Self {
+        let mut child = command.stdout(stdout).stderr(log).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
+        let Some(stdout) = child.stdout.take().map(BufReader::new) else {
+            return Self { child, lines };
+        };
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {

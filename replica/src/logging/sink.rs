@@ -1,0 +1,143 @@
+//! Lines on their way to standard error or standard output, written by a thread of their own.
+//!
+//! ```text
+//! any task ── send ──> queue (bytes bounded) ──> one thread ──> a file, a terminal, a pipe, or nothing
+//! ```
+//!
+//! [`Sink::send`] never blocks, never fails and never panics, so no task depends on a log disk with space or on
+//! somebody who reads. What does not fit into the queue, and what the system does not take, is lost and counted. A sink
+//! that tells its losses writes the count as soon as it can write again.
+//!
+//! `tracing-appender`'s writer of the same kind keeps its count to itself and prints to standard output and standard
+//! error when it ends, which panics or blocks where these are at fault.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+/// The most bytes that wait to be written: some ten thousand lines.
+const MAX_QUEUED_BYTES: usize = 1 << 20;
+/// What a line takes in the queue beside its text.
+const LINE_OVERHEAD: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Sink {
+    orders: mpsc::Sender<Order>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Write(Box<[u8]>),
+    /// Answers when everything before it has been tried.
+    Answer(mpsc::Sender<()>),
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    queued_bytes: AtomicUsize,
+    lost: AtomicU64,
+}
+
+impl Sink {
+    /// A sink in front of `write`, which may block and fail. With `tells_losses` it writes how many lines were lost.
+    pub(super) fn new(
+        name: &str,
+        tells_losses: bool,
+        write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        let (orders, queue) = mpsc::channel();
+        let counts = Arc::new(Counts::default());
+        let writer = Writer { write, counts: counts.clone(), tells_losses, is_torn: false };
+        // Without a thread the queue has no other end: everything is lost, and counted.
+        let _ = thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(&queue));
+        Self { orders, counts }
+    }
+
+    /// Writes whole lines, now or later or never.
+    pub(super) fn send(&self, text: &[u8]) {
+        let bytes = text.len().saturating_add(LINE_OVERHEAD);
+        let fits =
+            |queued: usize| queued.checked_add(bytes).filter(|queued| *queued <= MAX_QUEUED_BYTES);
+        // Relaxed, here and below: a figure that orders nothing; the channel hands the text over.
+        let reserved =
+            self.counts.queued_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        if reserved.is_err() || self.orders.send(Order::Write(text.into())).is_err() {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was sent before has been written or lost, but not longer than `patience`.
+    pub(super) fn flush(&self, patience: Duration) {
+        let (answer, answered) = mpsc::channel();
+        if self.orders.send(Order::Answer(answer)).is_ok() {
+            let _ = answered.recv_timeout(patience);
+        }
+    }
+}
+
+struct Writer<W> {
+    write: W,
+    counts: Arc<Counts>,
+    tells_losses: bool,
+    /// The last line may have been cut off.
+    is_torn: bool,
+}
+
+impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
+    fn run(mut self, queue: &mpsc::Receiver<Order>) {
+        while let Ok(order) = queue.recv() {
+            match order {
+                Order::Write(text) => {
+                    let written = self.write(&text);
+                    let bytes = text.len().saturating_add(LINE_OVERHEAD);
+                    self.counts.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    if written {
+                        self.tell_losses();
+                    } else {
+                        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Order::Answer(answer) => {
+                    self.tell_losses();
+                    // Nobody waits any more, perhaps.
+                    let _ = answer.send(());
+                }
+            }
+        }
+    }
+
+    fn tell_losses(&mut self) {
+        if !self.tells_losses {
+            return;
+        }
+        let lost = self.counts.lost.swap(0, Ordering::Relaxed);
+        if lost == 0 {
+            return;
+        }
+        let begin = if self.is_torn { "\n" } else { "" };
+        let notice =
+            format!("{begin}{lost} lines of this log are lost: they could not be written\n");
+        if !self.write(notice.as_bytes()) {
+            self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&mut self, text: &[u8]) -> bool {
+        // A thread that panicked would be a log that ends.
+        let written = catch_unwind(AssertUnwindSafe(|| (self.write)(text)));
+        self.is_torn = !matches!(written, Ok(Ok(())));
+        !self.is_torn
+    }
+}
+
+#[cfg(test)]
+mod tests;
