@@ -14,9 +14,10 @@ use gossip_replica::gossip::{GossipOptions, MIN_CHUNK_BYTES};
 use crate::{
     demo::demo,
     failure::{Failure, say},
-    keygen::keygen,
+    keygen::{id, keygen},
     logging,
     run::run,
+    settings,
 };
 
 /// How long the program waits at its end for files that are being read and written.
@@ -50,7 +51,14 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Print the node id that a private key makes.
+    Id {
+        /// The key file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Run one replica of a cluster until SIGINT or SIGTERM.
+    #[command(after_long_help = settings::help())]
     Run(RunArgs),
 }
 
@@ -96,9 +104,12 @@ pub(crate) struct DemoArgs {
 /// What a single replica may be told beside its configuration.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// The configuration file (TOML; see the README).
+    /// The configuration file; --help says what may be in it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Look at the configuration, the key and the folders, and start nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "info"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -129,6 +140,7 @@ fn execute() -> Result<(), Failure> {
         None => within_runtime(demo(&args)),
         Some(Command::Demo(args)) => within_runtime(demo(&args)),
         Some(Command::Keygen { file }) => keygen(&file),
+        Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),
     }
 }

@@ -53,7 +53,7 @@ const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let bar = ProgressBar::hidden();
     logging::start(args.log.as_deref(), "warn", &bar)?;
-    let end = EndRequest::new()?;
+    let end = EndRequest::with_hangup()?;
     let scratch = Scratch::new()?;
     let report = show(args, scratch.path(), &bar, end).await;
     bar.finish_and_clear();

@@ -1,7 +1,7 @@
 //! The log on standard error, and the lines that a running replica prints on standard output.
 //!
-//! Both go through a [`Sink`]: no task waits for whoever reads them, and none ends because nobody can. Panics are told
-//! in the same way, since the standard hook would write to standard error on the thread that panics.
+//! Both go through a [`Sink`]: no task waits for whoever reads them, and none ends because nobody can. Panics are
+//! reported in the same way, since the standard hook would write to standard error on the thread that panics.
 //!
 //! At its end the program waits [`FLUSH_PATIENCE`] for what is still to be written, and no longer.
 
@@ -50,23 +50,23 @@ pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> R
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Lines)
-        // Told by `eprintln!`, which panics where standard error is at fault.
+        // Reported by `eprintln!`, which panics where standard error is at fault.
         .log_internal_errors(false)
         .init();
     Ok(())
 }
 
-/// Tells panics by the log's way, whatever its filter is. Where `RUST_BACKTRACE` asks for it, with a backtrace.
+/// Reports panics by the log's way, whatever its filter is. Where `RUST_BACKTRACE` asks for it, with a backtrace.
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|panic| {
         let thread = thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let backtrace = Backtrace::capture();
-        let told = match backtrace.status() {
+        let report = match backtrace.status() {
             BacktraceStatus::Captured => format!("thread '{name}' {panic}\n{backtrace}"),
             _ => format!("thread '{name}' {panic}"),
         };
-        complain(told);
+        complain(report);
     }));
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn announce(line: impl fmt::Display) {
 /// Waits a moment for what is still to be written.
 pub(crate) fn flush() {
     let began = Instant::now();
-    // What goes wrong with the one is told by the other.
+    // What goes wrong with the one is reported by the other.
     for sink in [&STDOUT, &STDERR] {
         if let Some(sink) = sink.get() {
             sink.flush(FLUSH_PATIENCE.saturating_sub(began.elapsed()));

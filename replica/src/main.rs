@@ -3,11 +3,13 @@
 mod cli;
 mod demo;
 mod failure;
+mod file_version;
 mod keygen;
 mod logging;
 mod run;
 mod settings;
 mod signals;
+mod supervise;
 
 fn main() -> std::process::ExitCode {
     cli::main()

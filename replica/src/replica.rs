@@ -26,9 +26,9 @@ use std::{
 };
 
 use gossip_engine::{
-    AdvertBroadcaster, AsyncTransportEventHandlerImpl, BuildError, ChannelConfig, FlowReport,
-    FlowType, MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId, P2PThreadJoiner,
-    ShutdownReport, WaitStrategy,
+    AdvertBroadcaster, AsyncTransportEventHandlerImpl, BuildError, ChannelConfig, ConfigError,
+    FlowReport, FlowType, MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId,
+    P2PThreadJoiner, ShutdownReport, WaitStrategy,
 };
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -261,6 +261,15 @@ impl Replica {
     #[must_use]
     pub fn failed_tasks(&self) -> u64 {
         self.transport.failed_tasks()
+    }
+
+    /// Changes the bounds, policies and ages of the flows while messages flow.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AsyncTransportEventHandlerImpl::reconfigure`]; nothing has changed.
+    pub fn reconfigure(&self, channels: ChannelConfig) -> Result<(), ConfigError> {
+        self.handler.reconfigure(channels)
     }
 
     /// Takes a file into the store and announces it, on a thread where that may take its time.

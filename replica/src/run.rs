@@ -7,31 +7,42 @@
 //! stopped: artifacts=<held> bytes=<held> published=<by this run> fetched=<by this run> clean=<true or false>
 //! ```
 //!
-//! A line that cannot be printed is said in the log, and the replica goes on.
+//! `clean` is false if something was left undone at the end, or a task of the replica has panicked since the start. A
+//! line that cannot be printed is said in the log, and the replica goes on.
+//!
+//! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
+//! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
 
+mod folders;
+mod reload;
 mod scan;
 
 use std::{net::SocketAddr, time::Duration};
 
 use gossip_replica::{
-    gossip::{GossipOptions, GossipSnapshot},
+    gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
-    transport::{Peer, PeerAddress, StartError},
+    transport::StartError,
 };
 use indicatif::ProgressBar;
 use tokio::{
     net::lookup_host,
+    sync::Mutex,
     time::{MissedTickBehavior, interval},
 };
 
-use self::scan::Scanning;
+use self::{
+    reload::Reload,
+    scan::{Publishing, Scanning},
+};
 use crate::{
     cli::RunArgs,
-    failure::Failure,
+    failure::{Failure, say},
     logging,
     settings::Settings,
-    signals::EndRequest,
+    signals::{EndRequest, ReloadRequest},
+    supervise::{Failures, keep_polling},
 };
 
 /// How long what was admitted may run on after the end was asked for.
@@ -39,13 +50,33 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How often the log tells how far the replica is, if that has changed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs a replica.
+/// Runs a replica, or looks whether one could be run.
 pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
+    // First, so that no signal ends what has been begun.
+    let (end, reload) = (EndRequest::new()?, ReloadRequest::new()?);
     logging::start(args.log.as_deref(), "info", &ProgressBar::hidden())?;
-    let settings = Settings::load(&args.config)?;
-    let end = EndRequest::new()?;
-    let replica = start(&settings).await?;
-    let scanning = Scanning::start(&replica, settings.publish, settings.rescan)?;
+    let reload = Reload::new(&args.config, reload)?;
+    let settings = reload.started().clone();
+    let identity = check(&settings).await?;
+    if args.check {
+        let peers = settings.peers.iter().filter(|peer| peer.key != identity.node_id()).count();
+        return say(format_args!("ok: id={:x} peers={peers}", identity.node_id()));
+    }
+    let reload = Mutex::new(reload);
+    let end = end.wait();
+    tokio::pin!(end);
+    let replica = tokio::select! {
+        replica = start(&identity, &settings) => replica?,
+        () = &mut end => return Ok(()),
+    };
+    let failures = Failures::default();
+    let publishing = settings.publish.clone().map(|folder| Publishing {
+        folder,
+        rescan: settings.rescan,
+        settle: settings.settle,
+        own: folders::own(&args.config, &settings),
+    });
+    let scanning = Scanning::start(&replica, publishing, &failures)?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}",
         replica.node_id(),
@@ -53,36 +84,50 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     ));
 
     tokio::select! {
-        () = end.wait() => {}
-        () = tell_progress(&replica) => {}
+        () = &mut end => {}
+        () = keep_polling("progress", &failures, || tell_progress(replica.gossip())) => {}
+        () = keep_polling("reload", &failures, || async {
+            reload.lock().await.keep_up(&replica).await;
+        }) => {}
     }
-    let published = scanning.stop().await;
+    let (published, ended) = scanning.stop(FAREWELL).await;
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();
     let fetched = fetched.artifacts;
-    let clean = replica.shutdown(FAREWELL).await.is_clean();
+    let failed = replica.failed_tasks() + failures.count();
+    let clean = replica.shutdown(FAREWELL).await.is_clean() && ended && failed == 0;
+    if failed > 0 {
+        tracing::warn!(failed, "tasks have panicked since the start");
+    }
     logging::announce(format_args!(
         "stopped: artifacts={artifacts} bytes={bytes} published={published} fetched={fetched} clean={clean}"
     ));
     Ok(())
 }
 
-async fn start(settings: &Settings) -> Result<Replica, Failure> {
+/// Finds what is at fault before anything is made or started.
+async fn check(settings: &Settings) -> Result<Identity, Failure> {
     let identity = Identity::load(&settings.key_file).map_err(Failure::runtime)?;
-    let listen = resolve("listen", &settings.listen).await?;
-    let mut peers = Vec::with_capacity(settings.peers.len());
-    for peer in &settings.peers {
-        let address = peer
-            .address
-            .parse::<PeerAddress>()
-            .map_err(|error| Failure::usage(format_args!("the address of a peer, {error}")))?;
-        peers.push(Peer { node_id: peer.key, address });
+    if Identity::is_exposed(&settings.key_file) {
+        let key_file = settings.key_file.display();
+        tracing::warn!(%key_file, "others than its owner may use the key file; chmod it to 600");
     }
+    folders::check_apart(settings)?;
+    if let Some(publish) = &settings.publish {
+        scan::check_folder(publish)?;
+    }
+    folders::check_store(&settings.store)?;
+    Ok(identity)
+}
+
+async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Failure> {
+    let listen = resolve("listen", &settings.listen).await?;
     let options = ReplicaOptions {
         gossip: GossipOptions { chunk_bytes: settings.chunk_size, ..GossipOptions::default() },
+        channels: settings.channels.clone(),
         ..ReplicaOptions::default()
     };
-    let bound = BoundReplica::bind(&identity, listen, &settings.store, options);
-    let started = bound.await.and_then(|bound| bound.start(peers));
+    let bound = BoundReplica::bind(identity, listen, &settings.store, options);
+    let started = bound.await.and_then(|bound| bound.start(settings.peers()));
     started.map_err(|error| match error {
         // What the configuration says cannot be.
         ReplicaError::Start(StartError::Duplicate(_) | StartError::TooMany(_)) => {
@@ -103,14 +148,13 @@ async fn resolve(what: &str, name: &str) -> Result<SocketAddr, Failure> {
 }
 
 /// Says now and then in the log how far the replica is. Does not end.
-async fn tell_progress(replica: &Replica) {
+async fn tell_progress(gossip: &ReplicaGossip) {
     let mut ticks = interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     loop {
         ticks.tick().await;
-        let GossipSnapshot { artifacts, bytes, wanted, active, peers, .. } =
-            replica.gossip().snapshot();
+        let GossipSnapshot { artifacts, bytes, wanted, active, peers, .. } = gossip.snapshot();
         let now = (artifacts, bytes, wanted, active, peers);
         if last != Some(now) {
             last = Some(now);

@@ -1,136 +1,266 @@
 //! The configuration of one replica: a TOML file.
 //!
 //! ```toml
-//! listen = "0.0.0.0:4100"
+//! listen = "0.0.0.0:4100"         # host:port; with port 0 the system chooses one
 //! key_file = "replica.key"        # as `gossip-replica keygen` writes it
 //! store = "store"                 # made if there is none
-//! publish = "outbox"              # optional: a folder whose files are published
-//! chunk_size = 131072             # optional, in bytes
-//! rescan_seconds = 10             # optional: how often `publish` is looked through for new files
+//! # The others are optional, here with their defaults or an example.
+//! publish = "outbox"              # a folder whose files are published; neither in the store nor around it
+//! chunk_size = 131072             # bytes: 1024 to 2097152
+//! rescan_seconds = 10             # how often `publish` is looked through: 1 to 86400
+//! settle_seconds = 2              # for how long a file must not change to be published: 0 to 3600
+//! min_free_bytes = 67108864       # what the store leaves free on its disk: 0 or more
+//! max_store_bytes = 1000000000    # the most that the store holds, no limit unless set: 1 or more
+//! verify_bytes_per_second = 4194304   # the rate of verification: 0 (off) to 1000000000000
+//! http = "127.0.0.1:4180"         # the status page, none unless set
+//! http_any = false                # whether `http` may be another address than a loopback one
+//! peers_file = "peers.toml"       # a file of nothing but `[[peers]]`, the same for all replicas
 //!
-//! [[peers]]
+//! [[peers]]                       # at most 4096, here and in `peers_file` together
 //! key = "0123…"                   # the peer's node id, 64 hexadecimal digits
 //! address = "replica-2.example:4100"
+//!
+//! [flows.chunk]                   # advert, request, chunk, retransmission, transport
+//! max_inflight = 100              # messages admitted and not finished: 1 to 1048576
+//! peer_quota = 25                 # of one peer: 1 to 1048576, a quarter of them unless set
+//! max_bytes = 100000000           # the same in bytes, no limit unless set: 1 to 1099511627776
+//! peer_max_bytes = 10000000       # the same in bytes of one peer, no limit unless set
+//! policy = "wait"                 # without capacity: wait, refuse, drop_newest, drop_oldest
+//! max_age_ms = 5000               # older ones do not start, no limit unless set: 1 to 3600000
 //! ```
 //!
 //! Relative paths are relative to the folder of the file. A word that is not known is refused, since it
-//! is more likely a typing error than nothing.
+//! is more likely a typing error than nothing. Each fault is said with the file and its line.
+//!
+//! The peers and the flows can change while the replica runs; the rest holds from its start to its end.
+
+mod flows;
+mod help;
+mod numbers;
+mod peers;
 
 use std::{
     fs::File,
     io::{self, Read as _},
+    net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use gossip_engine::{NodeId, wire::MAX_CHUNK_DATA_BYTES};
-use gossip_replica::gossip::{GossipOptions, MIN_CHUNK_BYTES};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use gossip_engine::ChannelConfig;
+use gossip_replica::{gossip::GossipOptions, replica::ReplicaOptions, transport::Peer};
+use serde::Deserialize;
+use toml::Spanned;
 
+pub(crate) use self::{help::help, peers::PeerSettings};
+
+use self::{
+    flows::FlowsSettings,
+    peers::{PeerList, PeersFile},
+};
 use crate::failure::Failure;
 
-/// The most bytes that a configuration may have: some ten thousand peers.
+/// The most bytes that a configuration or a file of peers may have: more than [`peers::MAX_PEERS`] need.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-const RESCAN_SECONDS: u64 = 10;
-const MAX_RESCAN_SECONDS: u64 = 86_400;
+const RESCAN: Duration = Duration::from_secs(10);
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// What a configuration says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// Where to listen, as `host:port`.
     pub(crate) listen: String,
     pub(crate) key_file: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) publish: Option<PathBuf>,
-    #[serde(default = "chunk_size", deserialize_with = "chunk_size_in_range")]
     pub(crate) chunk_size: u32,
-    #[serde(default = "rescan", deserialize_with = "rescan_in_range", rename = "rescan_seconds")]
     pub(crate) rescan: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) store_limits: StoreLimits,
+    /// Where the status page is served, if anywhere.
+    pub(crate) http: Option<SocketAddr>,
     pub(crate) peers: Vec<PeerSettings>,
+    pub(crate) peers_file: Option<PathBuf>,
+    pub(crate) channels: ChannelConfig,
 }
 
-/// What a configuration says of a peer.
+/// What a configuration says of the store; what it does not say is the store's to choose.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct StoreLimits {
+    pub(crate) min_free_bytes: Option<u64>,
+    pub(crate) max_store_bytes: Option<u64>,
+    pub(crate) verify_bytes_per_second: Option<u64>,
+}
+
+/// The file, word by word.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PeerSettings {
-    #[serde(deserialize_with = "node_id")]
-    pub(crate) key: NodeId,
-    /// Where it listens, as `host:port`.
-    pub(crate) address: String,
-}
-
-impl Settings {
-    /// Reads a file.
-    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let unreadable = |error: io::Error| {
-            Failure::usage(format_args!("cannot read the configuration {shown}: {error}"))
-        };
-        let mut text = String::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(Failure::usage(format_args!(
-                "{shown} is no configuration: it is longer than {MAX_FILE_BYTES} bytes"
-            )));
-        }
-        // Joining leaves an absolute path as it is.
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).map_err(|error| Failure::usage(format_args!("{shown}, {error}")))
-    }
-
-    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let mut settings: Self = toml::from_str(text).map_err(|error| {
-            // TOML's own account of the place takes several lines.
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
-        })?;
-        for path in [&mut settings.key_file, &mut settings.store] {
-            *path = folder.join(&*path);
-        }
-        settings.publish = settings.publish.map(|path| folder.join(path));
-        Ok(settings)
-    }
+struct Words {
+    #[serde(deserialize_with = "peers::listen")]
+    listen: String,
+    key_file: PathBuf,
+    store: PathBuf,
+    publish: Option<PathBuf>,
+    #[serde(default = "chunk_size", deserialize_with = "numbers::chunk_size")]
+    chunk_size: u32,
+    #[serde(default = "rescan", deserialize_with = "numbers::rescan")]
+    rescan_seconds: Duration,
+    #[serde(default = "settle", deserialize_with = "numbers::settle")]
+    settle_seconds: Duration,
+    #[serde(default, deserialize_with = "numbers::min_free_bytes")]
+    min_free_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::max_store_bytes")]
+    max_store_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::verify_bytes_per_second")]
+    verify_bytes_per_second: Option<u64>,
+    http: Option<Spanned<SocketAddr>>,
+    #[serde(default)]
+    http_any: bool,
+    peers_file: Option<PathBuf>,
+    #[serde(default)]
+    peers: Vec<Spanned<PeerSettings>>,
+    #[serde(default)]
+    flows: FlowsSettings,
 }
 
 fn chunk_size() -> u32 {
     GossipOptions::default().chunk_bytes
 }
 
-fn chunk_size_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let bytes = i64::deserialize(deserializer)?;
-    u32::try_from(bytes)
-        .ok()
-        .filter(|bytes| (MIN_CHUNK_BYTES..=MAX_CHUNK_DATA_BYTES as u32).contains(bytes))
-        .ok_or_else(|| {
-            let range = format_args!("{MIN_CHUNK_BYTES} to {MAX_CHUNK_DATA_BYTES}");
-            D::Error::custom(format_args!("chunk_size is {bytes}, not {range} bytes"))
-        })
-}
-
 fn rescan() -> Duration {
-    Duration::from_secs(RESCAN_SECONDS)
+    RESCAN
 }
 
-fn rescan_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let seconds = i64::deserialize(deserializer)?;
-    u64::try_from(seconds)
-        .ok()
-        .filter(|seconds| (1..=MAX_RESCAN_SECONDS).contains(seconds))
-        .map(Duration::from_secs)
-        .ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "rescan_seconds is {seconds}, not 1 to {MAX_RESCAN_SECONDS}"
-            ))
-        })
+fn settle() -> Duration {
+    SETTLE
 }
 
-fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(|error| D::Error::custom(format_args!("the key of a peer: {error}")))
+impl Settings {
+    /// Reads a file, and the file of peers that it names.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let text = read(path, "configuration")?;
+        // Joining leaves an absolute path as it is.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let fault = |fault| Failure::usage(format_args!("{}, {fault}", path.display()));
+        let (mut settings, mut list) = Self::parse(&text, folder).map_err(fault)?;
+        if let Some(path) = &settings.peers_file {
+            let text = read(path, "file of peers")?;
+            let fault = |fault| Failure::usage(format_args!("{}, {fault}", path.display()));
+            let file: PeersFile = parse(&text).map_err(fault)?;
+            list.add(file.peers).map_err(|error| fault(at(&text, error.at, &error.message)))?;
+        }
+        settings.peers = list.peers;
+        Ok(settings)
+    }
+
+    /// All but the peers of another file. Those of this one are not in the settings yet.
+    fn parse(text: &str, folder: &Path) -> Result<(Self, PeerList), String> {
+        let words: Words = parse(text)?;
+        let http = match words.http {
+            Some(address) if !words.http_any && !address.get_ref().ip().is_loopback() => {
+                let said = address.get_ref();
+                return Err(at(
+                    text,
+                    address.span().start,
+                    &format!(
+                        "http is {said}, no loopback address; set http_any = true if all may see it"
+                    ),
+                ));
+            }
+            http => http.map(Spanned::into_inner),
+        };
+        let mut list = PeerList::default();
+        list.add(words.peers).map_err(|fault| at(text, fault.at, &fault.message))?;
+        let channels = words.flows.apply(ReplicaOptions::default().channels);
+        let settings = Self {
+            listen: words.listen,
+            key_file: folder.join(words.key_file),
+            store: folder.join(words.store),
+            publish: words.publish.map(|path| folder.join(path)),
+            chunk_size: words.chunk_size,
+            rescan: words.rescan_seconds,
+            settle: words.settle_seconds,
+            store_limits: StoreLimits {
+                min_free_bytes: words.min_free_bytes,
+                max_store_bytes: words.max_store_bytes,
+                verify_bytes_per_second: words.verify_bytes_per_second,
+            },
+            http,
+            peers: Vec::new(),
+            peers_file: words.peers_file.map(|path| folder.join(path)),
+            channels: channels.map_err(|fault| at(text, fault.at, &fault.error.to_string()))?,
+        };
+        Ok((settings, list))
+    }
+
+    /// The peers, the own entry among them if it is.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let peer = |peer: &PeerSettings| Peer { node_id: peer.key, address: peer.address.clone() };
+        self.peers.iter().map(peer).collect()
+    }
+
+    /// What differs from `other` and cannot change while the replica runs.
+    pub(crate) fn fixed_changes(&self, other: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("listen", self.listen != other.listen),
+            ("key_file", self.key_file != other.key_file),
+            ("store", self.store != other.store),
+            ("publish", self.publish != other.publish),
+            ("chunk_size", self.chunk_size != other.chunk_size),
+            ("rescan_seconds", self.rescan != other.rescan),
+            ("settle_seconds", self.settle != other.settle),
+            ("the limits of the store", self.store_limits != other.store_limits),
+            ("http", self.http != other.http),
+        ];
+        fixed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+    }
+}
+
+/// Reads a whole file of text.
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let shown = path.display();
+    let unreadable =
+        |error: io::Error| Failure::usage(format_args!("cannot read the {what} {shown}: {error}"));
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(Failure::usage(format_args!(
+            "{shown} is no {what}: it is longer than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    String::from_utf8(content).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        Failure::usage(format_args!("{shown}, line {line}: the text is not in UTF-8"))
+    })
+}
+
+/// TOML's own account of the place takes several lines.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| match error.span() {
+        // What the file itself lacks has no place.
+        Some(Range { start: 0, end: 0 }) if error.message().starts_with("missing field") => {
+            format!("{}: {}", lines(text, 0..text.len()), error.message())
+        }
+        Some(span) => format!("{}: {}", lines(text, span), error.message()),
+        None => error.message().to_owned(),
+    })
+}
+
+/// A fault and the line that it is in.
+fn at(text: &str, position: usize, fault: &str) -> String {
+    format!("{}: {fault}", lines(text, position..position))
+}
+
+/// The lines that a part of the text takes. What the file lacks as a whole is in none of them alone.
+fn lines(text: &str, span: Range<usize>) -> String {
+    let upto = |end: usize| text.as_bytes().get(..end).unwrap_or(text.as_bytes());
+    let line = |end: usize| 1 + upto(end).iter().filter(|byte| **byte == b'\n').count();
+    let first = line(span.start);
+    let last = line(span.start + text.get(span).unwrap_or_default().trim_end().len());
+    if first == last { format!("line {first}") } else { format!("lines {first} to {last}") }
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
-//! The wish to end, from a terminal (SIGINT) or from whoever supervises the process (SIGTERM); and the one
-//! signal that must not end it.
+//! The signals that the program hears.
 //!
-//! The first wish is waited for; another one, while the program cleans up, ends it on the spot. Some
-//! senders signal both a process and its group, so what comes right after the first is the first again.
+//! | signal           | `run`                                  | `demo` |
+//! |------------------|----------------------------------------|--------|
+//! | SIGINT, SIGTERM  | ends in order; a second one at once    | ends in order; a second one at once |
+//! | SIGHUP           | reads the configuration anew           | as SIGINT |
+//! | SIGUSR1, SIGUSR2 | nothing                                | nothing |
+//! | SIGXFSZ          | nothing                                | nothing |
+//!
+//! Some senders signal both a process and its group, so what comes right after the first wish to end is the
+//! first again.
 //!
 //! A file over the size that the process may write (SIGXFSZ) is a disk that takes no more: the write fails,
 //! the store says so, and the replica goes on with what fits.
@@ -26,22 +32,53 @@ mod system {
     pub(super) struct Signals {
         interrupt: Signal,
         terminate: Signal,
+        hangup: Option<Signal>,
     }
 
     impl Signals {
-        pub(super) fn new() -> io::Result<Self> {
-            // Heard once, it no longer ends the process, whether anybody listens or not.
-            drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
+        pub(super) fn new(with_hangup: bool) -> io::Result<Self> {
+            // Heard once, they no longer end the process, whether anybody listens or not.
+            for ignored in [
+                SignalKind::from_raw(libc::SIGXFSZ),
+                SignalKind::user_defined1(),
+                SignalKind::user_defined2(),
+            ] {
+                drop(signal(ignored)?);
+            }
+            let hangup = if with_hangup { Some(signal(SignalKind::hangup())?) } else { None };
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
+                hangup,
             })
         }
 
         pub(super) async fn next(&mut self) {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => {}
+                () = hangup => {}
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Hangups(Signal);
+
+    impl Hangups {
+        pub(super) fn new() -> io::Result<Self> {
+            signal(SignalKind::hangup()).map(Self)
+        }
+
+        pub(super) async fn next(&mut self) {
+            if self.0.recv().await.is_none() {
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -55,7 +92,7 @@ mod system {
     pub(super) struct Signals;
 
     impl Signals {
-        pub(super) fn new() -> io::Result<Self> {
+        pub(super) fn new(_with_hangup: bool) -> io::Result<Self> {
             Ok(Self)
         }
 
@@ -65,17 +102,34 @@ mod system {
             }
         }
     }
+
+    #[derive(Debug)]
+    pub(super) struct Hangups;
+
+    impl Hangups {
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) async fn next(&mut self) {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
-/// From its making on, these signals no longer end the process.
+/// The wish to end. From its making on, these signals no longer end the process.
 #[derive(Debug)]
 pub(crate) struct EndRequest(system::Signals);
 
 impl EndRequest {
+    /// SIGINT and SIGTERM.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let failed =
-            |error: io::Error| Failure::runtime(format_args!("cannot listen for signals: {error}"));
-        system::Signals::new().map(Self).map_err(failed)
+        system::Signals::new(false).map(Self).map_err(deaf)
+    }
+
+    /// These, and SIGHUP: the terminal that shows the program is gone.
+    pub(crate) fn with_hangup() -> Result<Self, Failure> {
+        system::Signals::new(true).map(Self).map_err(deaf)
     }
 
     /// Waits for the first one.
@@ -92,4 +146,23 @@ impl EndRequest {
             std::process::exit(Failure::INTERRUPTED.into());
         });
     }
+}
+
+/// The wish that the configuration is read anew: SIGHUP, which no longer ends the process.
+#[derive(Debug)]
+pub(crate) struct ReloadRequest(system::Hangups);
+
+impl ReloadRequest {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        system::Hangups::new().map(Self).map_err(deaf)
+    }
+
+    /// Waits for the next one. Those that come meanwhile are one.
+    pub(crate) async fn next(&mut self) {
+        self.0.next().await;
+    }
+}
+
+fn deaf(error: io::Error) -> Failure {
+    Failure::runtime(format_args!("cannot listen for signals: {error}"))
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! [`Sink::send`] never blocks, never fails and never panics, so no task depends on a log disk with space or on
-//! somebody who reads. What does not fit into the queue, and what the system does not take, is lost and counted. A sink
-//! that tells its losses writes the count as soon as it can write again.
+//! somebody who reads. What does not fit into the queue, and what the system does not take, is dropped and counted. A
+//! sink that reports its drops writes the count as soon as it can write again.
 //!
 //! `tracing-appender`'s writer of the same kind keeps its count to itself and prints to standard output and standard
 //! error when it ends, which panics or blocks where these are at fault.
@@ -44,20 +44,20 @@ enum Order {
 #[derive(Debug, Default)]
 struct Counts {
     queued_bytes: AtomicUsize,
-    lost: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Sink {
-    /// A sink in front of `write`, which may block and fail. With `tells_losses` it writes how many lines were lost.
+    /// A sink in front of `write`, which may block and fail. With `reports_drops` it writes how many it dropped.
     pub(super) fn new(
         name: &str,
-        tells_losses: bool,
+        reports_drops: bool,
         write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
     ) -> Self {
         let (orders, queue) = mpsc::channel();
         let counts = Arc::new(Counts::default());
-        let writer = Writer { write, counts: counts.clone(), tells_losses, is_torn: false };
-        // Without a thread the queue has no other end: everything is lost, and counted.
+        let writer = Writer { write, counts: counts.clone(), reports_drops, is_torn: false };
+        // Without a thread the queue has no other end: everything is dropped, and counted.
         let _ = thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(&queue));
         Self { orders, counts }
     }
@@ -71,11 +71,11 @@ impl Sink {
         let reserved =
             self.counts.queued_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         if reserved.is_err() || self.orders.send(Order::Write(text.into())).is_err() {
-            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until what was sent before has been written or lost, but not longer than `patience`.
+    /// Waits until what was sent before has been written or dropped, but not longer than `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let (answer, answered) = mpsc::channel();
         if self.orders.send(Order::Answer(answer)).is_ok() {
@@ -87,7 +87,7 @@ impl Sink {
 struct Writer<W> {
     write: W,
     counts: Arc<Counts>,
-    tells_losses: bool,
+    reports_drops: bool,
     /// The last line may have been cut off.
     is_torn: bool,
 }
@@ -101,13 +101,13 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
                     let bytes = text.len().saturating_add(LINE_OVERHEAD);
                     self.counts.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     if written {
-                        self.tell_losses();
+                        self.report_drops();
                     } else {
-                        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                        self.counts.dropped.fetch_add(1, Ordering::Relaxed);
                     }
                 }
                 Order::Answer(answer) => {
-                    self.tell_losses();
+                    self.report_drops();
                     // Nobody waits any more, perhaps.
                     let _ = answer.send(());
                 }
@@ -115,19 +115,19 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
         }
     }
 
-    fn tell_losses(&mut self) {
-        if !self.tells_losses {
+    fn report_drops(&mut self) {
+        if !self.reports_drops {
             return;
         }
-        let lost = self.counts.lost.swap(0, Ordering::Relaxed);
-        if lost == 0 {
+        let dropped = self.counts.dropped.swap(0, Ordering::Relaxed);
+        if dropped == 0 {
             return;
         }
         let begin = if self.is_torn { "\n" } else { "" };
         let notice =
-            format!("{begin}{lost} lines of this log are lost: they could not be written\n");
+            format!("{begin}{dropped} lines of this log were dropped: they could not be written\n");
         if !self.write(notice.as_bytes()) {
-            self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 

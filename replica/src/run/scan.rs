@@ -1,174 +1,204 @@
 //! Looking through the folder that is published, again and again, for files that are new or have changed.
 //!
-//! What a file was when it was published is remembered by its path: length and time of change, some 200
-//! bytes a file, and forgotten with the file. A file that is still being written is published as whatever
-//! it is at that moment, and again later; whoever minds moves it in when it is complete.
+//! A thread does it, which is supervised: a panic is counted, and after a pause it goes on. Files that have to settle
+//! are looked at between two scans as well. What is not published is said once, and again when the reason changes;
+//! of many at a time, the first [`MAX_SAID`].
+
+mod files;
 
 use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use gossip_replica::{
-    gossip::{PublishError, ReplicaGossip},
-    publish::list_files,
+    publish::{SkipReason, Skipped, list_files},
     replica::Replica,
-    store::StoreError,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::failure::Failure;
+use self::files::{Files, Outlet};
+use crate::{failure::Failure, supervise};
+
+/// How many entries that are not published are named at a time; the others are counted.
+const MAX_SAID: usize = 100;
+
+/// What is published, and how.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    pub(super) folder: PathBuf,
+    /// How often the folder is looked through.
+    pub(super) rescan: Duration,
+    /// For how long a file must not change.
+    pub(super) settle: Duration,
+    /// The replica's own files and folders, which are left out.
+    pub(super) own: Vec<PathBuf>,
+}
 
 /// The thread that looks through the folder, if there is one.
 #[derive(Debug)]
-pub(super) struct Scanning(Option<(mpsc::Sender<()>, JoinHandle<u64>)>);
+pub(super) struct Scanning {
+    thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+    published: Arc<AtomicU64>,
+}
 
 impl Scanning {
-    /// Looks through `folder` from now on, and then every `interval`.
+    /// Looks through the folder from now on.
     pub(super) fn start(
         replica: &Replica,
-        folder: Option<PathBuf>,
-        interval: Duration,
+        publishing: Option<Publishing>,
+        failures: &supervise::Failures,
     ) -> Result<Self, Failure> {
-        let Some(folder) = folder else { return Ok(Self(None)) };
-        // A folder that is not there from the beginning is a mistake; later it may come and go.
-        fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
-        let scan = Scan { folder, gossip: replica.gossip().clone(), seen: HashMap::new(), new: 0 };
+        let published = Arc::new(AtomicU64::new(0));
+        let Some(publishing) = publishing else { return Ok(Self { thread: None, published }) };
+        let Publishing { folder, rescan, settle, own } = publishing;
+        let files = Files::new(replica.gossip().clone(), settle, published.clone());
+        let mut scan = Scan {
+            folder,
+            rescan,
+            own,
+            files,
+            reported: 0,
+            said: HashMap::new(),
+            unreadable: None,
+        };
         let (stop, stopped) = mpsc::channel();
+        let failures = failures.clone();
         let thread = thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || scan.repeat(interval, &stopped))
+            .spawn(move || {
+                let pause = |pause| wait(&stopped, pause);
+                supervise::keep_running("publisher", &failures, pause, || scan.repeat(&stopped));
+            })
             .map_err(|error| Failure::runtime(format_args!("cannot start a thread: {error}")))?;
-        Ok(Self(Some((stop, thread))))
+        Ok(Self { thread: Some((stop, thread)), published })
     }
 
-    /// Stops after the file that is being read, and says how many artifacts were published.
-    pub(super) async fn stop(self) -> u64 {
-        let Some((stop, thread)) = self.0 else { return 0 };
-        drop(stop);
-        // The thread's panic has been told by its hook.
-        spawn_blocking(move || thread.join().unwrap_or(0)).await.unwrap_or(0)
+    /// Stops after the file that is being read, and says how many artifacts were published and whether the thread has
+    /// ended within `patience`.
+    pub(super) async fn stop(self, patience: Duration) -> (u64, bool) {
+        let mut ended = true;
+        if let Some((stop, thread)) = self.thread {
+            drop(stop);
+            let joined = timeout(patience, spawn_blocking(move || thread.join())).await;
+            ended = matches!(joined, Ok(Ok(Ok(()))));
+        }
+        // Relaxed: a figure; the thread has been joined, or it may still rise.
+        (self.published.load(Ordering::Relaxed), ended)
     }
 }
 
-fn unreadable(folder: &Path, error: &io::Error) -> Failure {
-    let folder = folder.display();
-    Failure::runtime(format_args!("cannot read the folder to publish, {folder}: {error}"))
+/// Whether to go on after so long.
+fn wait(stopped: &mpsc::Receiver<()>, time: Duration) -> bool {
+    matches!(stopped.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout))
 }
 
-/// A file as it was seen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Version {
-    bytes: u64,
-    modified: Option<SystemTime>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    version: Version,
-    /// It is tried again as long as it is not, but told of once.
-    published: bool,
+/// Finds out before the replica starts what cannot be published at all.
+pub(super) fn check_folder(folder: &Path) -> Result<(), Failure> {
+    // A folder that is not there from the beginning is a mistake; later it may come and go.
+    match fs::read_dir(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let folder = folder.display();
+            Err(Failure::runtime(format_args!(
+                "cannot read the folder to publish, {folder}: {error}"
+            )))
+        }
+    }
 }
 
 #[derive(Debug)]
-struct Scan {
+struct Scan<O> {
     folder: PathBuf,
-    gossip: Arc<ReplicaGossip>,
-    seen: HashMap<PathBuf, Seen>,
-    new: u64,
+    rescan: Duration,
+    own: Vec<PathBuf>,
+    files: Files<O>,
+    /// How many published artifacts the log knows of.
+    reported: u64,
+    /// What is not published, and why.
+    said: HashMap<PathBuf, String>,
+    /// Why the folder cannot be read, if it cannot.
+    unreadable: Option<io::ErrorKind>,
 }
 
-/// Whether a pass may go on.
-enum Next {
-    File,
-    Pass,
-}
-
-impl Scan {
-    fn repeat(mut self, interval: Duration, stopped: &mpsc::Receiver<()>) -> u64 {
-        let mut told = false;
+impl<O: Outlet> Scan<O> {
+    /// Scans until it is told to stop.
+    fn repeat(&mut self, stopped: &mpsc::Receiver<()>) {
+        let is_stopped = || matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected));
         loop {
-            let before = self.new;
-            match list_files(&self.folder, &[self.gossip.store().folder()]) {
-                Ok(listing) => {
-                    told = false;
-                    if !self.pass(&listing.files, stopped) {
-                        return self.new;
-                    }
+            self.scan(&is_stopped);
+            let next = Instant::now() + self.rescan;
+            loop {
+                let now = Instant::now();
+                let until = self.files.next_settled().map_or(next, |settled| settled.min(next));
+                if !wait(stopped, until.saturating_duration_since(now)) {
+                    return;
                 }
-                Err(error) if !told => {
-                    told = true;
+                if Instant::now() >= next {
+                    break;
+                }
+                self.files.look_at_settling(Instant::now(), &is_stopped);
+                self.report_published();
+            }
+        }
+    }
+
+    fn scan(&mut self, is_stopped: &dyn Fn() -> bool) {
+        let own: Vec<&Path> = self.own.iter().map(PathBuf::as_path).collect();
+        match list_files(&self.folder, &own) {
+            Ok(listing) => {
+                self.unreadable = None;
+                self.report_skipped(&listing.skipped);
+                self.files.look_at(&listing.files, Instant::now(), is_stopped);
+            }
+            Err(error) => {
+                if self.unreadable.replace(error.kind()) != Some(error.kind()) {
                     tracing::warn!(folder = ?self.folder, %error, "cannot read the folder to publish");
                 }
-                Err(_) => {}
             }
-            if self.new > before {
-                tracing::info!(artifacts = self.new - before, "published");
-            }
-            match stopped.recv_timeout(interval) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                _ => return self.new,
-            }
+        }
+        self.report_published();
+    }
+
+    fn report_published(&mut self) {
+        let published = self.files.published();
+        let artifacts = published - self.reported;
+        if artifacts > 0 {
+            self.reported = published;
+            tracing::info!(artifacts, "published");
         }
     }
 
-    /// Publishes what is new; `false` if it was told to stop.
-    fn pass(&mut self, files: &[PathBuf], stopped: &mpsc::Receiver<()>) -> bool {
-        let mut seen = HashMap::with_capacity(files.len());
-        let mut go_on = true;
-        for path in files {
-            if matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected)) {
-                return false;
-            }
-            let before = self.seen.get(path).copied();
-            if !go_on {
-                // Not looked at in this pass, not forgotten either.
-                seen.extend(before.map(|before| (path.clone(), before)));
-                continue;
-            }
-            let Ok(metadata) = fs::metadata(path) else { continue };
-            let version = Version { bytes: metadata.len(), modified: metadata.modified().ok() };
-            let before = before.filter(|seen| seen.version == version);
-            let published = before.is_some_and(|seen| seen.published) || {
-                match self.publish(path, before.is_none()) {
-                    Ok(published) => published,
-                    Err(Next::File) => continue,
-                    Err(Next::Pass) => {
-                        go_on = false;
-                        continue;
+    /// Says what is new among what is not published; whatever is not there any more is forgotten.
+    fn report_skipped(&mut self, skipped: &[Skipped]) {
+        let mut said = HashMap::with_capacity(skipped.len());
+        let mut new = 0;
+        for Skipped { path, reason } in skipped {
+            let words = reason.to_string();
+            if self.said.get(path) != Some(&words) {
+                new += 1;
+                match reason {
+                    _ if new > MAX_SAID => {}
+                    SkipReason::Unreadable(_) => {
+                        tracing::warn!(?path, reason = words, "not published");
                     }
+                    _ => tracing::info!(?path, reason = words, "not published"),
                 }
-            };
-            seen.insert(path.clone(), Seen { version, published });
-        }
-        self.seen = seen;
-        true
-    }
-
-    /// Whether the file is published now; `tell` what is wrong if it is not.
-    fn publish(&mut self, path: &Path, tell: bool) -> Result<bool, Next> {
-        match self.gossip.publish(path) {
-            Ok(imported) => {
-                self.new += u64::from(imported.new);
-                Ok(true)
             }
-            // It will have another version when it is looked at again.
-            Err(PublishError::Store(StoreError::Changed { .. })) => Err(Next::File),
-            Err(error) => {
-                let at_fault = match &error {
-                    PublishError::Store(StoreError::Io { path: at, .. }) => at == path,
-                    _ => true,
-                };
-                if tell || !at_fault {
-                    tracing::warn!(reason = ?error.to_string(), "cannot publish a file");
-                }
-                // Where the store does not take one file, it takes no other.
-                if at_fault { Ok(false) } else { Err(Next::Pass) }
-            }
+            said.insert(path.clone(), words);
         }
+        if new > MAX_SAID {
+            let entries = new - MAX_SAID;
+            tracing::warn!(entries, "not published, and not named here");
+        }
+        self.said = said;
     }
 }

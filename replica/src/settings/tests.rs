@@ -1,12 +1,16 @@
+use gossip_engine::{FlowType, OverloadPolicy};
+
 use super::*;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
 
 fn parse(text: &str) -> Result<Settings, String> {
-    Settings::parse(&text.replace("KEY", KEY), Path::new("/folder"))
+    let (mut settings, list) = Settings::parse(&text.replace("KEY", KEY), Path::new("/folder"))?;
+    settings.peers = list.peers;
+    Ok(settings)
 }
 
-const SHORTEST: &str = "listen = '[::]:0'\nkey_file = 'k'\nstore = '/s'\npeers = []\n";
+const SHORTEST: &str = "listen = '[::]:0'\nkey_file = 'k'\nstore = '/s'\n";
 
 #[test]
 fn what_is_left_out_has_defaults_and_paths_are_relative_to_the_file() {
@@ -28,36 +32,204 @@ fn the_example_of_the_readme_is_a_configuration() {
 }
 
 #[test]
+fn the_ranges_of_the_documentation_are_those_that_hold() {
+    let module = include_str!("../settings.rs");
+    for (number, more) in [
+        (numbers::CHUNK_SIZE, ""),
+        (numbers::RESCAN_SECONDS, ""),
+        (numbers::SETTLE_SECONDS, ""),
+        (numbers::MIN_FREE_BYTES, ""),
+        (numbers::MAX_STORE_BYTES, ""),
+        (numbers::VERIFY_BYTES_PER_SECOND, "(off) "),
+        (numbers::MAX_INFLIGHT, ""),
+        (numbers::PEER_QUOTA, ""),
+        (numbers::FLOW_BYTES, ""),
+        (numbers::MAX_AGE_MS, ""),
+    ] {
+        let range = number.to_string().replacen("to ", &format!("{more}to "), 1);
+        let name = format!("//! {} = ", number.name);
+        let line = module.lines().find(|line| line.starts_with(&name)).expect(number.name);
+        assert!(line.contains(&range), "{line}: {range}");
+        assert!(help().contains(&number.to_string()), "{}", number.name);
+        assert!(help().contains(number.name), "{}", number.name);
+    }
+    assert!(module.contains(&format!("at most {}", peers::MAX_PEERS)));
+}
+
+#[test]
 fn everything_can_be_said() {
     let settings = parse(
         "listen = 'a:1'\nkey_file = 'k'\nstore = 's'\npublish = 'p'\nchunk_size = 1024\n\
-         rescan_seconds = 1\n[[peers]]\nkey = 'KEY'\naddress = 'b:2'\n",
+         rescan_seconds = 1\nsettle_seconds = 0\nmin_free_bytes = 0\nmax_store_bytes = 7\n\
+         verify_bytes_per_second = 8\nhttp = '[::1]:4180'\npeers_file = 'q'\n\
+         [[peers]]\nkey = 'KEY'\naddress = 'b:2'\n\
+         [flows.chunk]\nmax_inflight = 200\npeer_quota = 9\nmax_bytes = 10\npeer_max_bytes = 11\n\
+         policy = 'drop_oldest'\nmax_age_ms = 1500\n[flows.advert]\npolicy = 'refuse'\n",
     )
     .unwrap();
     assert_eq!(settings.publish.as_deref(), Some(Path::new("/folder/p")));
     assert_eq!((settings.chunk_size, settings.rescan), (1024, Duration::from_secs(1)));
+    assert_eq!(settings.settle, Duration::ZERO);
+    assert_eq!(
+        settings.store_limits,
+        StoreLimits {
+            min_free_bytes: Some(0),
+            max_store_bytes: Some(7),
+            verify_bytes_per_second: Some(8)
+        }
+    );
+    assert_eq!(settings.http, Some("[::1]:4180".parse().unwrap()));
+    assert_eq!(settings.peers_file.as_deref(), Some(Path::new("/folder/q")));
     assert_eq!(settings.peers[0].key, KEY.parse().unwrap());
-    assert_eq!(settings.peers[0].address, "b:2");
+    assert_eq!(settings.peers[0].address.as_str(), "b:2");
+    let chunk = settings.channels.flow(FlowType::Chunk);
+    assert_eq!((chunk.max_inflight_requests(), chunk.peer_quota()), (200, 9));
+    assert_eq!((chunk.max_bytes(), chunk.peer_max_bytes()), (Some(10), Some(11)));
+    assert_eq!(chunk.overload_policy(), OverloadPolicy::DropOldest);
+    assert_eq!(chunk.max_age(), Some(Duration::from_millis(1500)));
+    let unsaid = ReplicaOptions::default().channels;
+    let advert = settings.channels.flow(FlowType::Advert);
+    assert_eq!(advert, unsaid.flow(FlowType::Advert).with_overload_policy(OverloadPolicy::Refuse));
+    assert_eq!(settings.channels.flow(FlowType::Transport), unsaid.flow(FlowType::Transport));
+    assert_eq!(chunk.threads(), unsaid.flow(FlowType::Chunk).threads());
+}
+
+#[test]
+fn what_cannot_change_while_it_runs_is_named() {
+    let before = parse(SHORTEST).unwrap();
+    let live = format!(
+        "{SHORTEST}[[peers]]\nkey = 'KEY'\naddress = 'a:1'\n[flows.chunk]\nmax_inflight = 7\n"
+    );
+    assert!(parse(&live).unwrap().fixed_changes(&before).is_empty());
+    let fixed = SHORTEST.replace("'k'", "'l'").replace("[::]", "a") + "settle_seconds = 1";
+    assert_eq!(
+        parse(&fixed).unwrap().fixed_changes(&before),
+        ["listen", "key_file", "settle_seconds"]
+    );
+}
+
+fn peer(peer: &str) -> String {
+    format!("{SHORTEST}[[peers]]\n{peer}")
 }
 
 #[test]
 fn what_is_wrong_is_named_in_one_line() {
-    let peer = |peer: &str| format!("{}[[peers]]\n{peer}", SHORTEST.replace("peers = []\n", ""));
+    let other = KEY.replace('0', "1");
     for (text, names) in [
         ("listen = 1".to_owned(), "line 1: invalid type: integer `1`, expected a string"),
-        ("listen = 'a'\nlisten".to_owned(), "line 2: "),
+        ("listen = 'a:1'\nlisten".to_owned(), "line 2: "),
         (SHORTEST.replace("store", "stroe"), "line 3: unknown field `stroe`"),
-        (SHORTEST.replace("store = '/s'\n", ""), "missing field `store`"),
-        (format!("{SHORTEST}chunk_size = 1023"), "line 5: chunk_size is 1023, not 1024 to 2097152"),
+        (SHORTEST.replace("store = '/s'\n", ""), "lines 1 to 2: missing field `store`"),
+        (format!("{SHORTEST}chunk_size = 1023"), "line 4: chunk_size is 1023, not 1024 to 2097152"),
         (format!("{SHORTEST}chunk_size = -1"), "chunk_size is -1"),
         (format!("{SHORTEST}rescan_seconds = 0"), "rescan_seconds is 0, not 1 to 86400"),
-        (peer("key = 'KEY'"), "missing field `address`"),
+        (format!("{SHORTEST}\nsettle_seconds = 3601"), "line 5: settle_seconds is 3601, not 0 to"),
+        (format!("{SHORTEST}max_store_bytes = 0"), "max_store_bytes is 0, not 1 or more"),
+        (SHORTEST.replace("[::]:0", "nonsense"), "line 1: listen, \"nonsense\": it has no port"),
+        (SHORTEST.replace("[::]:0", "::1:4"), "an IPv6 address stands in brackets"),
+        (SHORTEST.replace("[::]:0", "a:x"), "its port is no number"),
+        (SHORTEST.replace("[::]:0", ":7"), "its host is no name"),
+        (format!("{SHORTEST}http = '10.0.0.1:80'"), "line 4: http is 10.0.0.1:80, no loopback"),
+        (format!("{SHORTEST}http = 'x'"), "line 4: invalid socket address"),
+        (peer("key = 'KEY'"), "line 4: missing field `address`"),
         (peer("key = 'KEY'\naddress = 'a:1'\nname = 'x'"), "line 7: unknown field `name`"),
         (peer("key = 'KEY0'\naddress = 'a:1'"), "line 5: the key of a peer: an id has 64"),
         (peer("key = 'x'\naddress = 'a:1'"), "64 hexadecimal digits, not 1"),
+        (
+            peer("key = 'KEY'\naddress = 'a'"),
+            "line 6: the address of a peer, \"a\": it has no port",
+        ),
+        (peer("key = 'KEY'\naddress = 'a:0'"), "line 6: the address of a peer, \"a:0\": nobody"),
+        (
+            peer("key = 'KEY'\naddress = '0.0.0.0:1'"),
+            "line 6: the address of a peer, \"0.0.0.0:1\"",
+        ),
+        (peer("key = 'KEY'\naddress = '[::]:1'"), "nobody can be reached there"),
+        (peer("key = 'KEY'\naddress = '[::ffff:0.0.0.0]:1'"), "nobody can be reached there"),
+        (
+            peer("key = 'KEY'\naddress = 'a:1'\n\n[[peers]]\nkey = 'KEY'\naddress = 'b:1'"),
+            "line 8: the list of peers names 00112233 twice",
+        ),
+        (
+            peer(&format!(
+                "key = 'KEY'\naddress = 'A:1'\n[[peers]]\nkey = '{other}'\naddress = 'a:1'"
+            )),
+            "line 7: 00112233 and 11112233 are both said to listen on a:1",
+        ),
+        (
+            peer(&format!(
+                "key = 'KEY'\naddress = '1.2.3.4:1'\n[[peers]]\nkey = '{other}'\n\
+                 address = '[::ffff:1.2.3.4]:1'"
+            )),
+            "line 7: 00112233 and 11112233 are both",
+        ),
+        (
+            format!("{SHORTEST}[flows.chunk]\nmax_inflight = 0"),
+            "line 5: max_inflight is 0, not 1 to",
+        ),
+        (format!("{SHORTEST}[flows.chunks]\nmax_inflight = 1"), "line 4: unknown field `chunks`"),
+        (format!("{SHORTEST}[flows.chunk]\npolicy = 'x'"), "line 5: unknown variant `x`"),
+        (
+            format!("{SHORTEST}\n[flows.transport]\npolicy = 'drop_newest'"),
+            "line 5: Transport flow: it cannot drop messages",
+        ),
+        (format!("{SHORTEST}[flows.transport]\nmax_age_ms = 5"), "line 4: Transport flow"),
     ] {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(names), "{text}\n{error}");
         assert!(!error.trim().contains('\n'), "{error}");
     }
+}
+
+/// A configuration and a file of peers, loaded.
+fn load(config: &str, peers: &[u8]) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica.toml");
+    std::fs::write(&path, config.replace("KEY", KEY)).unwrap();
+    std::fs::write(folder.path().join("peers.toml"), peers).unwrap();
+    Settings::load(&path).map_err(|failure| failure.to_string())
+}
+
+#[test]
+fn peers_may_stand_in_a_file_of_their_own() {
+    let config =
+        format!("{SHORTEST}peers_file = 'peers.toml'\n[[peers]]\nkey = 'KEY'\naddress = 'a:1'");
+    let other = KEY.replace('0', "1");
+    let file = format!("[[peers]]\nkey = '{other}'\naddress = 'b:1'\n");
+    let settings = load(&config, file.as_bytes()).unwrap();
+    let addresses: Vec<_> = settings.peers.iter().map(|peer| peer.address.as_str()).collect();
+    assert_eq!(addresses, ["a:1", "b:1"]);
+    assert!(load(&config, b"").is_ok());
+
+    for (file, names) in [
+        (format!("{file}\n[[peers]]\nkey = '{KEY}'\naddress = 'c:1'"), "line 5: the list of peers"),
+        (file.replace("b:1", "A:1"), "line 1: "),
+        ("listen = 'a:1'".to_owned(), "line 1: unknown field `listen`"),
+        ("\n[[peers]]\nkey = 1".to_owned(), "line 3: invalid type"),
+    ] {
+        let error = load(&config, file.as_bytes()).unwrap_err();
+        assert!(error.contains("peers.toml, ") && error.contains(names), "{error}");
+    }
+    let error = load(&config, b"# \n\n# \xff").unwrap_err();
+    assert!(error.contains("peers.toml, line 3: the text is not in UTF-8"), "{error}");
+    let missing = config.replace("peers.toml", "nobody.toml");
+    let error = load(&missing, b"").unwrap_err();
+    assert!(error.contains("cannot read the file of peers") && error.contains("nobody.toml"));
+}
+
+#[test]
+fn more_peers_than_there_may_be_are_refused() {
+    let mut list = PeerList::default();
+    let entry = |number: usize| {
+        let text = format!("[[peers]]\nkey = '{number:064x}'\naddress = 'host-{number}:1'");
+        parse_peers(&text)
+    };
+    for number in 0..peers::MAX_PEERS {
+        list.add(entry(number)).unwrap();
+    }
+    assert_eq!(list.add(entry(peers::MAX_PEERS)).unwrap_err().message, "more than 4096 peers");
+}
+
+fn parse_peers(text: &str) -> Vec<toml::Spanned<PeerSettings>> {
+    super::parse::<PeersFile>(text).unwrap().peers
 }

@@ -45,8 +45,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotAFile`], [`StoreError::PrivateKey`], [`StoreError::Changed`], or [`StoreError::Io`] with the path of the
-    /// file or of the store, depending on which of the two is at fault.
+    /// [`StoreError::NotAFile`], [`StoreError::PrivateKey`], [`StoreError::Changed`], or [`StoreError::Io`] with
+    /// the path of the file or of the store, depending on which of the two is at fault.
     pub fn import(&self, path: &Path) -> Result<Imported, StoreError> {
         // Asked before opening: to open a named pipe would wait for its writer.
         let before = fs::metadata(path).map_err(StoreError::io("read", path))?;

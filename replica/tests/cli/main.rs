@@ -9,9 +9,13 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod log;
 mod node;
+#[cfg(unix)]
+mod outbox;
 mod program;
 mod refusals;
 #[cfg(target_os = "linux")]
 #[path = "../cluster/relay.rs"]
 mod relay;
+#[cfg(unix)]
+mod reload;
 mod run;

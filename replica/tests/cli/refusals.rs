@@ -96,6 +96,9 @@ fn of_keys() {
     assert_refused(&["keygen", path], 1, &[path, "exists already"]);
     let nowhere = folder.path().join("no folder/key");
     assert_refused(&["keygen", nowhere.to_str().unwrap()], 1, &["no folder/key"]);
+    let again = output(["id", path]);
+    assert_eq!((again.status.code(), String::from_utf8(again.stdout).unwrap()), (Some(0), id));
+    assert_refused(&["id", nowhere.to_str().unwrap()], 1, &["no folder/key"]);
 }
 
 /// A folder with a key, and a configuration in it.
@@ -143,11 +146,20 @@ fn of_a_configuration() {
     let key = "ab".repeat(32);
     let known = format!("{{key='{key}', address='127.0.0.1:1'}}");
     scene.assert_refused(&peer(&format!("{known}, {known}")), 2, &["names abababab twice"]);
-    for (address, reason) in [("a", "host:port"), ("::1:4100", "brackets"), ("a:0", "port 0")] {
-        let peer = peer(&format!("{{key='{key}', address='{address}'}}"));
-        scene.assert_refused(&peer, 2, &["the address of a peer", address, reason]);
+    scene.assert_refused(&GOOD.replace("127.0.0.1:0", "nonsense"), 2, &["line 1", "nonsense"]);
+    let other = "cd".repeat(32);
+    let same = known.replace(&key, &other);
+    scene.assert_refused(&peer(&format!("{known}, {same}")), 2, &["line 4", "both", "127.0.0.1:1"]);
+    for address in ["127.0.0.1:0", "0.0.0.0:1", "[::]:1", "nonsense"] {
+        let text = peer(&format!("{{key='{key}', address='{address}'}}"));
+        scene.assert_refused(&text, 2, &["line 4", address]);
     }
-    scene.assert_refused(&GOOD.replace("127.0.0.1:0", "nonsense"), 1, &["listen", "nonsense"]);
+    let dropping = format!("{GOOD}[flows.transport]\npolicy = 'drop_oldest'");
+    scene.assert_refused(&dropping, 2, &["line 5", "Transport flow"]);
+    scene.assert_refused(&format!("{GOOD}http = '0.0.0.0:80'"), 2, &["line 5", "loopback"]);
+    scene.assert_refused(&format!("{GOOD}peers_file = 'x'"), 2, &["file of peers", "No such file"]);
+    fs::write(scene.path().join("peers"), "\n[[peers]]\nkey = 1\n").unwrap();
+    scene.assert_refused(&format!("{GOOD}peers_file = 'peers'"), 2, &["peers, line 3"]);
 }
 
 #[test]
@@ -167,4 +179,36 @@ fn of_what_a_configuration_names() {
     let running = Running::start(&mut command(["run", "--config", &config]));
     assert!(running.line().starts_with("ready: "));
     scene.assert_refused(GOOD, 1, &["store", "in use by another replica"]);
+}
+
+/// The peers may be left out, and the own entry may be among them.
+#[cfg(unix)]
+#[test]
+fn of_nothing_if_it_is_only_to_be_checked() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let scene = Configured::new();
+    let key = scene.path().join("key");
+    let id = String::from_utf8(output(["id", key.to_str().unwrap()]).stdout).unwrap();
+    let id = id.trim_end();
+    let without = GOOD.replace("peers = []\n", "");
+    let check = |text: &str| {
+        let config = scene.config(text);
+        output(["run", "--check", "--config", &config])
+    };
+    let out = check(&without);
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), format!("ok: id={id} peers=0\n"));
+    assert_eq!((out.status.code(), out.stderr.len()), (Some(0), 0));
+    let out = check(&format!("{without}[[peers]]\nkey = '{id}'\naddress = '127.0.0.1:5'\n"));
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), format!("ok: id={id} peers=0\n"));
+    assert_eq!(fs::read_dir(scene.path()).unwrap().count(), 2, "nothing is made");
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let out = check(&without);
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert!(stderr.contains("WARN") && stderr.contains("chmod"), "{stderr}");
+    assert!(out.status.success());
+    assert_eq!(check(&format!("{without}store_size = 1")).status.code(), Some(2));
+    assert_eq!(check(&format!("{without}publish = 'nowhere'")).status.code(), Some(1));
+    assert_eq!(check(&without.replace("'store'", "'key'")).status.code(), Some(1));
 }

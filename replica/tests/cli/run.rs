@@ -15,8 +15,10 @@ fn start(folder: &Path) -> (Vec<Node>, Vec<Running>, Vec<(String, String)>) {
     let mut nodes: Vec<Node> =
         (0..4).map(|index| Node::new(folder.join(format!("node {index}")))).collect();
     nodes.sort_by(|one, two| one.id.cmp(&two.id));
+    // Nobody listens there, and no two are said to listen at the same place.
+    let nowhere = |index: usize| format!("127.0.0.1:{}", index + 1);
     let mut peers: Vec<_> =
-        nodes.iter().map(|node| (node.id.clone(), "127.0.0.1:9".to_owned())).collect();
+        nodes.iter().enumerate().map(|(index, node)| (node.id.clone(), nowhere(index))).collect();
     let mut running = Vec::new();
     for index in (0..nodes.len()).rev() {
         running.insert(0, nodes[index].start(&peers));

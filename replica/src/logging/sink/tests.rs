@@ -36,7 +36,7 @@ fn lines_are_written_in_their_order() {
 }
 
 #[test]
-fn what_does_not_fit_is_lost_and_told_when_it_can_be() {
+fn what_does_not_fit_is_dropped_and_reported_when_it_can_be() {
     let page = Page::default();
     let written = page.clone();
     let (go, stuck) = mpsc::channel::<()>();
@@ -57,12 +57,12 @@ fn what_does_not_fit_is_lost_and_told_when_it_can_be() {
     sink.flush(PATIENCE);
     let text = page.text();
     assert_eq!(text.lines().filter(|line| line.starts_with('x')).count(), fit);
-    assert_eq!(text.matches("10 lines of this log are lost").count(), 1, "{text}");
-    assert_eq!(text.matches("are lost").count(), 1);
+    assert_eq!(text.matches("10 lines of this log were dropped").count(), 1, "{text}");
+    assert_eq!(text.matches("were dropped").count(), 1);
 }
 
 #[test]
-fn what_the_system_does_not_take_is_lost_and_told_when_it_can_be() {
+fn what_the_system_does_not_take_is_dropped_and_reported_when_it_can_be() {
     let page = Page::default();
     let written = page.clone();
     let mut calls = 0;
@@ -81,7 +81,7 @@ fn what_the_system_does_not_take_is_lost_and_told_when_it_can_be() {
         sink.send(line.as_bytes());
     }
     sink.flush(PATIENCE);
-    let expected = "four\n3 lines of this log are lost: they could not be written\nfive\n";
+    let expected = "four\n3 lines of this log were dropped: they could not be written\nfive\n";
     assert_eq!(page.text(), expected);
 }
 
@@ -101,11 +101,11 @@ fn a_line_that_was_cut_off_is_ended() {
     });
     sink.send(b"one\n");
     sink.flush(PATIENCE);
-    assert_eq!(page.text(), "on\n1 lines of this log are lost: they could not be written\n");
+    assert_eq!(page.text(), "on\n1 lines of this log were dropped: they could not be written\n");
 }
 
 #[test]
-fn one_that_does_not_tell_writes_what_it_is_sent_and_nothing_else() {
+fn one_that_does_not_report_writes_what_it_is_sent_and_nothing_else() {
     let page = Page::default();
     let written = page.clone();
     let mut calls = 0;

@@ -1,0 +1,91 @@
+//! Whether what is published, what is kept and what is secret lie apart.
+//!
+//! All that lies in the published folder goes to every peer. So the start is refused if the key lies there: copies and
+//! backups of a key lie beside it, and no list of names finds them all. It is refused as well if the store lies in the
+//! folder, or the folder in the store, since what comes from the peers would be published again. The configuration, the
+//! file of peers and the log hold no secret; they are left out, and the log says so.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{failure::Failure, settings::Settings};
+
+/// Refuses folders that lie within each other.
+pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
+    let Some(publish) = &settings.publish else { return Ok(()) };
+    let resolve = |path: &Path| {
+        resolve(path).map_err(|error| {
+            Failure::runtime(format_args!("cannot find out where {} is: {error}", path.display()))
+        })
+    };
+    let (outbox, store) = (resolve(publish)?, resolve(&settings.store)?);
+    let publish = publish.display();
+    let fault = |what: String| Err(Failure::usage(format_args!("publish is {publish}, {what}")));
+    let shown = settings.store.display();
+    if outbox == store {
+        return fault("which is the store".to_owned());
+    }
+    if store.starts_with(&outbox) {
+        return fault(format!("which contains the store, {shown}"));
+    }
+    if outbox.starts_with(&store) {
+        return fault(format!("which lies in the store, {shown}"));
+    }
+    if resolve(&settings.key_file)?.starts_with(&outbox) {
+        return fault(format!(
+            "which contains the key file, {}: every peer would get what lies beside it",
+            settings.key_file.display(),
+        ));
+    }
+    Ok(())
+}
+
+/// Finds out whether the store can be written, without making it.
+pub(super) fn check_store(store: &Path) -> Result<(), Failure> {
+    let failed = |folder: &Path, error: &io::Error| {
+        let (store, folder) = (store.display(), folder.display());
+        Err(Failure::runtime(format_args!("cannot create the store {store} in {folder}: {error}")))
+    };
+    let mut folder = store;
+    loop {
+        match fs::metadata(folder) {
+            // Without a name where the system has such files, else removed at once.
+            Ok(_) => match tempfile::tempfile_in(folder) {
+                Ok(_) => return Ok(()),
+                Err(error) => return failed(folder, &error),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => folder = Path::new("."),
+                Some(parent) => folder = parent,
+                None => return failed(folder, &error),
+            },
+            Err(error) => return failed(folder, &error),
+        }
+    }
+}
+
+/// The replica's own files and folders, which are not published wherever they lie.
+pub(super) fn own(config: &Path, settings: &Settings) -> Vec<PathBuf> {
+    let mut own = vec![config.to_owned(), settings.key_file.clone(), settings.store.clone()];
+    own.extend(settings.peers_file.clone());
+    own
+}
+
+/// The one spelling of a path, of which the last parts need not exist yet.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = std::path::absolute(path)?;
+            match (path.parent(), path.file_name()) {
+                (Some(parent), Some(name)) => Ok(resolve(parent)?.join(name)),
+                _ => Err(error),
+            }
+        }
+        resolved => resolved,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! What a configuration says of the peers, and a file that says nothing else.
+//!
+//! One file of peers may serve all machines of a cluster: a replica skips its own entry.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use gossip_engine::NodeId;
+use gossip_replica::transport::{AddressError, PeerAddress};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::Spanned;
+
+/// The most peers that a configuration may name: as many as a flow of the engine keeps lanes for.
+pub(super) const MAX_PEERS: usize = gossip_engine::DEFAULT_PEERS;
+/// The longest `host:port`: the longest name of DNS, a colon and five digits.
+const MAX_ADDRESS_BYTES: usize = 253 + 1 + 5;
+
+/// What a configuration says of a peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerSettings {
+    #[serde(deserialize_with = "node_id")]
+    pub(crate) key: NodeId,
+    /// Where it listens, as `host:port`.
+    #[serde(deserialize_with = "peer_address")]
+    pub(crate) address: PeerAddress,
+}
+
+/// A file of peers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PeersFile {
+    #[serde(default)]
+    pub(super) peers: Vec<Spanned<PeerSettings>>,
+}
+
+/// A peer that cannot be in the list.
+#[derive(Debug)]
+pub(super) struct PeerFault {
+    /// Where in the text, in bytes from its begin.
+    pub(super) at: usize,
+    pub(super) message: String,
+}
+
+/// The peers of one or two files, each key and each address once.
+#[derive(Debug, Default)]
+pub(super) struct PeerList {
+    pub(super) peers: Vec<PeerSettings>,
+    by_address: HashMap<String, NodeId>,
+    keys: HashMap<NodeId, ()>,
+}
+
+impl PeerList {
+    pub(super) fn add(&mut self, peers: Vec<Spanned<PeerSettings>>) -> Result<(), PeerFault> {
+        for peer in peers {
+            let at = peer.span().start;
+            let fault = |message| Err(PeerFault { at, message });
+            let peer = peer.into_inner();
+            if self.peers.len() == MAX_PEERS {
+                return fault(format!("more than {MAX_PEERS} peers"));
+            }
+            if self.keys.insert(peer.key, ()).is_some() {
+                return fault(format!("the list of peers names {} twice", peer.key));
+            }
+            if let Some(other) = self.by_address.insert(canonical(peer.address.as_str()), peer.key)
+            {
+                let PeerSettings { key, address } = &peer;
+                return fault(format!("{other} and {key} are both said to listen on {address}"));
+            }
+            self.peers.push(peer);
+        }
+        Ok(())
+    }
+}
+
+/// One spelling of an address, as far as that can be told without asking anybody.
+fn canonical(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).to_string(),
+        Err(_) => address.to_lowercase(),
+    }
+}
+
+fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(|error| D::Error::custom(format_args!("the key of a peer: {error}")))
+}
+
+fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddress, D::Error> {
+    let address = String::deserialize(deserializer)?;
+    let wrong = |reason: &str| {
+        D::Error::custom(format_args!("the address of a peer, {address:?}: {reason}"))
+    };
+    let (ip, port) = host_and_port(&address).map_err(wrong)?;
+    if port == 0 {
+        return Err(wrong("nobody listens on port 0"));
+    }
+    if ip.is_some_and(|ip| ip.to_canonical().is_unspecified()) {
+        return Err(wrong("nobody can be reached there"));
+    }
+    address.parse().map_err(|error: AddressError| D::Error::custom(error))
+}
+
+/// Where the replica listens, as `host:port`.
+pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let address = String::deserialize(deserializer)?;
+    host_and_port(&address)
+        .map_err(|reason| D::Error::custom(format_args!("listen, {address:?}: {reason}")))?;
+    Ok(address)
+}
+
+/// The address, if the host is no name, and the port.
+fn host_and_port(text: &str) -> Result<(Option<IpAddr>, u16), &'static str> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok((Some(address.ip()), address.port()));
+    }
+    if text.len() > MAX_ADDRESS_BYTES {
+        return Err("it is too long");
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("it has no port; write host:port")?;
+    let port = port.parse().map_err(|_| "its port is no number from 0 to 65535")?;
+    if host.contains([':', '[', ']']) {
+        return Err("an IPv6 address stands in brackets, as [::1]:4100");
+    }
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("its host is no name; write host:port");
+    }
+    Ok((None, port))
+}

@@ -1,0 +1,143 @@
+//! A replica whose configuration changes while it runs, and signals that do not end it.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    node::{Node, until_all_hold},
+    program::{Running, command, until},
+};
+
+/// A replica by itself that logs to a file.
+struct Logged {
+    node: Node,
+    running: Running,
+    log: PathBuf,
+    config: PathBuf,
+    folder: TempDir,
+}
+
+impl Logged {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut node = Node::new(folder.path().join("node"));
+        let log = folder.path().join("log");
+        let file = File::create(&log).unwrap();
+        let running = node.start_as(command(["run", "--config"]), file.into(), &[]);
+        let config = node.folder.join("config.toml");
+        Self { node, running, log, config, folder }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until a line of the log has all these words.
+    fn until_said(&self, words: &[&str]) {
+        until(&format!("{words:?} is said"), || {
+            let log = self.log();
+            log.lines().any(|line| words.iter().all(|words| line.contains(words)))
+        });
+    }
+
+    /// Adds to the configuration, in one step.
+    fn add(&self, more: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let draft = self.config.with_extension("draft");
+        fs::write(&draft, text + more).unwrap();
+        fs::rename(draft, &self.config).unwrap();
+    }
+
+    fn end(mut self) {
+        self.running.signal("TERM");
+        assert_eq!(self.running.end().code(), Some(0), "{}", self.log());
+        let summary = self.running.line();
+        assert!(summary.ends_with(" clean=true"), "{summary}");
+    }
+}
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[test]
+fn signals_that_are_not_about_the_end_do_not_end_it() {
+    let logged = Logged::start();
+    for signal in ["USR1", "USR2", "HUP", "XFSZ"] {
+        logged.running.signal(signal);
+    }
+    logged.until_said(&["the configuration has been read anew"]);
+    logged.node.publish(0..1);
+    until("it is published", || logged.node.count() == 1);
+    logged.end();
+}
+
+#[test]
+fn a_changed_file_is_read_anew() {
+    let logged = Logged::start();
+    logged.add(&format!("[[peers]]\nkey = {KEY:?}\naddress = '127.0.0.1:9'\n"));
+    logged.until_said(&["read anew", "added=1", "moved=0", "removed=0"]);
+    let text = fs::read_to_string(&logged.config).unwrap();
+    fs::write(&logged.config, text.replace(":9'", ":7'")).unwrap();
+    logged.until_said(&["read anew", "added=0", "moved=1", "removed=0"]);
+    logged.add("[flows.chunk]\nmax_inflight = 200\n");
+    logged.until_said(&["the flows have changed"]);
+    logged.end();
+}
+
+#[test]
+fn a_changed_file_of_peers_is_read_anew_and_the_own_entry_is_skipped() {
+    let logged = Logged::start();
+    let peers = logged.node.folder.join("peers.toml");
+    let own = format!("[[peers]]\nkey = {:?}\naddress = '127.0.0.1:5'\n", logged.node.id);
+    fs::write(&peers, &own).unwrap();
+    logged.add("peers_file = 'peers.toml'\n");
+    logged.until_said(&["read anew", "added=0"]);
+    fs::write(&peers, format!("{own}[[peers]]\nkey = {KEY:?}\naddress = '127.0.0.1:9'\n")).unwrap();
+    logged.until_said(&["read anew", "added=1"]);
+    fs::write(&peers, own).unwrap();
+    logged.until_said(&["read anew", "removed=1"]);
+    logged.end();
+}
+
+#[test]
+fn a_faulty_file_changes_nothing_and_is_named_with_its_line() {
+    let logged = Logged::start();
+    let good = fs::read_to_string(&logged.config).unwrap();
+    let line = good.lines().count() + 1;
+    logged.add("colour = 1\n");
+    logged.until_said(&["at fault", &format!("config.toml, line {line}"), "`colour`"]);
+    fs::remove_file(&logged.config).unwrap();
+    logged.until_said(&["at fault", "cannot read the configuration"]);
+    fs::write(&logged.config, &good).unwrap();
+    logged.until_said(&["read anew", "added=0", "moved=0", "removed=0"]);
+    // What takes a restart.
+    fs::write(&logged.config, good.replace("'outbox'", "'other'") + "settle_seconds = 7\n")
+        .unwrap();
+    logged.running.signal("HUP");
+    logged.until_said(&["restart", "publish, settle_seconds"]);
+    logged.node.publish(0..1);
+    until("it is published from where it was", || logged.node.count() == 1);
+    logged.end();
+}
+
+/// Both replicas learn of each other while they run.
+#[test]
+fn peers_that_are_added_exchange_what_they_have() {
+    let folder = TempDir::new().unwrap();
+    let mut one = Logged::start();
+    let mut other = Node::new(folder.path().join("other"));
+    let mut running = other.start(&[]);
+    one.add(&format!("[[peers]]\nkey = {:?}\naddress = {:?}\n", other.id, other.address));
+    other.write_config(&[(one.node.id.clone(), one.node.address.clone())]);
+    one.node.publish(0..3);
+    other.publish(3..6);
+    until_all_hold(&[&one.node, &other], 0..6);
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+    one.running.signal("TERM");
+    assert_eq!(one.running.end().code(), Some(0));
+    drop(one.folder);
+}
