@@ -24,7 +24,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gossip_replica::{gossip::GossipOptions, replica::ReplicaOptions, store::Durability};
+use gossip_replica::{
+    gossip::GossipOptions,
+    replica::ReplicaOptions,
+    store::{Durability, StoreOptions},
+};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -80,7 +84,13 @@ async fn show(
     let options = ReplicaOptions {
         gossip,
         advert_buffer: ADVERT_BUFFER,
-        durability: Durability::Crash,
+        // The demo has asked for the space of all, and compares every byte itself.
+        store: StoreOptions {
+            durability: Durability::Crash,
+            min_free_bytes: 0,
+            verify_bytes_per_second: 0,
+            ..StoreOptions::default()
+        },
         ..ReplicaOptions::default()
     };
     // Not to be interrupted half-way: it is short, and what has been started is ended in order, so

@@ -299,7 +299,12 @@ impl Gossip for ReplicaGossip {
 
     fn on_gossip_timer(&self) {
         let now = (self.clock)();
+        let lost = !self.store.take_lost().is_empty();
         let due = self.act(|state| {
+            if lost {
+                // Adverts of what was held were passed over; now they are wanted.
+                state.downloads.ask_all_soon(now);
+            }
             state.downloads.tick(now);
             state.served.retransmissions_answered += state.answers.tick(now);
             state.answers.due()

@@ -13,7 +13,7 @@
 //! [`BoundReplica::bind`] opens the store and listens, [`BoundReplica::start`] takes the list of peers.
 //!
 //! [`Replica::shutdown`] ends the parts in the order in which they feed each other: clock, transport,
-//! handler, broadcaster. A replica that is dropped instead ends at once: what was queued is lost as if
+//! handler, broadcaster, and at last the thread that verifies the store. A replica that is dropped instead ends at once: what was queued is lost as if
 //! the process had died, and nothing in the store is. Its threads end when the callbacks that are running
 //! return, and only then is the store's folder free for another replica.
 
@@ -35,7 +35,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use crate::{
     gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
-    store::{Durability, Imported, Store, StoreError},
+    store::{Imported, Store, StoreError, StoreOptions, Verifying},
     transport::{
         BindError, Peer, PeerChanges, PeerStatus, StartError, Transport, TransportCounters,
         TransportOptions, TransportReport,
@@ -54,8 +54,8 @@ pub struct ReplicaOptions {
     /// How many adverts of the replica's own may wait to be broadcast. What does not fit is counted by the
     /// engine, and sent with the next tick of the clock.
     pub advert_buffer: usize,
-    /// What the store survives.
-    pub durability: Durability,
+    /// What the store survives, how much it takes, and how fast it is verified.
+    pub store: StoreOptions,
 }
 
 impl Default for ReplicaOptions {
@@ -65,7 +65,7 @@ impl Default for ReplicaOptions {
             transport: TransportOptions::default(),
             channels: channels(),
             advert_buffer: MAX_ADVERT_BUFFER,
-            durability: Durability::default(),
+            store: StoreOptions::default(),
         }
     }
 }
@@ -132,8 +132,8 @@ impl BoundReplica {
         // First what costs least to find out.
         let transport = Transport::bind(identity, listen, options.transport.clone())?;
         let folder = folder.to_owned();
-        let durability = options.durability;
-        let store = blocking(move || Store::open_with(&folder, durability)).await?;
+        let store_options = options.store;
+        let store = blocking(move || Store::open_with(&folder, store_options)).await?;
         Ok(Self { node_id: identity.node_id(), options, store, transport })
     }
 
@@ -183,15 +183,17 @@ impl BoundReplica {
             gossip.clone(),
         )?;
         broadcaster.start(gossip.clone());
+        let verifying = gossip.store().start_verifying()?;
         let timer = P2PThreadJoiner::new(&metrics, gossip.clone())?;
         transport.start(peers, handler.clone())?;
-        Ok(Replica { node_id, timer, transport, handler, broadcaster, gossip, metrics })
+        Ok(Replica { node_id, verifying, timer, transport, handler, broadcaster, gossip, metrics })
     }
 }
 
 /// A running replica. See the [module](self) for what dropping it does.
 pub struct Replica {
     node_id: NodeId,
+    verifying: Verifying,
     // In the order in which they feed each other, which is the order in which they are dropped.
     timer: P2PThreadJoiner,
     transport: Transport,
@@ -296,15 +298,18 @@ impl Replica {
     ///
     /// Dropped before it is done, it has the effect of dropping the replica.
     pub async fn shutdown(self, deadline: Duration) -> ReplicaReport {
-        let Self { timer, transport, handler, broadcaster, .. } = self;
+        let Self { verifying, timer, transport, handler, broadcaster, .. } = self;
         let began = Instant::now();
         let left = move || deadline.saturating_sub(began.elapsed());
         blocking(move || drop(timer)).await;
         let transported = transport.shutdown(left()).await;
         drop(transport);
-        let (flows, broadcast) =
-            blocking(move || (handler.shutdown(left()), broadcaster.shutdown(left()))).await;
-        ReplicaReport { transport: transported, flows, broadcast }
+        blocking(move || {
+            let (flows, broadcast) = (handler.shutdown(left()), broadcaster.shutdown(left()));
+            let verifier = verifying.stop(left());
+            ReplicaReport { transport: transported, flows, broadcast, verifier }
+        })
+        .await
     }
 }
 
@@ -329,13 +334,18 @@ pub struct ReplicaReport {
     pub flows: ShutdownReport,
     /// Of the adverts on their way out.
     pub broadcast: FlowReport,
+    /// Whether the verifier of the store has ended, and has never panicked.
+    pub verifier: bool,
 }
 
 impl ReplicaReport {
     /// Everything that was admitted has run, all threads have ended, and no task of the transport has panicked.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.transport.is_clean() && self.flows.is_clean() && self.broadcast.is_clean()
+        self.transport.is_clean()
+            && self.flows.is_clean()
+            && self.broadcast.is_clean()
+            && self.verifier
     }
 }
 

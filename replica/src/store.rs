@@ -4,55 +4,74 @@
 //! folder/lock        held while a store is open
 //! folder/<64 hex>    an artifact, complete and verified when it got this name
 //! folder/partial/    artifacts on their way in; emptied when a store is opened
+//! folder/damaged/    what somebody has put under an artifact's name and is no file
 //! ```
 //!
 //! An artifact is hashed, then its file is synced, then renamed, so at no moment of a crash is there a
 //! half one under a final name. The folder itself is not synced: a power cut that undoes a rename leaves
 //! the file in `partial/`, and the artifact is fetched or published again as if it had not come yet.
 //!
+//! Presence is not content. What is found in the folder is held, and is hashed before a byte of it is
+//! served; the [`Verifier`] reads everything back in the background. What turns out to be wrong is no
+//! longer held:
+//!
+//! - A regular file with the wrong content is removed; the log says which and why. It holds nothing that
+//!   anybody asked for, and takes space.
+//! - Anything else under an artifact's name somebody has put there. It is moved to `damaged/`.
+//! - The id is among the [losses](Store::take_lost), so that the artifact is fetched or published again.
+//!
 //! No name in the folder is a peer's choice: ids are 32 bytes, and a file is named by their digits.
 //!
-//! Bounded: no file stays open, copying and hashing use one small buffer, the index in memory is about
-//! 200 bytes an artifact. Not bounded: how many artifacts there are; that is the caller's decision.
-//!
-//! The content of an artifact is not read again when a store is opened, so one whose bytes the disk has
-//! spoilt is found out by [`Store::verify`] or by those that fetch it: they hash it too, and refuse it.
+//! Bounded: no file stays open but the two that are being verified, copying and hashing use one small
+//! buffer, the index in memory is about 250 bytes an artifact; the disk, by
+//! [`StoreOptions::min_free_bytes`] and [`StoreOptions::max_store_bytes`]. May lose: what somebody
+//! removes, until it is fetched again.
 
 mod error;
+mod files;
+mod folder;
 mod import;
 mod index;
+mod losses;
+mod options;
 mod partial;
+mod read;
+mod space;
+mod verifier;
+mod verify;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
-use bytes::Bytes;
 use gossip_engine::ArtifactId;
 
-use index::Index;
+use self::{
+    folder::FolderState,
+    index::{Index, MAX_RECENT},
+    losses::Losses,
+    space::{FreeSpace, Space},
+    verifier::Asked,
+};
 
-pub use self::{error::StoreError, import::Imported, index::Artifact, partial::Partial};
+pub use self::{
+    error::StoreError,
+    import::Imported,
+    index::Artifact,
+    options::{Durability, StoreOptions, StoreStatus},
+    partial::Partial,
+    verifier::{Verifier, Verifying},
+};
 
 const LOCK_FILE: &str = "lock";
 const PARTIAL_FOLDER: &str = "partial";
-
-/// What an artifact survives once the store has said that it is held.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Durability {
-    /// A power cut: content is synced before it gets its final name. About a millisecond a file.
-    #[default]
-    PowerCut,
-    /// The end of the process, however sudden. After a power cut a file may have lost bytes under its
-    /// final name, which only [`Store::verify`] finds. For tests, demos and folders in memory.
-    Crash,
-}
+const DAMAGED_FOLDER: &str = "damaged";
 
 /// A folder of artifacts, opened by this process alone. Clones share it.
 ///
@@ -69,56 +88,63 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     folder: PathBuf,
-    durability: Durability,
+    options: StoreOptions,
+    folder_state: Mutex<FolderState>,
     index: Mutex<Index>,
     count: AtomicU64,
     bytes: AtomicU64,
     partials: AtomicU64,
-    /// Unlocked when it is closed, by the system if need be.
-    _lock: File,
+    space: Space,
+    losses: Mutex<Losses>,
+    verified_bytes: AtomicU64,
+    asked: Asked,
 }
 
 impl Store {
-    /// Opens the folder, which is created if there is none, and survives power cuts.
+    /// Opens the folder with the default options. See [`open_with`](Self::open_with).
     ///
-    /// What a crash left half written is removed. Files whose names are not ours are left alone.
+    /// # Errors
+    ///
+    /// As for [`open_with`](Self::open_with).
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_with(folder, StoreOptions::default())
+    }
+
+    /// Opens the folder, which is created if there is none.
+    ///
+    /// What a crash left half written is removed. Files whose names are not ours are left alone. No
+    /// content is read: that is the [`Verifier`]'s, and that of whoever reads an artifact first.
     ///
     /// # Errors
     ///
     /// [`StoreError::Locked`] if another store has the folder open, here or in another process;
     /// [`StoreError::Io`] if the system refuses.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Self::open_with(folder, Durability::default())
+    pub fn open_with(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_on(folder, options, Box::new(|folder| fs4::available_space(folder)))
     }
 
-    /// Opens the folder as [`open`](Self::open) does, with a choice of what artifacts survive.
-    ///
-    /// # Errors
-    ///
-    /// As for [`open`](Self::open).
-    pub fn open_with(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
+    fn open_on(folder: &Path, options: StoreOptions, free: FreeSpace) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
-        let lock = lock(folder)?;
-        remove_partials(&folder.join(PARTIAL_FOLDER))?;
-        let mut index = Index::default();
-        let mut bytes = 0;
-        let (found, ignored) = find_artifacts(folder)?;
-        for (id, size) in &found {
-            index.add(*id, *size);
-            bytes += size;
-        }
-        tracing::info!(folder = %folder.display(), artifacts = found.len(), bytes, ignored, "store opened");
-        Ok(Self {
-            inner: Arc::new(Inner {
-                folder: folder.into(),
-                durability,
-                index: Mutex::new(index),
-                count: AtomicU64::new(found.len() as u64),
-                bytes: AtomicU64::new(bytes),
-                partials: AtomicU64::new(0),
-                _lock: lock,
-            }),
-        })
+        let lock = files::lock(folder)?;
+        files::remove_partials(&folder.join(PARTIAL_FOLDER))?;
+        let (found, ignored) = files::find_artifacts(folder)?;
+        let inner = Arc::new(Inner {
+            folder: folder.into(),
+            options,
+            folder_state: Mutex::new(FolderState::locked(lock)),
+            index: Mutex::default(),
+            count: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            partials: AtomicU64::new(0),
+            space: Space::new(&options, free),
+            losses: Mutex::default(),
+            verified_bytes: AtomicU64::new(0),
+            asked: Asked::default(),
+        });
+        let artifacts = inner.adopt(found);
+        let bytes = inner.bytes();
+        tracing::info!(folder = %folder.display(), artifacts, bytes, ignored, "store opened");
+        Ok(Self { inner })
     }
 
     /// The folder.
@@ -127,77 +153,72 @@ impl Store {
         &self.inner.folder
     }
 
+    /// Whether there is space for an artifact of `size` bytes, beside all that is in progress. It is
+    /// reserved by the [`Partial`], not by this.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`] if there is not.
+    pub fn space_for(&self, size: u64) -> Result<(), StoreError> {
+        self.inner.space.check(&self.inner.folder, self.bytes(), size)
+    }
+
     /// Begins to write an artifact that comes in pieces. Touches no disk yet.
     #[must_use]
     pub fn begin(&self, id: ArtifactId, size: u64) -> Partial {
         Partial::new(self.inner.clone(), id, size)
     }
 
-    /// Reads a part of an artifact.
+    /// Reads an artifact back and hashes it. One that is not what its name says is no longer held, so
+    /// that it can be fetched again; then, and if it is not held, the answer is `false`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotHeld`] and [`StoreError::OutOfRange`] if there are no such bytes;
-    /// [`StoreError::Io`] if the system refuses. An artifact whose file is gone or too short is no
-    /// longer held afterwards, so that it can be fetched again.
-    pub fn read_chunk(
-        &self,
-        id: ArtifactId,
-        offset: u64,
-        length: usize,
-    ) -> Result<Bytes, StoreError> {
-        let size = self.get(id).ok_or(StoreError::NotHeld(id))?.size;
-        if offset.checked_add(length as u64).is_none_or(|end| end > size) {
-            return Err(StoreError::OutOfRange { id, size, offset, length });
-        }
-        let path = self.inner.path(id);
-        let read = || -> io::Result<Bytes> {
-            let mut file = File::open(&path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut chunk = vec![0; length];
-            file.read_exact(&mut chunk)?;
-            Ok(chunk.into())
-        };
-        read().map_err(|error| {
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) {
-                self.inner.forget(id);
-            }
-            StoreError::io("read", &path)(error)
-        })
+    /// [`StoreError::Io`] if the system refuses, [`StoreError::Changed`] if the file changes all the time;
+    /// the artifact is then still held.
+    pub fn verify(&self, id: ArtifactId) -> Result<bool, StoreError> {
+        self.inner.verify(id)
     }
 
-    /// Reads an artifact back and hashes it. One that is not what its name says is removed, so that it
-    /// can be fetched again; then, and if it is not held, the answer is `false`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Io`] if the system refuses; the artifact is then still held.
-    pub fn verify(&self, id: ArtifactId) -> Result<bool, StoreError> {
-        if !self.contains(id) {
-            return Ok(false);
+    /// What is no longer held since this was last asked, and what damage was found when the store was
+    /// opened: at most 1024 ids. Whoever fetches artifacts asks now and then, and asks its peers for them.
+    #[must_use]
+    pub fn take_lost(&self) -> Vec<ArtifactId> {
+        self.inner.losses().take()
+    }
+
+    /// How the store stands. Asks the system for the free space.
+    #[must_use]
+    pub fn status(&self) -> StoreStatus {
+        let losses = self.inner.losses();
+        let (damaged, repaired) = (losses.damaged, losses.repaired);
+        let last_error = losses.last_error.clone();
+        drop(losses);
+        StoreStatus {
+            artifacts: self.count(),
+            bytes: self.bytes(),
+            free_bytes: self.inner.space.free(&self.inner.folder),
+            min_free_bytes: self.inner.options.min_free_bytes,
+            max_store_bytes: self.inner.options.max_store_bytes,
+            // Relaxed: as for `count`.
+            verified_bytes: self.inner.verified_bytes.load(Ordering::Relaxed),
+            damaged,
+            repaired,
+            last_error,
         }
-        let path = self.inner.path(id);
-        let intact = match File::open(&path) {
-            Ok(file) => hash_of(&file, &path)? == id,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(StoreError::io("open", &path)(error)),
-        };
-        if !intact {
-            self.inner.forget(id);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("remove", &path)(error));
-                }
-                _ => {}
-            }
-        }
-        Ok(intact)
+    }
+
+    /// The artifacts that came last, newest first, and when: at most 64. Those that were found when the
+    /// store was opened came when their files were last written.
+    #[must_use]
+    pub fn recent(&self, count: usize) -> Vec<(Artifact, SystemTime)> {
+        self.inner.index().recent(count.min(MAX_RECENT))
     }
 
     /// The artifact, if it is held.
     #[must_use]
     pub fn get(&self, id: ArtifactId) -> Option<Artifact> {
-        self.inner.index().get(id)
+        self.inner.index().get(id).map(|entry| entry.artifact)
     }
 
     /// Whether the artifact is held.
@@ -222,8 +243,7 @@ impl Store {
     /// How many bytes of content are held. One atomic reading.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        // Relaxed: as for `count`.
-        self.inner.bytes.load(Ordering::Relaxed)
+        self.inner.bytes()
     }
 }
 
@@ -231,6 +251,16 @@ impl Inner {
     fn index(&self) -> MutexGuard<'_, Index> {
         // A panic inside of the index's few steps is a bug that other threads need not die of.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        // As for the index.
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bytes(&self) -> u64 {
+        // Relaxed: as for `Store::count`.
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn path(&self, id: ArtifactId) -> PathBuf {
@@ -243,94 +273,19 @@ impl Inner {
         self.folder.join(PARTIAL_FOLDER).join(number.to_string())
     }
 
-    /// Gives verified content its final name. Replaces an equal artifact, if another thread was faster.
-    fn keep(
-        &self,
-        file: &File,
-        path: &Path,
-        id: ArtifactId,
-        size: u64,
-    ) -> Result<Artifact, StoreError> {
-        if self.durability == Durability::PowerCut {
-            file.sync_all().map_err(StoreError::io("sync", path))?;
-        }
-        fs::rename(path, self.path(id)).map_err(StoreError::io("rename", path))?;
-        let mut index = self.index();
-        let (artifact, new) = index.add(id, size);
-        if new {
-            // Relaxed: as for `Store::count`. The lock is held, so that what is forgotten was counted.
-            self.count.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-        }
-        Ok(artifact)
+    /// Makes the file of an artifact in progress, and its folder if somebody has removed that.
+    fn create_partial(&self, path: &Path) -> Result<File, StoreError> {
+        self.restore_folder()?;
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).open(path);
+        opened.map_err(|error| self.note(StoreError::io("create", path)(error)))
     }
 
-    fn forget(&self, id: ArtifactId) {
-        let mut index = self.index();
-        if let Some(artifact) = index.remove(id) {
-            // Relaxed: as for `Store::count`.
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            self.bytes.fetch_sub(artifact.size, Ordering::Relaxed);
-            tracing::warn!(artifact = %id, "artifact is damaged on disk and no longer held");
-        }
+    /// Remembers what went wrong last.
+    fn note(&self, error: StoreError) -> StoreError {
+        self.losses().last_error = Some(error.to_string());
+        error
     }
-}
-
-fn hash_of(file: &File, path: &Path) -> Result<ArtifactId, StoreError> {
-    partial::hash(file).map_err(StoreError::io("read", path))
-}
-
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK_FILE);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StoreError::io("create", &path))?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
-        Err(fs4::TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.into() }),
-        Err(fs4::TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
-    }
-}
-
-/// Makes the folder of partial artifacts, and empties it of what a crash has left.
-fn remove_partials(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
-    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
-        let entry = entry.map_err(StoreError::io("list", folder))?;
-        let ours = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
-        if ours {
-            fs::remove_file(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
-        }
-    }
-    Ok(())
-}
-
-/// All artifacts by name and size, in the order of their ids, and how many other entries there are.
-fn find_artifacts(folder: &Path) -> Result<(Vec<(ArtifactId, u64)>, usize), StoreError> {
-    let mut found = Vec::new();
-    let mut ignored = 0;
-    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
-        let entry = entry.map_err(StoreError::io("list", folder))?;
-        let name = entry.file_name();
-        if name == LOCK_FILE || name == PARTIAL_FOLDER {
-            continue;
-        }
-        // Upper-case digits are not ours: two names for one id would count it twice.
-        let id = name.to_str().and_then(|name| {
-            name.parse::<ArtifactId>().ok().filter(|id| format!("{id:x}") == name)
-        });
-        // The entry's own metadata: a link is no artifact, wherever it leads.
-        let metadata = entry.metadata().map_err(StoreError::io("read", entry.path()))?;
-        match id {
-            Some(id) if metadata.is_file() => found.push((id, metadata.len())),
-            _ => ignored += 1,
-        }
-    }
-    found.sort_unstable();
-    Ok((found, ignored))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::{
     gossip::{Full, GossipOptions, ReplicaGossip},
     outbox::{Outbox, SendError},
-    store::{Durability, Store},
+    store::{Durability, Store, StoreOptions},
 };
 
 const SIZES: [usize; 6] = [0, 1, 1023, 1024, 2049, 5000];
@@ -120,8 +120,11 @@ impl Outbox for Observer {
 impl World {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open_with(&folder.path().join("store"), Durability::Crash)
-            .expect("a store in a new folder");
+        let store = Store::open_with(
+            &folder.path().join("store"),
+            StoreOptions { durability: Durability::Crash, ..StoreOptions::default() },
+        )
+        .expect("a store in a new folder");
         let catalogue = Arc::new(catalogue());
         let network = Arc::new(Mutex::new(Network { room: 4, ..Network::default() }));
         let millis = Arc::new(AtomicU64::new(0));

@@ -53,6 +53,23 @@ pub enum StoreError {
         /// What was to be imported.
         path: PathBuf,
     },
+    /// The artifact does not fit: into the disk beside what is to stay free, or into the store.
+    #[error("no space for {needed} bytes, {available} are available")]
+    NoSpace {
+        /// How many bytes it needs.
+        needed: u64,
+        /// How many may be written now.
+        available: u64,
+    },
+    /// The artifact was not verified yet in this run. It is next to be; ask again.
+    #[error("artifact {0} is not verified yet")]
+    Unverified(ArtifactId),
+    /// What was written of an artifact in progress is gone: somebody has removed its file.
+    #[error("{} was removed while it was written", path.display())]
+    Removed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The store does not hold the artifact.
     #[error("artifact {0} is not held")]
     NotHeld(ArtifactId),
@@ -75,7 +92,7 @@ impl StoreError {
     /// artifacts will meet it too.
     #[must_use]
     pub fn is_disk(&self) -> bool {
-        matches!(self, Self::Io { .. })
+        matches!(self, Self::Io { .. } | Self::Locked { .. } | Self::Removed { .. })
     }
 
     pub(super) fn io(

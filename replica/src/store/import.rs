@@ -2,10 +2,10 @@
 //!
 //! What is stored is what was hashed, so a file that changes meanwhile cannot produce an artifact with a
 //! wrong id; it could produce one that was never the file's content, which is why the file's length and
-//! time of change are compared before and after.
+//! time of change are compared before and after. Its space is reserved before the first byte is written.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io::{self, Read as _, Seek as _, Write as _},
     path::Path,
 };
@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Artifact, Store, StoreError,
     partial::{BUFFER_BYTES, hash},
+    space::Reservation,
 };
 use crate::identity::{KEY_HEAD_BYTES, begins_as_private_key};
 
@@ -45,8 +46,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotAFile`], [`StoreError::PrivateKey`], [`StoreError::Changed`], or [`StoreError::Io`] with
-    /// the path of the file or of the store, depending on which of the two is at fault.
+    /// [`StoreError::NotAFile`], [`StoreError::PrivateKey`], [`StoreError::Changed`], [`StoreError::NoSpace`]
+    /// before anything is written, or [`StoreError::Io`] with the path of the file or of the store, depending on
+    /// which of the two is at fault.
     pub fn import(&self, path: &Path) -> Result<Imported, StoreError> {
         // Asked before opening: to open a named pipe would wait for its writer.
         let before = fs::metadata(path).map_err(StoreError::io("read", path))?;
@@ -64,12 +66,9 @@ impl Store {
             source.rewind().map_err(StoreError::io("read", path))?;
         }
 
+        let space = Reservation::new(&self.inner, before.len())?;
         let target_path = self.inner.next_partial();
-        let mut target = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&target_path)
-            .map_err(StoreError::io("create", &target_path))?;
+        let mut target = self.inner.create_partial(&target_path)?;
         let _temporary = Temporary(&target_path);
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -84,7 +83,10 @@ impl Store {
                 Err(error) => return Err(StoreError::io("read", path)(error)),
             };
             hasher.update(&buffer[..read]);
-            target.write_all(&buffer[..read]).map_err(StoreError::io("write", &target_path))?;
+            target
+                .write_all(&buffer[..read])
+                .map_err(|error| self.inner.note(StoreError::io("write", &target_path)(error)))?;
+            space.write(read as u64);
             copied += read as u64;
         }
         let after = source.get_ref().metadata().map_err(StoreError::io("read", path))?;

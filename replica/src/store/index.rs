@@ -1,11 +1,19 @@
 //! What is held, in memory: by id, by height and by size.
 //!
-//! An entry is added after its file has its final name, so whoever finds an entry finds the file. About
-//! 200 bytes an artifact; nothing else bounds it than the disk.
+//! An entry is added after its file has its final name, so whoever finds an entry finds the file, unless
+//! somebody else has removed it. About 250 bytes an artifact; nothing else bounds it than the disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::SystemTime,
+};
 
 use gossip_engine::ArtifactId;
+
+use super::files::Stamp;
+
+/// How many artifacts are remembered by when they came.
+pub(super) const MAX_RECENT: usize = 64;
 
 /// An artifact that the store holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,30 +27,45 @@ pub struct Artifact {
     pub height: u64,
 }
 
+/// An artifact, and which file was found to have its content in this run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) artifact: Artifact,
+    pub(super) verified: Option<Stamp>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_id: HashMap<ArtifactId, Artifact>,
+    by_id: HashMap<ArtifactId, Entry>,
     by_height: BTreeMap<u64, ArtifactId>,
     by_size: HashMap<u64, u64>,
     last_height: u64,
+    /// The last that came, oldest first.
+    recent: VecDeque<(Artifact, SystemTime)>,
 }
 
 impl Index {
-    /// Adds an artifact. Returns it, and whether it is new.
-    pub(super) fn add(&mut self, id: ArtifactId, size: u64) -> (Artifact, bool) {
-        if let Some(held) = self.by_id.get(&id) {
-            return (*held, false);
+    /// Adds an artifact whose file has this stamp, if it was verified. Returns it, and whether it is new.
+    pub(super) fn add(
+        &mut self,
+        id: ArtifactId,
+        size: u64,
+        verified: Option<Stamp>,
+    ) -> (Artifact, bool) {
+        if let Some(held) = self.by_id.get_mut(&id) {
+            held.verified = verified;
+            return (held.artifact, false);
         }
         self.last_height += 1;
         let artifact = Artifact { id, size, height: self.last_height };
-        self.by_id.insert(id, artifact);
+        self.by_id.insert(id, Entry { artifact, verified });
         self.by_height.insert(artifact.height, id);
         *self.by_size.entry(size).or_default() += 1;
         (artifact, true)
     }
 
     pub(super) fn remove(&mut self, id: ArtifactId) -> Option<Artifact> {
-        let artifact = self.by_id.remove(&id)?;
+        let artifact = self.by_id.remove(&id)?.artifact;
         self.by_height.remove(&artifact.height);
         let same_size = self.by_size.get_mut(&artifact.size).expect("counted when added");
         *same_size -= 1;
@@ -52,8 +75,38 @@ impl Index {
         Some(artifact)
     }
 
-    pub(super) fn get(&self, id: ArtifactId) -> Option<Artifact> {
+    pub(super) fn get(&self, id: ArtifactId) -> Option<Entry> {
         self.by_id.get(&id).copied()
+    }
+
+    /// The file with this stamp was found to have the artifact's content.
+    pub(super) fn set_verified(&mut self, id: ArtifactId, stamp: Stamp) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.verified = Some(stamp);
+        }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ArtifactId> {
+        self.by_id.keys().copied()
+    }
+
+    pub(super) fn last_height(&self) -> u64 {
+        self.last_height
+    }
+
+    /// Remembers when an artifact came.
+    pub(super) fn came(&mut self, artifact: Artifact, at: SystemTime) {
+        self.recent.push_back((artifact, at));
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The last that came and are held, newest first.
+    pub(super) fn recent(&self, count: usize) -> Vec<(Artifact, SystemTime)> {
+        let held =
+            |(artifact, _): &&(Artifact, SystemTime)| self.by_height.contains_key(&artifact.height);
+        self.recent.iter().rev().filter(held).take(count).copied().collect()
     }
 
     pub(super) fn has_size(&self, size: u64) -> bool {
@@ -62,6 +115,6 @@ impl Index {
 
     /// Up to `limit` artifacts of at least this height, lowest first.
     pub(super) fn list_from(&self, height: u64, limit: usize) -> Vec<Artifact> {
-        self.by_height.range(height..).take(limit).map(|(_, id)| self.by_id[id]).collect()
+        self.by_height.range(height..).take(limit).map(|(_, id)| self.by_id[id].artifact).collect()
     }
 }

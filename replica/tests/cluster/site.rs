@@ -14,7 +14,7 @@ use gossip_replica::{
     gossip::GossipOptions,
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
-    store::{Durability, StoreError},
+    store::{Durability, StoreError, StoreOptions},
     transport::Peer,
 };
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ pub(crate) fn options() -> ReplicaOptions {
             retransmission_interval: Duration::from_secs(5),
             ..GossipOptions::default()
         },
-        durability: Durability::Crash,
+        store: StoreOptions { durability: Durability::Crash, ..StoreOptions::default() },
         ..ReplicaOptions::default()
     }
 }

@@ -1,6 +1,6 @@
 use std::{fs, path::PathBuf, time::SystemTime};
 
-use gossip_replica::store::Durability;
+use gossip_replica::store::{Durability, StoreOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,7 +19,8 @@ impl Scene {
         let path = folder.path().join("file");
         let content: Vec<u8> = (0..length).map(|index| (index / 251) as u8).collect();
         fs::write(&path, content).unwrap();
-        let open = |name| Store::open_with(&folder.path().join(name), Durability::Crash).unwrap();
+        let options = StoreOptions { durability: Durability::Crash, ..StoreOptions::default() };
+        let open = |name| Store::open_with(&folder.path().join(name), options).unwrap();
         let stores: Vec<Store> = ["one", "two"].map(open).into();
         let artifact = stores[0].import(&path).unwrap().artifact;
         stores[1].import(&path).unwrap();

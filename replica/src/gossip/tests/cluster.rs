@@ -10,7 +10,10 @@ use gossip_engine::{FlowType, GossipMessage, wire};
 use tempfile::TempDir;
 
 use super::*;
-use crate::outbox::SendError;
+use crate::{
+    outbox::SendError,
+    store::{Durability, StoreOptions},
+};
 
 /// What lies between the replicas: messages on their way, as bytes.
 #[derive(Debug, Default)]
@@ -22,6 +25,10 @@ struct Network {
     announcement_limit: Option<usize>,
     queue_limit: Option<usize>,
     spoilt: Option<NodeId>,
+}
+
+fn crash() -> StoreOptions {
+    StoreOptions { durability: Durability::Crash, ..StoreOptions::default() }
 }
 
 /// One replica's side of the network.
@@ -86,7 +93,7 @@ impl Cluster {
             let (announced, millis) = (network.clone(), millis.clone());
             ReplicaGossip::with_clock(
                 options.clone(),
-                Store::open_with(folders[at].path(), crate::store::Durability::Crash).unwrap(),
+                Store::open_with(folders[at].path(), crash()).unwrap(),
                 Arc::new(Port { own, network: network.clone() }),
                 move |advert, destination| {
                     let mut network = announced.lock().unwrap();

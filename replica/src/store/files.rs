@@ -1,0 +1,200 @@
+//! What the store asks of its folder: the lock, the names, and what stands under a name.
+//!
+//! Nothing is read before it is known to be a regular file: to open a named pipe would wait for its
+//! writer, and a link leads to where a content is that nobody has verified.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use gossip_engine::ArtifactId;
+
+use super::{DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError};
+
+/// How often the lock is taken anew because its file was removed at that moment.
+const LOCK_TRIES: usize = 8;
+/// How many entries of the same name are moved to the folder of damaged ones.
+const MAX_SET_ASIDE: usize = 64;
+
+/// Which file this is and when it last changed, as far as the system tells. One that has the stamp that
+/// it had has been left alone; its bytes may still be rotten.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stamp {
+    file: u64,
+    bytes: u64,
+    /// In nanoseconds since 1970, or 0.
+    modified: i64,
+    /// The time of the last change of any kind, which no program can set.
+    changed: i64,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let nanos =
+                |seconds: i64, nanos: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos);
+            Self {
+                file: metadata.ino(),
+                bytes: metadata.len(),
+                modified: nanos(metadata.mtime(), metadata.mtime_nsec()),
+                changed: nanos(metadata.ctime(), metadata.ctime_nsec()),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let modified = metadata.modified().ok();
+            let since = modified.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+            let modified = since.map_or(0, |since| since.as_nanos() as i64);
+            Self { file: 0, bytes: metadata.len(), modified, changed: 0 }
+        }
+    }
+
+    /// What stands under a name now, without following links. `None` if nothing does.
+    pub(super) fn under(path: &Path) -> io::Result<Option<Self>> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Opens a file for reading that is regular, not a link, and waits for nobody.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    options.open(path)
+}
+
+/// Locks a folder: the file that holds the lock, until it is closed.
+pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK_FILE);
+    for _ in 0..LOCK_TRIES {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StoreError::io("create", &path))?;
+        match fs4::FileExt::try_lock(&file) {
+            Ok(()) => {}
+            Err(fs4::TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: folder.into() });
+            }
+            Err(fs4::TryLockError::Error(error)) => {
+                return Err(StoreError::io("lock", &path)(error));
+            }
+        }
+        // A file that was removed between the two steps locks nothing.
+        if is_same_file(&file, &path) {
+            return Ok(file);
+        }
+    }
+    let removed = io::Error::other("it is removed again and again");
+    Err(StoreError::io("lock", &path)(removed))
+}
+
+/// Whether the file under this name is the one that is open.
+pub(super) fn is_same_file(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        (open.dev(), open.ino()) == (there.dev(), there.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        open.is_file() == there.is_file()
+    }
+}
+
+/// Makes the folder of partial artifacts, and empties it of what a crash has left.
+pub(super) fn remove_partials(folder: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
+    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+        let entry = entry.map_err(StoreError::io("list", folder))?;
+        let ours = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
+        if ours {
+            fs::remove_file(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// An entry of the folder whose name is an id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) id: ArtifactId,
+    pub(super) size: u64,
+    pub(super) modified: SystemTime,
+    pub(super) regular: bool,
+}
+
+/// All entries whose names are ids, in the order of these, and how many others there are.
+pub(super) fn find_artifacts(folder: &Path) -> Result<(Vec<Found>, usize), StoreError> {
+    let mut found = Vec::new();
+    let mut ignored = 0;
+    for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
+        let entry = entry.map_err(StoreError::io("list", folder))?;
+        let name = entry.file_name();
+        if [LOCK_FILE, PARTIAL_FOLDER, DAMAGED_FOLDER].iter().any(|ours| name == *ours) {
+            continue;
+        }
+        // Upper-case digits are not ours: two names for one id would count it twice.
+        let id = name.to_str().and_then(|name| {
+            name.parse::<ArtifactId>().ok().filter(|id| format!("{id:x}") == name)
+        });
+        let Some(id) = id else {
+            ignored += 1;
+            continue;
+        };
+        // The entry's own metadata: a link is no artifact, wherever it leads.
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::io("read", entry.path())(error)),
+        };
+        found.push(Found {
+            id,
+            size: metadata.len(),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            regular: metadata.is_file(),
+        });
+    }
+    found.sort_unstable_by_key(|found| found.id);
+    Ok((found, ignored))
+}
+
+/// Takes away what stands under an artifact's name and is not the artifact. Returns what was done.
+///
+/// A regular file is removed: it holds nothing that anybody asked for, and takes space. Anything else
+/// somebody has put there, so it is moved to the folder of damaged entries.
+pub(super) fn take_away(folder: &Path, path: &Path) -> io::Result<&'static str> {
+    if fs::symlink_metadata(path)?.is_file() {
+        fs::remove_file(path)?;
+        return Ok("removed");
+    }
+    let aside = folder.join(DAMAGED_FOLDER);
+    fs::create_dir_all(&aside)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
+    let target = (0..MAX_SET_ASIDE)
+        .map(|number| match number {
+            0 => aside.join(&name),
+            number => aside.join(format!("{name}.{number}")),
+        })
+        .find(free);
+    let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
+    fs::rename(path, target)?;
+    Ok("moved to damaged/")
+}

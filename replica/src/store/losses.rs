@@ -1,0 +1,80 @@
+//! What the store no longer holds although it did: counted, told, and known until it is held again.
+//!
+//! ```text
+//! held ──damaged or gone──> lost ──┬──> told to the log, and to who takes the losses (`take_lost`)
+//!   ^                              │
+//!   └────────fetched, published────┘  counted as repaired
+//! ```
+//!
+//! Bounded: [`MAX_UNTAKEN`] losses that nobody has taken, and [`MAX_LOST`] that are not held again. Beyond
+//! them a loss is counted and told to the log, and its repair is not counted.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+};
+
+use gossip_engine::ArtifactId;
+
+/// How many losses wait to be taken.
+const MAX_UNTAKEN: usize = 1024;
+/// How many lost artifacts are known. 50 bytes each.
+const MAX_LOST: usize = 65_536;
+
+/// Why an artifact is no longer held.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Damage {
+    #[error("its file is gone")]
+    Gone,
+    #[error("what stands under its name is no regular file")]
+    NotAFile,
+    #[error("it has {found} bytes instead of {expected}")]
+    Length { found: u64, expected: u64 },
+    #[error("its content hashes to {0:x}")]
+    Content(ArtifactId),
+    #[error("its content cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    pub(super) damaged: u64,
+    pub(super) repaired: u64,
+    /// The losses that are not repaired, and whether each was told on its own.
+    lost: HashMap<ArtifactId, bool>,
+    untaken: VecDeque<ArtifactId>,
+    pub(super) last_error: Option<String>,
+}
+
+/// What it means that an artifact is held again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repaired {
+    pub(super) told: bool,
+    /// How many are still lost.
+    pub(super) left: usize,
+}
+
+impl Losses {
+    /// An artifact is lost. `told`: on a line of its own.
+    pub(super) fn lose(&mut self, id: ArtifactId, told: bool) {
+        self.damaged += 1;
+        if self.lost.len() < MAX_LOST {
+            self.lost.insert(id, told);
+        }
+        if self.untaken.len() < MAX_UNTAKEN {
+            self.untaken.push_back(id);
+        }
+    }
+
+    /// An artifact is held, perhaps again.
+    pub(super) fn keep(&mut self, id: ArtifactId) -> Option<Repaired> {
+        let told = self.lost.remove(&id)?;
+        self.repaired += 1;
+        Some(Repaired { told, left: self.lost.len() })
+    }
+
+    pub(super) fn take(&mut self) -> Vec<ArtifactId> {
+        std::mem::take(&mut self.untaken).into()
+    }
+}
