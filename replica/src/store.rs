@@ -97,6 +97,8 @@ struct Inner {
     space: Space,
     losses: Mutex<Losses>,
     verified_bytes: AtomicU64,
+    /// How often the folder was made again, so that nothing in it is verified.
+    restorations: AtomicU64,
     asked: Asked,
 }
 
@@ -139,6 +141,7 @@ impl Store {
             space: Space::new(&options, free),
             losses: Mutex::default(),
             verified_bytes: AtomicU64::new(0),
+            restorations: AtomicU64::new(0),
             asked: Asked::default(),
         });
         let artifacts = inner.adopt(found);

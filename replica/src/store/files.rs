@@ -20,7 +20,8 @@ const LOCK_TRIES: usize = 8;
 const MAX_SET_ASIDE: usize = 64;
 
 /// Which file this is and when it last changed, as far as the system tells. One that has the stamp that
-/// it had has been left alone; its bytes may still be rotten.
+/// it had has been left alone, or was changed within a tick of the file system's clock, some milliseconds.
+/// Either way its bytes may be rotten: the background verification believes no stamp.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     file: u64,
@@ -96,7 +97,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
             }
         }
         // A file that was removed between the two steps locks nothing.
-        if is_same_file(&file, &path) {
+        if is_same_file(&file, &path).map_err(StoreError::io("read", &path))? {
             return Ok(file);
         }
     }
@@ -104,17 +105,26 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     Err(StoreError::io("lock", &path)(removed))
 }
 
-/// Whether the file under this name is the one that is open.
-pub(super) fn is_same_file(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+/// Whether the file under this name is the one that is open. An error says that nobody can tell.
+pub(super) fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    let open = file.metadata()?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        (open.dev(), open.ino()) == (there.dev(), there.ino())
+        Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
     }
     #[cfg(not(unix))]
     {
-        open.is_file() == there.is_file()
+        Ok(open.is_file() == there.is_file())
     }
 }
 

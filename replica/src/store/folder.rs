@@ -61,9 +61,13 @@ impl Inner {
     }
 
     fn restore(&self, state: &mut FolderState) -> Result<(), StoreError> {
-        if state.lock.as_ref().is_some_and(|lock| is_same_file(lock, &self.folder.join(LOCK_FILE)))
-        {
-            return self.make_partial_folder();
+        if let Some(lock) = &state.lock {
+            let path = self.folder.join(LOCK_FILE);
+            match is_same_file(lock, &path) {
+                Ok(true) => return self.make_partial_folder(),
+                Ok(false) => {}
+                Err(error) => return Err(self.note(StoreError::io("read", path)(error))),
+            }
         }
         let news = state.lock.take().is_some();
         let restored = fs::create_dir_all(&self.folder)
@@ -78,6 +82,8 @@ impl Inner {
                 state.told = None;
                 let lost = self.lose_all_but(&found);
                 let count = self.adopt(found);
+                // Relaxed: the verifier needs no more than to see it at some time.
+                self.restorations.fetch_add(1, Ordering::Relaxed);
                 self.losses().last_error =
                     Some(format!("{folder} was removed or replaced, and is made again"));
                 tracing::error!(

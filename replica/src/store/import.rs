@@ -42,7 +42,7 @@ impl Drop for Temporary<'_> {
 impl Store {
     /// Takes in a copy of a file of any size. The file itself stays as it is.
     ///
-    /// A duplicate costs one reading and no writing.
+    /// A duplicate costs one reading and no writing. One whose file is gone is none.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Store {
         // Only an artifact of the same size can be the same, so most new files are read once.
         if self.inner.index().has_size(before.len()) {
             let id = hash(&source).map_err(StoreError::io("read", path))?;
-            if let Some(artifact) = self.get(id) {
+            if let Some(artifact) = self.inner.look_at(id)? {
                 return Ok(Imported { artifact, new: false });
             }
             source.rewind().map_err(StoreError::io("read", path))?;
@@ -94,7 +94,7 @@ impl Store {
             return Err(StoreError::Changed { path: path.into() });
         }
         let id = ArtifactId::new(hasher.finalize().into());
-        if let Some(artifact) = self.get(id) {
+        if let Some(artifact) = self.inner.look_at(id)? {
             return Ok(Imported { artifact, new: false });
         }
         let artifact = self.inner.keep(&target, &target_path, id, copied)?;

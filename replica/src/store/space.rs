@@ -3,7 +3,8 @@
 //! ```text
 //!   the caller                  Space                          Reservation (in a Partial or an import)
 //!   space_for(size) ─────────> is there space? ── NoSpace
-//!   begin, import ───────────> reserve: size ────────────────> held
+//!   reserve, first write,
+//!   import ──────────────────> reserve: size ────────────────> held
 //!                                 ^  each write: as much less is unwritten │
 //!                                 └──── release: finished, or dropped ─────┘
 //! ```
@@ -120,7 +121,8 @@ pub(super) struct Reservation {
 impl Reservation {
     /// Reserves space for `size` bytes.
     pub(super) fn new(store: &Arc<Inner>, size: u64) -> Result<Self, StoreError> {
-        store.space.reserve(&store.folder, store.bytes(), size)?;
+        let reserved = store.space.reserve(&store.folder, store.bytes(), size);
+        reserved.map_err(|error| store.note(error))?;
         Ok(Self { store: store.clone(), size, unwritten: AtomicU64::new(size) })
     }
 

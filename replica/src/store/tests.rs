@@ -1,3 +1,7 @@
+mod damage;
+mod removed;
+mod space;
+
 use std::{fs, io, sync::Arc};
 
 use proptest::prelude::*;

@@ -23,7 +23,7 @@
 mod asked;
 mod thread;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use gossip_engine::ArtifactId;
 
@@ -58,10 +58,11 @@ pub struct Verifier {
     store: Store,
     asked: Option<Reading>,
     pass: Option<Reading>,
-    /// The next height of the pass, and the last that it goes to.
+    /// The next height of the pass, and the last that it goes to, or the largest number before it begins.
     next: u64,
     last: u64,
     pass_at: Duration,
+    restorations: u64,
     sweep: u64,
     sweep_at: Duration,
     folder_at: Duration,
@@ -75,14 +76,14 @@ impl Verifier {
     #[must_use]
     pub fn new(store: Store) -> Self {
         store.inner.asked.attach();
-        let last = store.inner.index().last_height();
         Self {
             store,
             asked: None,
             pass: None,
             next: 0,
-            last,
+            last: u64::MAX,
             pass_at: Duration::ZERO,
+            restorations: 0,
             sweep: 0,
             sweep_at: Duration::ZERO,
             folder_at: Duration::ZERO,
@@ -98,6 +99,12 @@ impl Verifier {
             self.folder_at = now + FOLDER_INTERVAL;
             // What is wrong it says itself.
             let _ = self.store.inner.restore_folder();
+            // Relaxed: seen a step later, it is as good.
+            let restorations = self.store.inner.restorations.load(Ordering::Relaxed);
+            if restorations != self.restorations {
+                self.restorations = restorations;
+                self.begin_pass(now);
+            }
         }
         if now >= self.sweep_at {
             self.look_at_names(now);
@@ -148,6 +155,10 @@ impl Verifier {
             self.credited = now;
             return self.pass_at - now;
         }
+        if self.last == u64::MAX {
+            // What comes in later was hashed on its way.
+            self.last = self.store.inner.index().last_height();
+        }
         let since = now.saturating_sub(self.credited);
         self.credited = now;
         let more = since.as_micros().saturating_mul(u128::from(rate)) / 1_000_000;
@@ -156,7 +167,7 @@ impl Verifier {
         let least = most.min(LEAST_BYTES);
         while self.credit >= least {
             if self.pass.is_none() && !self.begin_next() {
-                self.end_pass(now);
+                self.begin_pass(now.max(self.pass_at + PASS_INTERVAL));
                 return self.pass_at.saturating_sub(now);
             }
             let Some(mut reading) = self.pass.take() else { continue };
@@ -179,10 +190,10 @@ impl Verifier {
         true
     }
 
-    fn end_pass(&mut self, now: Duration) {
-        self.pass_at = now.max(self.pass_at + PASS_INTERVAL);
-        self.next = 0;
-        self.last = self.store.inner.index().last_height();
+    /// Everything that is held then is read back from this time on.
+    fn begin_pass(&mut self, at: Duration) {
+        (self.pass, self.pass_at) = (None, at);
+        (self.next, self.last) = (0, u64::MAX);
     }
 
     fn begin(&self, id: ArtifactId) -> Option<Reading> {

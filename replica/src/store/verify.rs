@@ -22,7 +22,7 @@ use gossip_engine::ArtifactId;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Inner, StoreError,
+    Artifact, Inner, StoreError,
     files::{Stamp, open_regular, take_away},
     losses::Damage,
     partial::BUFFER_BYTES,
@@ -103,12 +103,13 @@ impl Reading {
         Ok(Self { id, file, stamp, hasher: Sha256::new() })
     }
 
-    /// Reads up to about `limit` bytes more. Returns how many, and the verdict at the end of the file.
+    /// Reads up to `limit` bytes more. Returns how many, and the verdict at the end of the file.
     pub(super) fn step(&mut self, limit: u64) -> (u64, Option<Result<Stamp, Fault>>) {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut total = 0;
         while total < limit {
-            match self.file.read(&mut buffer) {
+            let most = usize::try_from(limit - total).unwrap_or(usize::MAX).min(buffer.len());
+            match self.file.read(&mut buffer[..most]) {
                 Ok(0) => return (total, Some(self.verdict())),
                 Ok(read) => {
                     self.hasher.update(&buffer[..read]);
@@ -199,6 +200,19 @@ impl Inner {
         };
         self.told_damage(id, damage, &done);
         true
+    }
+
+    /// The artifact, if it is held and its file is still there.
+    pub(super) fn look_at(&self, id: ArtifactId) -> Result<Option<Artifact>, StoreError> {
+        let Some(entry) = self.index().get(id) else { return Ok(None) };
+        let Artifact { size, .. } = entry.artifact;
+        match look(&self.path(id), size) {
+            Ok(_) => Ok(Some(entry.artifact)),
+            Err(fault) => {
+                self.conclude(id, size, Err(fault))?;
+                Ok(self.index().get(id).map(|entry| entry.artifact))
+            }
+        }
     }
 
     pub(super) fn told_damage(&self, id: ArtifactId, damage: &Damage, done: &str) {
