@@ -5,6 +5,8 @@
 
 #[cfg(target_os = "linux")]
 mod adversity;
+#[cfg(target_os = "linux")]
+mod damage;
 mod demo;
 #[cfg(target_os = "linux")]
 mod log;
