@@ -53,6 +53,9 @@ use crate::{
     store::{Imported, Partial, Store, StoreError},
 };
 
+/// How much time lies at least between two times that all peers are asked because something was lost.
+const LOSSES_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Tells everybody about an artifact: see [`ReplicaGossip::new`].
 type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync>;
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
@@ -99,6 +102,8 @@ struct State {
     downloads: Downloads,
     answers: Answers,
     served: ServeCounters,
+    /// When losses are looked at next.
+    losses_at: Duration,
     /// The files of the attempts, from the first chunk on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -152,6 +157,7 @@ impl ReplicaGossip {
             downloads: Downloads::new(options.clone()),
             answers: Answers::default(),
             served: ServeCounters::default(),
+            losses_at: Duration::ZERO,
             partials: BTreeMap::new(),
         };
         Ok(Self {
@@ -217,6 +223,18 @@ impl ReplicaGossip {
             self.announce(imported.artifact, ArtifactDestination::AllReplicas);
         }
         Ok(imported)
+    }
+
+    /// Has all peers asked for their adverts if the store has lost something: who holds it advertised it
+    /// when this replica did not care.
+    fn ask_for_losses(&self, state: &mut State, now: Duration) {
+        if now < state.losses_at || self.store.take_lost().is_empty() {
+            return;
+        }
+        state.losses_at = now + LOSSES_INTERVAL;
+        for peer in state.answers.peers() {
+            state.downloads.ask_soon(peer, now);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -299,12 +317,8 @@ impl Gossip for ReplicaGossip {
 
     fn on_gossip_timer(&self) {
         let now = (self.clock)();
-        let lost = !self.store.take_lost().is_empty();
         let due = self.act(|state| {
-            if lost {
-                // Adverts of what was held were passed over; now they are wanted.
-                state.downloads.ask_all_soon(now);
-            }
+            self.ask_for_losses(state, now);
             state.downloads.tick(now);
             state.served.retransmissions_answered += state.answers.tick(now);
             state.answers.due()

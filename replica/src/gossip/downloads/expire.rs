@@ -15,8 +15,7 @@ const STALL_TIMEOUTS: u32 = 2;
 const LEASE: Duration = Duration::from_secs(120);
 /// How often stall and lease double.
 const MAX_DOUBLINGS: u32 = 8;
-/// How soon after asking for adverts a peer may be asked again, because there is capacity for more or
-/// something was lost.
+/// How soon after asking for adverts a peer may be asked again because there is capacity for more.
 const EARLIEST_ASK: Duration = Duration::from_secs(5);
 
 impl Downloads {
@@ -103,14 +102,6 @@ impl Downloads {
         let silent = quiet >= self.options.chunk_timeout * patience
             && running.participants.iter().all(suspect);
         lease_over || silent && others.any(|peer| !suspect(peer))
-    }
-
-    /// Artifacts that were held are lacking: all peers are asked for their adverts, each as soon as it may
-    /// be asked again.
-    pub(crate) fn ask_all_soon(&mut self, now: Duration) {
-        for peer in self.peers.values_mut() {
-            peer.ask_at = peer.ask_at.min(now.max(peer.asked_at + EARLIEST_ASK));
-        }
     }
 
     fn ask_when_due(&mut self, peer: NodeId, now: Duration) {
