@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -170,7 +171,7 @@ fn may_mount(folder: &Path) -> bool {
 fn a_disk_without_space_is_told_and_smaller_ones_are_taken() {
     let folder = TempDir::new().unwrap();
     if !may_mount(folder.path()) {
-        println!("skipped: nothing can be mounted here");
+        let _ = writeln!(io::stderr(), "skipped: nothing can be mounted here");
         return;
     }
     let mut nodes = ["one", "two"].map(|name| Node::new(folder.path().join(name)));

@@ -1,4 +1,4 @@
-//! The thread of the verifier, which ends with its handle.
+//! The thread of the verifier, which ends with its handle and not before.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,56 +37,74 @@ impl Store {
     ///
     /// [`StoreError::Io`] if the system gives no thread.
     pub fn start_verifying(&self) -> Result<Verifying, StoreError> {
-        let shared = Arc::<Shared>::default();
-        let (ending, ended) = mpsc::channel();
-        let (store, of_thread) = (self.clone(), shared.clone());
-        let thread = thread::Builder::new()
-            .name("verifier".to_owned())
-            .spawn(move || {
-                // Dropped at the very end, after the store.
-                let _ending = ending;
-                verify(store, &of_thread);
-            })
-            .map_err(StoreError::io("start a thread for", self.folder()))?;
-        Ok(Verifying { shared, thread: thread.thread().clone(), ended: Mutex::new(ended) })
+        let store = self.clone();
+        let verify = move |shared: &Shared| {
+            let began = Instant::now();
+            store.inner.asked.wake(Some(thread::current()));
+            repeat(shared, PANIC_PAUSE, || {
+                let mut verifier = Verifier::new(store.clone());
+                move || verifier.step(began.elapsed())
+            });
+            store.inner.asked.wake(None);
+        };
+        Verifying::start(verify).map_err(StoreError::io("start a thread for", self.folder()))
     }
 }
 
-fn verify(store: Store, shared: &Shared) {
-    let began = Instant::now();
-    store.inner.asked.wake(Some(thread::current()));
-    let mut verifier = Verifier::new(store.clone());
-    // Relaxed: a wish that carries nothing; who wishes it wakes the thread.
-    while !shared.stop.load(Ordering::Relaxed) {
-        let step = catch_unwind(AssertUnwindSafe(|| verifier.step(began.elapsed())));
-        let wait = step.unwrap_or_else(|_| {
-            // Relaxed: read when the thread has ended.
-            shared.panics.fetch_add(1, Ordering::Relaxed);
-            // The hook has told of it. What it was at is left to the next pass.
-            verifier = Verifier::new(store.clone());
-            rest(shared);
-            Duration::ZERO
-        });
-        if !wait.is_zero() {
-            thread::park_timeout(wait);
+/// Calls what is made until it is to stop, each time after as long as it says. After a panic it is made
+/// anew. That was told by the panic's hook; the log says what follows from it.
+fn repeat<S: FnMut() -> Duration>(shared: &Shared, pause: Duration, mut make: impl FnMut() -> S) {
+    let mut step = make();
+    while !shared.is_stopped() {
+        match catch_unwind(AssertUnwindSafe(&mut step)) {
+            Ok(wait) if wait.is_zero() => {}
+            Ok(wait) => thread::park_timeout(wait),
+            Err(_) => {
+                // Relaxed: a figure.
+                shared.panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    ?pause,
+                    "the verification of the store has panicked; it goes on after a pause"
+                );
+                shared.rest(pause);
+                step = make();
+            }
         }
     }
-    store.inner.asked.wake(None);
 }
 
-/// Rests after a panic, whatever is asked for meanwhile.
-fn rest(shared: &Shared) {
-    let until = Instant::now() + PANIC_PAUSE;
-    while !shared.stop.load(Ordering::Relaxed) && Instant::now() < until {
-        thread::park_timeout(until.saturating_duration_since(Instant::now()));
+impl Shared {
+    fn is_stopped(&self) -> bool {
+        // Relaxed: a wish that carries nothing; who wishes it wakes the thread.
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Rests, whatever is asked for meanwhile.
+    fn rest(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while !self.is_stopped() && Instant::now() < until {
+            thread::park_timeout(until.saturating_duration_since(Instant::now()));
+        }
     }
 }
 
 impl Verifying {
+    fn start(body: impl FnOnce(&Shared) + Send + 'static) -> std::io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let (ending, ended) = mpsc::channel();
+        let of_thread = shared.clone();
+        let thread = thread::Builder::new().name("verifier".to_owned()).spawn(move || {
+            // Dropped at the very end, after what the body holds.
+            let _ending = ending;
+            body(&of_thread);
+        })?;
+        Ok(Self { shared, thread: thread.thread().clone(), ended: Mutex::new(ended) })
+    }
+
     /// How often the verifier has panicked. It has gone on each time.
     #[must_use]
     pub fn panics(&self) -> u64 {
-        // Relaxed: a figure to look at.
+        // Relaxed: a figure.
         self.shared.panics.load(Ordering::Relaxed)
     }
 
@@ -111,3 +129,6 @@ impl Drop for Verifying {
         self.signal();
     }
 }
+
+#[cfg(test)]
+mod tests;
