@@ -55,9 +55,15 @@ fn equal_copies_are_equal() {
 fn a_single_byte_is_found_wherever_it_is() {
     for offset in [0, PIECE_BYTES - 1, PIECE_BYTES, 2 * PIECE_BYTES] {
         let scene = Scene::new(2 * PIECE_BYTES + 1);
+        // Mostly by the store itself, which sees that its file was changed.
         spoil(&scene.copy(), offset);
         let problem = compare(&scene.file, &scene.stores).unwrap_err();
-        assert!(problem.contains("on replica 2 differs"), "{problem}");
+        assert!(problem.contains("replica 2"), "{problem}");
+
+        let scene = Scene::new(2 * PIECE_BYTES + 1);
+        spoil(&scene.path, offset);
+        let problem = compare(&scene.file, &scene.stores).unwrap_err();
+        assert!(problem.contains("on replica 1 differs"), "{problem}");
     }
 }
 
