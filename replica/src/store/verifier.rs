@@ -28,7 +28,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use gossip_engine::ArtifactId;
 
 use super::{
-    Artifact, Store,
+    Artifact, Store, StoreError,
+    files::Stamp,
     verify::{Fault, Reading, look},
 };
 
@@ -49,6 +50,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const FOLDER_INTERVAL: Duration = Duration::from_secs(1);
 /// How much time lies at least between the beginnings of two passes.
 const PASS_INTERVAL: Duration = Duration::from_secs(3600);
+/// How much time lies at least between two times that the log tells of files that may not be read.
+const TELL_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the thread rests after a panic.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
@@ -69,6 +72,9 @@ pub struct Verifier {
     /// How many bytes the pass may read now, and since when more have come.
     credit: u64,
     credited: Duration,
+    /// What could not be read and was not said yet, and when that may be said.
+    refusal: Option<StoreError>,
+    tell_at: Duration,
 }
 
 impl Verifier {
@@ -89,6 +95,8 @@ impl Verifier {
             folder_at: Duration::ZERO,
             credit: 0,
             credited: Duration::ZERO,
+            refusal: None,
+            tell_at: Duration::ZERO,
         }
     }
 
@@ -109,10 +117,14 @@ impl Verifier {
         if now >= self.sweep_at {
             self.look_at_names(now);
         }
-        if self.read_asked() {
-            return Duration::ZERO;
+        let asked = self.read_asked();
+        let next = if asked { Duration::ZERO } else { self.read_pass(now) };
+        if now >= self.tell_at
+            && let Some(error) = self.refusal.take()
+        {
+            self.tell_at = now + TELL_INTERVAL;
+            tracing::warn!(%error, "cannot verify an artifact, and perhaps others");
         }
-        let next = self.read_pass(now);
         next.min(self.sweep_at.saturating_sub(now)).min(self.folder_at.saturating_sub(now))
     }
 
@@ -196,7 +208,7 @@ impl Verifier {
         (self.next, self.last) = (0, u64::MAX);
     }
 
-    fn begin(&self, id: ArtifactId) -> Option<Reading> {
+    fn begin(&mut self, id: ArtifactId) -> Option<Reading> {
         let artifact = self.store.get(id)?;
         match Reading::begin(&self.store.inner, id, artifact.size) {
             Ok(reading) => Some(reading),
@@ -208,7 +220,7 @@ impl Verifier {
     }
 
     /// Reads on. Returns how much was read, and whether there is more.
-    fn read(&self, reading: &mut Reading, limit: u64) -> (u64, bool) {
+    fn read(&mut self, reading: &mut Reading, limit: u64) -> (u64, bool) {
         let (read, verdict) = reading.step(limit);
         let more = verdict.is_none();
         if let Some(verdict) = verdict
@@ -219,14 +231,15 @@ impl Verifier {
         (read, more)
     }
 
-    fn conclude(&self, artifact: Artifact, verdict: Result<super::files::Stamp, Fault>) {
+    fn conclude(&mut self, artifact: Artifact, verdict: Result<Stamp, Fault>) {
         match self.store.inner.conclude(artifact.id, artifact.size, verdict) {
             Ok(Some(_)) => {}
             // It has changed meanwhile. The next sweep sees the new one.
             Ok(None) => {
                 tracing::debug!(artifact = %artifact.id, "a file changes while it is verified")
             }
-            Err(error) => tracing::warn!(%error, "cannot verify an artifact"),
+            // As the store's last error it shows at once.
+            Err(error) => self.refusal = Some(error),
         }
     }
 }
