@@ -1,7 +1,7 @@
 //! What the store asks of its folder: the lock, the names, and what stands under a name.
 //!
-//! Nothing is read before it is known to be a regular file: to open a named pipe would wait for its
-//! writer, and a link leads to where a content is that nobody has verified.
+//! Nothing is read before it is known to be a regular file. To open a named pipe does not wait for its
+//! writer here. A link is not followed: it leads to content that nobody has verified.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},

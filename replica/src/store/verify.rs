@@ -55,13 +55,12 @@ pub(super) fn look(path: &Path, size: u64) -> Result<Stamp, Fault> {
 
 /// The file of an artifact, opened, if it is regular and has the right length.
 pub(super) fn open(path: &Path, size: u64) -> Result<(File, Stamp), Fault> {
-    let seen = look(path, size)?;
-    let file = match open_regular(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Fault::Changing),
-        Err(error) => return Err(unreadable(error, seen)),
-    };
-    // Of what is open now: it may have been replaced between the two steps.
+    let file = open_regular(path).map_err(|error| match look(path, size) {
+        Ok(_) if error.kind() == io::ErrorKind::NotFound => Fault::Changing,
+        Ok(seen) => unreadable(error, seen),
+        // What stands there says why.
+        Err(fault) => fault,
+    })?;
     let metadata = file.metadata().map_err(Fault::Io)?;
     let stamp = check_shape(&metadata, size)?;
     Ok((file, stamp))
