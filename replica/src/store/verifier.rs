@@ -55,7 +55,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the thread rests after a panic.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
-/// Verifies what a store holds, a step at a time. See the [module](self). One for each store.
+/// Verifies what a store holds, a step at a time: names that have changed, what is asked for, and everything at
+/// [the rate](super::StoreOptions::verify_bytes_per_second). It has no clock and no thread. One for each store.
 #[derive(Debug)]
 pub struct Verifier {
     store: Store,
