@@ -259,10 +259,10 @@ impl Replica {
         self.transport.set_peers(peers)
     }
 
-    /// How many tasks of the transport have panicked since the start.
+    /// How often a task of the transport, or the thread that verifies the store, has panicked since the start.
     #[must_use]
     pub fn failed_tasks(&self) -> u64 {
-        self.transport.failed_tasks()
+        self.transport.failed_tasks() + self.verifying.panics()
     }
 
     /// Changes the bounds, policies and ages of the flows while messages flow.

@@ -124,6 +124,7 @@ async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Fail
     let options = ReplicaOptions {
         gossip: GossipOptions { chunk_bytes: settings.chunk_size, ..GossipOptions::default() },
         channels: settings.channels.clone(),
+        store: settings.store_options(),
         ..ReplicaOptions::default()
     };
     let bound = BoundReplica::bind(identity, listen, &settings.store, options);

@@ -49,7 +49,9 @@ use std::{
 };
 
 use gossip_engine::ChannelConfig;
-use gossip_replica::{gossip::GossipOptions, replica::ReplicaOptions, transport::Peer};
+use gossip_replica::{
+    gossip::GossipOptions, replica::ReplicaOptions, store::StoreOptions, transport::Peer,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -192,6 +194,20 @@ impl Settings {
             channels: channels.map_err(|fault| at(text, fault.at, &fault.error.to_string()))?,
         };
         Ok((settings, list))
+    }
+
+    /// What the store is opened with.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        let StoreLimits { min_free_bytes, max_store_bytes, verify_bytes_per_second } =
+            self.store_limits;
+        let default = StoreOptions::default();
+        StoreOptions {
+            min_free_bytes: min_free_bytes.unwrap_or(default.min_free_bytes),
+            max_store_bytes: max_store_bytes.or(default.max_store_bytes),
+            verify_bytes_per_second: verify_bytes_per_second
+                .unwrap_or(default.verify_bytes_per_second),
+            ..default
+        }
     }
 
     /// The peers, the own entry among them if it is.

@@ -199,8 +199,11 @@ impl<O: Outlet> Files<O> {
         let reason = error.to_string();
         match &error {
             // Where the store does not take one file, it takes no other.
-            PublishError::Store(StoreError::Io { action, path: at, source }) if at != path => {
-                let fault = Some((*action, source.kind()));
+            PublishError::Store(fault) if is_of_the_store(fault, path) => {
+                let fault = Some(match fault {
+                    StoreError::Io { action, source, .. } => (*action, source.kind()),
+                    _ => ("use", io::ErrorKind::Other),
+                });
                 self.store_fault = fault;
                 if self.reported_fault != fault {
                     self.reported_fault = fault;
@@ -220,6 +223,11 @@ impl<O: Outlet> Files<O> {
     fn keep(&mut self, path: &Path, version: FileVersion, state: State) {
         self.known.insert(path.to_owned(), Known { version, state, scan: self.scan });
     }
+}
+
+/// Whether another file would meet it too.
+fn is_of_the_store(fault: &StoreError, file: &Path) -> bool {
+    fault.is_disk() && !matches!(fault, StoreError::Io { path, .. } if path == file)
 }
 
 #[cfg(test)]
