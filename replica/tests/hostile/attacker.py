@@ -1,0 +1,242 @@
+"""A peer in another QUIC stack (aioquic) that does what it is told, allowed or not.
+
+Not a test. `dial` makes a connection; `Attack` runs an attack on a thread beside the test. All attackers send from
+another address of the loopback network than the honest replicas. Limits: only connections that the attacker dials,
+so its key has to be smaller than the victim's, as long as the smaller one alone dials.
+"""
+
+import asyncio
+import collections
+import contextlib
+import datetime
+import os
+import socket
+import ssl
+import threading
+import time
+
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.quic import events
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+import wire
+
+SOURCE_HOST = "127.0.0.66"
+DIAL_SECONDS = 10
+# How much an attacker has under way before it waits for the network.
+WRITE_BYTES = 64 << 10
+# How long an attack may take to end after the test has seen what it wanted.
+END_SECONDS = 20
+
+
+class Refused(Exception):
+    """The victim has not let the connection in."""
+
+    def __init__(self, code):
+        super().__init__(f"refused with the code {code}")
+        self.code = code
+
+
+def key_below(other):
+    """A key whose id is smaller than this one."""
+    while True:
+        key = Ed25519PrivateKey.generate()
+        if id_of(key) < other:
+            return key
+
+
+def id_of(key):
+    """The node id of a key: its public half in hexadecimal digits."""
+    raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return raw.hex()
+
+
+def certificate(public_key, signer):
+    """A certificate for `public_key`. A replica looks at nothing but the key in it."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gossip")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+    )
+    return builder.sign(signer, None)
+
+
+class Connection(QuicConnectionProtocol):
+    """One connection. `on_frame(tag, payload)` is called for what the victim says."""
+
+    def __init__(self, quic):
+        super().__init__(quic)
+        self.terminated = None
+        self.on_frame = None
+        self._incoming = collections.defaultdict(wire.Frames)
+
+    def quic_event_received(self, event):
+        if isinstance(event, events.ConnectionTerminated):
+            self.terminated = event
+        elif isinstance(event, events.StreamDataReceived) and self.on_frame is not None:
+            frames = self._incoming[event.stream_id]
+            for payload in frames.feed(event.data):
+                self.on_frame(frames.tag, payload)
+
+    def open(self, tag):
+        """Opens a stream that begins with this byte."""
+        stream = self._quic.get_next_available_stream_id(is_unidirectional=True)
+        self.write(stream, bytes([tag]))
+        return stream
+
+    def write(self, stream, data, end=False):
+        if self.terminated is None:
+            # The victim may have stopped the stream; then aioquic has reset it.
+            with contextlib.suppress(RuntimeError, ValueError):
+                self._quic.send_stream_data(stream, data, end_stream=end)
+            self._transmit_soon()
+
+    def reset(self, stream):
+        if self.terminated is None:
+            self._quic.reset_stream(stream, 9)
+            self._transmit_soon()
+
+    def pending(self, stream):
+        """Whether there is something written to the stream and not yet sent."""
+        state = self._quic._streams.get(stream)
+        return state is not None and not state.sender.buffer_is_empty
+
+    async def flush(self, stream):
+        """Waits until all is sent, or the connection has ended."""
+        while self.terminated is None and self.pending(stream):
+            await asyncio.sleep(0.002)
+
+    async def wait_end(self, seconds=DIAL_SECONDS):
+        """Waits until the victim has closed it; returns the code, `None` if it is still open."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait_closed()
+        return None if self.terminated is None else self.terminated.error_code
+
+    def stop_reading(self):
+        """Never again tells the victim that it may send more."""
+        self._quic._write_connection_limits = lambda *_, **__: None
+        self._quic._write_stream_limits = lambda *_, **__: None
+
+    def ignore_limits(self):
+        """Opens as many streams as it likes, whatever the victim allows."""
+        self._quic._remote_max_streams_uni = 1 << 40
+
+    def drop(self):
+        """Goes without a word."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport.close()
+
+
+def client(key, alpn=(wire.ALPN,), shown=None, window=1 << 20):
+    """aioquic's side of a connection that is not made yet. `shown` is a certificate other than the key's own."""
+    configuration = QuicConfiguration(
+        is_client=True,
+        alpn_protocols=list(alpn),
+        verify_mode=ssl.CERT_NONE,
+        idle_timeout=30,
+        max_data=window,
+        max_stream_data=window,
+    )
+    configuration.certificate = shown or certificate(key.public_key(), key)
+    configuration.private_key = key
+    return QuicConnection(configuration=configuration)
+
+
+def udp_socket():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((SOURCE_HOST, 0))
+    sock.setblocking(False)
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def dial(address, key, **options):
+    """A connection whose handshake is done on our side; what the victim thinks of our key comes later.
+
+    Raises `Refused` if the victim refuses before that.
+    """
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_datagram_endpoint(lambda: Connection(client(key, **options)), sock=udp_socket())
+    try:
+        connection.connect(address)
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                await connection.wait_connected()
+        except (ConnectionError, TimeoutError):
+            raise Refused(connection.terminated and connection.terminated.error_code) from None
+        yield connection
+        if connection.terminated is None:
+            connection.close()
+    finally:
+        connection.drop()
+
+
+def first_packets(address, key, count):
+    """The first packets of so many handshakes, none of which will go on."""
+    packets = []
+    for _ in range(count):
+        quic = client(key)
+        quic.connect(address, now=time.monotonic())
+        packets += [data for data, _ in quic.datagrams_to_send(now=time.monotonic())]
+    return packets
+
+
+def random_bytes(least, most):
+    return os.urandom(least + int.from_bytes(os.urandom(2), "big") % (most - least + 1))
+
+
+class Attack:
+    """Runs `attack(counts)`, a coroutine, on a thread of its own for as long as the `with` block takes.
+
+    The coroutine counts what it does in `counts`, so that a test sees that the attack took place. What it raises is
+    raised at the end of the block.
+    """
+
+    def __init__(self, attack):
+        self.counts = collections.Counter()
+        self._attack = attack
+        self._error = None
+        self._loop = asyncio.new_event_loop()
+        self._task = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        asyncio.set_event_loop(self._loop)
+        self._task = self._loop.create_task(self._attack(self.counts))
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        with contextlib.suppress(RuntimeError):  # It has ended by itself.
+            self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+        self._thread.join(END_SECONDS)
+        if kind is None:
+            if self._thread.is_alive():
+                raise AssertionError("the attack does not end")
+            if self._error is not None:
+                raise self._error
