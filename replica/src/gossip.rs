@@ -37,7 +37,7 @@ use gossip_engine::{
 };
 
 pub use self::{
-    counters::{FetchCounters, GossipSnapshot, ServeCounters},
+    counters::{DownloadStatus, FetchCounters, GossipSnapshot, ServeCounters},
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
 
@@ -196,11 +196,21 @@ impl ReplicaGossip {
             artifacts: self.store.count(),
             bytes: self.store.bytes(),
             wanted: state.downloads.wanted_count() as u64,
+            missing_bytes: state.downloads.missing_bytes(),
+            waiting_for_space: state.downloads.waiting_for_space() as u64,
             active: state.downloads.active_count() as u64,
             peers: state.answers.peer_count() as u64,
             fetched: *state.downloads.counters(),
             served: state.served,
         }
+    }
+
+    /// What is being fetched, oldest first: at most [`GossipOptions::max_downloads`]. Takes the protocol's
+    /// lock for a moment.
+    #[must_use]
+    pub fn downloads(&self) -> Vec<DownloadStatus> {
+        let now = (self.clock)();
+        self.state().downloads.status(now)
     }
 
     /// Takes a file into the store and, if its content is new there, announces it to all replicas. The

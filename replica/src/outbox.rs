@@ -13,6 +13,10 @@ pub trait Outbox: Send + Sync + 'static {
     ///
     /// [`SendError`]; the message is gone, and the transport has counted it.
     fn send(&self, peer: NodeId, message: GossipMessage) -> Result<(), SendError>;
+
+    /// Whether a message of this flow with so many bytes of payload would be queued for `peer` now. A
+    /// guess, since others send too: it spares the work for an answer that nobody would carry.
+    fn has_capacity(&self, peer: NodeId, flow: FlowType, bytes: usize) -> bool;
 }
 
 /// Why a message has not been queued.

@@ -11,7 +11,8 @@ use std::{
 };
 
 use gossip_engine::{
-    ArtifactDestination, ArtifactId, GossipAdvert, GossipChunkRequest, GossipMessage, NodeId,
+    ArtifactDestination, ArtifactId, FlowType, GossipAdvert, GossipChunkRequest, GossipMessage,
+    NodeId,
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -82,6 +83,11 @@ struct Observer {
 }
 
 impl Outbox for Observer {
+    fn has_capacity(&self, peer: NodeId, _: FlowType, _: usize) -> bool {
+        let network = lock(&self.network);
+        network.connected.contains(&peer) && !network.full.contains(&peer)
+    }
+
     fn send(&self, peer: NodeId, message: GossipMessage) -> Result<(), SendError> {
         let mut network = lock(&self.network);
         if !network.connected.contains(&peer) {

@@ -1,5 +1,9 @@
 //! What the protocol counts, as plain numbers.
 
+use std::time::Duration;
+
+use gossip_engine::ArtifactId;
+
 /// Where a replica stands: counters since its start, and what it holds and lacks now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -10,6 +14,10 @@ pub struct GossipSnapshot {
     pub bytes: u64,
     /// Artifacts that peers advertise and this replica lacks, those being fetched included.
     pub wanted: u64,
+    /// How many bytes of them have still to come, as far as the peers' adverts can be believed.
+    pub missing_bytes: u64,
+    /// How many of them wait until the store has space for them.
+    pub waiting_for_space: u64,
     /// Artifacts being fetched.
     pub active: u64,
     /// Connected peers.
@@ -18,6 +26,24 @@ pub struct GossipSnapshot {
     pub fetched: FetchCounters,
     /// What has happened while serving.
     pub served: ServeCounters,
+}
+
+/// An artifact that is being fetched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DownloadStatus {
+    /// Its id.
+    pub id: ArtifactId,
+    /// Its size in bytes, as those that are asked claim.
+    pub size: u64,
+    /// How many of these bytes have come.
+    pub received: u64,
+    /// How long ago this attempt to fetch it began.
+    pub since: Duration,
+    /// How many connected peers can be asked for it.
+    pub peers: usize,
+    /// Bytes a second, over the last seconds.
+    pub rate: f64,
 }
 
 /// What has happened while fetching artifacts, since the start.
@@ -34,7 +60,9 @@ pub struct FetchCounters {
     pub requests_unsent: u64,
     /// Chunks that came and were missing.
     pub chunks_received: u64,
-    /// Chunks that came and were there already.
+    /// Chunks asked of a second peer because the first was late.
+    pub chunks_hedged: u64,
+    /// Chunks that came and were there already, as the slower answer of two.
     pub chunks_duplicate: u64,
     /// Chunks that came, or errors in their place, without having been asked for.
     pub chunks_unsolicited: u64,
@@ -68,6 +96,8 @@ pub struct ServeCounters {
     pub chunk_errors: u64,
     /// Answers to chunk requests that the transport did not take; the peer asks again.
     pub chunks_unsent: u64,
+    /// Chunk requests of peers whose queue had no room for the answer. Nothing was read for them.
+    pub requests_dropped: u64,
     /// Adverts handed to the transport.
     pub adverts: u64,
     /// Adverts that the transport did not take; they are sent again.

@@ -147,6 +147,18 @@ impl Downloads {
         self.wanted.len()
     }
 
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        0
+    }
+
+    pub(crate) fn waiting_for_space(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn status(&self, _now: Duration) -> Vec<crate::gossip::DownloadStatus> {
+        Vec::new()
+    }
+
     pub(crate) fn active_count(&self) -> usize {
         self.attempts.len()
     }

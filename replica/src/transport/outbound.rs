@@ -69,6 +69,12 @@ impl Outbox for Links {
             SendError::TooLarge { .. } => cells.too_large.increment(),
         })
     }
+
+    fn has_capacity(&self, peer: NodeId, flow: FlowType, bytes: usize) -> bool {
+        let Some(link) = self.peers.get().and_then(|peers| peers.get(&peer)) else { return false };
+        let queues = link.queues.load();
+        queues.as_ref().is_some_and(|queues| queues.has_capacity(flow, bytes))
+    }
 }
 
 /// Where the connection of one peer hangs its queues.
@@ -116,6 +122,10 @@ impl Queues {
         let sender = self.0.iter().find(|sender| sender.flow == flow);
         sender.ok_or(SendError::NotConnected(peer))?.push(peer, payload)
     }
+
+    fn has_capacity(&self, flow: FlowType, bytes: usize) -> bool {
+        self.0.iter().any(|sender| sender.flow == flow && sender.has_capacity(bytes))
+    }
 }
 
 #[derive(Debug)]
@@ -134,6 +144,13 @@ fn queue(flow: FlowType, limit: QueueLimit, counters: Arc<Counters>) -> (Sender,
 }
 
 impl Sender {
+    fn has_capacity(&self, bytes: usize) -> bool {
+        // Relaxed: as in `push`; the answer is a guess in any case.
+        let queued = self.bytes.load(Relaxed);
+        self.frames.capacity() > 0
+            && queued.checked_add(bytes).is_some_and(|sum| sum <= self.max_bytes)
+    }
+
     fn push(&self, peer: NodeId, payload: Bytes) -> Result<(), SendError> {
         let (flow, length) = (self.flow, payload.len());
         let limit = wire::max_payload_bytes(flow);

@@ -38,6 +38,17 @@ struct Port {
 }
 
 impl Outbox for Port {
+    fn has_capacity(&self, peer: NodeId, flow: FlowType, _: usize) -> bool {
+        let network = self.network.lock().unwrap();
+        let same = |queued: &&(NodeId, NodeId, GossipMessage)| {
+            queued.0 == self.own && queued.1 == peer && queued.2.flow() == flow
+        };
+        network.connected.contains(&(self.own, peer))
+            && network
+                .queue_limit
+                .is_none_or(|limit| network.queued.iter().filter(same).count() < limit)
+    }
+
     fn send(&self, peer: NodeId, message: GossipMessage) -> Result<(), SendError> {
         let mut network = self.network.lock().unwrap();
         if !network.connected.contains(&(self.own, peer)) {
