@@ -46,7 +46,7 @@ pub(crate) use self::claim::advert_of;
 use self::{
     answers::Answers,
     claim::Claim,
-    downloads::{AttemptId, Downloads},
+    downloads::{AttemptId, Downloads, Order},
 };
 use crate::{
     outbox::Outbox,
@@ -136,11 +136,12 @@ impl ReplicaGossip {
         announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
     ) -> Result<Self, OptionsError> {
         let started = Instant::now();
-        Self::with_clock(options, store, outbox, announce, move || started.elapsed())
+        let salt = rand::random();
+        Self::with_clock(options, store, outbox, announce, move || started.elapsed(), salt)
     }
 
     /// A replica whose time is whatever `clock` says, for tests on virtual time. It begins at 0 or later
-    /// and never goes back.
+    /// and never goes back. The order in which it fetches is that of hashes with `salt`.
     ///
     /// # Errors
     ///
@@ -151,10 +152,22 @@ impl ReplicaGossip {
         outbox: Arc<dyn Outbox>,
         announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
+        salt: u64,
+    ) -> Result<Self, OptionsError> {
+        Self::with_order(options, store, outbox, announce, clock, Order::Salted(salt))
+    }
+
+    fn with_order(
+        options: GossipOptions,
+        store: Store,
+        outbox: Arc<dyn Outbox>,
+        announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
+        order: Order,
     ) -> Result<Self, OptionsError> {
         options.validate()?;
         let state = State {
-            downloads: Downloads::new(options.clone()),
+            downloads: Downloads::new(options.clone(), order),
             answers: Answers::default(),
             served: ServeCounters::default(),
             losses_at: Duration::ZERO,

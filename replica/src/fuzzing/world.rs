@@ -153,6 +153,7 @@ impl World {
                 Ok(())
             },
             move || Duration::from_millis(clock.load(Relaxed)),
+            0,
         );
         let gossip = gossip.expect("the options can be");
         Self { gossip, catalogue, network, millis, folder }

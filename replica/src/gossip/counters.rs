@@ -64,6 +64,8 @@ pub struct FetchCounters {
     pub chunks_hedged: u64,
     /// Chunks that came and were there already, as the slower answer of two.
     pub chunks_duplicate: u64,
+    /// Bytes of those of them that had been asked for.
+    pub bytes_duplicate: u64,
     /// Chunks that came, or errors in their place, without having been asked for.
     pub chunks_unsolicited: u64,
     /// Chunks of a wrong length or with two different ids.
@@ -78,6 +80,8 @@ pub struct FetchCounters {
     pub blamed: u64,
     /// Artifacts that the disk refused.
     pub disk_errors: u64,
+    /// How often there was no space for an artifact, and nothing of it was asked for.
+    pub no_space: u64,
     /// Adverts of artifacts that cannot be.
     pub adverts_invalid: u64,
     /// Adverts for which there was no room or no belief.

@@ -1,19 +1,25 @@
 //! The state machine of fetching: what is wanted, who is asked for which chunk, whom to believe.
 //!
 //! It has no clock, no disk and no network: events and the time go in, [`Action`]s come out, and the same
-//! events lead to the same actions. An artifact is in one of three states:
+//! events lead to the same actions. An artifact is in one of four states:
 //!
 //! ```text
 //!          advert                its turn               stored
 //! unknown ────────> queued ───────────────> attempt ─────────────> (held, forgotten here)
-//!                     ^                        │
-//!                     └────────────────────────┘
-//!              stalled, mismatch, another's turn, disk error
+//!                    ^  ^                      │ │
+//!                    │  └──────────────────────┘ │ no space, disk error
+//!                    │  stalled, mismatch,       v
+//!                    │  another's turn       put off
+//!                    └───────────────────────────┘
 //! ```
 //!
-//! It waits in the queue of each peer that advertises it. Turns go round the peers, and each has a share
-//! of the attempts, so that what one peer makes up takes no other's place. An attempt tries one *claim*
-//! (size and chunk size) and asks all peers that make it, oldest attempt first.
+//! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own. Turns
+//! go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
+//! other's place. An attempt tries one *claim* (size and chunk size) and asks all peers that make it, oldest
+//! attempt first. Before its first request the store is asked for space.
+//!
+//! A chunk that is [late](pace) is asked of a second peer, and the first answer counts. What may so come
+//! twice is bounded by an allowance that grows with what comes once.
 //!
 //! Whom to believe: if the content of an attempt is wrong and one peer alone has delivered it, that peer
 //! has lied. If there were several, the next attempts ask one peer at a time until the liar is found.
@@ -21,43 +27,61 @@
 //! Lease and patience double with each time, so that a slow peer finishes in the end.
 //!
 //! Bounded: adverts, outstanding chunks and attempts by [`GossipOptions`], for each peer; peers by
-//! whoever lets them in. An event costs the logarithm of what is tracked plus, at worst, one step for
-//! each attempt and each peer that advertises the same artifact.
+//! whoever lets them in. What is due is [in order](timers), and no search looks at more than [`LOOK`] peers
+//! or attempts: what it has not found is found by one of the next ticks. What a departed peer has advertised
+//! is forgotten by and by. So an event costs the logarithm of what is tracked, times a constant; the end
+//! of an attempt costs a step for each peer that advertises the same artifact.
 //!
 //! May lose: the progress of an attempt that gives way. Adverts beyond the bounds, until asked again.
 
+mod arrive;
+mod ask;
 mod attempt;
 mod expire;
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod order;
 mod outcome;
+mod pace;
 mod peer;
 mod schedule;
+mod status;
+mod timers;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
-use gossip_engine::{ArtifactId, ChunkError, NodeId};
+use gossip_engine::{ArtifactId, NodeId};
 
+pub(crate) use self::order::Order;
 use self::{
-    attempt::{Arrival, Attempt},
-    peer::Peer,
+    attempt::Attempt,
+    peer::{Peer, PeerKey},
+    timers::{Timer, Timers},
 };
 use super::{claim::Claim, counters::FetchCounters, options::GossipOptions};
 
 /// Numbers the attempts, from 1.
 pub(crate) type AttemptId = u64;
 
-/// For how long a peer is asked nothing after it has said that a chunk is unavailable.
-const UNAVAILABLE_REST: Duration = Duration::from_secs(1);
-/// For how long a peer is asked nothing after a request to it could not be sent.
-const UNSENT_REST: Duration = Duration::from_millis(200);
+/// How many peers, or attempts, one search looks at.
+const LOOK: usize = 32;
+/// How many adverts of departed peers are forgotten with their departure, and with each tick.
+const FORGET: usize = 256;
+/// How many bytes may be asked for a second time before anything has come.
+const FIRST_ALLOWANCE: u64 = 4 << 20;
+/// How many bytes may be asked for a second time at once, if much has come.
+const MAX_ALLOWANCE: u64 = 16 << 20;
+/// Which part of what has come may be asked for a second time.
+const ALLOWED_PART: u64 = 16;
 
 /// What is to be done outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
+    /// Ask the store for space, and report to [`Downloads::space_granted`] or [`Downloads::no_space`].
+    Reserve { attempt: AttemptId, claim: Claim },
     /// Ask `peer` for a chunk.
     Request { peer: NodeId, attempt: AttemptId, id: ArtifactId, chunk: u32 },
     /// All chunks are written: verify the content and keep it.
@@ -66,6 +90,19 @@ pub(crate) enum Action {
     Discard { attempt: AttemptId },
     /// Ask `peer` for all its adverts.
     AskAdverts { peer: NodeId },
+    /// Tell the operator that `peer` advertises something and does not deliver it rightly.
+    Report { peer: NodeId, id: ArtifactId, fault: Fault },
+}
+
+/// What is wrong with what a peer says of an artifact.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("advertises an artifact and does not hold it")]
+    NotHeld,
+    #[error("serves content that is not the artifact's")]
+    WrongContent,
+    #[error("serves chunks of a wrong length")]
+    WrongLength,
 }
 
 /// A chunk to be written.
@@ -79,13 +116,21 @@ pub(crate) struct Write {
 /// An artifact that this replica lacks.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// Who advertises it, each peer once.
-    advertisers: Vec<Advertiser>,
+    /// Who advertises it. Some may have departed, and not be forgotten yet.
+    advertisers: BTreeMap<PeerKey, Advertiser>,
+    /// Its size, as the attempt has it, or whoever advertised it first.
+    size: u64,
     attempt: Option<AttemptId>,
     /// How many attempts there have been.
     tries: u64,
     /// How many of them gave way; patience grows with it.
     gave_way: u32,
+    /// How often in a row it was put off because the disk would not take it.
+    put_off: u32,
+    /// Until when it is put off.
+    retry_at: Option<Duration>,
+    /// Whether it is put off for want of space.
+    lacks_space: bool,
     /// Whether one peer at a time is asked, because several together have delivered something wrong.
     single: bool,
 }
@@ -102,33 +147,72 @@ struct Advertiser {
 #[derive(Debug)]
 pub(crate) struct Downloads {
     options: GossipOptions,
-    peers: BTreeMap<NodeId, Peer>,
+    order: Order,
+    /// The connection of each peer.
+    names: BTreeMap<NodeId, PeerKey>,
+    peers: BTreeMap<PeerKey, Peer>,
+    /// What departed peers have advertised and is still to be forgotten.
+    departed: VecDeque<(PeerKey, VecDeque<ArtifactId>)>,
+    /// Those that are asked last.
+    suspects: BTreeSet<PeerKey>,
+    /// Those that may be asked for more, once their rest is over.
+    idle: BTreeSet<PeerKey>,
     wanted: BTreeMap<ArtifactId, Wanted>,
+    wanted_bytes: u64,
+    lacking_space: usize,
     attempts: BTreeMap<AttemptId, Attempt>,
+    /// Those with chunks that nobody is asked for.
+    open: BTreeSet<AttemptId>,
+    /// Those with chunks to ask a second peer for.
+    late: BTreeSet<AttemptId>,
+    timers: Timers,
     /// How many attempts each peer has its turn with. Outlives the peer's connection, or one that comes
     /// and goes would get a new share each time.
     turns: BTreeMap<NodeId, usize>,
     /// The peers whose turn comes, in order.
-    ring: VecDeque<NodeId>,
+    ring: VecDeque<PeerKey>,
+    last_peer: PeerKey,
     last_attempt: AttemptId,
     last_place: u64,
+    last_request: u64,
+    /// Up to which peer the last tick has looked for something to ask idle ones.
+    looked_at: PeerKey,
+    /// How many bytes may be asked for a second time.
+    allowance: u64,
     paused_until: Duration,
+    /// How many peers and attempts have been looked at since the tick began.
+    work: usize,
     actions: Vec<Action>,
     counters: FetchCounters,
 }
 
 impl Downloads {
-    pub(crate) fn new(options: GossipOptions) -> Self {
+    pub(crate) fn new(options: GossipOptions, order: Order) -> Self {
         Self {
             options,
+            order,
+            names: BTreeMap::new(),
             peers: BTreeMap::new(),
+            departed: VecDeque::new(),
+            suspects: BTreeSet::new(),
+            idle: BTreeSet::new(),
             wanted: BTreeMap::new(),
+            wanted_bytes: 0,
+            lacking_space: 0,
             attempts: BTreeMap::new(),
+            open: BTreeSet::new(),
+            late: BTreeSet::new(),
+            timers: Timers::default(),
             turns: BTreeMap::new(),
             ring: VecDeque::new(),
+            last_peer: 0,
             last_attempt: 0,
             last_place: 0,
+            last_request: 0,
+            looked_at: 0,
+            allowance: FIRST_ALLOWANCE,
             paused_until: Duration::ZERO,
+            work: 0,
             actions: Vec::new(),
             counters: FetchCounters::default(),
         }
@@ -143,79 +227,83 @@ impl Downloads {
         &mut self.counters
     }
 
-    pub(crate) fn wanted_count(&self) -> usize {
-        self.wanted.len()
-    }
-
-    pub(crate) fn missing_bytes(&self) -> u64 {
-        0
-    }
-
-    pub(crate) fn waiting_for_space(&self) -> usize {
-        0
-    }
-
-    pub(crate) fn status(&self, _now: Duration) -> Vec<crate::gossip::DownloadStatus> {
-        Vec::new()
-    }
-
-    pub(crate) fn active_count(&self) -> usize {
-        self.attempts.len()
-    }
-
     pub(crate) fn is_running(&self, attempt: AttemptId) -> bool {
         self.attempts.contains_key(&attempt)
     }
 
     pub(crate) fn peer_up(&mut self, peer: NodeId, now: Duration) {
-        if self.peers.contains_key(&peer) {
-            self.peer_down(peer, now);
-        }
-        self.peers.insert(peer, Peer::new(self.options.requests_per_peer, now));
-        self.ask_adverts(peer, now);
+        self.peer_down(peer, now);
+        self.last_peer += 1;
+        let key = self.last_peer;
+        self.names.insert(peer, key);
+        self.peers.insert(key, Peer::new(peer, self.options.requests_per_peer, now));
+        self.index_peer(key);
+        self.ask_adverts(key, now);
     }
 
     /// Everything of the peer is forgotten, but not who else can deliver what it was asked for. An
     /// attempt without anybody left to ask stays until it stalls, in case the peer comes back.
     pub(crate) fn peer_down(&mut self, peer: NodeId, now: Duration) {
-        let Some(gone) = self.peers.get(&peer) else { return };
-        let ids: Vec<ArtifactId> = gone.adverts.keys().copied().collect();
-        let serving = gone.serving.clone();
-        for id in ids {
-            self.remove_advertiser(peer, id);
+        let Some(key) = self.names.remove(&peer) else { return };
+        let share = self.share();
+        let mut gone = self.peers.remove(&key).expect("a name leads to a peer");
+        self.timers.cancel(Timer::Peer(key), &mut gone.wake_at);
+        self.suspects.remove(&key);
+        self.idle.remove(&key);
+        self.ring.retain(|listed| *listed != key);
+        let mut released = BTreeSet::new();
+        for request in gone.requests.values() {
+            self.allow(request.doubled);
+            if let Some(running) = self.attempts.get_mut(&request.attempt) {
+                running.release(request.chunk, key, false);
+                released.insert(request.attempt);
+            }
         }
-        self.peers.remove(&peer);
-        self.ring.retain(|listed| *listed != peer);
-        for attempt in serving {
+        self.departed.push_back((key, gone.adverts.into_keys().collect()));
+        self.forget_departed();
+        for attempt in released {
+            self.index_attempt(attempt);
             self.fill_attempt(attempt, now);
         }
-        // With one peer less, the shares of the others may have grown.
-        let others: Vec<NodeId> = self.peers.keys().copied().collect();
-        for other in others {
-            self.list(other);
+        if self.share() > share {
+            let others: Vec<PeerKey> = self.peers.keys().copied().collect();
+            others.into_iter().for_each(|other| self.list(other));
         }
         self.begin_attempts(now);
+    }
+
+    /// Forgets a part of what departed peers have advertised.
+    fn forget_departed(&mut self) {
+        for _ in 0..FORGET {
+            let Some((key, adverts)) = self.departed.front_mut() else { return };
+            let key = *key;
+            match adverts.pop_front() {
+                Some(id) => self.remove_advertiser(key, id),
+                None => _ = self.departed.pop_front(),
+            }
+        }
     }
 
     /// A peer advertises something that this replica does not hold.
     pub(crate) fn advert(&mut self, peer: NodeId, claim: Claim, now: Duration) {
         let id = claim.id;
         let max_adverts = self.options.max_adverts_per_peer;
-        let Some(sender) = self.peers.get_mut(&peer) else {
+        let Some(key) = self.names.get(&peer).copied() else {
             // It is asked for all its adverts when it comes up.
             self.counters.adverts_refused += 1;
             return;
         };
+        let sender = self.peers.get_mut(&key).expect("a name leads to a peer");
         if !sender.is_believed(id, now) {
             self.counters.adverts_refused += 1;
             return;
         }
         if sender.adverts.contains_key(&id) {
-            let known = self.wanted.get(&id).into_iter().flat_map(|wanted| &wanted.advertisers);
-            if known.into_iter().any(|known| known.peer == peer && known.claim == claim) {
+            let known = self.wanted.get(&id).and_then(|wanted| wanted.advertisers.get(&key));
+            if known.is_some_and(|known| known.claim == claim) {
                 return;
             }
-            self.remove_advertiser(peer, id);
+            self.remove_advertiser(key, id);
             self.settle(id, now);
         } else if sender.adverts.len() >= max_adverts {
             sender.refused = true;
@@ -223,132 +311,34 @@ impl Downloads {
             return;
         }
 
-        let wanted = self.wanted.entry(id).or_default();
+        let wanted_bytes = &mut self.wanted_bytes;
+        let wanted = self.wanted.entry(id).or_insert_with(|| {
+            *wanted_bytes += claim.size;
+            Wanted { size: claim.size, ..Wanted::default() }
+        });
         // Behind all that have waited for longer: to advertise again gains no place.
-        wanted.advertisers.push(Advertiser { peer, claim, place: 2 * wanted.tries });
-        let sender = self.peers.get_mut(&peer).expect("found above");
-        sender.adverts.insert(id, None);
-        let Some(attempt) = wanted.attempt else {
-            self.enqueue(peer, id);
-            self.begin_attempts(now);
+        wanted.advertisers.insert(key, Advertiser { peer, claim, place: 2 * wanted.tries });
+        let put_off = wanted.retry_at.is_some();
+        let attempt = wanted.attempt;
+        self.peers.get_mut(&key).expect("found above").adverts.insert(id, None);
+        let Some(attempt) = attempt else {
+            if !put_off {
+                self.enqueue(key, id, now);
+                self.begin_attempts(now);
+            }
             return;
         };
         let running = self.attempts.get_mut(&attempt).expect("a wanted artifact's attempt exists");
         if running.admits(peer, claim) {
-            running.participants.insert(peer);
-            sender.serving.insert(attempt);
-            self.fill_peer(peer, now);
-        }
-    }
-
-    /// A chunk of `length` bytes has come. If it was missing, it is to be written, and then
-    /// [`written`](Self::written) or [`disk_failed`](Self::disk_failed) is due.
-    pub(crate) fn chunk(
-        &mut self,
-        peer: NodeId,
-        id: ArtifactId,
-        chunk: u32,
-        length: usize,
-        now: Duration,
-    ) -> Option<Write> {
-        let Some(attempt_id) = self.wanted.get(&id).and_then(|wanted| wanted.attempt) else {
-            self.counters.chunks_unsolicited += 1;
-            return None;
-        };
-        let attempt =
-            self.attempts.get_mut(&attempt_id).expect("a wanted artifact's attempt exists");
-        let released = match attempt.expects(chunk, peer) {
-            Arrival::New { released } => released,
-            Arrival::Duplicate => {
-                self.counters.chunks_duplicate += 1;
-                return None;
-            }
-            Arrival::Unsolicited => {
-                self.counters.chunks_unsolicited += 1;
-                return None;
-            }
-        };
-        let claim = attempt.claim;
-        let (offset, expected) =
-            claim.chunk(chunk).expect("an expected chunk is one of the claim's");
-        if length != expected {
-            self.counters.chunks_invalid += 1;
-            self.blame(peer, id, now);
-            self.settle(id, now);
-            self.fill_attempt(attempt_id, now);
-            return None;
-        }
-        attempt.receive(chunk, peer, now);
-        self.counters.chunks_received += 1;
-        if let Some(released) = released {
-            self.release(released);
-        }
-        let max_window = self.options.requests_per_peer;
-        if let Some(sender) = self.peers.get_mut(&peer) {
-            sender.deliver(max_window);
-        }
-        self.fill_peer(peer, now);
-        if let Some(other) = released.filter(|other| *other != peer) {
-            self.fill_peer(other, now);
-        }
-        Some(Write { attempt: attempt_id, claim, offset })
-    }
-
-    /// A peer has answered a chunk request by an error.
-    pub(crate) fn chunk_error(
-        &mut self,
-        peer: NodeId,
-        id: ArtifactId,
-        chunk: u32,
-        error: ChunkError,
-        now: Duration,
-    ) {
-        let asked = self.wanted.get(&id).and_then(|wanted| wanted.attempt).filter(|attempt| {
-            self.attempts.get(attempt).is_some_and(|running| running.is_outstanding(chunk, peer))
-        });
-        let Some(attempt) = asked else {
-            self.counters.chunks_unsolicited += 1;
-            return;
-        };
-        self.counters.chunk_errors += 1;
-        if error == ChunkError::NotFound {
-            self.remove_advertiser(peer, id);
-            self.settle(id, now);
-            self.fill_peer(peer, now);
-        } else {
-            // Unavailable, and whatever a later version may say: somebody else may have it, or this
-            // peer later.
-            self.fail(attempt, chunk);
-            if let Some(sender) = self.peers.get_mut(&peer) {
-                sender.rest_until = now + UNAVAILABLE_REST;
-            }
-        }
-        self.fill_attempt(attempt, now);
-    }
-
-    /// A request could not be sent; the timer tries again.
-    pub(crate) fn request_unsent(
-        &mut self,
-        peer: NodeId,
-        attempt: AttemptId,
-        chunk: u32,
-        now: Duration,
-    ) {
-        self.counters.requests_unsent += 1;
-        let Some(running) = self.attempts.get_mut(&attempt) else { return };
-        if running.is_outstanding(chunk, peer) {
-            running.unsend(chunk);
-            self.release(peer);
-        }
-        if let Some(sender) = self.peers.get_mut(&peer) {
-            sender.rest_until = now + UNSENT_REST;
+            running.members += 1;
+            self.fill_peer_from(key, attempt, now);
         }
     }
 
     /// The request for adverts could not be sent; the timer tries again.
     pub(crate) fn ask_unsent(&mut self, peer: NodeId, now: Duration) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.ask_at = now + UNSENT_REST;
+        if let Some(key) = self.names.get(&peer).copied() {
+            self.ask_adverts_at(key, now + ask::UNSENT_REST);
         }
     }
 }

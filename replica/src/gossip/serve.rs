@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gossip_engine::{
-    ArtifactDestination, ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage,
-    NodeId,
+    ArtifactDestination, ChunkError, FlowType, GossipAdvert, GossipChunk, GossipChunkRequest,
+    GossipMessage, NodeId,
 };
 
 use super::{Full, ReplicaGossip, advert_of, answers::Asked};
@@ -16,6 +16,13 @@ const ADVERTS_PER_TURN: usize = 1024;
 
 impl ReplicaGossip {
     pub(super) fn serve_chunk(&self, request: &GossipChunkRequest, peer: NodeId) {
+        // Asked before the disk is read: a peer that repeats requests and reads no answer costs no reads.
+        // Its time-out repairs what is dropped here, if it is honest.
+        let bytes = self.options.chunk_bytes as usize;
+        if !self.outbox.has_capacity(peer, FlowType::Chunk, bytes) {
+            self.state().served.requests_dropped += 1;
+            return;
+        }
         let payload = self.read_chunk(request);
         let error = payload.is_err();
         let sent = self.outbox.send(

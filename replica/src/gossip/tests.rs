@@ -91,6 +91,26 @@ fn one_that_sends_wrong_bytes_delays_and_does_not_prevent() {
 }
 
 #[test]
+fn one_that_does_not_answer_costs_a_moment() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks(), small_chunks()]);
+    cluster.lose_chunks_of(0);
+    cluster.connect_all();
+    for n in 0..5 {
+        let content = content(n, 1_000);
+        // The mute one has it first, so that it is the first to be asked.
+        let id = cluster.publish(0, &content);
+        cluster.step(2);
+        cluster.publish(1, &content);
+        let before = cluster.now();
+        cluster.run_until(20, |cluster| cluster.holds(2, &[id]));
+        let took = cluster.now() - before;
+        assert!(took <= Duration::from_millis(700), "file {n} took {took:?}");
+    }
+    let fetched = cluster.replica(2).snapshot().fetched;
+    assert_eq!((fetched.chunks_received, fetched.chunks_unsolicited), (5, 0));
+}
+
+#[test]
 fn full_queues_lose_nothing_and_cost_no_minute() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     cluster.limit_queues(4);
@@ -281,6 +301,35 @@ fn a_chunk_that_is_not_there_is_answered_by_an_error() {
     assert_eq!(ask(large, hash, 7), Err(ChunkError::Unavailable));
     while verifier.step(Duration::ZERO).is_zero() {}
     assert_eq!(ask(large, hash, 7), Ok(1_024));
+}
+
+/// A read would find that the file is gone, and the store would no longer hold it.
+#[test]
+fn nothing_is_read_for_a_peer_that_takes_no_answers() {
+    let cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    cluster.limit_queues(3);
+    let id = cluster.publish(0, &content(1, 1_500));
+    let replica = cluster.replica(0);
+    let request = GossipChunkRequest {
+        artifact_id: id,
+        integrity_hash: IntegrityHash::new(*id.as_bytes()),
+        chunk_number: 0,
+    };
+    for _ in 0..3 {
+        replica.on_chunk_request(request.clone(), cluster.id(1));
+    }
+    fs::remove_file(replica.store().folder().join(format!("{id:x}"))).unwrap();
+    for _ in 0..100 {
+        replica.on_chunk_request(request.clone(), cluster.id(1));
+    }
+    assert!(replica.store().contains(id), "the disk was read for an answer that nobody takes");
+    let served = replica.snapshot().served;
+    assert_eq!((served.chunks, served.requests_dropped, served.chunk_errors), (3, 100, 0));
+    // As soon as there is capacity, it is looked for again.
+    cluster.last_chunk();
+    replica.on_chunk_request(request, cluster.id(1));
+    assert_eq!(replica.snapshot().served.chunk_errors, 1);
 }
 
 #[test]

@@ -40,6 +40,11 @@ impl ReplicaGossip {
     fn perform(&self, action: Action) -> Vec<Action> {
         let now = (self.clock)();
         match action {
+            Action::Reserve { attempt, claim } => self.reserve(attempt, claim),
+            Action::Report { peer, id, fault } => {
+                tracing::warn!(%peer, artifact = %id, "peer {fault}");
+                Vec::new()
+            }
             Action::Request { peer, attempt, id, chunk } => {
                 let message = GossipMessage::ChunkRequest(request_of(id, chunk));
                 if self.outbox.send(peer, message).is_ok() {
@@ -67,6 +72,28 @@ impl ReplicaGossip {
                 Vec::new()
             }
         }
+    }
+
+    /// Asks the store for space, before the first request of an attempt.
+    fn reserve(&self, attempt: AttemptId, claim: Claim) -> Vec<Action> {
+        let others = self.state().downloads.granted_bytes(attempt);
+        let found = self.store.space_for(claim.size.saturating_add(others));
+        let now = (self.clock)();
+        let mut state = self.state();
+        let first = match &found {
+            Ok(()) => {
+                state.downloads.space_granted(attempt, now);
+                false
+            }
+            Err(_) => state.downloads.no_space(attempt, now),
+        };
+        let actions = state.downloads.take_actions();
+        drop(state);
+        if let (true, Err(error)) = (first, found) {
+            let size = claim.size;
+            tracing::warn!(artifact = %claim.id, size, %error, "no space: artifacts wait for it");
+        }
+        actions
     }
 
     /// Takes a chunk, or the error in its place.
@@ -121,7 +148,6 @@ impl ReplicaGossip {
         let artifact = match outcome {
             Ok(artifact) => artifact,
             Err(StoreError::Mismatch { .. }) => {
-                tracing::debug!(artifact = %claim.id, "content is not what was advertised");
                 let mut state = self.state();
                 state.downloads.mismatch(attempt, now);
                 return state.downloads.take_actions();

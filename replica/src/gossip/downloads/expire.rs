@@ -1,14 +1,14 @@
-//! What time alone brings about: chunks time out, attempts give way, adverts are asked for again.
+//! What time alone brings about: chunks are late or time out, attempts give way, adverts are asked for again.
 //!
-//! A tick looks at the attempts, at what is outstanding in them, and at the peers: none of these grows
-//! with the number of artifacts.
+//! A tick looks at what is due, and at no more than [`TICK_WORK`] peers and attempts for it: what is due
+//! beyond that is due with the next tick.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use gossip_engine::NodeId;
+use super::{AttemptId, Downloads, LOOK, peer::PeerKey, timers::Timer};
 
-use super::{AttemptId, Downloads};
-
+/// How many peers and attempts one tick looks at.
+const TICK_WORK: usize = 1024;
 /// After how many chunk time-outs without progress an attempt has stalled, at first.
 const STALL_TIMEOUTS: u32 = 2;
 /// How long an attempt may take, at first, if other claims or other peers wait for their try.
@@ -17,60 +17,132 @@ const LEASE: Duration = Duration::from_secs(120);
 const MAX_DOUBLINGS: u32 = 8;
 /// How soon after asking for adverts a peer may be asked again because there is capacity for more.
 const EARLIEST_ASK: Duration = Duration::from_secs(5);
+/// How soon something is looked at again that is due and waits for something else.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Downloads {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Duration) {
-        self.time_out_chunks(now);
-        self.give_way(now);
-        let peers: Vec<NodeId> = self.peers.keys().copied().collect();
-        for peer in peers {
-            self.ask_when_due(peer, now);
-            self.fill_peer(peer, now);
+        self.work = 0;
+        self.forget_departed();
+        while self.work < TICK_WORK
+            && let Some(timer) = self.timers.pop_due(now)
+        {
+            self.work += 1;
+            match timer {
+                Timer::Peer(key) => self.look_at_peer(key, now),
+                Timer::Attempt(attempt) => self.look_at_attempt(attempt, now),
+                Timer::Retry(id) => {
+                    if let Some(wanted) = self.wanted.get_mut(&id) {
+                        wanted.retry_at = None;
+                        self.enqueue_for_all(id, now);
+                    }
+                }
+            }
         }
+        self.look_at_idle(now);
         // After a pause the ring is still full.
         self.begin_attempts(now);
     }
 
-    fn time_out_chunks(&mut self, now: Duration) {
-        let timeout = self.options.chunk_timeout;
-        let mut late: Vec<(AttemptId, u32, NodeId)> = Vec::new();
-        for (attempt, running) in &self.attempts {
-            for (chunk, request) in &running.outstanding {
-                if now.saturating_sub(request.since) >= timeout {
-                    late.push((*attempt, *chunk, request.peer));
+    fn look_at_peer(&mut self, key: PeerKey, now: Duration) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.wake_at = None;
+        let (late_after, timeout) =
+            (peer.pace.late_after(), peer.pace.timeout(self.options.chunk_timeout));
+        let (mut timed_out, mut touched) = (Vec::new(), BTreeSet::new());
+        for (number, request) in &mut peer.requests {
+            let silence = now.saturating_sub(request.silent_since);
+            if silence >= timeout {
+                timed_out.push(*number);
+            } else if !request.late
+                && silence >= patience(late_after, self.open.contains(&request.attempt))
+            {
+                request.late = true;
+                if let Some(running) = self.attempts.get_mut(&request.attempt)
+                    && running.be_late(request.chunk, key)
+                {
+                    touched.insert(request.attempt);
                 }
             }
         }
-        // Many chunks that time out together say no more about a peer than one.
-        let peers: BTreeSet<NodeId> = late.iter().map(|(_, _, peer)| *peer).collect();
-        for peer in peers {
-            if let Some(peer) = self.peers.get_mut(&peer) {
-                peer.time_out(now);
+        if !timed_out.is_empty() {
+            peer.time_out(timed_out.len(), now);
+        }
+        self.work += peer.requests.len() / 4;
+        self.counters.chunks_timed_out += timed_out.len() as u64;
+        let mut unused = 0;
+        for number in timed_out {
+            let Some(request) = peer.forget(number) else { continue };
+            peer.remember_late(request);
+            unused += request.doubled;
+            if let Some(running) = self.attempts.get_mut(&request.attempt) {
+                running.release(request.chunk, key, true);
+                touched.insert(request.attempt);
             }
         }
-        self.counters.chunks_timed_out += late.len() as u64;
-        for (attempt, chunk, _) in late {
-            self.fail(attempt, chunk);
+        self.allow(unused);
+        self.index_peer(key);
+        self.judge(key, now);
+        for attempt in touched {
+            self.index_attempt(attempt);
+            self.fill_attempt(attempt, now);
         }
+        self.ask_when_due(key, now);
+        self.fill_peer(key, now);
+        self.schedule_look(key, now);
     }
 
-    fn give_way(&mut self, now: Duration) {
-        let due: Vec<AttemptId> = self
-            .attempts
-            .keys()
-            .copied()
-            .filter(|attempt| self.must_give_way(*attempt, now))
-            .collect();
-        for attempt in due {
-            let Some(running) = self.attempts.get(&attempt) else { continue };
-            let id = running.claim.id;
-            if let Some(wanted) = self.wanted.get_mut(&id) {
-                wanted.gave_way += 1;
-            }
-            self.counters.given_up += 1;
-            self.end_attempt(attempt, now);
+    /// Sets a peer's timer to what is due next.
+    fn schedule_look(&mut self, key: PeerKey, now: Duration) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let (late_after, timeout) =
+            (peer.pace.late_after(), peer.pace.timeout(self.options.chunk_timeout));
+        let requests = peer.requests.values().map(|request| {
+            let wait = if request.late {
+                timeout
+            } else {
+                patience(late_after, self.open.contains(&request.attempt)).min(timeout)
+            };
+            request.silent_since + wait
+        });
+        let others = [peer.rest_until, peer.suspect_until()].into_iter().filter(|at| *at > now);
+        let refused = peer.refused.then(|| (peer.asked_at + EARLIEST_ASK).max(now + LOOK_AGAIN));
+        let next = requests.chain(others).chain(refused).fold(peer.ask_at, Duration::min);
+        let next = next.max(now + Duration::from_millis(1));
+        self.timers.set(Timer::Peer(key), &mut peer.wake_at, next);
+    }
+
+    fn look_at_attempt(&mut self, attempt: AttemptId, now: Duration) {
+        let Some(running) = self.attempts.get_mut(&attempt) else { return };
+        running.check_at = None;
+        let id = running.claim.id;
+        if !self.must_give_way(attempt, now) {
+            self.schedule_check(attempt, now);
+            return;
         }
+        if let Some(wanted) = self.wanted.get_mut(&id) {
+            wanted.gave_way += 1;
+        }
+        self.counters.given_up += 1;
+        self.end_attempt(attempt, now);
+    }
+
+    /// Sets an attempt's timer to when it may have to give way.
+    pub(super) fn schedule_check(&mut self, attempt: AttemptId, now: Duration) {
+        let Some(running) = self.attempts.get_mut(&attempt) else { return };
+        let patience = 1 << self.wanted[&running.claim.id].gave_way.min(MAX_DOUBLINGS);
+        let timeout = self.options.chunk_timeout * patience;
+        let times = [
+            running.progressed + timeout,
+            running.progressed + timeout * STALL_TIMEOUTS,
+            running.started + LEASE * patience,
+        ];
+        let next = times.into_iter().filter(|at| *at > now).min();
+        // What could be due already may still become so, by what others do.
+        let again = times.iter().any(|at| *at <= now).then_some(now + LOOK_AGAIN);
+        let next = next.into_iter().chain(again).min().unwrap_or(now + LOOK_AGAIN);
+        self.timers.set(Timer::Attempt(attempt), &mut running.check_at, next);
     }
 
     fn must_give_way(&self, attempt: AttemptId, now: Duration) -> bool {
@@ -81,36 +153,60 @@ impl Downloads {
         let wanted = &self.wanted[&running.claim.id];
         let patience = 1 << wanted.gave_way.min(MAX_DOUBLINGS);
         let quiet = now.saturating_sub(running.progressed);
-        if quiet >= self.options.chunk_timeout * STALL_TIMEOUTS * patience {
+        let stalled = quiet >= self.options.chunk_timeout * STALL_TIMEOUTS * patience;
+        if stalled && !self.waits_its_turn(attempt) {
             return true;
         }
-        if !running.is_incomplete() {
+        if !running.is_incomplete() || wanted.advertisers.len() <= running.members {
             return false;
         }
-        let suspect = |peer: &NodeId| self.peers.get(peer).is_none_or(|peer| peer.is_suspect(now));
-        let mut others = wanted
-            .advertisers
-            .iter()
-            .map(|advertiser| &advertiser.peer)
-            .filter(|peer| !running.participants.contains(peer))
-            .peekable();
-        if others.peek().is_none() {
-            return false;
+        if now.saturating_sub(running.started) >= LEASE * patience {
+            return true;
         }
-        let lease_over = now.saturating_sub(running.started) >= LEASE * patience;
         // Nobody answers here, and somebody else might.
-        let silent = quiet >= self.options.chunk_timeout * patience
-            && running.participants.iter().all(suspect);
-        lease_over || silent && others.any(|peer| !suspect(peer))
+        let mut others = wanted.advertisers.iter().take(LOOK).filter(|(key, known)| {
+            !running.admits(known.peer, known.claim) && self.peers.contains_key(key)
+        });
+        quiet >= self.options.chunk_timeout * patience
+            && !self.has_trusted(attempt, None)
+            && others.any(|(key, _)| !self.suspects.contains(key))
     }
 
-    fn ask_when_due(&mut self, peer: NodeId, now: Duration) {
-        let Some(asked) = self.peers.get(&peer) else { return };
+    /// Whether an attempt is quiet only because those that would be asked are busy with others.
+    fn waits_its_turn(&self, attempt: AttemptId) -> bool {
+        let running = &self.attempts[&attempt];
+        let mut known = self.wanted[&running.claim.id].advertisers.iter().take(LOOK);
+        running.outstanding.is_empty()
+            && known.any(|(key, known)| {
+                running.admits(known.peer, known.claim)
+                    && self.peers.contains_key(key)
+                    && !self.suspects.contains(key)
+                    && !self.idle.contains(key)
+            })
+    }
+
+    fn ask_when_due(&mut self, key: PeerKey, now: Duration) {
+        let Some(asked) = self.peers.get(&key) else { return };
         let room_again = asked.refused
             && asked.adverts.len() <= self.options.max_adverts_per_peer / 2
             && now.saturating_sub(asked.asked_at) >= EARLIEST_ASK;
         if room_again || now >= asked.ask_at {
-            self.ask_adverts(peer, now);
+            self.ask_adverts(key, now);
         }
     }
+
+    /// An advert of a peer has gone: there may be capacity for those that were refused.
+    pub(super) fn retract(&mut self, key: PeerKey, id: gossip_engine::ArtifactId) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.retract(id);
+        if peer.refused {
+            let at = peer.asked_at + EARLIEST_ASK;
+            self.wake_by(key, at);
+        }
+    }
+}
+
+/// How long a peer has before a second one is asked: longer while there is other work for the second.
+fn patience(late_after: Duration, open: bool) -> Duration {
+    if open { late_after * 2 } else { late_after }
 }

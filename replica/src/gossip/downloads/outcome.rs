@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{Action, AttemptId, Downloads};
+use super::{Action, AttemptId, Downloads, Fault, peer::PeerKey, timers::Timer};
 
 /// For how long nothing new is begun after the disk has refused something.
 const DISK_PAUSE: Duration = Duration::from_secs(5);
+/// For how long an artifact is put off that the disk does not take, at first; it doubles each time.
+const FIRST_DELAY: Duration = Duration::from_secs(2);
+/// For how long it is put off at most.
+const LAST_DELAY: Duration = Duration::from_secs(300);
 
 impl Downloads {
     /// A chunk is on the disk.
@@ -23,18 +27,17 @@ impl Downloads {
     /// the peers that are known to hold it too.
     pub(crate) fn held(&mut self, id: ArtifactId, now: Duration) -> Vec<NodeId> {
         let Some(wanted) = self.wanted.get_mut(&id) else { return Vec::new() };
-        let holders: Vec<NodeId> =
-            std::mem::take(&mut wanted.advertisers).iter().map(|holder| holder.peer).collect();
-        for holder in &holders {
-            if let Some(peer) = self.peers.get_mut(holder) {
-                peer.retract(id);
-            }
+        let attempt = wanted.attempt;
+        let advertisers = std::mem::take(&mut wanted.advertisers);
+        for key in advertisers.keys() {
+            self.retract(*key, id);
         }
-        match wanted.attempt {
+        match attempt {
             Some(attempt) => self.end_attempt(attempt, now),
-            None => _ = self.wanted.remove(&id),
+            None => self.remove_wanted(id),
         }
-        holders
+        let connected = |(key, _): &(&PeerKey, _)| self.peers.contains_key(*key);
+        advertisers.iter().filter(connected).map(|(_, known)| known.peer).collect()
     }
 
     /// The content was not what it had to be.
@@ -48,27 +51,55 @@ impl Downloads {
         // For good, even once the liar is found: it may come back, and spoil what others have delivered.
         wanted.single |= only.is_none();
         if let Some(liar) = only {
-            self.blame(liar, id, now);
+            match self.names.get(&liar).copied() {
+                Some(key) => self.blame(key, id, Fault::WrongContent, now),
+                None => self.counters.blamed += 1,
+            }
         }
         self.end_attempt(attempt, now);
     }
 
-    /// The disk has refused a chunk or the whole of an attempt. Returns whether that is news, rather than
-    /// the fate of one more attempt that had begun before the pause.
+    /// The disk has refused a chunk or the whole of an attempt. The artifact is put off. Returns whether that
+    /// is news, rather than the fate of one more attempt that had begun before the pause.
     pub(crate) fn disk_failed(&mut self, attempt: AttemptId, now: Duration) -> bool {
         self.counters.disk_errors += 1;
         let news = now >= self.paused_until;
         self.paused_until = now + DISK_PAUSE;
-        self.end_attempt(attempt, now);
+        self.put_off(attempt, false, now);
         news
     }
 
+    /// The store has no space for an attempt's artifact, which is put off. Returns whether it is the first
+    /// that waits for space.
+    pub(crate) fn no_space(&mut self, attempt: AttemptId, now: Duration) -> bool {
+        self.counters.no_space += 1;
+        let before = self.lacking_space;
+        self.put_off(attempt, true, now);
+        before == 0 && self.lacking_space > 0
+    }
+
+    fn put_off(&mut self, attempt: AttemptId, lacks_space: bool, now: Duration) {
+        let Some(running) = self.attempts.get(&attempt) else { return };
+        let id = running.claim.id;
+        let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
+        let delay = FIRST_DELAY.saturating_mul(1 << wanted.put_off.min(16)).min(LAST_DELAY);
+        wanted.put_off += 1;
+        self.timers.set(Timer::Retry(id), &mut wanted.retry_at, now + delay);
+        if lacks_space && !wanted.lacks_space {
+            wanted.lacks_space = true;
+            self.lacking_space += 1;
+        }
+        self.end_attempt(attempt, now);
+    }
+
     /// A peer has lied about an artifact.
-    pub(super) fn blame(&mut self, peer: NodeId, id: ArtifactId, now: Duration) {
+    pub(super) fn blame(&mut self, key: PeerKey, id: ArtifactId, fault: Fault, now: Duration) {
         self.counters.blamed += 1;
-        if let Some(liar) = self.peers.get_mut(&peer) {
+        self.report(key, id, fault);
+        if let Some(liar) = self.peers.get_mut(&key) {
             liar.blame(id, now);
         }
-        self.remove_advertiser(peer, id);
+        self.judge(key, now);
+        self.remove_advertiser(key, id);
     }
 }

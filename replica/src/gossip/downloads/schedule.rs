@@ -1,10 +1,15 @@
-//! Who is asked for what next: turns of peers, claims of an artifact, chunks of an attempt.
+//! Whose turn it is: queues of peers, claims of an artifact, attempts that begin and end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{Action, AttemptId, Downloads, attempt::Attempt};
+use super::{Action, AttemptId, Downloads, attempt::Attempt, peer::PeerKey, timers::Timer};
+
+/// How many peers an event looks at to begin attempts; the next tick goes on.
+const BEGIN_WORK: usize = 4096;
+/// What an attempt counts that begins, beside those that advertise the artifact.
+const BEGIN_COST: usize = 16;
 
 impl Downloads {
     /// How many attempts may be a peer's turn at the same time. The shares of all connected peers fit
@@ -15,25 +20,26 @@ impl Downloads {
     }
 
     /// Puts an artifact into a peer's queue.
-    pub(super) fn enqueue(&mut self, peer: NodeId, id: ArtifactId) {
+    pub(super) fn enqueue(&mut self, key: PeerKey, id: ArtifactId, now: Duration) {
         self.last_place += 1;
-        if let Some(waiting) = self.peers.get_mut(&peer) {
-            waiting.enqueue(id, self.last_place);
+        let tries = self.wanted.get(&id).map_or(0, |wanted| wanted.tries);
+        let place = self.order.place(id, tries, self.last_place, now);
+        if let Some(waiting) = self.peers.get_mut(&key) {
+            waiting.enqueue(id, place);
         }
-        self.list(peer);
+        self.list(key);
     }
 
     /// Puts a peer into the ring if something of its queue may begin.
-    pub(super) fn list(&mut self, peer: NodeId) {
+    pub(super) fn list(&mut self, key: PeerKey) {
         let share = self.share();
-        let turns = self.turns.get(&peer).copied().unwrap_or(0);
-        if let Some(waiting) = self.peers.get_mut(&peer)
+        if let Some(waiting) = self.peers.get_mut(&key)
             && !waiting.listed
             && !waiting.queue.is_empty()
-            && turns < share
+            && self.turns.get(&waiting.name).copied().unwrap_or(0) < share
         {
             waiting.listed = true;
-            self.ring.push_back(peer);
+            self.ring.push_back(key);
         }
     }
 
@@ -42,79 +48,117 @@ impl Downloads {
         if now < self.paused_until {
             return;
         }
-        while self.attempts.len() < self.options.max_downloads {
-            let Some(peer) = self.ring.pop_front() else { return };
+        let mut work = 0;
+        while self.attempts.len() < self.options.max_downloads && work < BEGIN_WORK {
+            let Some(key) = self.ring.pop_front() else { return };
+            work += 1;
             let share = self.share();
-            let turns = self.turns.get(&peer).copied().unwrap_or(0);
-            let Some(next) = self.peers.get_mut(&peer) else { continue };
+            let Some(next) = self.peers.get_mut(&key) else { continue };
             next.listed = false;
-            if turns >= share {
+            let owner = next.name;
+            if self.turns.get(&owner).copied().unwrap_or(0) >= share {
                 continue;
             }
             if let Some(id) = next.dequeue() {
-                self.begin(id, peer, now);
+                work += self.begin(id, owner, now);
             }
-            self.list(peer);
+            self.list(key);
         }
     }
 
-    /// Begins an attempt on `owner`'s turn, unless there is one.
-    fn begin(&mut self, id: ArtifactId, owner: NodeId, now: Duration) {
-        let Some(wanted) = self.wanted.get_mut(&id).filter(|wanted| wanted.attempt.is_none())
+    /// Begins an attempt on `owner`'s turn, unless there is one. Returns what it has cost.
+    fn begin(&mut self, id: ArtifactId, owner: NodeId, now: Duration) -> usize {
+        let Some(wanted) = self
+            .wanted
+            .get_mut(&id)
+            .filter(|wanted| wanted.attempt.is_none() && wanted.retry_at.is_none())
         else {
-            return;
+            return 0;
         };
-        let peers = &self.peers;
-        let suspect = |peer| peers.get(&peer).is_none_or(|peer| peer.is_suspect(now));
         // Who has timed out lately comes last, then who has had its try latest.
-        let best = wanted.advertisers.iter().min_by_key(|advertiser| {
-            (suspect(advertiser.peer), advertiser.place, advertiser.peer != owner)
-        });
-        let Some(best) = best.copied() else { return };
-        let source = wanted.single.then_some(best.peer);
+        let none_gone = self.departed.is_empty();
+        let best = wanted
+            .advertisers
+            .iter()
+            .filter(|(key, _)| none_gone || self.peers.contains_key(key))
+            .min_by_key(|(key, known)| {
+                (self.suspects.contains(key), known.place, known.peer != owner)
+            });
+        let Some((_, best)) = best.map(|(key, known)| (*key, *known)) else { return 1 };
+        let (claim, source) = (best.claim, wanted.single.then_some(best.peer));
 
         self.last_attempt += 1;
         let attempt = self.last_attempt;
+        let first = self.order.first(id, claim.chunk_count().into()) as u32;
+        let mut running = Attempt::new(claim, owner, source, first, now);
         wanted.attempt = Some(attempt);
         wanted.tries += 1;
-        let mut participants = BTreeSet::new();
-        for advertiser in &mut wanted.advertisers {
-            let joins = advertiser.claim == best.claim
-                && source.is_none_or(|source| source == advertiser.peer);
-            if joins {
-                advertiser.place = 2 * wanted.tries + 1;
-                participants.insert(advertiser.peer);
+        for known in wanted.advertisers.values_mut() {
+            if running.admits(known.peer, known.claim) {
+                known.place = 2 * wanted.tries + 1;
+                running.members += 1;
             }
         }
-        for peer in &participants {
-            self.peers.get_mut(peer).expect("an advertiser is connected").serving.insert(attempt);
-        }
+        let cost = wanted.advertisers.len() + BEGIN_COST;
+        self.wanted_bytes = self.wanted_bytes - wanted.size + claim.size;
+        wanted.size = claim.size;
         *self.turns.entry(owner).or_default() += 1;
-        let mut running = Attempt::new(best.claim, owner, source, participants, now);
-        if best.claim.chunk_count() == 0 {
+        if claim.chunk_count() == 0 {
             running.finishing = true;
-            self.actions.push(Action::Finish { attempt, claim: best.claim });
+            self.actions.push(Action::Finish { attempt, claim });
+        } else {
+            self.actions.push(Action::Reserve { attempt, claim });
         }
         self.attempts.insert(attempt, running);
+        self.schedule_check(attempt, now);
+        cost
+    }
+
+    /// The store has space for an attempt's artifact: it is asked for.
+    pub(crate) fn space_granted(&mut self, attempt: AttemptId, now: Duration) {
+        let Some(running) = self.attempts.get_mut(&attempt) else { return };
+        running.granted = true;
+        running.progressed = now;
+        let id = running.claim.id;
+        let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
+        if std::mem::take(&mut wanted.lacks_space) {
+            self.lacking_space -= 1;
+        }
+        self.index_attempt(attempt);
         self.fill_attempt(attempt, now);
     }
 
-    /// Ends an attempt, whatever its outcome. If the artifact is still wanted, it waits again.
+    /// How many bytes the attempts but this one have still to write, of those that were granted.
+    pub(crate) fn granted_bytes(&self, except: AttemptId) -> u64 {
+        let others = self.attempts.iter().filter(|(id, other)| **id != except && other.granted);
+        others.map(|(_, other)| other.claim.size - other.received_bytes).sum()
+    }
+
+    /// Ends an attempt, whatever its outcome. If the artifact is still wanted and not put off, it waits
+    /// again. What was asked for is still awaited, since it takes its part of the link.
     pub(super) fn end_attempt(&mut self, attempt: AttemptId, now: Duration) {
-        let Some(ended) = self.attempts.remove(&attempt) else { return };
+        let Some(mut ended) = self.attempts.remove(&attempt) else { return };
+        self.timers.cancel(Timer::Attempt(attempt), &mut ended.check_at);
+        self.index_attempt(attempt);
         // Nor is it asked for what the same event had still decided to ask.
-        self.actions.retain(
-            |action| !matches!(action, Action::Request { attempt: of, .. } if *of == attempt),
-        );
-        self.actions.push(Action::Discard { attempt });
-        for request in ended.outstanding.values() {
-            self.release(request.peer);
-        }
-        for peer in &ended.participants {
-            if let Some(peer) = self.peers.get_mut(peer) {
-                peer.serving.remove(&attempt);
+        let mut unsent = Vec::new();
+        self.actions.retain(|action| match action {
+            Action::Request { peer, attempt: of, id, chunk } if *of == attempt => {
+                unsent.push((*peer, *id, *chunk));
+                false
+            }
+            Action::Reserve { attempt: of, .. } => *of != attempt,
+            _ => true,
+        });
+        for (peer, id, chunk) in unsent {
+            let Some(key) = self.names.get(&peer).copied() else { continue };
+            let asked = self.peers.get_mut(&key).expect("a name leads to a peer");
+            if let Some(number) = asked.asked.get(&(id, chunk)).copied() {
+                asked.forget(number);
+                self.index_peer(key);
             }
         }
+        self.actions.push(Action::Discard { attempt });
         let turns = self.turns.get_mut(&ended.owner).expect("counted when it began");
         *turns -= 1;
         if *turns == 0 {
@@ -124,39 +168,57 @@ impl Downloads {
         let id = ended.claim.id;
         let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
         wanted.attempt = None;
-        let advertisers: Vec<NodeId> =
-            wanted.advertisers.iter().map(|advertiser| advertiser.peer).collect();
-        if advertisers.is_empty() {
-            self.wanted.remove(&id);
+        if wanted.advertisers.is_empty() {
+            self.remove_wanted(id);
+        } else if wanted.retry_at.is_none() {
+            self.enqueue_for_all(id, now);
         }
-        for peer in advertisers {
-            self.enqueue(peer, id);
+        if let Some(owner) = self.names.get(&ended.owner).copied() {
+            self.list(owner);
         }
-        self.list(ended.owner);
         self.begin_attempts(now);
-        for peer in ended.participants {
-            self.fill_peer(peer, now);
+    }
+
+    pub(super) fn enqueue_for_all(&mut self, id: ArtifactId, now: Duration) {
+        let Some(wanted) = self.wanted.get(&id) else { return };
+        let keys: Vec<PeerKey> = wanted.advertisers.keys().copied().collect();
+        self.work += keys.len();
+        for key in keys {
+            self.enqueue(key, id, now);
         }
     }
 
-    /// Forgets that a peer advertises an artifact, and what it was asked for of it.
-    pub(super) fn remove_advertiser(&mut self, peer: NodeId, id: ArtifactId) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.retract(id);
-        }
+    /// Forgets that a peer advertises an artifact. What it was asked for of it is another's to deliver.
+    pub(super) fn remove_advertiser(&mut self, key: PeerKey, id: ArtifactId) {
         let Some(wanted) = self.wanted.get_mut(&id) else { return };
-        wanted.advertisers.retain(|advertiser| advertiser.peer != peer);
-        let Some(attempt) = wanted.attempt else {
-            if wanted.advertisers.is_empty() {
-                self.wanted.remove(&id);
+        let Some(known) = wanted.advertisers.remove(&key) else { return };
+        let nobody = wanted.advertisers.is_empty();
+        let attempt = wanted.attempt;
+        self.retract(key, id);
+        let Some(attempt) = attempt else {
+            if nobody {
+                self.remove_wanted(id);
             }
             return;
         };
         let running = self.attempts.get_mut(&attempt).expect("a wanted artifact's attempt exists");
-        let released = running.leave(peer);
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.outstanding -= released;
-            peer.serving.remove(&attempt);
+        if running.admits(known.peer, known.claim) {
+            running.members -= 1;
+        }
+        if let Some(peer) = self.peers.get(&key) {
+            for ((_, chunk), _) in peer.asked.range((id, 0)..=(id, u32::MAX)) {
+                running.release(*chunk, key, false);
+            }
+            self.index_attempt(attempt);
+        }
+    }
+
+    /// Forgets an artifact that nobody advertises any more, or that is held.
+    pub(super) fn remove_wanted(&mut self, id: ArtifactId) {
+        if let Some(mut wanted) = self.wanted.remove(&id) {
+            self.timers.cancel(Timer::Retry(id), &mut wanted.retry_at);
+            self.wanted_bytes -= wanted.size;
+            self.lacking_space -= usize::from(wanted.lacks_space);
         }
     }
 
@@ -164,89 +226,8 @@ impl Downloads {
     pub(super) fn settle(&mut self, id: ArtifactId, now: Duration) {
         let Some(attempt) = self.wanted.get(&id).and_then(|wanted| wanted.attempt) else { return };
         let running = &self.attempts[&attempt];
-        if running.participants.is_empty() && running.is_incomplete() {
+        if running.members == 0 && running.is_incomplete() {
             self.end_attempt(attempt, now);
-        }
-    }
-
-    /// Asks a peer for as many chunks as it may be asked for.
-    pub(super) fn fill_peer(&mut self, peer: NodeId, now: Duration) {
-        let mut next = 0;
-        while let Some(asked) = self.peers.get(&peer)
-            && asked.room(now) > 0
-            && let Some(attempt) = asked.serving.range(next..).next().copied()
-        {
-            match self.take(attempt, peer, now) {
-                Some(chunk) => {
-                    let asked = self.peers.get_mut(&peer).expect("found above");
-                    asked.outstanding += 1;
-                    self.counters.chunks_requested += 1;
-                    let id = self.attempts[&attempt].claim.id;
-                    self.actions.push(Action::Request { peer, attempt, id, chunk });
-                }
-                None => next = attempt + 1,
-            }
-        }
-    }
-
-    /// Asks all that may be asked in an attempt.
-    pub(super) fn fill_attempt(&mut self, attempt: AttemptId, now: Duration) {
-        let Some(running) = self.attempts.get(&attempt) else { return };
-        let participants: Vec<NodeId> = running.participants.iter().copied().collect();
-        for peer in participants {
-            self.fill_peer(peer, now);
-        }
-    }
-
-    /// Chooses a chunk of an attempt to ask a peer for. A peer that has timed out lately is asked only
-    /// if all have; a chunk that it has failed to deliver only if no other of its standing is there.
-    fn take(&mut self, attempt: AttemptId, peer: NodeId, now: Duration) -> Option<u32> {
-        let peers = &self.peers;
-        let suspect = |peer: &NodeId| peers.get(peer).is_none_or(|peer| peer.is_suspect(now));
-        let running = self.attempts.get_mut(&attempt).expect("a peer serves attempts that exist");
-        let mut only = false;
-        if suspect(&peer) {
-            if running.participants.iter().any(|other| !suspect(other)) {
-                return None;
-            }
-            only = running.participants.len() == 1;
-        } else if running.has_retries() {
-            only = !running.participants.iter().any(|other| *other != peer && !suspect(other));
-        }
-        running.take(peer, only, now)
-    }
-
-    /// A chunk is no longer outstanding at a peer.
-    pub(super) fn release(&mut self, peer: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.outstanding -= 1;
-        }
-    }
-
-    /// A peer has not delivered a chunk that it was asked for.
-    pub(super) fn fail(&mut self, attempt: AttemptId, chunk: u32) {
-        let Some(running) = self.attempts.get_mut(&attempt) else { return };
-        if let Some(request) = running.outstanding.get(&chunk).copied() {
-            running.fail(chunk);
-            self.release(request.peer);
-        }
-    }
-
-    /// Adverts of this peer were lost: it is asked for them with the next tick.
-    pub(crate) fn ask_soon(&mut self, peer: NodeId, now: Duration) {
-        if let Some(asked) = self.peers.get_mut(&peer) {
-            asked.ask_at = asked.ask_at.min(now);
-        }
-    }
-
-    pub(super) fn ask_adverts(&mut self, peer: NodeId, now: Duration) {
-        let interval = self.options.retransmission_interval;
-        if let Some(asked) = self.peers.get_mut(&peer) {
-            asked.refused = false;
-            asked.asked_at = now;
-            asked.ask_at = now + interval;
-            self.counters.retransmissions_asked += 1;
-            self.actions.push(Action::AskAdverts { peer });
         }
     }
 }

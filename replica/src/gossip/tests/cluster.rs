@@ -25,6 +25,8 @@ struct Network {
     announcement_limit: Option<usize>,
     queue_limit: Option<usize>,
     spoilt: Option<NodeId>,
+    /// Whose chunks get lost.
+    mute: Option<NodeId>,
 }
 
 fn crash() -> StoreOptions {
@@ -73,7 +75,9 @@ impl Outbox for Port {
         {
             *bytes = bytes.iter().map(|byte| !byte).collect();
         }
-        network.queued.push_back((self.own, peer, message));
+        if network.mute != Some(self.own) || flow != FlowType::Chunk {
+            network.queued.push_back((self.own, peer, message));
+        }
         Ok(())
     }
 }
@@ -117,6 +121,7 @@ impl Cluster {
                     Ok(())
                 },
                 move || Duration::from_millis(millis.load(Ordering::Relaxed)),
+                at as u64,
             )
             .unwrap()
         };
@@ -155,6 +160,10 @@ impl Cluster {
 
     pub(super) fn spoil_chunks_of(&self, at: usize) {
         self.network.lock().unwrap().spoilt = Some(node(at));
+    }
+
+    pub(super) fn lose_chunks_of(&self, at: usize) {
+        self.network.lock().unwrap().mute = Some(node(at));
     }
 
     pub(super) fn announced(&self) -> usize {

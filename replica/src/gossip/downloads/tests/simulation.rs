@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gossip_engine::ChunkError;
 use proptest::prelude::*;
 
 use super::{super::*, CHUNK, claim, node};
@@ -65,8 +66,12 @@ struct Simulation {
     spoilt: BTreeSet<AttemptId>,
     /// When each peer is done with what it has been asked for.
     busy_until: BTreeMap<NodeId, Duration>,
-    /// Which chunk is asked of whom since when, as the peers see it.
-    asked: BTreeMap<(ArtifactId, u32), (NodeId, AttemptId, Duration)>,
+    /// Of whom each chunk is asked, for which attempt, as far as the machine cannot know better.
+    asked: BTreeMap<(ArtifactId, u32), Vec<(NodeId, AttemptId, Duration)>>,
+    /// For which attempts there is space.
+    granted: BTreeSet<AttemptId>,
+    /// How often of a hundred times there is no space.
+    full_percent: u64,
     events: BTreeMap<(Duration, u64), Event>,
     now: Duration,
     sequence: u64,
@@ -85,7 +90,7 @@ impl Simulation {
         let artifacts: Vec<Claim> =
             sizes.iter().enumerate().map(|(n, chunks)| claim(n as u16, *chunks)).collect();
         let mut simulation = Self {
-            downloads: Downloads::new(options),
+            downloads: Downloads::new(options, Order::Salted(seed)),
             kinds: kinds.iter().enumerate().map(|(n, kind)| (node(n as u8), *kind)).collect(),
             connected: BTreeSet::new(),
             artifacts: artifacts.iter().map(|claim| (claim.id, *claim)).collect(),
@@ -93,6 +98,8 @@ impl Simulation {
             spoilt: BTreeSet::new(),
             busy_until: BTreeMap::new(),
             asked: BTreeMap::new(),
+            granted: BTreeSet::new(),
+            full_percent: seed % 30,
             events: BTreeMap::new(),
             now: Duration::ZERO,
             sequence: 0,
@@ -176,7 +183,9 @@ impl Simulation {
             Event::Written { attempt } => self.downloads.written(attempt, now),
             Event::Toggle { peer } => {
                 if self.connected.remove(&peer) {
-                    self.asked.retain(|_, (asked, ..)| *asked != peer);
+                    for asked in self.asked.values_mut() {
+                        asked.retain(|(of, ..)| *of != peer);
+                    }
                     self.downloads.peer_down(peer, now);
                 } else {
                     self.connected.insert(peer);
@@ -196,7 +205,9 @@ impl Simulation {
             // A chunk released in this batch may be asked for again in it; releases are checked first.
             for action in &actions {
                 if let Action::Discard { attempt } = action {
-                    self.asked.retain(|_, (_, asked, _)| asked != attempt);
+                    for asked in self.asked.values_mut() {
+                        asked.retain(|(_, of, _)| of != attempt);
+                    }
                 }
             }
             for action in actions {
@@ -206,14 +217,16 @@ impl Simulation {
     }
 
     fn answered(&mut self, id: ArtifactId, chunk: u32, peer: NodeId) {
-        if self.asked.get(&(id, chunk)).is_some_and(|(asked, ..)| *asked == peer) {
-            self.asked.remove(&(id, chunk));
+        if let Some(asked) = self.asked.get_mut(&(id, chunk)) {
+            asked.retain(|(of, ..)| *of != peer);
         }
     }
 
     /// Nothing more of this artifact is expected of this peer.
     fn dropped(&mut self, id: ArtifactId, peer: NodeId) {
-        self.asked.retain(|(asked, _), (of, ..)| *asked != id || *of != peer);
+        for (_, asked) in self.asked.range_mut((id, 0)..=(id, u32::MAX)) {
+            asked.retain(|(of, ..)| *of != peer);
+        }
     }
 
     fn perform(&mut self, action: Action) {
@@ -231,7 +244,15 @@ impl Simulation {
                     self.downloads.mismatch(attempt, self.now);
                 }
             }
-            Action::Discard { .. } => {}
+            Action::Reserve { attempt, .. } => {
+                if self.below(100) < self.full_percent {
+                    self.downloads.no_space(attempt, self.now);
+                } else {
+                    self.granted.insert(attempt);
+                    self.downloads.space_granted(attempt, self.now);
+                }
+            }
+            Action::Discard { .. } | Action::Report { .. } => {}
             Action::AskAdverts { peer } => {
                 if self.lost() {
                     self.downloads.ask_unsent(peer, self.now);
@@ -263,14 +284,17 @@ impl Simulation {
     fn ask(&mut self, peer: NodeId, attempt: AttemptId, id: ArtifactId, chunk: u32) {
         assert!(self.connected.contains(&peer), "a peer that is not there is asked");
         assert!(!self.held.contains(&id), "asked for what is held");
-        let before = self.asked.insert((id, chunk), (peer, attempt, self.now));
-        if let Some((_, _, since)) = before {
-            assert!(self.now - since >= self.downloads.options.chunk_timeout, "asked of two peers");
-        }
+        assert!(self.granted.contains(&attempt), "asked for without space");
+        // What has been asked for long ago may have timed out; the machine knows, this does not.
+        let (now, soonest) = (self.now, self.downloads.options.chunk_timeout / 3);
+        let asked = self.asked.entry((id, chunk)).or_default();
+        asked.retain(|(of, _, since)| *of != peer && now - *since < soonest);
+        asked.push((peer, attempt, now));
+        assert!(asked.len() <= 2, "asked of more than two peers at a time");
         let kind = self.kinds[&peer];
         let travel = 1 + self.below(200);
         if self.below(100) == 0 {
-            self.asked.remove(&(id, chunk));
+            self.answered(id, chunk, peer);
             self.downloads.request_unsent(peer, attempt, chunk, self.now);
             return;
         }

@@ -1,0 +1,39 @@
+//! What the downloads show of themselves.
+
+use std::time::Duration;
+
+use super::Downloads;
+use crate::gossip::counters::DownloadStatus;
+
+impl Downloads {
+    pub(crate) fn wanted_count(&self) -> usize {
+        self.wanted.len()
+    }
+
+    pub(crate) fn active_count(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// How many bytes of what is wanted have still to come.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        let received: u64 = self.attempts.values().map(|attempt| attempt.received_bytes).sum();
+        self.wanted_bytes - received
+    }
+
+    /// How many artifacts are put off for want of space.
+    pub(crate) fn waiting_for_space(&self) -> usize {
+        self.lacking_space
+    }
+
+    pub(crate) fn status(&self, now: Duration) -> Vec<DownloadStatus> {
+        let status = |attempt: &super::Attempt| DownloadStatus {
+            id: attempt.claim.id,
+            size: attempt.claim.size,
+            received: attempt.received_bytes,
+            since: now.saturating_sub(attempt.started),
+            peers: attempt.members,
+            rate: attempt.rate(now),
+        };
+        self.attempts.values().map(status).collect()
+    }
+}
