@@ -71,11 +71,11 @@ const LOOK: usize = 32;
 /// How many adverts of departed peers are forgotten with their departure, and with each tick.
 const FORGET: usize = 256;
 /// How many bytes may be asked for a second time before anything has come.
-const FIRST_ALLOWANCE: u64 = 4 << 20;
+const FIRST_ALLOWANCE: u64 = 1 << 20;
 /// How many bytes may be asked for a second time at once, if much has come.
-const MAX_ALLOWANCE: u64 = 16 << 20;
+const MAX_ALLOWANCE: u64 = 8 << 20;
 /// Which part of what has come may be asked for a second time.
-const ALLOWED_PART: u64 = 16;
+const ALLOWED_PART: u64 = 64;
 
 /// What is to be done outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,6 +11,8 @@ use super::{AttemptId, Downloads, LOOK, peer::PeerKey, timers::Timer};
 const TICK_WORK: usize = 1024;
 /// After how many chunk time-outs without progress an attempt has stalled, at first.
 const STALL_TIMEOUTS: u32 = 2;
+/// How many times as long it may be quiet while its peers are busy with others.
+const BUSY_FACTOR: u32 = 4;
 /// How long an attempt may take, at first, if other claims or other peers wait for their try.
 const LEASE: Duration = Duration::from_secs(120);
 /// How often stall and lease double.
@@ -153,8 +155,8 @@ impl Downloads {
         let wanted = &self.wanted[&running.claim.id];
         let patience = 1 << wanted.gave_way.min(MAX_DOUBLINGS);
         let quiet = now.saturating_sub(running.progressed);
-        let stalled = quiet >= self.options.chunk_timeout * STALL_TIMEOUTS * patience;
-        if stalled && !self.waits_its_turn(attempt) {
+        let stalled = self.options.chunk_timeout * STALL_TIMEOUTS * patience;
+        if quiet >= stalled * BUSY_FACTOR || quiet >= stalled && !self.waits_its_turn(attempt) {
             return true;
         }
         if !running.is_incomplete() || wanted.advertisers.len() <= running.members {
@@ -172,17 +174,19 @@ impl Downloads {
             && others.any(|(key, _)| !self.suspects.contains(key))
     }
 
-    /// Whether an attempt is quiet only because those that would be asked are busy with others.
+    /// Whether an attempt is quiet only because those that are asked, or would be, are busy with others. If they
+    /// were silent instead, they would be suspect.
     fn waits_its_turn(&self, attempt: AttemptId) -> bool {
         let running = &self.attempts[&attempt];
+        let trusted = |key: &PeerKey| self.peers.contains_key(key) && !self.suspects.contains(key);
+        if !running.outstanding.is_empty() {
+            let mut asked = running.outstanding.values().take(LOOK).flat_map(|asked| asked.peers());
+            return asked.any(|key| trusted(&key));
+        }
         let mut known = self.wanted[&running.claim.id].advertisers.iter().take(LOOK);
-        running.outstanding.is_empty()
-            && known.any(|(key, known)| {
-                running.admits(known.peer, known.claim)
-                    && self.peers.contains_key(key)
-                    && !self.suspects.contains(key)
-                    && !self.idle.contains(key)
-            })
+        known.any(|(key, known)| {
+            running.admits(known.peer, known.claim) && trusted(key) && !self.idle.contains(key)
+        })
     }
 
     fn ask_when_due(&mut self, key: PeerKey, now: Duration) {

@@ -23,6 +23,10 @@ pub(super) const LATE_CEILING: Duration = Duration::from_secs(10);
 const LATE_UNMEASURED: Duration = Duration::from_millis(500);
 /// How many times as long as usual a peer may be silent before it has timed out.
 const TIMEOUT_FACTOR: u32 = 4;
+/// How long the answers may take together that a peer is asked for at once.
+const QUEUE_TIME: Duration = Duration::from_secs(4);
+/// How many a peer is asked for at once however slow it is: one on its way, and one behind it.
+const MIN_DEPTH: usize = 2;
 /// How often a time-out doubles at most.
 const MAX_BACKOFF: u32 = 2;
 
@@ -65,6 +69,14 @@ impl Pace {
     pub(super) fn timeout(&self, first: Duration) -> Duration {
         let measured = self.usual().map_or(first, |usual| usual.saturating_mul(TIMEOUT_FACTOR));
         measured.max(first / 3).saturating_mul(1 << self.backoff).min(first * 4)
+    }
+
+    /// How many chunks a peer may be asked for at once, so that an answer waits for others' no longer than
+    /// [`QUEUE_TIME`]: what is queued at a slow peer can be asked of no other.
+    pub(super) fn depth(&self) -> usize {
+        let smoothed = self.smoothed.unwrap_or_default().max(Duration::from_millis(1));
+        let depth = QUEUE_TIME.as_millis() / smoothed.as_millis().max(1);
+        usize::try_from(depth).unwrap_or(usize::MAX).max(MIN_DEPTH)
     }
 
     fn usual(&self) -> Option<Duration> {

@@ -123,7 +123,7 @@ impl Peer {
 
     /// Whether more chunks may be asked of it, once its rest is over.
     pub(super) fn is_idle(&self) -> bool {
-        self.requests.len() < self.window
+        self.requests.len() < self.window.min(self.pace.depth())
     }
 
     /// Whether more chunks may be asked of it now.

@@ -1,5 +1,6 @@
 //! Each rule by itself; all of them together are in `simulation`.
 
+mod links;
 mod simulation;
 
 use gossip_engine::ChunkError;
@@ -115,7 +116,7 @@ fn no_peer_is_asked_for_more_than_it_may() {
     // The next peer gets the next chunks: none is asked of two.
     advert(&mut downloads, node(2), claim, secs(0));
     assert_eq!(requests(&mut downloads).0, (20..40).map(|chunk| (2, chunk)).collect::<Vec<_>>());
-    deliver(&mut downloads, 2, claim, &[25, 20], secs(1));
+    deliver(&mut downloads, 2, claim, &[25, 20], secs(0));
     assert_eq!(requests(&mut downloads).0, [(2, 40), (2, 41)]);
 }
 
@@ -165,7 +166,7 @@ fn what_is_late_is_asked_of_a_second_peer_and_the_first_answer_counts() {
 #[test]
 fn what_may_come_twice_is_bounded() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
-    let claim = Claim { size: 20 << 20, chunk_bytes: 1 << 20, ..claim(1, 1) };
+    let claim = Claim { size: 5 << 20, chunk_bytes: 1 << 18, ..claim(1, 1) };
     advert(&mut downloads, node(1), claim, secs(0));
     advert(&mut downloads, node(2), claim, secs(0));
     assert_eq!(requests(&mut downloads).0.len(), 20);
@@ -404,19 +405,19 @@ fn one_source_is_blamed_for_a_mismatch_and_several_are_asked_one_by_one() {
     advert(&mut downloads, node(1), claim, secs(0));
     advert(&mut downloads, node(2), claim, secs(0));
     requests(&mut downloads);
-    deliver(&mut downloads, 1, claim, &(0..20).collect::<Vec<_>>(), secs(1));
-    deliver(&mut downloads, 2, claim, &(20..30).collect::<Vec<_>>(), secs(1));
+    deliver(&mut downloads, 1, claim, &(0..20).collect::<Vec<_>>(), secs(0));
+    deliver(&mut downloads, 2, claim, &(20..30).collect::<Vec<_>>(), secs(0));
     assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt: 1, claim }]);
-    downloads.mismatch(1, secs(1));
+    downloads.mismatch(1, secs(0));
     let (asked, others) = requests(&mut downloads);
     assert_eq!(others, [Action::Discard { attempt: 1 }]);
     assert_eq!(downloads.counters.blamed, 0);
     // One only, although both could be asked.
     let source = asked[0].0;
     assert_eq!(asked, (0..20).map(|chunk| (source, chunk)).collect::<Vec<_>>());
-    deliver(&mut downloads, source, claim, &(0..30).collect::<Vec<_>>(), secs(2));
+    deliver(&mut downloads, source, claim, &(0..30).collect::<Vec<_>>(), secs(0));
     requests(&mut downloads);
-    downloads.mismatch(2, secs(2));
+    downloads.mismatch(2, secs(0));
     assert_eq!(downloads.counters.blamed, 1);
     let (asked, _) = requests(&mut downloads);
     assert_eq!(asked, (0..20).map(|chunk| (3 - source, chunk)).collect::<Vec<_>>());
@@ -435,10 +436,10 @@ fn one_that_has_lied_is_asked_last_for_everything() {
     advert(&mut downloads, node(2), other, secs(0));
     assert_eq!(requests(&mut downloads).0.len(), 20);
     // What it delivers now does not make it honest.
-    deliver(&mut downloads, 1, other, &[0], secs(1));
-    downloads.chunk_error(node(2), other.id, 20, ChunkError::Unavailable, secs(1));
+    deliver(&mut downloads, 1, other, &[0], secs(0));
+    downloads.chunk_error(node(2), other.id, 20, ChunkError::Unavailable, secs(0));
     assert_eq!(requests(&mut downloads).0, []);
-    downloads.tick(secs(2));
+    downloads.tick(secs(1));
     assert_eq!(requests(&mut downloads).0, [(2, 20)]);
 }
 
@@ -632,10 +633,10 @@ fn a_claim_of_one_that_does_not_answer_is_tried_last() {
     advert(&mut downloads, node(2), other, secs(15));
     // It has waited for longer than the other since its try, and would be next.
     advert(&mut downloads, node(1), Claim { size: 5, ..other }, secs(15));
-    downloads.chunk_error(node(2), other.id, 0, ChunkError::Unavailable, secs(15));
+    let write = downloads.chunk(node(2), other.id, 0, 1023, secs(15)).unwrap();
+    downloads.disk_failed(write.attempt, secs(15));
     requests(&mut downloads);
-    downloads.tick(secs(45));
-    assert_eq!(downloads.counters.given_up, 1);
+    downloads.tick(secs(20));
     assert_eq!(requests(&mut downloads).0, [(2, 0)]);
 }
 
