@@ -104,7 +104,7 @@ struct State {
     served: ServeCounters,
     /// When losses are looked at next.
     losses_at: Duration,
-    /// The files of the attempts, from the first chunk on.
+    /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
 

@@ -74,26 +74,25 @@ impl ReplicaGossip {
         }
     }
 
-    /// Asks the store for space, before the first request of an attempt.
+    /// Reserves the space of an artifact, before the first request of an attempt.
     fn reserve(&self, attempt: AttemptId, claim: Claim) -> Vec<Action> {
-        let others = self.state().downloads.granted_bytes(attempt);
-        let found = self.store.space_for(claim.size.saturating_add(others));
+        let partial = {
+            let mut state = self.state();
+            if !state.downloads.is_running(attempt) {
+                return Vec::new();
+            }
+            self.partial(&mut state, attempt, claim)
+        };
+        let reserved = partial.reserve();
+        drop(partial);
+        if let Err(error) = reserved {
+            self.refused_by_disk(attempt, claim, &error);
+            return Vec::new();
+        }
         let now = (self.clock)();
         let mut state = self.state();
-        let first = match &found {
-            Ok(()) => {
-                state.downloads.space_granted(attempt, now);
-                false
-            }
-            Err(_) => state.downloads.no_space(attempt, now),
-        };
-        let actions = state.downloads.take_actions();
-        drop(state);
-        if let (true, Err(error)) = (first, found) {
-            let size = claim.size;
-            tracing::warn!(artifact = %claim.id, size, %error, "no space: artifacts wait for it");
-        }
-        actions
+        state.downloads.space_granted(attempt, now);
+        state.downloads.take_actions()
     }
 
     /// Takes a chunk, or the error in its place.
@@ -171,8 +170,18 @@ impl ReplicaGossip {
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
         let now = (self.clock)();
-        if self.act(|state| state.downloads.disk_failed(attempt, now)) {
-            tracing::warn!(artifact = %claim.id, %error, "the store refuses an artifact");
+        let no_space = matches!(error, StoreError::NoSpace { .. });
+        let news = self.act(|state| {
+            if no_space {
+                state.downloads.no_space(attempt, now)
+            } else {
+                state.downloads.disk_failed(attempt, now)
+            }
+        });
+        if news {
+            tracing::warn!(
+                artifact = %claim.id, size = claim.size, %error, "the store refuses an artifact, which is put off"
+            );
         }
     }
 }

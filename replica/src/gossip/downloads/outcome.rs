@@ -8,6 +8,8 @@ use super::{Action, AttemptId, Downloads, Fault, peer::PeerKey, timers::Timer};
 
 /// For how long nothing new is begun after the disk has refused something.
 const DISK_PAUSE: Duration = Duration::from_secs(5);
+/// For how long nothing new is begun after there was no space. What is smaller may still fit.
+const SPACE_PAUSE: Duration = Duration::from_millis(100);
 /// For how long an artifact is put off that the disk does not take, at first; it doubles each time.
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 /// For how long it is put off at most.
@@ -74,6 +76,8 @@ impl Downloads {
     pub(crate) fn no_space(&mut self, attempt: AttemptId, now: Duration) -> bool {
         self.counters.no_space += 1;
         let before = self.lacking_space;
+        // The next one is tried a tick later, or all that wait would be tried in this event.
+        self.paused_until = self.paused_until.max(now + SPACE_PAUSE);
         self.put_off(attempt, true, now);
         before == 0 && self.lacking_space > 0
     }

@@ -128,12 +128,6 @@ impl Downloads {
         self.fill_attempt(attempt, now);
     }
 
-    /// How many bytes the attempts but this one have still to write, of those that were granted.
-    pub(crate) fn granted_bytes(&self, except: AttemptId) -> u64 {
-        let others = self.attempts.iter().filter(|(id, other)| **id != except && other.granted);
-        others.map(|(_, other)| other.claim.size - other.received_bytes).sum()
-    }
-
     /// Ends an attempt, whatever its outcome. If the artifact is still wanted and not put off, it waits
     /// again. What was asked for is still awaited, since it takes its part of the link.
     pub(super) fn end_attempt(&mut self, attempt: AttemptId, now: Duration) {

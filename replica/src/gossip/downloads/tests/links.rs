@@ -267,10 +267,8 @@ const MEGABIT: u64 = 125_000;
 fn a_slow_link_with_many_peers_sends_hardly_anything_twice() {
     // One file, which nobody can help with: all the publisher's link carries.
     let found = Links::new(&salted(32), &files(1), 10 * MEGABIT, DELAY).run();
-    println!("one file, 32 replicas, 10 Mbit/s: {found:?}");
     assert!(found.twice < 0.01, "{found:?}");
     let found = Links::new(&salted(32), &files(64), 10 * MEGABIT, DELAY).run();
-    println!("64 files, 32 replicas, 10 Mbit/s: {found:?}");
     assert!(found.twice < 0.06, "{found:?}");
 }
 
@@ -280,7 +278,6 @@ fn replicas_help_each_other_because_each_has_an_order_of_its_own() {
         let run = |orders: &[Order]| Links::new(orders, &files(64), 100 * MEGABIT, DELAY).run();
         let same = run(&vec![Order::Arrival; replicas]);
         let own = run(&salted(replicas));
-        println!("{replicas} replicas, one order: {same:?}; an order of its own each: {own:?}");
         assert!(own.last * faster < same.last, "{own:?} after {same:?}");
         assert!(own.publisher * faster < same.publisher, "{own:?} after {same:?}");
     }

@@ -57,6 +57,9 @@ enum Event {
     Toggle { peer: NodeId },
 }
 
+/// Of whom, for which attempt, and since when.
+type Asked = (NodeId, AttemptId, Duration);
+
 struct Simulation {
     downloads: Downloads,
     kinds: BTreeMap<NodeId, Kind>,
@@ -67,7 +70,7 @@ struct Simulation {
     /// When each peer is done with what it has been asked for.
     busy_until: BTreeMap<NodeId, Duration>,
     /// Of whom each chunk is asked, for which attempt, as far as the machine cannot know better.
-    asked: BTreeMap<(ArtifactId, u32), Vec<(NodeId, AttemptId, Duration)>>,
+    asked: BTreeMap<(ArtifactId, u32), Vec<Asked>>,
     /// For which attempts there is space.
     granted: BTreeSet<AttemptId>,
     /// How often of a hundred times there is no space.
