@@ -175,6 +175,8 @@ pub(crate) struct Downloads {
     last_attempt: AttemptId,
     last_place: u64,
     last_request: u64,
+    /// What is still to be put into queues of peers, from which on.
+    enqueueing: BTreeMap<ArtifactId, PeerKey>,
     /// Up to which peer the last tick has looked for something to ask idle ones.
     looked_at: PeerKey,
     /// How many bytes may be asked for a second time.
@@ -209,6 +211,7 @@ impl Downloads {
             last_attempt: 0,
             last_place: 0,
             last_request: 0,
+            enqueueing: BTreeMap::new(),
             looked_at: 0,
             allowance: FIRST_ALLOWANCE,
             paused_until: Duration::ZERO,

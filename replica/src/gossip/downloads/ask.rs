@@ -18,7 +18,7 @@ pub(super) const UNAVAILABLE_REST: Duration = Duration::from_secs(1);
 /// For how long a peer is asked nothing after a request to it could not be sent.
 pub(super) const UNSENT_REST: Duration = Duration::from_millis(200);
 /// How many idle peers a tick looks at.
-const IDLE_LOOKED_AT: usize = 16;
+const IDLE_LOOKED_AT: usize = 4;
 
 impl Downloads {
     /// Asks a peer for as many chunks as it may be asked for, of the oldest attempt first; if there is
@@ -77,20 +77,25 @@ impl Downloads {
         let id = running.claim.id;
         let advertisers = &self.wanted[&id].advertisers;
         // Not the same ones first for each artifact, nor those that other replicas ask first.
-        let start = self.order.first(id, self.last_peer + 1);
+        let mut start = self.order.first(id, self.last_peer + 1);
+        let few = self.idle.len().min(advertisers.len());
+        if few > LOOK {
+            // Nor the same ones again.
+            start = (start + self.last_request) % (self.last_peer + 1);
+        }
         let admitted = |key: &PeerKey| {
             self.peers.get(key).is_some_and(|peer| peer.has_room(now))
                 && advertisers.get(key).is_some_and(|known| running.admits(known.peer, known.claim))
         };
         let mut found: Vec<PeerKey> = if self.idle.len() <= advertisers.len() {
             let around = self.idle.range(start..).chain(self.idle.range(..start));
-            around.take(2 * LOOK).copied().filter(admitted).collect()
+            around.take(LOOK).copied().filter(admitted).collect()
         } else {
             let around = advertisers.range(start..).chain(advertisers.range(..start));
-            around.take(2 * LOOK).map(|(key, _)| *key).filter(admitted).collect()
+            around.take(LOOK).map(|(key, _)| *key).filter(admitted).collect()
         };
-        found.sort_by_key(|key| self.peers[key].requests.len());
-        self.work += self.idle.len().min(advertisers.len()).min(2 * LOOK) / 8 + 1;
+        found.sort_by_key(|key| (self.suspects.contains(key), self.peers[key].requests.len()));
+        self.work += few.min(LOOK) / 4 + 1;
         found
     }
 
@@ -124,6 +129,12 @@ impl Downloads {
         let running = &self.attempts[&attempt];
         if self.suspects.is_empty() && self.departed.is_empty() {
             return running.members > usize::from(except.is_some());
+        }
+        // More than those that are suspect or may have departed.
+        if self.departed.is_empty()
+            && running.members > self.suspects.len() + usize::from(except.is_some())
+        {
+            return true;
         }
         let advertisers = self.wanted[&running.claim.id].advertisers.iter();
         advertisers.take(LOOK).any(|(key, known)| {

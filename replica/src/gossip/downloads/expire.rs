@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{AttemptId, Downloads, LOOK, peer::PeerKey, timers::Timer};
 
 /// How many peers and attempts one tick looks at.
-const TICK_WORK: usize = 1024;
+const TICK_WORK: usize = 256;
 /// After how many chunk time-outs without progress an attempt has stalled, at first.
 const STALL_TIMEOUTS: u32 = 2;
 /// How many times as long it may be quiet while its peers are busy with others.
@@ -27,6 +27,7 @@ impl Downloads {
     pub(crate) fn tick(&mut self, now: Duration) {
         self.work = 0;
         self.forget_departed();
+        self.enqueue_rest(now);
         while self.work < TICK_WORK
             && let Some(timer) = self.timers.pop_due(now)
         {
@@ -71,7 +72,7 @@ impl Downloads {
         if !timed_out.is_empty() {
             peer.time_out(timed_out.len(), now);
         }
-        self.work += peer.requests.len() / 4;
+        self.work += peer.requests.len() / 16;
         self.counters.chunks_timed_out += timed_out.len() as u64;
         let mut unused = 0;
         for number in timed_out {

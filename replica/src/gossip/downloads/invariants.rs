@@ -89,8 +89,10 @@ impl Downloads {
                 let wanted = &self.wanted[id];
                 assert!(wanted.advertisers.contains_key(key));
                 assert!(place.is_none_or(|place| peer.queue.get(&place) == Some(id)));
-                let waits =
-                    place.is_some() || wanted.attempt.is_some() || wanted.retry_at.is_some();
+                let waits = place.is_some()
+                    || wanted.attempt.is_some()
+                    || wanted.retry_at.is_some()
+                    || self.enqueueing.get(id).is_some_and(|from| from <= key);
                 assert!(waits, "an advert that waits for nothing");
             }
             for (place, id) in &peer.queue {

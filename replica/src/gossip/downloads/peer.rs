@@ -26,8 +26,11 @@ pub(super) const MAX_BLAMES: usize = 256;
 pub(super) const MAX_LATE: usize = 64;
 /// For how long a lie is remembered. Not for ever: our own disk may have been at fault.
 const BLAME_TIME: Duration = Duration::from_secs(600);
-/// For how long a peer that has let a chunk time out is asked last, unless it proves better.
+/// For how long a peer that has let a chunk time out is asked last, unless it proves better. It doubles if
+/// the peer times out again.
 const SUSPICION_TIME: Duration = Duration::from_secs(60);
+/// How often it doubles.
+const MAX_SUSPICIONS: u32 = 4;
 /// All answers in time.
 const FULL_HEALTH: u32 = 1 << 16;
 /// Below it a peer is suspect.
@@ -74,6 +77,7 @@ pub(super) struct Peer {
     window: usize,
     delivered: usize,
     health: u32,
+    suspicions: u32,
     /// It does not answer in time, or not often enough.
     silent_until: Duration,
     /// It has lied about something.
@@ -108,6 +112,7 @@ impl Peer {
             window,
             delivered: 0,
             health: FULL_HEALTH,
+            suspicions: 0,
             silent_until: Duration::ZERO,
             liar_until: Duration::ZERO,
             rest_until: Duration::ZERO,
@@ -190,14 +195,15 @@ impl Peer {
             self.health -= self.health / 8;
         }
         self.health = self.health.min(SICK);
-        self.silent_until = now + SUSPICION_TIME;
+        self.silent_until = now + SUSPICION_TIME * (1 << self.suspicions);
+        self.suspicions = (self.suspicions + 1).min(MAX_SUSPICIONS);
     }
 
     /// Another peer was faster, although asked later.
     pub(super) fn miss(&mut self, now: Duration) {
         self.health -= self.health / 8;
         if self.health < SICK {
-            self.silent_until = now + SUSPICION_TIME;
+            self.silent_until = self.silent_until.max(now + SUSPICION_TIME);
         }
     }
 
@@ -206,6 +212,7 @@ impl Peer {
         self.health += (FULL_HEALTH - self.health) / 8;
         if self.health >= SOUND {
             self.silent_until = Duration::ZERO;
+            self.suspicions = 0;
         }
         self.delivered += 1;
         if self.delivered >= self.window && self.window < max_window {

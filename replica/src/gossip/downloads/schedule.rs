@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{Action, AttemptId, Downloads, attempt::Attempt, peer::PeerKey, timers::Timer};
+use super::{Action, AttemptId, Downloads, LOOK, attempt::Attempt, peer::PeerKey, timers::Timer};
 
 /// How many peers an event looks at to begin attempts; the next tick goes on.
-const BEGIN_WORK: usize = 4096;
+const BEGIN_WORK: usize = 512;
 /// What an attempt counts that begins, beside those that advertise the artifact.
-const BEGIN_COST: usize = 16;
+const BEGIN_COST: usize = 64;
+/// Into how many queues an artifact is put at once, whose attempt has ended.
+const ENQUEUED_AT_ONCE: usize = 64;
+/// For how many artifacts a tick goes on with it.
+const ENQUEUE_TURNS: usize = 4;
 
 impl Downloads {
     /// How many attempts may be a peer's turn at the same time. The shares of all connected peers fit
@@ -75,12 +79,17 @@ impl Downloads {
         else {
             return 0;
         };
-        // Who has timed out lately comes last, then who has had its try latest.
-        let none_gone = self.departed.is_empty();
-        let best = wanted
-            .advertisers
-            .iter()
-            .filter(|(key, _)| none_gone || self.peers.contains_key(key))
+        // Who has timed out lately comes last, then who has had its try latest. With each try it is looked
+        // at others, if there are many.
+        let start = self.order.first(id, self.last_peer + 1) + wanted.tries * LOOK as u64;
+        let start = start % (self.last_peer + 1);
+        let known = &wanted.advertisers;
+        let around = known.range(start..).chain(known.range(..start)).take(2 * LOOK);
+        let own = self.names.get(&owner).and_then(|key| known.get_key_value(key));
+        let best = own
+            .into_iter()
+            .chain(around)
+            .filter(|(key, _)| self.peers.contains_key(key))
             .min_by_key(|(key, known)| {
                 (self.suspects.contains(key), known.place, known.peer != owner)
             });
@@ -173,9 +182,30 @@ impl Downloads {
         self.begin_attempts(now);
     }
 
+    /// Puts an artifact into the queues of those that advertise it: of some now, of the others by and by.
     pub(super) fn enqueue_for_all(&mut self, id: ArtifactId, now: Duration) {
+        self.enqueue_from(id, 0, now);
+    }
+
+    /// Goes on with what has been left for later.
+    pub(super) fn enqueue_rest(&mut self, now: Duration) {
+        for _ in 0..ENQUEUE_TURNS {
+            let Some((id, from)) = self.enqueueing.pop_first() else { return };
+            self.enqueue_from(id, from, now);
+        }
+    }
+
+    fn enqueue_from(&mut self, id: ArtifactId, from: PeerKey, now: Duration) {
         let Some(wanted) = self.wanted.get(&id) else { return };
-        let keys: Vec<PeerKey> = wanted.advertisers.keys().copied().collect();
+        // After an attempt that has begun meanwhile, it is put into all queues again.
+        if wanted.attempt.is_some() || wanted.retry_at.is_some() {
+            return;
+        }
+        let mut rest = wanted.advertisers.range(from..).map(|(key, _)| *key);
+        let keys: Vec<PeerKey> = rest.by_ref().take(ENQUEUED_AT_ONCE).collect();
+        if let Some(next) = rest.next() {
+            self.enqueueing.insert(id, next);
+        }
         self.work += keys.len();
         for key in keys {
             self.enqueue(key, id, now);

@@ -706,3 +706,54 @@ fn after_a_disk_error_nothing_begins_for_a_while() {
     downloads.tick(secs(5));
     assert_eq!(requests(&mut downloads).0, [(1, 0)]);
 }
+
+/// More peers than one search looks at, and more than are put into a queue at once.
+#[test]
+fn many_peers_are_all_found_in_the_end() {
+    let options = GossipOptions { max_downloads: 4, ..GossipOptions::default() };
+    let peers: Vec<u8> = (0..200).collect();
+    let mut downloads = with_peers(options, &peers);
+    let claims: Vec<Claim> = (0..8).map(|n| claim(n, 3)).collect();
+    for peer in &peers {
+        for claim in &claims {
+            advert(&mut downloads, node(*peer), *claim, secs(0));
+        }
+    }
+    // Only the last one ever answers.
+    let honest = *peers.last().unwrap();
+    let mut held = 0;
+    for tenth in 0..36_000 {
+        let now = Duration::from_millis(tenth * 100);
+        downloads.tick(now);
+        grant(&mut downloads);
+        if tenth % 100 == 0 {
+            downloads.check();
+        }
+        for action in downloads.take_actions() {
+            match action {
+                Action::Request { peer, id, chunk, .. } if peer == node(honest) => {
+                    let claim = claims.iter().find(|claim| claim.id == id).unwrap();
+                    let (_, length) = claim.chunk(chunk).unwrap();
+                    if let Some(write) = downloads.chunk(peer, id, chunk, length, now) {
+                        downloads.written(write.attempt, now);
+                    }
+                }
+                Action::Finish { claim, .. } => {
+                    downloads.held(claim.id, now);
+                    held += 1;
+                }
+                _ => {}
+            }
+            grant(&mut downloads);
+        }
+        if held == claims.len() {
+            // What the departed have advertised is forgotten by and by.
+            peers.iter().for_each(|peer| downloads.peer_down(node(*peer), now));
+            (0..20).for_each(|_| downloads.tick(now));
+            downloads.check();
+            assert!(downloads.departed.is_empty() && downloads.timers.len() == 0);
+            return;
+        }
+    }
+    panic!("{held} of {} are held: {:#?}", claims.len(), downloads.counters);
+}
