@@ -172,7 +172,7 @@ fn run(peers: usize, downloads: usize) -> io::Result<Vec<Value>> {
         departures.record(took.as_nanos() as u64).map_err(io::Error::other)?;
         world.join(*peer);
         // What the departed one has left behind is forgotten by ticks.
-        (0..4).for_each(|_| _ = world.tick());
+        (0..12).for_each(|_| _ = world.tick());
     }
     let mut ticks = Histogram::<u64>::new(3).map_err(io::Error::other)?;
     for _ in 0..TICKS {

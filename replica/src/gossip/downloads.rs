@@ -68,8 +68,10 @@ pub(crate) type AttemptId = u64;
 
 /// How many peers, or attempts, one search looks at.
 const LOOK: usize = 32;
-/// How many adverts of departed peers are forgotten with their departure, and with each tick.
-const FORGET: usize = 256;
+/// How many adverts of departed peers are forgotten with a departure, and with each tick, at least.
+const FORGET: usize = 96;
+/// Which part of them is, if there are many: what is left is bounded by what comes within a few seconds.
+const FORGOTTEN_PART: usize = 256;
 /// How many bytes may be asked for a second time before anything has come.
 const FIRST_ALLOWANCE: u64 = 1 << 20;
 /// How many bytes may be asked for a second time at once, if much has come.
@@ -277,7 +279,8 @@ impl Downloads {
 
     /// Forgets a part of what departed peers have advertised.
     fn forget_departed(&mut self) {
-        for _ in 0..FORGET {
+        let left: usize = self.departed.iter().map(|(_, adverts)| adverts.len()).sum();
+        for _ in 0..FORGET.max(left / FORGOTTEN_PART) {
             let Some((key, adverts)) = self.departed.front_mut() else { return };
             let key = *key;
             match adverts.pop_front() {

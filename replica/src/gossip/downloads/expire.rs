@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{AttemptId, Downloads, LOOK, peer::PeerKey, timers::Timer};
 
 /// How many peers and attempts one tick looks at.
-const TICK_WORK: usize = 256;
+const TICK_WORK: usize = 192;
 /// After how many chunk time-outs without progress an attempt has stalled, at first.
 const STALL_TIMEOUTS: u32 = 2;
 /// How many times as long it may be quiet while its peers are busy with others.

@@ -13,7 +13,7 @@ const BEGIN_COST: usize = 64;
 /// Into how many queues an artifact is put at once, whose attempt has ended.
 const ENQUEUED_AT_ONCE: usize = 64;
 /// For how many artifacts a tick goes on with it.
-const ENQUEUE_TURNS: usize = 4;
+const ENQUEUE_TURNS: usize = 2;
 
 impl Downloads {
     /// How many attempts may be a peer's turn at the same time. The shares of all connected peers fit

@@ -749,7 +749,7 @@ fn many_peers_are_all_found_in_the_end() {
         if held == claims.len() {
             // What the departed have advertised is forgotten by and by.
             peers.iter().for_each(|peer| downloads.peer_down(node(*peer), now));
-            (0..20).for_each(|_| downloads.tick(now));
+            (0..40).for_each(|_| downloads.tick(now));
             downloads.check();
             assert!(downloads.departed.is_empty() && downloads.timers.len() == 0);
             return;
