@@ -46,8 +46,10 @@ async fn frames_are_bounded_and_each_refusal_is_counted() {
     let flow = FlowType::Retransmission;
     let limit = queue_limit(flow).frames;
     for height in 0..limit {
+        assert!(links.has_capacity(PEER, flow, 16));
         links.send(PEER, retransmission(height as u64)).unwrap();
     }
+    assert!(!links.has_capacity(PEER, flow, 16));
     assert_eq!(links.send(PEER, retransmission(0)), Err(SendError::Full { peer: PEER, flow }));
     assert_eq!(counters.snapshot().flow(flow).full, 1);
 
@@ -61,6 +63,7 @@ async fn frames_are_bounded_and_each_refusal_is_counted() {
 
     drop(connected);
     assert_eq!(links.send(PEER, retransmission(0)), Err(SendError::NotConnected(PEER)));
+    assert!(!links.has_capacity(PEER, flow, 16));
     drop(receivers);
     let counted = counters.snapshot().flow(flow);
     assert_eq!(counted.not_connected, 3);
@@ -77,10 +80,13 @@ async fn bytes_are_bounded_until_they_are_written() {
     let full = Err(SendError::Full { peer: PEER, flow });
     let fitting = queue_limit(flow).bytes / (wire::MAX_CHUNK_DATA_BYTES + 1000);
     assert!(fitting < queue_limit(flow).frames);
+    assert!(links.has_capacity(PEER, flow, wire::MAX_CHUNK_DATA_BYTES));
     for _ in 0..fitting {
         links.send(PEER, chunk(wire::MAX_CHUNK_DATA_BYTES)).unwrap();
     }
     assert_eq!(links.send(PEER, chunk(wire::MAX_CHUNK_DATA_BYTES)), full);
+    assert!(!links.has_capacity(PEER, flow, wire::MAX_CHUNK_DATA_BYTES));
+    assert!(links.has_capacity(PEER, FlowType::Request, 100));
     let queue = receivers.iter_mut().find(|queue| queue.flow() == flow).unwrap();
     assert_eq!(queue.take().await.len(), fitting);
     assert_eq!(links.send(PEER, chunk(wire::MAX_CHUNK_DATA_BYTES)), full);
