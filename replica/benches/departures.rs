@@ -36,7 +36,7 @@ use gossip_engine::{ArtifactId, FlowType, Gossip as _, GossipMessage, NodeId};
 use gossip_replica::{
     gossip::{GossipOptions, ReplicaGossip},
     outbox::{Outbox, SendError},
-    store::{Durability, Store},
+    store::{Durability, Store, StoreOptions},
 };
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -91,7 +91,8 @@ struct World {
 impl World {
     fn new(peers: usize, downloads: usize) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let store = Store::open_with(folder.path(), Durability::Crash).map_err(io::Error::other)?;
+        let options = StoreOptions { durability: Durability::Crash, ..StoreOptions::default() };
+        let store = Store::open_with(folder.path(), options).map_err(io::Error::other)?;
         let options = GossipOptions {
             max_downloads: downloads,
             downloads_per_peer: downloads.div_ceil(peers).max(20),

@@ -63,15 +63,6 @@ impl Partial {
         Ok(())
     }
 
-    /// Reserves the space of the whole artifact.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NoSpace`] if there is not as much.
-    pub fn reserve(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
     /// Writes `bytes` at `offset`. Writers of different ranges do not disturb each other.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ impl Outbox for Links {
     }
 
     fn has_capacity(&self, peer: NodeId, flow: FlowType, bytes: usize) -> bool {
-        let Some(link) = self.peers.get().and_then(|peers| peers.get(&peer)) else { return false };
+        let peers = self.peers.load();
+        let Some(link) = peers.get(&peer) else { return false };
         let queues = link.queues.load();
         queues.as_ref().is_some_and(|queues| queues.has_capacity(flow, bytes))
     }
