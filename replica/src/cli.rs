@@ -9,7 +9,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
-use gossip_replica::gossip::{GossipOptions, MIN_CHUNK_BYTES};
+use gossip_replica::{
+    gossip::{GossipOptions, MIN_CHUNK_BYTES},
+    http::HttpAddress,
+};
 
 use crate::{
     demo::demo,
@@ -18,6 +21,7 @@ use crate::{
     logging,
     run::run,
     settings,
+    status::status,
 };
 
 /// How long the program waits at its end for files that are being read and written.
@@ -60,6 +64,8 @@ enum Command {
     /// Run one replica of a cluster until SIGINT or SIGTERM.
     #[command(after_long_help = settings::help())]
     Run(RunArgs),
+    /// Print what a running replica does, as its page shows it.
+    Status(StatusArgs),
 }
 
 /// What the demo may be told.
@@ -88,6 +94,12 @@ pub(crate) struct DemoArgs {
     /// Print the result as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Serve a page that shows the replicas, at an address or on a port of this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<HttpAddress>,
+    /// When all is verified, go on until interrupted, for the page to be looked at.
+    #[arg(long, requires = "http")]
+    pub(crate) keep: bool,
     /// Give up after this many seconds without progress, 1 to 86400.
     #[arg(
         long,
@@ -117,6 +129,27 @@ pub(crate) struct RunArgs {
 
 /// The status of a program that panics.
 const PANICKED: u8 = 101;
+/// Whom to ask for its status.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct StatusTarget {
+    /// Where its page is: an address, or a port of this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<HttpAddress>,
+    /// Its configuration file, which says where its page is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What the status command may be told.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) target: StatusTarget,
+    /// Print it as JSON, as /status.json has it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// The program.
 pub(crate) fn main() -> ExitCode {
@@ -142,6 +175,7 @@ fn execute() -> Result<(), Failure> {
         Some(Command::Keygen { file }) => keygen(&file),
         Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),
+        Some(Command::Status(args)) => within_runtime(status(&args)),
     }
 }
 

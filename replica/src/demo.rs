@@ -15,7 +15,7 @@ mod verify;
 mod watch;
 
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     path::Path,
     sync::{
         Arc,
@@ -26,6 +26,7 @@ use std::{
 
 use gossip_replica::{
     gossip::GossipOptions,
+    http::HttpServer,
     replica::ReplicaOptions,
     store::{Durability, StoreOptions},
 };
@@ -64,7 +65,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let removed = scratch.remove().await;
     let report = report?;
     removed?;
-    if args.json { say(report.to_json()) } else { say(report) }
+    if args.keep { Ok(()) } else { tell(args, &report) }
 }
 
 async fn show(
@@ -81,6 +82,14 @@ async fn show(
     folder.check_sizes(gossip.max_published_bytes())?;
     check_space(scratch, &folder, replicas)?;
 
+    let page = match args.http {
+        Some(address) => Some(HttpServer::bind(address).await.map_err(Failure::runtime)?),
+        None => None,
+    };
+    if let Some(page) = &page {
+        // Not a result: standard output is for those.
+        let _ = writeln!(std::io::stderr(), "page: http://{}/", page.local_addr());
+    }
     let options = ReplicaOptions {
         gossip,
         advert_buffer: ADVERT_BUFFER,
@@ -96,12 +105,40 @@ async fn show(
     // Not to be interrupted half-way: it is short, and what has been started is ended in order, so
     // that nobody makes a file in a folder that is being removed.
     let cluster = Cluster::start(replicas, scratch, &options).await?;
-    let report = tokio::select! {
-        report = spread(args, &folder, &cluster, bar) => report,
-        () = end.wait() => Err(Failure::interrupted()),
+    let report = {
+        let serving = serve_page(page.as_ref(), &cluster);
+        let end = end.wait();
+        tokio::pin!(serving, end);
+        let mut report = tokio::select! {
+            report = spread(args, &folder, &cluster, bar) => report,
+            () = &mut serving => Err(Failure::interrupted()),
+            () = &mut end => Err(Failure::interrupted()),
+        };
+        if args.keep {
+            report = report.and_then(|report| tell(args, &report).map(|()| report));
+            if report.is_ok() {
+                tokio::select! {
+                    () = serving => {}
+                    () = end => {}
+                }
+            }
+        }
+        report
     };
     cluster.shut_down().await;
     report
+}
+
+fn tell(args: &DemoArgs, report: &Report) -> Result<(), Failure> {
+    if args.json { say(report.to_json()) } else { say(report) }
+}
+
+/// Serves the page of all replicas, if there is to be one. Does not end.
+async fn serve_page(page: Option<&HttpServer>, cluster: &Cluster) {
+    match page {
+        Some(page) => page.run(&cluster.replicas).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Publishes the folder, waits until it is everywhere, and compares.

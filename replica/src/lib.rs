@@ -3,6 +3,7 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gossip;
+pub mod http;
 pub mod identity;
 pub mod outbox;
 pub mod publish;

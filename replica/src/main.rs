@@ -9,6 +9,7 @@ mod logging;
 mod run;
 mod settings;
 mod signals;
+mod status;
 mod supervise;
 
 fn main() -> std::process::ExitCode {

@@ -234,6 +234,12 @@ impl Replica {
         self.metrics.snapshot()
     }
 
+    /// What the engine counts with, for a scrape of its own.
+    #[must_use]
+    pub fn metrics_registry(&self) -> &MetricsRegistry {
+        &self.metrics
+    }
+
     /// What the transport has counted since it was bound.
     #[must_use]
     pub fn transport_counters(&self) -> TransportCounters {

@@ -3,7 +3,7 @@
 //! On standard output it prints two lines and nothing else, for people and for programs:
 //!
 //! ```text
-//! ready: id=<64 hexadecimal digits> listen=<address>:<port>
+//! ready: id=<64 hexadecimal digits> listen=<address>:<port>[ http=<address>:<port>]
 //! stopped: artifacts=<held> bytes=<held> published=<by this run> fetched=<by this run> clean=<true or false>
 //! ```
 //!
@@ -21,6 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use gossip_replica::{
     gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
+    http::HttpServer,
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
     transport::StartError,
@@ -76,9 +77,14 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         settle: settings.settle,
         own: folders::own(&args.config, &settings),
     });
+    let page = match settings.http {
+        Some(address) => Some(HttpServer::bind(address).await.map_err(Failure::runtime)?),
+        None => None,
+    };
+    let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
     let scanning = Scanning::start(&replica, publishing, &failures)?;
     logging::announce(format_args!(
-        "ready: id={:x} listen={}",
+        "ready: id={:x} listen={}{http}",
         replica.node_id(),
         replica.local_addr(),
     ));
@@ -89,6 +95,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         () = keep_polling("reload", &failures, || async {
             reload.lock().await.keep_up(&replica).await;
         }) => {}
+        () = keep_polling("page", &failures, || serve_page(page.as_ref(), &replica)) => {}
     }
     let (published, ended) = scanning.stop(FAREWELL).await;
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();
@@ -146,6 +153,14 @@ async fn resolve(what: &str, name: &str) -> Result<SocketAddr, Failure> {
     addresses
         .next()
         .ok_or_else(|| Failure::runtime(format_args!("{what}, {name:?}, does not resolve")))
+}
+
+/// Serves the page, if there is to be one. Does not end.
+async fn serve_page(page: Option<&HttpServer>, replica: &Replica) {
+    match page {
+        Some(page) => page.run([replica]).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says now and then in the log how far the replica is. Does not end.

@@ -12,8 +12,7 @@
 //! min_free_bytes = 67108864       # what the store leaves free on its disk: 0 or more
 //! max_store_bytes = 1000000000    # the most that the store holds, no limit unless set: 1 or more
 //! verify_bytes_per_second = 4194304   # the rate of verification: 0 (off) to 1000000000000
-//! http = "127.0.0.1:4180"         # the status page, none unless set
-//! http_any = false                # whether `http` may be another address than a loopback one
+//! http = "127.0.0.1:4180"         # a page that shows the replica, none unless set; a port alone is on loopback
 //! peers_file = "peers.toml"       # a file of nothing but `[[peers]]`, the same for all replicas
 //!
 //! [[peers]]                       # at most 4096, here and in `peers_file` together
@@ -42,7 +41,6 @@ mod peers;
 use std::{
     fs::File,
     io::{self, Read as _},
-    net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -50,7 +48,8 @@ use std::{
 
 use gossip_engine::ChannelConfig;
 use gossip_replica::{
-    gossip::GossipOptions, replica::ReplicaOptions, store::StoreOptions, transport::Peer,
+    gossip::GossipOptions, http::HttpAddress, replica::ReplicaOptions, store::StoreOptions,
+    transport::Peer,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -81,7 +80,7 @@ pub(crate) struct Settings {
     pub(crate) settle: Duration,
     pub(crate) store_limits: StoreLimits,
     /// Where the status page is served, if anywhere.
-    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http: Option<HttpAddress>,
     pub(crate) peers: Vec<PeerSettings>,
     pub(crate) peers_file: Option<PathBuf>,
     pub(crate) channels: ChannelConfig,
@@ -116,9 +115,7 @@ struct Words {
     max_store_bytes: Option<u64>,
     #[serde(default, deserialize_with = "numbers::verify_bytes_per_second")]
     verify_bytes_per_second: Option<u64>,
-    http: Option<Spanned<SocketAddr>>,
-    #[serde(default)]
-    http_any: bool,
+    http: Option<HttpAddress>,
     peers_file: Option<PathBuf>,
     #[serde(default)]
     peers: Vec<Spanned<PeerSettings>>,
@@ -159,19 +156,6 @@ impl Settings {
     /// All but the peers of another file. Those of this one are not in the settings yet.
     fn parse(text: &str, folder: &Path) -> Result<(Self, PeerList), String> {
         let words: Words = parse(text)?;
-        let http = match words.http {
-            Some(address) if !words.http_any && !address.get_ref().ip().is_loopback() => {
-                let said = address.get_ref();
-                return Err(at(
-                    text,
-                    address.span().start,
-                    &format!(
-                        "http is {said}, no loopback address; set http_any = true if all may see it"
-                    ),
-                ));
-            }
-            http => http.map(Spanned::into_inner),
-        };
         let mut list = PeerList::default();
         list.add(words.peers).map_err(|fault| at(text, fault.at, &fault.message))?;
         let channels = words.flows.apply(ReplicaOptions::default().channels);
@@ -188,7 +172,7 @@ impl Settings {
                 max_store_bytes: words.max_store_bytes,
                 verify_bytes_per_second: words.verify_bytes_per_second,
             },
-            http,
+            http: words.http,
             peers: Vec::new(),
             peers_file: words.peers_file.map(|path| folder.join(path)),
             channels: channels.map_err(|fault| at(text, fault.at, &fault.error.to_string()))?,

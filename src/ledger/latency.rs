@@ -125,6 +125,15 @@ impl LatencySnapshot {
         Duration::from_nanos(self.histogram.mean() as u64)
     }
 
+    /// The distinct durations that were recorded, ascending, and how often each, to two significant digits. What a
+    /// later snapshot of one registry has more than an earlier one was recorded between them.
+    pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.histogram.iter_recorded().map(|step| {
+            let nanos = step.value_iterated_to().min(MAX_NANOS);
+            (Duration::from_nanos(nanos), step.count_since_last_iteration())
+        })
+    }
+
     /// How many durations were at most as long as each of these bounds, in nanoseconds and ascending, and
     /// longer than the one before; at last, how many were longer than all. To two significant digits.
     #[cfg(feature = "prometheus")]

@@ -24,8 +24,7 @@ Optional:
   min_free_bytes                {}; what the store leaves free on its disk
   max_store_bytes               {}; the most that the store holds [default: no limit]
   verify_bytes_per_second       {}; 0 is off
-  http = \"127.0.0.1:4180\"       a status page on a loopback address [default: none]
-  http_any = true               lets http be any address
+  http = \"127.0.0.1:4180\"       a page that shows the replica; a port alone is on loopback [default: none]
   peers_file = \"peers.toml\"     a file of nothing but [[peers]]; its own entry is skipped
   [[peers]]                     at most {MAX_PEERS}
   key = \"64 hexadecimal digits\" the peer's node id, as keygen and id print it

@@ -13,6 +13,7 @@ mod log;
 mod node;
 #[cfg(unix)]
 mod outbox;
+mod page;
 mod program;
 mod refusals;
 #[cfg(target_os = "linux")]

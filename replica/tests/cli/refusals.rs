@@ -156,7 +156,7 @@ fn of_a_configuration() {
     }
     let dropping = format!("{GOOD}[flows.transport]\npolicy = 'drop_oldest'");
     scene.assert_refused(&dropping, 2, &["line 5", "Transport flow"]);
-    scene.assert_refused(&format!("{GOOD}http = '0.0.0.0:80'"), 2, &["line 5", "loopback"]);
+    scene.assert_refused(&format!("{GOOD}http = 'x'"), 2, &["line 5", "neither an address"]);
     scene.assert_refused(&format!("{GOOD}peers_file = 'x'"), 2, &["file of peers", "No such file"]);
     fs::write(scene.path().join("peers"), "\n[[peers]]\nkey = 1\n").unwrap();
     scene.assert_refused(&format!("{GOOD}peers_file = 'peers'"), 2, &["peers, line 3"]);

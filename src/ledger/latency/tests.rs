@@ -65,6 +65,20 @@ fn snapshots_add_up() {
     assert!(sum.quantile(0.5) > Duration::from_micros(99));
 }
 
+#[test]
+fn what_was_recorded_between_two_snapshots_is_their_difference() {
+    let recorder = Recorder::default();
+    let counts = || LatencySnapshot::of([&recorder].into_iter()).recorded().collect::<Vec<_>>();
+    recorder.record(100);
+    let before = counts();
+    [100, 100, 70_000_000].into_iter().for_each(|nanos| recorder.record(nanos));
+    let after = counts();
+    assert_eq!(before, [(Duration::from_nanos(100), 1)]);
+    assert_eq!(after[0], (Duration::from_nanos(100), 3));
+    assert_eq!(after[1].1, 1);
+    assert_eq!(after[1].0.as_millis(), 70);
+}
+
 #[cfg(feature = "prometheus")]
 #[test]
 fn a_duration_counts_under_the_first_bound_that_it_does_not_exceed() {

@@ -1,0 +1,111 @@
+use super::*;
+use crate::{
+    gossip::GossipSnapshot,
+    http::tests_support::{peer, reading},
+};
+
+use std::time::Duration;
+
+fn ready(track: &mut Track, reading: &Reading, now: Instant) -> Readiness {
+    track.take(reading, now, &Numbers::new()).readiness
+}
+
+#[test]
+fn it_is_ready_when_it_has_been_connected_and_complete_for_a_moment() {
+    let (mut track, start) = (Track::default(), Instant::now());
+    let mut reading = reading();
+    reading.peers = vec![peer(1, PeerState::Away), peer(2, PeerState::Connecting)];
+    let alone = ready(&mut track, &reading, start);
+    assert_eq!((alone.ready, alone.reasons), (false, vec!["no peer is connected".to_owned()]));
+
+    reading.peers[1].state = PeerState::Connected;
+    assert!(!ready(&mut track, &reading, start).ready, "it has not heard what there is");
+    assert!(ready(&mut track, &reading, start + SETTLE).ready);
+
+    let mut gossip = GossipSnapshot::default();
+    (gossip.wanted, gossip.missing_bytes, gossip.waiting_for_space) = (3, 12_000_000, 1);
+    reading.gossip = gossip;
+    let behind = ready(&mut track, &reading, start + 2 * SETTLE);
+    let reasons = ["3 artifacts known and not held (12 MB)", "1 artifact waits for space"];
+    assert_eq!((behind.ready, behind.reasons), (false, reasons.map(str::to_owned).to_vec()));
+    assert_eq!((behind.connected, behind.peers), (1, 2));
+
+    reading.gossip = GossipSnapshot::default();
+    assert!(!ready(&mut track, &reading, start + 3 * SETTLE).ready, "complete only just now");
+    assert!(ready(&mut track, &reading, start + 4 * SETTLE).ready);
+}
+
+#[test]
+fn without_peers_on_the_list_it_is_ready_at_once() {
+    assert!(ready(&mut Track::default(), &reading(), Instant::now()).ready);
+}
+
+#[test]
+fn rates_are_those_of_the_last_seconds_and_begin_with_none() {
+    let mut track = Track::default();
+    let mut reading = reading();
+    reading.peers = vec![peer(1, PeerState::Connected)];
+    let mut rates = |bytes| {
+        reading.peers[0].bytes_in = bytes;
+        let view = track.take(&reading, Instant::now(), &Numbers::new());
+        (view.peers[0].in_rate, view.traffic.in_rate, view.traffic.bytes_in)
+    };
+    // What came before the first look came at no rate.
+    assert_eq!(rates(1_000_000), (0, 0, 1_000_000));
+    assert_eq!(rates(1_000_300).0, 300);
+    assert_eq!(rates(1_000_600).0, 300);
+    assert_eq!(rates(1_000_900), (300, 300, 1_000_900));
+    // A counter that falls is a fault elsewhere and no flood.
+    assert_eq!(rates(5).0, 0);
+}
+
+#[test]
+fn away_counts_from_the_departure_and_not_from_the_last_dial() {
+    let mut track = Track::default();
+    let mut reading = reading();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let mut away = |state, since| {
+        reading.peers = vec![peer(1, state)];
+        reading.peers[0].since = at(since);
+        track.take(&reading, Instant::now(), &Numbers::new()).peers[0].away_since
+    };
+    assert_eq!(away(PeerState::Connected, 10), None);
+    assert_eq!(away(PeerState::Away, 20), Some(20.0));
+    assert_eq!(away(PeerState::Connecting, 25), Some(20.0));
+    assert_eq!(away(PeerState::ShutOut, 26), Some(20.0));
+    assert_eq!(away(PeerState::Connected, 30), None);
+    assert_eq!(away(PeerState::Away, 40), Some(40.0));
+}
+
+#[test]
+fn what_is_refused_lately_stands_first() {
+    let mut track = Track::default();
+    let mut reading = reading();
+    reading.gossip.fetched.hash_mismatches = 5;
+    let view = track.take(&reading, Instant::now(), &Numbers::new());
+    assert_eq!(view.refusals.len(), 1);
+    assert_eq!((view.refusals[0].total, view.refusals[0].lately), (5, 0));
+    reading.gossip.served.chunk_errors = 2;
+    let view = track.take(&reading, Instant::now(), &Numbers::new());
+    let counts: Vec<_> = view.refusals.iter().map(|of| (of.total, of.lately)).collect();
+    assert_eq!(counts, [(2, 2), (5, 0)]);
+}
+
+#[test]
+fn a_long_error_is_cut_between_characters() {
+    let mut reading = reading();
+    reading.store.last_error = Some("ü".repeat(10_000));
+    let faults = faults(&reading);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].chars().count() < MAX_ERROR_CHARS + 20, "{}", faults[0]);
+}
+
+#[test]
+fn figures_are_for_people() {
+    let of = [0, 999, 1_000, 9_949, 9_950, 999_499, 999_500, 1_500_000_000, u64::MAX].map(bytes);
+    let expected = ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "1.5 GB"];
+    assert_eq!(of[..8], expected);
+    assert_eq!(of[8], "18447 PB");
+    let of = [-5.0, 0.0, 99.9, 100.0, 6_000.0, 172_800.0, f64::NAN].map(age);
+    assert_eq!(of, ["0 s", "0 s", "99 s", "1 min", "1 h", "2 d", "0 s"]);
+}

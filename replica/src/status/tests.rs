@@ -1,0 +1,35 @@
+use gossip_replica::http::status::Status;
+
+use super::*;
+
+#[test]
+fn what_the_port_says_does_not_speak_to_the_terminal() {
+    let json = r#"{"replica": {"id": "\u001b[2Jabc", "listen": "a\nb",
+        "readiness": {"reasons": ["\u0007"], "peers": 1},
+        "peers": [{"id": "00", "state": "away\u001b", "address": "x\r", "last_error": "\u001b]0;t"}],
+        "refusals": [{"what": "\u001b[31m", "total": 1}], "something new": 1}}"#;
+    let status: Status = serde_json::from_str(json).unwrap();
+    let text = text(&status);
+    assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
+}
+
+#[test]
+fn the_first_line_says_whether_all_is_here() {
+    let headline = |change: fn(&mut ReplicaView)| {
+        let mut replica = ReplicaView::default();
+        change(&mut replica);
+        headline(&replica)
+    };
+    assert_eq!(headline(|of| of.readiness.ready = true), "all here, 0 of 0 peers connected");
+    assert_eq!(headline(|of| of.readiness.peers = 2), "behind, 0 of 2 peers connected");
+    assert_eq!(
+        headline(|of| of.faults.push("the store".to_owned())),
+        "FAULTY, 0 of 0 peers connected"
+    );
+}
+
+#[test]
+fn durations_have_three_figures() {
+    let of = [0.0, 4e-6, 0.0012, 0.25, 3.12].map(duration);
+    assert_eq!(of, ["0 µs", "4 µs", "1.2 ms", "250 ms", "3.1 s"]);
+}

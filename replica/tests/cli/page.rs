@@ -1,0 +1,179 @@
+//! The port to look at: `http`, `gossip-replica status`, `demo --http`, and the page in a real browser.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Running, command, output, until};
+
+/// A replica without peers in this folder, and where its page is.
+fn start(folder: &Path, http: &str) -> (Running, Option<String>) {
+    fs::create_dir_all(folder.join("outbox")).unwrap();
+    assert!(output(["keygen", folder.join("key").to_str().unwrap()]).status.success());
+    let config = folder.join("config.toml");
+    let text = format!(
+        "listen = '127.0.0.1:0'\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
+         rescan_seconds = 1\n{http}\npeers = []\n"
+    );
+    fs::write(&config, text).unwrap();
+    let running = Running::start(command(["run", "--config"]).arg(config));
+    let ready = running.line();
+    let http = ready.split_once(" http=").map(|(_, address)| address.to_owned());
+    (running, http)
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Past the test harness, which keeps what tests that pass print to itself.
+fn tell(line: &str) {
+    io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn a_replica_prints_its_status() {
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "http = '0'");
+    let http = http.unwrap();
+    fs::write(folder.path().join("outbox/file"), [7; 5_000]).unwrap();
+    let json = || -> Value {
+        let output = output(["status", "--json", "--http", &http]);
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    until("the file is held", || json()["replica"]["store"]["bytes"] == 5_000);
+    let output = output(["status", "--http", &http]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.starts_with("all here, 0 of 0 peers connected\n"), "{text}");
+    assert!(text.contains("1 artifacts, 5.0 kB"), "{text}");
+    running.kill();
+}
+
+#[test]
+fn it_listens_where_it_is_told_and_only_then() {
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "");
+    assert_eq!(http, None);
+    running.kill();
+    let config = folder.path().join("config.toml");
+    let refused = output([Path::new("status"), Path::new("--config"), &config]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("has no `http`"));
+
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "http = '127.0.0.1:0'");
+    let http = http.unwrap();
+    assert!(http.starts_with("127.0.0.1:"), "{http}");
+    running.kill();
+    let gone = output(["status", "--http", &http]);
+    assert_eq!(gone.status.code(), Some(1));
+    let error = String::from_utf8(gone.stderr).unwrap();
+    assert!(error.starts_with(&format!("error: cannot ask {http}: ")), "{error}");
+}
+
+#[test]
+fn a_page_that_cannot_be_served_is_said_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    for (http, status) in
+        [("http = '192.0.2.1:80'", 1), ("http = 'example'", 2), ("http = 4180", 2)]
+    {
+        let config = folder.path().join("config.toml");
+        fs::create_dir_all(folder.path().join("outbox")).unwrap();
+        let _ = output(["keygen", folder.path().join("key").to_str().unwrap()]);
+        let text = format!(
+            "listen = '127.0.0.1:0'\nkey_file = 'key'\nstore = 'store'\n{http}\npeers = []\n"
+        );
+        fs::write(&config, text).unwrap();
+        let refused = output([Path::new("run"), Path::new("--config"), &config]);
+        assert_eq!(refused.status.code(), Some(status), "{http}: {refused:?}");
+        assert!(refused.stdout.is_empty(), "{refused:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_demo_shows_all_its_replicas_and_stays_if_it_is_asked_to() {
+    let (folder, scratch) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::write(folder.path().join("file"), [7; 300_000]).unwrap();
+    let mut program =
+        command(["demo", "--json", "--replicas", "3", "--http", "0", "--keep", "--dir"]);
+    program.arg(folder.path()).env("TMPDIR", scratch.path());
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    let address = told.trim_end().strip_prefix("page: http://").unwrap();
+    let address = address.strip_suffix('/').unwrap();
+    // The result comes before the end.
+    let mut result = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut result).unwrap();
+    assert!(result.contains("\"verified\":true"), "{result}");
+    until("all replicas are ready", || get(address, "/ready").starts_with("HTTP/1.0 200"));
+    for number in 1..=3 {
+        let answer = get(address, &format!("/status.json?replica={number}"));
+        let json: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(json["replica"]["number"], number);
+        assert_eq!(json["replica"]["store"]["bytes"], 300_000);
+        assert_eq!(json["replica"]["readiness"]["connected"], 2);
+        assert_eq!(json["replicas"].as_array().unwrap().len(), 3);
+    }
+    let interrupted = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "the stores are removed");
+}
+
+/// What the script cannot have here, it says; then nothing is shown by this test.
+#[test]
+fn a_browser_shows_what_happens() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/test_page.py");
+    let mut python = Command::new("python3");
+    python
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(script)
+        .arg(env!("CARGO_BIN_EXE_gossip-replica"));
+    match python.stdin(Stdio::null()).output() {
+        Ok(output) => {
+            tell(String::from_utf8_lossy(&output.stdout).trim_end());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Err(error) => {
+            tell(&format!("no python3 can be had here ({error}): the page is not looked at"))
+        }
+    }
+}
+
+#[test]
+fn promtool_finds_no_fault_with_the_metrics() {
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "http = '0'");
+    let http = http.unwrap();
+    until("something was seen", || get(&http, "/health").starts_with("HTTP/1.0 200"));
+    let answer = get(&http, "/metrics");
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped());
+    match promtool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        Ok(mut checker) => {
+            checker.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            let checked = checker.wait_with_output().unwrap();
+            assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
+        }
+        Err(error) => {
+            tell(&format!("no promtool can be had here ({error}): the metrics are not checked"))
+        }
+    }
+    running.kill();
+}

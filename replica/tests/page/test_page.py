@@ -1,0 +1,118 @@
+"""Real replicas, a real browser: a file that is published shows on the page, a killed peer turns red.
+
+    python3 test_page.py PROGRAM
+
+Ends with 0 when all is as it should be, and with a line that says so; without a browser, it says that.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+
+import browser
+
+REPLICAS = 3
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Replica:
+    def __init__(self, program, folder):
+        self.program, self.folder, self.process = program, folder, None
+        (folder / "outbox").mkdir(parents=True)
+        made = subprocess.run([program, "keygen", folder / "key"], check=True, capture_output=True, text=True)
+        self.id = made.stdout.strip()
+        self.address = f"127.0.0.1:{free_port()}"
+
+    def start(self, others):
+        config = [f"listen = '{self.address}'", "key_file = 'key'", "store = 'store'", "publish = 'outbox'",
+                  "rescan_seconds = 1", "http = '0'"]
+        for other in others:
+            config += ["[[peers]]", f"key = '{other.id}'", f"address = '{other.address}'"]
+        (self.folder / "config.toml").write_text("\n".join(config))
+        log = open(self.folder / "log", "wb")
+        self.process = subprocess.Popen([self.program, "run", "--config", self.folder / "config.toml"],
+                                        stdout=subprocess.PIPE, stderr=log, text=True)
+        ready = self.process.stdout.readline()
+        assert ready.startswith("ready: "), f"{ready!r}, {(self.folder / 'log').read_text()}"
+        self.page = "http://" + ready.split(" http=")[1].strip() + "/"
+
+    def publish(self, name, content):
+        draft = self.folder / "draft"
+        draft.write_bytes(content)
+        draft.rename(self.folder / "outbox" / name)
+        return hashlib.sha256(content).hexdigest()
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+def test(program, found):
+    with contextlib.ExitStack() as ends:
+        folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="page-test-")))
+        replicas = [Replica(program, folder / str(number)) for number in range(REPLICAS)]
+        for replica in replicas:
+            ends.callback(replica.kill)
+            replica.start([other for other in replicas if other is not replica])
+        page = browser.Browser(found)
+        ends.callback(page.close)
+        first, second, third = replicas
+
+        page.open(first.page)
+        page.wait("all are connected", "document.querySelectorAll('.peer.ok').length == 2")
+        page.wait("it is complete", "document.getElementById('headline').textContent == 'All here'")
+        artifact = second.publish("file", os.urandom(200_000))
+        page.wait("the file shows", f"document.querySelector('#recent [data-id=\"{artifact}\"]')")
+        page.wait("it is counted", "document.getElementById('held').textContent == '200 kB'")
+
+        row = f"document.querySelector('.peer[data-id=\"{third.id}\"]')"
+        colour = f"getComputedStyle({row}, '::before').backgroundColor"
+        before = page.value(colour)
+        third.kill()
+        page.wait("the killed peer is away", f"{row}.classList.contains('bad')")
+        fault = page.value("getComputedStyle(document.documentElement).getPropertyValue('--fault').trim()")
+        red = "rgb(" + ", ".join(str(int(fault[at:at + 2], 16)) for at in (1, 3, 5)) + ")"
+        assert page.value(colour) == red != before, (page.value(colour), red, before)
+        page.wait("it is missed", "document.getElementById('subline').textContent.includes('1 peer of 2 away')")
+
+        # On a small screen nothing is wider than the screen.
+        page.open(first.page, width=400)
+        page.wait("the page is there", "document.querySelectorAll('.peer[data-id]').length == 2")
+        wide = page.value("document.documentElement.scrollWidth")
+        assert wide <= 400, f"the page is {wide} wide on a screen of 400"
+
+        # A number that no replica has leads to the one that there is.
+        page.open(first.page + "#7")
+        page.wait("the page is there", "document.querySelectorAll('.peer[data-id]').length == 2")
+
+        # A replica that is gone is said to be.
+        first.kill()
+        page.wait("the silence is told", "document.body.classList.contains('stale')")
+        # The browser itself tells of connections that fail and of the replica that is not there.
+        faults = [fault for fault in page.faults
+                  if "net::ERR" not in str(fault) and "status of 404" not in str(fault)]
+        assert not faults, faults
+
+
+def main():
+    found = browser.find()
+    if not found:
+        print("no chromium can be had here: the page is not looked at")
+        return
+    test(sys.argv[1], found)
+    print("the page shows what happens")
+
+
+if __name__ == "__main__":
+    main()
