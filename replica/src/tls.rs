@@ -34,8 +34,9 @@ use rustls::{
 
 use crate::identity::Identity;
 
-/// The application protocol that both ends must name; another version of it gets another name.
-pub const ALPN: &[u8] = b"gossip/1";
+/// The application protocols that we speak, the newest first. Both ends take the first that both name. What an
+/// older version would take for a breach gets a new name; beyond that, peers tell each other their features.
+pub const PROTOCOLS: [&[u8]; 2] = [b"gossip/2", b"gossip/1"];
 
 /// The name in every certificate and in no decision.
 pub(crate) const SERVER_NAME: &str = "gossip";
@@ -83,11 +84,13 @@ impl Credentials {
         self.node_id
     }
 
-    /// How a replica answers connections: it lets in the holders of the `allowed` keys.
+    /// How a replica answers connections: it lets in the holders of the `allowed` keys. It speaks `protocols`, the
+    /// newest first.
     pub(crate) fn server_config(
         &self,
         allowed: Arc<AllowedKeys>,
         refused: Refused,
+        protocols: &[&[u8]],
     ) -> rustls::ServerConfig {
         let verifier = Arc::new(KeyVerifier::new(&self.provider, allowed, refused));
         let certified: Arc<dyn ResolvesServerCert> = self.certified.clone();
@@ -96,15 +99,20 @@ impl Credentials {
             .expect("ring speaks TLS 1.3")
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(certified);
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
         config
     }
 
-    /// How a replica dials `peer`: whoever answers must hold that key.
-    pub(crate) fn client_config(&self, peer: NodeId, refused: Refused) -> rustls::ClientConfig {
+    /// How a replica dials `peer`: whoever answers must hold that key. It speaks `protocols`, the newest first.
+    pub(crate) fn client_config(
+        &self,
+        peer: NodeId,
+        refused: Refused,
+        protocols: &[&[u8]],
+    ) -> rustls::ClientConfig {
         let allowed = AllowedKeys::default();
         allowed.set(HashSet::from([peer]));
         let verifier = Arc::new(KeyVerifier::new(&self.provider, Arc::new(allowed), refused));
@@ -115,7 +123,7 @@ impl Credentials {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(certified);
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
         config.enable_sni = false;
@@ -134,7 +142,7 @@ pub fn server_config(
 ) -> Result<rustls::ServerConfig, TlsError> {
     let keys = AllowedKeys::default();
     keys.set(allowed);
-    Ok(Credentials::new(identity)?.server_config(Arc::new(keys), Refused::default()))
+    Ok(Credentials::new(identity)?.server_config(Arc::new(keys), Refused::default(), &PROTOCOLS))
 }
 
 /// How a replica dials `peer`: whoever answers must hold that key.
@@ -143,7 +151,7 @@ pub fn server_config(
 ///
 /// If no certificate can be made from the identity.
 pub fn client_config(identity: &Identity, peer: NodeId) -> Result<rustls::ClientConfig, TlsError> {
-    Ok(Credentials::new(identity)?.client_config(peer, Refused::default()))
+    Ok(Credentials::new(identity)?.client_config(peer, Refused::default(), &PROTOCOLS))
 }
 
 /// Why an identity is not usable for TLS.

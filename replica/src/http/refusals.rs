@@ -8,7 +8,7 @@ use crate::transport::FlowCounters;
 /// A counter: its key as a label of `/metrics`, what it says to people, and where it is found.
 pub(super) type Refusal = (&'static str, &'static str, fn(&Reading) -> u64);
 
-pub(super) const REFUSALS: [Refusal; 37] = [
+pub(super) const REFUSALS: [Refusal; 39] = [
     ("tasks_failed", "tasks of the transport that panicked", |of| of.failed_tasks),
     ("disk_errors", "artifacts that the disk refused", |of| of.gossip.fetched.disk_errors),
     ("no_space", "artifacts put off: no space for them", |of| of.gossip.fetched.no_space),
@@ -33,6 +33,10 @@ pub(super) const REFUSALS: [Refusal; 37] = [
         wire(of, |flow| flow.refused_in)
     }),
     ("frames_unknown", "frames of a later version, skipped", |of| wire(of, |flow| flow.unknown_in)),
+    ("streams_unknown", "streams of a later version, stopped", |of| of.transport.unknown_streams),
+    ("requests_held", "times a peer's requests waited for its unsent answers", |of| {
+        of.transport.held_requests
+    }),
     ("sends_full", "messages not sent: the peer reads too slowly", |of| wire(of, |flow| flow.full)),
     ("sends_unconnected", "messages not sent: the peer is away", |of| {
         wire(of, |flow| flow.not_connected)

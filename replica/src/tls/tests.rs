@@ -104,7 +104,7 @@ impl rustls::client::ResolvesClientCert for NoCertificate {
 fn another_protocol_is_refused() {
     let (one, two) = (Identity::generate(), Identity::generate());
     let mut client = client_config(&one, two.node_id()).unwrap();
-    client.alpn_protocols = vec![b"gossip/2".to_vec()];
+    client.alpn_protocols = vec![b"gossip/0".to_vec()];
     let server = server_config(&two, HashSet::from([one.node_id()])).unwrap();
     handshake(client, server).unwrap_err();
 }

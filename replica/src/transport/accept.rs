@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     address::canonical,
     counters::Counters,
-    endpoint,
+    endpoint::{self, Settings},
     limits::{HANDSHAKE_TIMEOUT, NOTICE_INTERVAL},
     members::Slots,
     places::{Entry, Place, Places},
@@ -35,6 +35,7 @@ pub(super) struct Door {
     pub(super) endpoint: Endpoint,
     pub(super) config: ServerConfig,
     pub(super) credentials: Credentials,
+    pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) keys: Arc<AllowedKeys>,
     pub(super) places: Arc<Places>,
     pub(super) slots: Arc<ArcSwap<Slots>>,
@@ -94,8 +95,13 @@ impl Door {
     async fn shake_hands(self: Arc<Self>, incoming: Incoming, _place: Place) -> Option<Connection> {
         let (from, refused) = (canonical(incoming.remote_address()), Refused::default());
         // Not the endpoint's own settings, which let nobody in.
-        let config =
-            endpoint::answer(&self.config, &self.credentials, self.keys.clone(), refused.clone());
+        let config = endpoint::answer(
+            &self.config,
+            &self.credentials,
+            &self.settings.load(),
+            self.keys.clone(),
+            refused.clone(),
+        );
         let connecting = incoming.accept_with(config).ok()?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?;
         if connection.is_err()

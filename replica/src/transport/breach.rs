@@ -6,7 +6,7 @@
 use gossip_engine::{FlowType, wire::DecodeError};
 use quinn::{TransportErrorCode, VarInt};
 
-use super::frame::FrameError;
+use super::{frame::FrameError, hello::HelloError, limits::MAX_UNKNOWN_STREAMS};
 
 /// The replica that closes is shutting down.
 pub(super) const CLOSE_SHUTDOWN: VarInt = VarInt::from_u32(0);
@@ -18,9 +18,10 @@ pub(super) const CLOSE_REPLACED: VarInt = VarInt::from_u32(2);
 pub(super) const CLOSE_SHUT_OUT: VarInt = VarInt::from_u32(3);
 /// The replica that closes has no room for the connection now.
 pub(super) const CLOSE_NO_ROOM: VarInt = VarInt::from_u32(4);
-
 /// The peer's key is not on the list any more.
 pub(super) const CLOSE_UNLISTED: VarInt = VarInt::from_u32(5);
+/// A stream is stopped with it that we do not know or need no more of. The connection goes on.
+pub(super) const STOP_UNKNOWN: VarInt = VarInt::from_u32(6);
 
 /// Why a peer has been cut off.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -32,8 +33,10 @@ pub(super) enum Breach {
     Malformed(#[from] DecodeError),
     #[error("a message of the {found} flow in the stream of the {stream} flow")]
     WrongFlow { stream: FlowType, found: FlowType },
-    #[error("a stream with the unknown tag {0}")]
-    UnknownTag(u8),
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    #[error("more than {MAX_UNKNOWN_STREAMS} streams with an unknown tag, the last with {0}")]
+    UnknownTags(u8),
     #[error("a second stream of the {0} flow")]
     SecondStream(FlowType),
     #[error("a stream that ended inside a frame")]

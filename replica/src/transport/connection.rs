@@ -5,13 +5,13 @@
 //! ```
 //!
 //! `PeerUp` is taken before the first frame is read, and `PeerDown` is offered after the last reader
-//! has ended, so a handler sees the frames of a connection between its two events. At most four
-//! readers and four writers run at a time. Ending loses what is queued, counted, and what has arrived
-//! and was not yet handed over, as a broken network would.
+//! has ended, so a handler sees the frames of a connection between its two events. At most
+//! [`MAX_STREAMS`](super::limits::MAX_STREAMS) readers, four writers and a hello run at a time. Ending loses what is
+//! queued, counted, and what has arrived and was not yet handed over, as a broken network would.
 
 use std::{fmt, future::Future, sync::Arc};
 
-use gossip_engine::TransportEvent;
+use gossip_engine::{FlowType, TransportEvent};
 use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
 use tokio::{
     task::JoinSet,
@@ -25,10 +25,11 @@ use super::{
     departure::Departure,
     dial::Dialler,
     handler::{Handler, Refusal, deliver},
-    limits::{DEPARTURE_RETRY, RECEIVE_WINDOW, STEADY_AFTER},
+    hello::{is_oldest, say_hello},
+    limits::{DEPARTURE_RETRY, STEADY_AFTER},
     notices::Notices,
-    outbound,
-    reader::{Fault, Inbound, OpenFlows},
+    outbound::{self, Backlog},
+    reader::{Fault, Inbound, Seen},
     slot::PeerSlot,
     status::PeerState,
     stop::Stop,
@@ -96,15 +97,18 @@ impl<H: Handler> PeerContext<H> {
         for queue in receivers {
             tasks.spawn(write_flow(connection.clone(), queue));
         }
+        tasks.spawn(say_hello(connection.clone()));
+        let answers = senders.backlog(FlowType::Chunk);
         let connected = self.slot.link.connect(senders);
         let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.slot.peer)).await;
         let end = match &arrival {
             Ok(_) => {
                 self.slot.set_announced(true);
                 self.counters.connections.increment();
+                self.counters.older_connections.add(is_oldest(&connection).into());
                 self.slot.status.connected(&connection);
                 self.notices.up(canonical(connection.remote_address()), dialled);
-                self.run(&connection, first, &mut tasks, replaced, moved).await
+                self.run(&connection, first, answers, &mut tasks, replaced, moved).await
             }
             Err(Refusal::Closed) => Outcome::Stopped,
             Err(_) => Outcome::Full,
@@ -127,17 +131,21 @@ impl<H: Handler> PeerContext<H> {
         &mut self,
         connection: &Connection,
         first: Option<RecvStream>,
+        answers: Arc<Backlog>,
         tasks: &mut JoinSet<Result<(), Fault>>,
         replaced: impl Future<Output = ()>,
         moved: impl Future<Output = ()>,
     ) -> Outcome {
         let since = Instant::now();
-        connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
+        // Those of now: a list that has grown since the handshake must not have more than its budget.
+        let windows = self.dialler.settings.load().windows;
+        connection.set_receive_window(VarInt::from_u32(windows.receive));
         let inbound = Inbound {
             peer: self.slot.peer,
             handler: self.handler.clone(),
             counters: self.counters.clone(),
-            open_flows: OpenFlows::default(),
+            seen: Seen::default(),
+            answers,
         };
         if let Some(stream) = first {
             tasks.spawn(inbound.clone().read_stream(stream));

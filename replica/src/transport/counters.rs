@@ -32,6 +32,14 @@ pub struct TransportCounters {
     pub failed_dials: u64,
     /// Tasks that panicked. Those of peers and of the door were started again.
     pub failed_tasks: u64,
+    /// Connections with peers that speak an older protocol only.
+    pub older_connections: u64,
+    /// Hellos of peers.
+    pub hellos: u64,
+    /// Streams that were stopped because only a later version knows what they are.
+    pub unknown_streams: u64,
+    /// How often requests of a peer had to wait because too many answers to it were unsent.
+    pub held_requests: u64,
     flows: [FlowCounters; STREAM_FLOWS.len()],
 }
 
@@ -82,6 +90,10 @@ pub(super) struct Counters {
     pub(super) shut_out: Counter,
     pub(super) failed_dials: Counter,
     pub(super) failed_tasks: Counter,
+    pub(super) older_connections: Counter,
+    pub(super) hellos: Counter,
+    pub(super) unknown_streams: Counter,
+    pub(super) held_requests: Counter,
     flows: [FlowCells; STREAM_FLOWS.len()],
 }
 
@@ -120,6 +132,10 @@ impl Counters {
             shut_out: self.shut_out.get(),
             failed_dials: self.failed_dials.get(),
             failed_tasks: self.failed_tasks.get(),
+            older_connections: self.older_connections.get(),
+            hellos: self.hellos.get(),
+            unknown_streams: self.unknown_streams.get(),
+            held_requests: self.held_requests.get(),
             flows: self.flows.each_ref().map(|cells| FlowCounters {
                 frames_in: cells.frames_in.get(),
                 bytes_in: cells.bytes_in.get(),

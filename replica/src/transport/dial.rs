@@ -11,9 +11,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
 use quinn::{Connection, Endpoint, RecvStream};
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::{
     address::{PeerAddress, Resolver},
     departure::DialError,
-    endpoint,
+    endpoint::{self, Settings},
     limits::{ADDRESS_TIMEOUT, HANDSHAKE_TIMEOUT},
     places::Places,
 };
@@ -33,7 +33,7 @@ pub(super) struct Dialler {
     pub(super) endpoint: Endpoint,
     pub(super) local: SocketAddr,
     pub(super) credentials: Credentials,
-    pub(super) idle_timeout: Duration,
+    pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) places: Arc<Places>,
     pub(super) resolver: Resolver,
 }
@@ -78,8 +78,12 @@ impl Dialler {
         met: &AtomicBool,
     ) -> Result<(Connection, RecvStream), DialError> {
         let refused = Refused::default();
-        let config =
-            endpoint::client_config(&self.credentials, peer, refused.clone(), self.idle_timeout);
+        let config = endpoint::client_config(
+            &self.credentials,
+            peer,
+            refused.clone(),
+            &self.settings.load(),
+        );
         let failed =
             |error| DialError::new(&error, self.credentials.node_id(), refused.get().copied());
         let connecting =

@@ -16,17 +16,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     BindError,
-    limits::{MAX_UNANSWERED, MAX_UNANSWERED_BYTES, quic},
+    limits::{MAX_UNANSWERED, MAX_UNANSWERED_BYTES, Windows, quic},
 };
 use crate::tls::{AllowedKeys, Credentials, Refused};
+
+/// What both kinds of connections have in common. A connection keeps the settings that it was made under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) idle_timeout: Duration,
+    pub(super) windows: Windows,
+    /// The protocols spoken, the newest first.
+    pub(super) protocols: &'static [&'static [u8]],
+}
 
 /// Listens, and lets nobody in yet; connections that arrive wait until somebody accepts them.
 pub(super) fn bind(
     credentials: &Credentials,
     address: SocketAddr,
-    idle_timeout: Duration,
+    settings: &Settings,
 ) -> Result<(Endpoint, SocketAddr), BindError> {
-    let config = server_config(credentials, idle_timeout);
+    let config = server_config(credentials, settings);
     let listen_error = |source| BindError::Listen { address, source };
     let socket = socket(address).map_err(listen_error)?;
     let local_address = socket.local_addr().map_err(listen_error)?;
@@ -34,6 +43,22 @@ pub(super) fn bind(
     let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
         .map_err(listen_error)?;
     Ok((endpoint, local_address))
+}
+
+/// The same on a socket of the tests' own.
+#[cfg(test)]
+pub(super) fn on(
+    credentials: &Credentials,
+    socket: Arc<dyn quinn::AsyncUdpSocket>,
+    settings: &Settings,
+) -> (Endpoint, SocketAddr) {
+    let config = server_config(credentials, settings);
+    let address = socket.local_addr().expect("the socket has an address");
+    let defaults = EndpointConfig::default();
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(defaults, Some(config), socket, runtime)
+        .expect("the socket is sound");
+    (endpoint, address)
 }
 
 /// `[::]` takes IPv4 too, whatever the system's default is.
@@ -47,12 +72,13 @@ fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Answers nobody: each connection is answered under [`answer`]'s settings.
-pub(super) fn server_config(credentials: &Credentials, idle_timeout: Duration) -> ServerConfig {
-    let tls = credentials.server_config(Arc::default(), Refused::default());
+pub(super) fn server_config(credentials: &Credentials, settings: &Settings) -> ServerConfig {
+    let nobody = Arc::default();
+    let tls = credentials.server_config(nobody, Refused::default(), settings.protocols);
     let tls = QuicServerConfig::try_from(tls).expect("ring has QUIC's first cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
     config
-        .transport_config(quic(idle_timeout))
+        .transport_config(quic(settings.idle_timeout, settings.windows))
         // A replica stays where its peers know it to be.
         .migration(false)
         .max_incoming(MAX_UNANSWERED)
@@ -61,17 +87,20 @@ pub(super) fn server_config(credentials: &Credentials, idle_timeout: Duration) -
     config
 }
 
-/// Answers one connection, if it holds one of the keys; says in `refused` which one it shows otherwise.
+/// Answers one connection under the settings of now, if it holds one of the keys; says in `refused` which one it
+/// shows otherwise.
 pub(super) fn answer(
     base: &ServerConfig,
     credentials: &Credentials,
+    settings: &Settings,
     allowed: Arc<AllowedKeys>,
     refused: Refused,
 ) -> Arc<ServerConfig> {
-    let tls = credentials.server_config(allowed, refused);
+    let tls = credentials.server_config(allowed, refused, settings.protocols);
     let tls = QuicServerConfig::try_from(tls).expect("ring has QUIC's first cipher suite");
     let mut config = base.clone();
     config.crypto = Arc::new(tls);
+    config.transport_config(quic(settings.idle_timeout, settings.windows));
     Arc::new(config)
 }
 
@@ -80,11 +109,11 @@ pub(super) fn client_config(
     credentials: &Credentials,
     peer: NodeId,
     refused: Refused,
-    idle_timeout: Duration,
+    settings: &Settings,
 ) -> ClientConfig {
-    let tls = QuicClientConfig::try_from(credentials.client_config(peer, refused))
-        .expect("ring has QUIC's first cipher suite");
+    let tls = credentials.client_config(peer, refused, settings.protocols);
+    let tls = QuicClientConfig::try_from(tls).expect("ring has QUIC's first cipher suite");
     let mut config = ClientConfig::new(Arc::new(tls));
-    config.transport_config(quic(idle_timeout));
+    config.transport_config(quic(settings.idle_timeout, settings.windows));
     config
 }

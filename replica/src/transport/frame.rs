@@ -20,8 +20,11 @@ pub const FIRST_ALLOCATION_BYTES: usize = 16 << 10;
 pub const STREAM_FLOWS: [FlowType; 4] =
     [FlowType::Advert, FlowType::Request, FlowType::Chunk, FlowType::Retransmission];
 
-/// The first byte of a flow's stream: the number of its body in the protobuf schema. 0, which is no
-/// stream's, for the Transport flow.
+/// The first byte of the stream that says hello: a frame of feature bits, in protocols from `gossip/2` on.
+pub const HELLO_TAG: u8 = tag_of(FlowType::Transport);
+
+/// The first byte of a flow's stream: the number of its body in the protobuf schema. 0 for the Transport
+/// flow, which has none.
 #[must_use]
 pub const fn tag_of(flow: FlowType) -> u8 {
     match flow {

@@ -4,22 +4,25 @@
 //!
 //! | what                                         | bytes    |
 //! |----------------------------------------------|----------|
-//! | received and not yet read ([`RECEIVE_WINDOW`]) | 4 MiB    |
+//! | received and not yet read ([`Windows::receive`]) | 16 MiB with 21 peers or fewer, less with more |
+//! | sent and not yet acknowledged ([`Windows::send`]) | half of that, and the frame that crosses the limit |
 //! | one frame per flow being read or handed over | 2.1 MiB  |
-//! | sent and not yet acknowledged ([`SEND_WINDOW`]) | 2 MiB, and the frame that crosses the limit |
 //! | queued to be sent ([`queue_limit`])          | 8.3 MiB  |
 //!
-//! Together about 19 MiB, so that 42 connection ends in one process stay below 800 MiB when all their
-//! peers attack at once. Honest peers leave these windows almost empty. A connection that is not
-//! served, because its key is not proven yet or another one of the same peer still is, takes
-//! [`UNSERVED_RECEIVE_WINDOW`] and QUIC's own few KiB.
+//! The windows of a transport's connections share [`WINDOW_BUDGET`], so that all peers that attack at once make
+//! it hold so much in windows and 10.4 MiB each beside them: 730 MiB for 21 peers. Honest peers leave the windows
+//! almost empty. A connection that is not served, because its key is not proven yet or another one of the
+//! same peer still is, takes [`UNSERVED_RECEIVE_WINDOW`] and QUIC's own few KiB.
+//!
+//! A connection keeps the windows of the list of peers that it was made under. So each growth of the list adds the
+//! shares of those that it brings, at most the budget once more, until the connections from before it have ended.
 
 use std::{sync::Arc, time::Duration};
 
 use gossip_engine::FlowType;
 use quinn::VarInt;
 
-use super::frame::STREAM_FLOWS;
+use super::{congestion::Congestion, frame::STREAM_FLOWS};
 
 /// How long a connection is silent before a ping keeps it alive.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,15 +52,53 @@ pub const MAX_UNANSWERED: usize = 1024;
 /// What QUIC buffers for all connections that nobody has answered yet, in bytes.
 pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;
 
-/// How far ahead of a stream's reader a peer may send, in bytes.
-pub const STREAM_RECEIVE_WINDOW: u32 = 1 << 20;
-/// How far ahead of all readers of a connection a peer may send, in bytes: the sum of its streams, so
-/// that three flows whose readers stand still leave the fourth its whole window.
-pub const RECEIVE_WINDOW: u32 = STREAM_RECEIVE_WINDOW * STREAM_FLOWS.len() as u32;
+/// What the windows of all connections that are made under one list of peers may hold together, in bytes. It holds
+/// for up to 1 365 peers; each one beyond them adds six of the [smallest windows](MIN_STREAM_WINDOW).
+pub const WINDOW_BUDGET: u64 = 512 << 20;
+/// The largest window of a stream, in bytes: at a round trip of 100 ms it carries 40 MB a second.
+pub const MAX_STREAM_WINDOW: u32 = 4 << 20;
+/// The smallest window of a stream, in bytes: at a round trip of 100 ms it carries 650 KB a second.
+pub const MIN_STREAM_WINDOW: u32 = 64 << 10;
+
+/// How far ahead of its readers a peer may send, and we ahead of a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Windows {
+    /// Ahead of a stream's reader, in bytes.
+    pub stream: u32,
+    /// Ahead of all readers of a connection, in bytes: the sum of the flows' streams, so that three whose
+    /// readers stand still leave the fourth its whole window.
+    pub receive: u32,
+    /// How much may be under way to a peer, in bytes: two windows of a stream, so that what is lost and sent
+    /// again does not hold up what is new.
+    pub send: u32,
+}
+
+impl Windows {
+    /// The windows of each connection of a transport with so many peers: an even share of the budget.
+    #[must_use]
+    pub fn of(peers: usize) -> Self {
+        const STREAMS: u32 = STREAM_FLOWS.len() as u32;
+        const SHARES: u64 = STREAMS as u64 + 2;
+        let share = WINDOW_BUDGET / SHARES / (peers as u64).max(1);
+        let stream = share.clamp(MIN_STREAM_WINDOW.into(), MAX_STREAM_WINDOW.into()) as u32;
+        Self { stream, receive: STREAMS * stream, send: 2 * stream }
+    }
+}
+
 /// How much a peer may send, in bytes, until its connection is served.
 pub const UNSERVED_RECEIVE_WINDOW: u32 = 64 << 10;
-/// How much may be under way to a peer, in bytes.
-pub const SEND_WINDOW: u64 = 2 << 20;
+/// How many later datagrams must have arrived for one to count as lost. Networks that use several ways, and radio,
+/// let more than QUIC's three overtake; one counted as lost by mistake is sent twice and slows the rest down.
+pub const LOSS_REORDERING: u32 = 64;
+/// After how many round trips one that later ones have overtaken counts as lost, however few they are.
+pub const LOSS_ROUND_TRIPS: f32 = 1.5;
+/// How many streams a peer may have open: one for each flow, its hello, and some that a later version may open and
+/// we do not know.
+pub const MAX_STREAMS: u32 = STREAM_FLOWS.len() as u32 + 4;
+/// How many streams that we do not know a peer may open on one connection; each is stopped at once.
+pub const MAX_UNKNOWN_STREAMS: u32 = 64;
+/// The longest hello, in bytes.
+pub const MAX_HELLO_BYTES: usize = 1 << 10;
 /// The largest piece that a reader takes off a stream at once, in bytes.
 pub const READ_BYTES: usize = 64 << 10;
 
@@ -130,8 +171,15 @@ pub const fn queue_limit(flow: FlowType) -> QueueLimit {
     }
 }
 
+/// While more answers than this wait to be sent to a peer, no more of its requests are read. Half of the queue, so
+/// that the answers to what has been read already find a place.
+pub const ANSWERS_MARK: QueueLimit = {
+    let QueueLimit { frames, bytes } = queue_limit(FlowType::Chunk);
+    QueueLimit { frames: frames / 2, bytes: bytes / 2 }
+};
+
 /// The limits in QUIC's terms, for a connection that is not served yet; the same for both ends.
-pub(super) fn quic(idle_timeout: Duration) -> Arc<quinn::TransportConfig> {
+pub(super) fn quic(idle_timeout: Duration, windows: Windows) -> Arc<quinn::TransportConfig> {
     let mut config = quinn::TransportConfig::default();
     // Two pings may get lost before a short timeout ends the connection.
     let keep_alive_interval = KEEP_ALIVE_INTERVAL.min(idle_timeout / 3);
@@ -139,11 +187,17 @@ pub(super) fn quic(idle_timeout: Duration) -> Arc<quinn::TransportConfig> {
         .max_idle_timeout(Some(idle_timeout.try_into().expect("the options bound it")))
         .keep_alive_interval(Some(keep_alive_interval))
         .initial_rtt(INITIAL_ROUND_TRIP)
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAM_FLOWS.len() as u32))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
-        .stream_receive_window(VarInt::from_u32(STREAM_RECEIVE_WINDOW))
+        .stream_receive_window(VarInt::from_u32(windows.stream))
         .receive_window(VarInt::from_u32(UNSERVED_RECEIVE_WINDOW))
-        .send_window(SEND_WINDOW);
+        .send_window(windows.send.into())
+        .packet_threshold(LOSS_REORDERING)
+        .time_threshold(LOSS_ROUND_TRIPS)
+        .congestion_controller_factory(Arc::new(Congestion));
     Arc::new(config)
 }
+
+#[cfg(test)]
+mod tests;

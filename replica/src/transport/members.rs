@@ -1,8 +1,8 @@
 //! The list of peers, and how it changes while the transport runs.
 //!
-//! A change is published to all who read the list: the door's verifier, `send`, the table of slots. Then the tasks of
-//! peers that are gone are told to end, and those of new ones are started. Changes follow each other, under the lock
-//! of the transport's tasks.
+//! A change is published to all who read the list: the windows of new connections, the door's verifier, `send`, the
+//! table of slots. Then the tasks of peers that are gone are told to end, and those of new ones are started. Changes
+//! follow each other, under the lock of the transport's tasks.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,9 +15,20 @@ use gossip_engine::NodeId;
 use tokio::task::JoinSet;
 
 use super::{
-    Peer, StartError, backoff::Penalty, connection::PeerContext, counters::Counters, dial::Dialler,
-    handler::Handler, limits::MAX_PEERS, notices::Notices, outbound::Links, places::Places,
-    slot::PeerSlot, stop::Stop, supervisor::supervise,
+    Peer, StartError,
+    backoff::Penalty,
+    connection::PeerContext,
+    counters::Counters,
+    dial::Dialler,
+    endpoint::Settings,
+    handler::Handler,
+    limits::{MAX_PEERS, Windows},
+    notices::Notices,
+    outbound::Links,
+    places::Places,
+    slot::PeerSlot,
+    stop::Stop,
+    supervisor::supervise,
 };
 use crate::tls::AllowedKeys;
 
@@ -96,6 +107,8 @@ pub(super) struct Readers {
     pub(super) keys: Arc<AllowedKeys>,
     pub(super) places: Arc<Places>,
     pub(super) links: Arc<Links>,
+    /// Of the connections that are made from now on.
+    pub(super) settings: Arc<ArcSwap<Settings>>,
 }
 
 /// The tasks of a transport that has been started.
@@ -150,6 +163,9 @@ impl Tasks {
             before.values().filter(|slot| !slots.contains_key(&slot.peer)).cloned().collect();
         changes.removed = removed.len();
 
+        // Connections that are there keep their windows.
+        let settings = Settings { windows: Windows::of(slots.len()), ..**readers.settings.load() };
+        readers.settings.store(Arc::new(settings));
         // The verifier first: whoever is let in from here on is listed.
         readers.keys.set(slots.keys().copied().collect());
         readers.links.publish(slots.iter().map(|(id, slot)| (*id, slot.link.clone())).collect());

@@ -10,6 +10,9 @@
 //! to it. A message that the handler has no room for waits, and holds back its own flow of its own peer and
 //! nothing else.
 //!
+//! Replicas of different versions speak the newest [protocol](crate::tls::PROTOCOLS) of both, in which each says by a
+//! stream of its own what it can do. What a later version adds is skipped and counted.
+//!
 //! All that a peer sends is untrusted. Whoever breaks the protocol is cut off with one line in the log
 //! and shut out for a while, longer each time. [`limits`] has every bound, and the memory that they
 //! add up to. What may be lost: messages to a peer that is not connected or reads too slowly, and all
@@ -37,6 +40,7 @@ use self::{
     breach::CLOSE_SHUTDOWN,
     counters::Counters,
     dial::Dialler,
+    endpoint::Settings,
     members::{Readers, Tasks},
     outbound::Links,
     places::Places,
@@ -53,6 +57,7 @@ mod accept;
 mod address;
 mod backoff;
 mod breach;
+mod congestion;
 mod connection;
 mod counters;
 mod departure;
@@ -61,6 +66,9 @@ mod endpoint;
 pub mod frame;
 mod handler;
 mod handover;
+mod hello;
+#[cfg(test)]
+mod lab;
 pub mod limits;
 mod members;
 mod notices;
@@ -79,6 +87,7 @@ mod writer;
 
 pub use address::{AddressError, PeerAddress};
 pub use counters::{FlowCounters, TransportCounters};
+pub use hello::FEATURE_SKIPS_UNKNOWN;
 pub use members::PeerChanges;
 pub use options::TransportOptions;
 pub use outcome::{BindError, StartError, TransportReport};
@@ -127,15 +136,39 @@ impl Transport {
         options: TransportOptions,
     ) -> Result<Self, BindError> {
         let credentials = Credentials::new(identity)?;
-        let (endpoint, local_addr) = endpoint::bind(&credentials, listen, options.idle_timeout)?;
+        let settings = options.settings(0);
+        let bound = endpoint::bind(&credentials, listen, &settings)?;
+        Ok(Self::over(credentials, bound, options, settings))
+    }
+
+    /// A transport on a socket of the tests' own.
+    #[cfg(test)]
+    fn on(
+        identity: &Identity,
+        socket: Arc<dyn quinn::AsyncUdpSocket>,
+        options: TransportOptions,
+    ) -> Result<Self, BindError> {
+        let credentials = Credentials::new(identity)?;
+        let settings = options.settings(0);
+        let bound = endpoint::on(&credentials, socket, &settings);
+        Ok(Self::over(credentials, bound, options, settings))
+    }
+
+    fn over(
+        credentials: Credentials,
+        (endpoint, local_addr): (Endpoint, SocketAddr),
+        options: TransportOptions,
+        settings: Settings,
+    ) -> Self {
         let counters = Arc::new(Counters::default());
         let readers = Readers {
             slots: Arc::new(ArcSwap::default()),
             keys: Arc::new(AllowedKeys::default()),
             places: Arc::new(Places::default()),
             links: Arc::new(Links::new(counters.clone())),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
         };
-        Ok(Self {
+        Self {
             credentials,
             options,
             endpoint,
@@ -144,7 +177,7 @@ impl Transport {
             counters,
             stop: Stop::new(),
             tasks: Mutex::new(Tasks::new()),
-        })
+        }
     }
 
     /// Where it listens, with the port that was chosen.
@@ -194,8 +227,9 @@ impl Transport {
         }
         let door = Arc::new(Door {
             endpoint: self.endpoint.clone(),
-            config: endpoint::server_config(&self.credentials, self.options.idle_timeout),
+            config: endpoint::server_config(&self.credentials, &self.readers.settings.load()),
             credentials: self.credentials.clone(),
+            settings: self.readers.settings.clone(),
             keys: self.readers.keys.clone(),
             places: self.readers.places.clone(),
             slots: self.readers.slots.clone(),
@@ -207,7 +241,7 @@ impl Transport {
             endpoint: self.endpoint.clone(),
             local: self.local_addr,
             credentials: self.credentials.clone(),
-            idle_timeout: self.options.idle_timeout,
+            settings: self.readers.settings.clone(),
             places: self.readers.places.clone(),
             resolver: Resolver::new(),
         };
@@ -221,7 +255,8 @@ impl Transport {
 
     /// Makes `peers` the list: connects with those that are new, dials those that have moved at their new
     /// address, and cuts off at once those that are listed no longer. Our own entry is skipped. A peer that
-    /// has moved keeps a connection that it made itself. Concurrent calls follow each other.
+    /// has moved keeps a connection that it made itself. Connections that are kept keep their windows, see
+    /// [`limits`]. Concurrent calls follow each other.
     ///
     /// # Errors
     ///

@@ -2,21 +2,26 @@
 
 use std::time::Duration;
 
-use super::limits::{
-    FIRST_PENALTY, IDLE_TIMEOUT, LAST_PENALTY, MAX_IDLE_TIMEOUT, MIN_IDLE_TIMEOUT,
+use super::{
+    endpoint::Settings,
+    limits::{
+        FIRST_PENALTY, IDLE_TIMEOUT, LAST_PENALTY, MAX_IDLE_TIMEOUT, MIN_IDLE_TIMEOUT, Windows,
+    },
 };
+use crate::tls::PROTOCOLS;
 
 /// What may be chosen about a transport; the rest is in [`limits`](super::limits).
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
-    pub(super) idle_timeout: Duration,
+    idle_timeout: Duration,
     pub(super) first_penalty: Duration,
+    protocols: &'static [&'static [u8]],
 }
 
 impl Default for TransportOptions {
     /// [`IDLE_TIMEOUT`] and [`FIRST_PENALTY`].
     fn default() -> Self {
-        Self { idle_timeout: IDLE_TIMEOUT, first_penalty: FIRST_PENALTY }
+        Self { idle_timeout: IDLE_TIMEOUT, first_penalty: FIRST_PENALTY, protocols: &PROTOCOLS }
     }
 }
 
@@ -34,5 +39,18 @@ impl TransportOptions {
     pub fn with_first_penalty(mut self, first_penalty: Duration) -> Self {
         self.first_penalty = first_penalty.min(LAST_PENALTY);
         self
+    }
+
+    /// Which protocols are spoken, the newest first: those of another version.
+    #[cfg(test)]
+    pub(crate) fn with_protocols(mut self, protocols: &'static [&'static [u8]]) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// What holds for connections that are made while there are so many peers.
+    pub(super) fn settings(&self, peers: usize) -> Settings {
+        let Self { idle_timeout, protocols, .. } = *self;
+        Settings { idle_timeout, protocols, windows: Windows::of(peers) }
     }
 }

@@ -16,7 +16,10 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use gossip_engine::{FlowType, GossipMessage, NodeId, wire};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+};
 
 use super::{
     counters::Counters,
@@ -119,6 +122,16 @@ pub(super) fn queues(counters: &Arc<Counters>) -> (Queues, Vec<Queue>) {
 }
 
 impl Queues {
+    /// What has been queued in a flow and is not yet with QUIC.
+    ///
+    /// # Panics
+    ///
+    /// For the Transport flow, which has no queue.
+    pub(super) fn backlog(&self, flow: FlowType) -> Arc<Backlog> {
+        let sender = self.0.iter().find(|sender| sender.flow == flow);
+        sender.expect("a flow with a stream").backlog.clone()
+    }
+
     fn push(&self, peer: NodeId, flow: FlowType, payload: Bytes) -> Result<(), SendError> {
         let sender = self.0.iter().find(|sender| sender.flow == flow);
         sender.ok_or(SendError::NotConnected(peer))?.push(peer, payload)
@@ -129,25 +142,64 @@ impl Queues {
     }
 }
 
+/// What QUIC has not yet taken of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+    taken: Notify,
+}
+
+impl Backlog {
+    fn add(&self, bytes: usize, max_bytes: usize) -> bool {
+        // Relaxed, here and below: the numbers bound memory and publish nothing; the channel publishes the
+        // frame.
+        let reserved = self.bytes.fetch_update(Relaxed, Relaxed, |sum| {
+            sum.checked_add(bytes).filter(|sum| *sum <= max_bytes)
+        });
+        let reserved = reserved.is_ok();
+        self.frames.fetch_add(usize::from(reserved), Relaxed);
+        reserved
+    }
+
+    fn remove(&self, frames: usize, bytes: usize) {
+        self.frames.fetch_sub(frames, Relaxed);
+        self.bytes.fetch_sub(bytes, Relaxed);
+        self.taken.notify_one();
+    }
+
+    pub(super) fn is_over(&self, mark: QueueLimit) -> bool {
+        self.frames.load(Relaxed) > mark.frames || self.bytes.load(Relaxed) > mark.bytes
+    }
+
+    /// Waits until it is not over the mark; one may wait at a time.
+    pub(super) async fn until_within(&self, mark: QueueLimit) {
+        while self.is_over(mark) {
+            // A permit is kept from what was taken since the look, so no change is missed.
+            self.taken.notified().await;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Sender {
     flow: FlowType,
     frames: mpsc::Sender<Bytes>,
-    bytes: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     max_bytes: usize,
 }
 
 fn queue(flow: FlowType, limit: QueueLimit, counters: Arc<Counters>) -> (Sender, Queue) {
     let (sender, frames) = mpsc::channel(limit.frames);
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let sender = Sender { flow, frames: sender, bytes: bytes.clone(), max_bytes: limit.bytes };
-    (sender, Queue { flow, frames, bytes, taken: Vec::new(), counters })
+    let backlog = Arc::new(Backlog::default());
+    let sender = Sender { flow, frames: sender, backlog: backlog.clone(), max_bytes: limit.bytes };
+    (sender, Queue { flow, frames, backlog, taken: Vec::new(), counters })
 }
 
 impl Sender {
     fn has_capacity(&self, bytes: usize) -> bool {
         // Relaxed: as in `push`; the answer is a guess in any case.
-        let queued = self.bytes.load(Relaxed);
+        let queued = self.backlog.bytes.load(Relaxed);
         self.frames.capacity() > 0
             && queued.checked_add(bytes).is_some_and(|sum| sum <= self.max_bytes)
     }
@@ -158,15 +210,11 @@ impl Sender {
         if length > limit {
             return Err(SendError::TooLarge { flow, length, limit });
         }
-        // Relaxed: the number bounds memory and publishes nothing; the channel publishes the frame.
-        let reserved = self.bytes.fetch_update(Relaxed, Relaxed, |bytes| {
-            bytes.checked_add(length).filter(|sum| *sum <= self.max_bytes)
-        });
-        if reserved.is_err() {
+        if !self.backlog.add(length, self.max_bytes) {
             return Err(SendError::Full { peer, flow });
         }
         self.frames.try_send(payload).map_err(|error| {
-            self.bytes.fetch_sub(length, Relaxed);
+            self.backlog.remove(1, length);
             match error {
                 TrySendError::Full(_) => SendError::Full { peer, flow },
                 TrySendError::Closed(_) => SendError::NotConnected(peer),
@@ -180,7 +228,7 @@ impl Sender {
 pub(super) struct Queue {
     flow: FlowType,
     frames: mpsc::Receiver<Bytes>,
-    bytes: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     /// Taken off the queue and not yet written.
     taken: Vec<Bytes>,
     counters: Arc<Counters>,
@@ -207,8 +255,7 @@ impl Queue {
         let cells = self.counters.flow(self.flow);
         cells.frames_out.add(self.taken.len());
         cells.bytes_out.add(bytes);
-        // Relaxed: see `Sender::push`.
-        self.bytes.fetch_sub(bytes, Relaxed);
+        self.backlog.remove(self.taken.len(), bytes);
         self.taken.clear();
     }
 }

@@ -4,12 +4,15 @@
 //! its own stream: QUIC's window of that stream fills, the peer's writer waits, and no other stream of
 //! the connection notices. What is held is the piece last read ([`READ_BYTES`]) and one frame.
 //!
-//! A message of a later version is skipped and counted, and the stream goes on. Any other payload that is no message
-//! of the stream's flow ends the connection.
+//! Requests are not read while too many of their answers wait to be sent ([`ANSWERS_MARK`]): a peer that asks and
+//! does not read has nothing read for it, and waits itself.
+//!
+//! A message of a later version is skipped and counted, and the stream goes on. So is a whole stream with a tag
+//! that only a later version knows. Any other payload that is no message of the stream's flow ends the connection.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering::Relaxed},
+    atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
 };
 
 use bytes::Bytes;
@@ -21,11 +24,13 @@ use quinn::{ReadError, RecvStream};
 use tokio::task::consume_budget;
 
 use super::{
-    breach::Breach,
+    breach::{Breach, STOP_UNKNOWN},
     counters::Counters,
-    frame::{FrameDecoder, flow_of_tag, tag_of},
+    frame::{FrameDecoder, HELLO_TAG, flow_of_tag},
     handler::{Handler, Refusal, deliver},
-    limits::READ_BYTES,
+    hello::{HelloDecoder, HelloError},
+    limits::{ANSWERS_MARK, MAX_HELLO_BYTES, MAX_UNKNOWN_STREAMS, READ_BYTES},
+    outbound::Backlog,
 };
 
 /// Why one stream ends its whole connection.
@@ -43,18 +48,19 @@ impl<B: Into<Breach>> From<B> for Fault {
     }
 }
 
-/// Which flows of a connection have their stream already.
+/// Which streams of a connection there have been already.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenFlows(Arc<AtomicU8>);
+pub(super) struct Seen {
+    /// A bit for each tag that we know.
+    tags: Arc<AtomicU8>,
+    unknown: Arc<AtomicU32>,
+}
 
-impl OpenFlows {
-    fn claim(&self, flow: FlowType) -> Result<(), Breach> {
-        let bit = 1 << tag_of(flow);
+impl Seen {
+    fn claim(&self, tag: u8) -> bool {
+        let bit = 1 << tag;
         // Relaxed: only one claim of a bit can find it clear, in whatever order.
-        match self.0.fetch_or(bit, Relaxed) & bit {
-            0 => Ok(()),
-            _ => Err(Breach::SecondStream(flow)),
-        }
+        self.tags.fetch_or(bit, Relaxed) & bit == 0
     }
 }
 
@@ -64,7 +70,9 @@ pub(super) struct Inbound<H> {
     pub(super) peer: NodeId,
     pub(super) handler: H,
     pub(super) counters: Arc<Counters>,
-    pub(super) open_flows: OpenFlows,
+    pub(super) seen: Seen,
+    /// The answers to the peer's requests that are not yet sent.
+    pub(super) answers: Arc<Backlog>,
 }
 
 impl<H: Handler> Inbound<H> {
@@ -76,14 +84,25 @@ impl<H: Handler> Inbound<H> {
         let Some(tag) = tag.first().copied() else {
             return Ok(());
         };
-        let flow = flow_of_tag(tag).ok_or(Breach::UnknownTag(tag))?;
-        self.open_flows.claim(flow)?;
+        if tag == HELLO_TAG {
+            return self.read_hello(stream).await;
+        }
+        let Some(flow) = flow_of_tag(tag) else {
+            return self.skip_stream(tag, stream);
+        };
+        if !self.seen.claim(tag) {
+            return Err(Breach::SecondStream(flow).into());
+        }
         let mut decoder = FrameDecoder::new(flow);
         while let Some(mut piece) = read(&mut stream, READ_BYTES).await? {
             if piece.is_empty() {
                 return Ok(());
             }
             while let Some(payload) = decoder.decode(&mut piece)? {
+                if flow == FlowType::Request && self.answers.is_over(ANSWERS_MARK) {
+                    self.counters.held_requests.increment();
+                    self.answers.until_within(ANSWERS_MARK).await;
+                }
                 let Some(unknown) = self.hand_over(flow, payload).await? else { continue };
                 let count = self.counters.flow(flow).unknown_in.increment_and_get();
                 // The first, second, fourth, eighth …: the log stays short, whatever all peers send.
@@ -94,6 +113,44 @@ impl<H: Handler> Inbound<H> {
         }
         // A peer that has nothing more to say in this flow may say so.
         if decoder.is_between_frames() { Ok(()) } else { Err(Breach::Truncated.into()) }
+    }
+
+    /// What comes behind a hello is for a later version.
+    async fn read_hello(self, mut stream: RecvStream) -> Result<(), Fault> {
+        if !self.seen.claim(HELLO_TAG) {
+            return Err(Breach::from(HelloError::Second).into());
+        }
+        let mut decoder = HelloDecoder::default();
+        loop {
+            let piece = read(&mut stream, MAX_HELLO_BYTES).await?;
+            let piece = piece.ok_or(Breach::from(HelloError::Truncated))?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            if let Some(hello) = decoder.decode(&piece).map_err(Breach::from)? {
+                self.counters.hellos.increment();
+                let (features, common) = (hello.features, hello.common_features());
+                tracing::debug!(peer = %self.peer, features, common, "hello");
+                // It fails if there is nothing behind it.
+                let _ = stream.stop(STOP_UNKNOWN);
+                return Ok(());
+            }
+        }
+    }
+
+    /// A later version may have streams that we do not know. They are not read, and it is told so.
+    fn skip_stream(self, tag: u8, mut stream: RecvStream) -> Result<(), Fault> {
+        // Relaxed: a count orders nothing.
+        if self.seen.unknown.fetch_add(1, Relaxed) >= MAX_UNKNOWN_STREAMS {
+            return Err(Breach::UnknownTags(tag).into());
+        }
+        // It fails if the peer has ended it.
+        let _ = stream.stop(STOP_UNKNOWN);
+        let count = self.counters.unknown_streams.increment_and_get();
+        if count.is_power_of_two() {
+            tracing::info!(peer = %self.peer, tag, count, "skipped a stream");
+        }
+        Ok(())
     }
 
     /// Returns what is unknown in a message of a later version, which has not been handled.

@@ -9,9 +9,10 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    line::Weather,
     node::{Node, content, contents},
     program::{Running, until},
-    relay::{Relay, Weather},
+    relay::Relay,
 };
 
 /// Far more than is let through before the replica is killed, and than the disk takes.

@@ -8,8 +8,16 @@ mod adversity;
 #[cfg(target_os = "linux")]
 mod damage;
 mod demo;
+#[path = "../lab/line.rs"]
+#[allow(dead_code, reason = "only cuts are needed here")]
+mod line;
 #[cfg(target_os = "linux")]
 mod log;
+#[cfg(target_os = "linux")]
+#[path = "../lab/namespaces.rs"]
+mod namespaces;
+#[cfg(target_os = "linux")]
+mod networks;
 mod node;
 #[cfg(unix)]
 mod outbox;
@@ -17,7 +25,7 @@ mod page;
 mod program;
 mod refusals;
 #[cfg(target_os = "linux")]
-#[path = "../cluster/relay.rs"]
+#[path = "../lab/relay.rs"]
 mod relay;
 #[cfg(unix)]
 mod reload;

@@ -11,6 +11,10 @@ mod flood;
 mod flooder;
 mod hostile;
 mod lifecycle;
+#[path = "../lab/line.rs"]
+#[allow(dead_code, reason = "its queue is looked at by the transport's own tests")]
+mod line;
 mod network;
+#[path = "../lab/relay.rs"]
 mod relay;
 mod site;

@@ -8,8 +8,8 @@ use gossip_replica::{
     tls,
     transport::{
         Peer, PeerState, TransportOptions,
-        frame::{STREAM_FLOWS, header, tag_of},
-        limits::UNSERVED_RECEIVE_WINDOW,
+        frame::{HELLO_TAG, STREAM_FLOWS, header, tag_of},
+        limits::{MAX_STREAMS, MAX_UNKNOWN_STREAMS, UNSERVED_RECEIVE_WINDOW},
     },
 };
 use quinn::{
@@ -27,6 +27,10 @@ use crate::{
 
 const BREACH: u32 = 1;
 const SHUT_OUT: u32 = 3;
+const STOP_UNKNOWN: u32 = 6;
+
+/// A breach: a stream of adverts that begins with a frame of no length.
+const EMPTY_FRAME: &[u8] = &[1, 0, 0, 0, 0];
 
 /// An honest replica, an honest peer of it, and a hostile one that dials.
 struct Scene {
@@ -229,12 +233,75 @@ async fn a_second_stream_after_the_first_has_ended() {
     scene.assert_cut_off(connection, "a second stream of the Chunk flow").await;
 }
 
+/// A peer of a later version is no hostile one: streams, features and bytes that we do not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_tag() {
+async fn streams_of_a_later_version_are_stopped_and_the_peer_is_served() {
+    let scene = Scene::new().await;
+    let id = scene.hostile.identity.node_id();
+    let connection = scene.hostile.dial().await;
+    for tag in [5, 6, 200] {
+        let mut unknown = stream(&connection, tag).await;
+        let _ = unknown.write_all(&[0xff; 5000]).await;
+        let stopped = within("it is stopped", unknown.stopped()).await.unwrap();
+        assert_eq!(stopped, Some(VarInt::from_u32(STOP_UNKNOWN)));
+    }
+    let mut hello = stream(&connection, HELLO_TAG).await;
+    hello.write_all(&20_u32.to_be_bytes()).await.unwrap();
+    hello.write_all(&[0xff; 20]).await.unwrap();
+    hello.write_all(b"and more").await.unwrap();
+    let mut known = stream(&connection, tag_of(FlowType::Advert)).await;
+    frame(&mut known, FlowType::Advert, b"\x2a\x03new").await;
+    frame(&mut known, FlowType::Advert, &wire::encode(&message(FlowType::Advert, 1))).await;
+    scene
+        .victim
+        .recorder
+        .until("its message is handled", |recorder| {
+            recorder.messages(id, FlowType::Advert) == [message(FlowType::Advert, 1)]
+        })
+        .await;
+    until("all is counted", || {
+        let counters = scene.victim.transport.counters();
+        let unknown = counters.flow(FlowType::Advert).unknown_in;
+        // One hello is that of the honest peer.
+        (counters.unknown_streams, counters.hellos, unknown, counters.cut_offs) == (3, 2, 1, 0)
+    })
+    .await;
+    assert_eq!(connection.close_reason(), None);
+    assert_eq!(scene.victim.recorder.ups_and_downs(id), (1, 0));
+    assert_eq!(warnings_about(id), Vec::<String>::new());
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_unknown_streams() {
     let scene = Scene::new().await;
     let connection = scene.hostile.dial().await;
-    let _stream = stream(&connection, 200).await;
-    scene.assert_cut_off(connection, "a stream with the unknown tag 200").await;
+    for _ in 0..MAX_UNKNOWN_STREAMS {
+        let mut unknown = stream(&connection, 200).await;
+        let _ = within("it is stopped", unknown.stopped()).await;
+        let _ = unknown.reset(VarInt::from_u32(0));
+    }
+    let _last = stream(&connection, 201).await;
+    let reason = "more than 64 streams with an unknown tag, the last with 201";
+    scene.assert_cut_off(connection, reason).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_hello() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let _one = stream(&connection, HELLO_TAG).await;
+    let _two = stream(&connection, HELLO_TAG).await;
+    scene.assert_cut_off(connection, "a second hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oversized_hello() {
+    let scene = Scene::new().await;
+    let connection = scene.hostile.dial().await;
+    let mut hello = stream(&connection, HELLO_TAG).await;
+    hello.write_all(&[0xff; 4]).await.unwrap();
+    scene.assert_cut_off(connection, "a hello of 4294967295 bytes, not 8 to 1024").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -292,12 +359,13 @@ async fn bidirectional_streams_and_datagrams_are_not_to_be_had() {
     let opened = tokio::time::timeout(Duration::from_millis(50), connection.open_bi());
     assert!(opened.await.is_err());
     assert_eq!(connection.max_datagram_size(), None);
-    // Nor a fifth stream.
-    for flow in STREAM_FLOWS {
-        std::mem::forget(stream(&connection, tag_of(flow)).await);
+    // Nor more than its flows' streams, a hello, and some that a later version may have.
+    for _ in 0..MAX_STREAMS {
+        // Without a tag, so that it is not stopped.
+        std::mem::forget(within("a stream is opened", connection.open_uni()).await.unwrap());
     }
-    let fifth = tokio::time::timeout(Duration::from_millis(50), connection.open_uni());
-    assert!(fifth.await.is_err());
+    let another = tokio::time::timeout(Duration::from_millis(50), connection.open_uni());
+    assert!(another.await.is_err());
     scene.assert_unharmed().await;
 }
 
@@ -365,7 +433,7 @@ async fn a_penalty_ends() {
             loop {
                 let connection = scene.hostile.dial().await;
                 if let Ok(mut stream) = connection.open_uni().await {
-                    let _ = stream.write_all(&[0]).await;
+                    let _ = stream.write_all(EMPTY_FRAME).await;
                 }
                 closed(&connection).await;
                 if scene.victim.transport.counters().cut_offs == round {
@@ -401,8 +469,9 @@ async fn a_dialled_peer_is_cut_off_too() {
     // Whoever opens no stream is not up.
     assert_they_talk(&honest, &victim, 1).await;
     assert_eq!(victim.recorder.ups_and_downs(id), (0, 0));
-    let _stream = stream(&connection, 0).await;
-    assert_closed(&connection, BREACH, "a stream with the unknown tag 0").await;
+    let mut stream = stream(&connection, EMPTY_FRAME[0]).await;
+    stream.write_all(&EMPTY_FRAME[1..]).await.unwrap();
+    assert_closed(&connection, BREACH, "an empty frame").await;
     victim.until_down(id, 1).await;
     assert_they_talk(&honest, &victim, 2).await;
     // Without the penalty it would be dialled again at once.

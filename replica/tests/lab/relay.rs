@@ -1,18 +1,15 @@
-//! A bad network between a replica that dials and one that listens: it loses and delays datagrams, lets
-//! through only so much, and can be cut and healed.
+//! A bad network between a replica that dials and one that listens: it carries datagrams as its lines do,
+//! lets through only so much, and can be cut and healed.
 //!
-//! What is lost is a matter of the seed and of the order in which datagrams come; the same seed does not
-//! make two runs the same.
+//! On the loopback interface and in real time, so the same seed does not make two runs the same.
 
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use tokio::{
@@ -21,24 +18,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-const MAX_DATAGRAM_BYTES: usize = 1 << 16;
+use super::line::{Line, Weather};
 
-/// What the network does to a datagram that it lets through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Weather {
-    /// How many of a hundred are lost.
-    pub(crate) loss_percent: u64,
-    /// How many microseconds one takes; those of unequal delay overtake each other.
-    pub(crate) delay_micros: Range<u64>,
-    pub(crate) seed: u64,
-}
+const MAX_DATAGRAM_BYTES: usize = 1 << 16;
 
 #[derive(Debug)]
 struct Shared {
-    weather: Weather,
     /// How many more bytes get through, both ways together; 0 while the network is cut.
     budget: AtomicU64,
-    lost: AtomicU64,
+    /// By their direction.
+    lines: [Mutex<Line>; 2],
     dialler: Mutex<Option<SocketAddr>>,
     target: SocketAddr,
 }
@@ -63,10 +52,13 @@ impl Relay {
         let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
         let back = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
         let address = front.local_addr().unwrap();
+        let line = |way| {
+            let seed = weather.seed << 1 | way as u64;
+            Mutex::new(Line::new(Weather { seed, ..weather.clone() }))
+        };
         let shared = Arc::new(Shared {
-            weather,
             budget: AtomicU64::new(u64::MAX),
-            lost: AtomicU64::new(0),
+            lines: [line(Direction::There), line(Direction::Back)],
             dialler: Mutex::new(None),
             target,
         });
@@ -90,15 +82,14 @@ impl Relay {
         self.limit(u64::MAX);
     }
 
-    /// How many datagrams have been lost that were not cut off.
+    /// How many datagrams have been lost by chance.
     pub(crate) fn lost(&self) -> u64 {
-        self.shared.lost.load(Relaxed)
+        self.shared.lines.iter().map(|line| line.lock().unwrap().lost()).sum()
     }
 }
 
 impl Shared {
     async fn pass_on(self: Arc<Self>, from: Arc<UdpSocket>, to: Arc<UdpSocket>, way: Direction) {
-        let mut dice = self.weather.seed << 1 | way as u64;
         let mut under_way: BTreeMap<(Instant, u64), Vec<u8>> = BTreeMap::new();
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         let mut count = 0;
@@ -128,18 +119,20 @@ impl Shared {
                     if let Direction::There = way {
                         *self.dialler.lock().unwrap() = Some(source);
                     }
-                    if self.gets_through(length as u64, &mut dice) {
-                        let micros = draw(&mut dice, self.weather.delay_micros.clone());
-                        let due = Instant::now() + Duration::from_micros(micros);
+                    if !self.is_within_budget(length as u64) {
+                        continue;
+                    }
+                    let now = Instant::now().into_std();
+                    if let Some(due) = self.lines[way as usize].lock().unwrap().carry(length, now) {
                         count += 1;
-                        under_way.insert((due, count), buffer[..length].to_vec());
+                        under_way.insert((due.into(), count), buffer[..length].to_vec());
                     }
                 }
             }
         }
     }
 
-    fn gets_through(&self, length: u64, dice: &mut u64) -> bool {
+    fn is_within_budget(&self, length: u64) -> bool {
         let spent = self.budget.fetch_update(Relaxed, Relaxed, |budget| match budget {
             u64::MAX => Some(budget),
             _ => budget.checked_sub(length),
@@ -147,18 +140,7 @@ impl Shared {
         if spent.is_err() {
             // What is too much for the rest ends it, or small ones would trickle through.
             self.budget.store(0, Relaxed);
-            return false;
         }
-        let lost = draw(dice, 0..100) < self.weather.loss_percent;
-        self.lost.fetch_add(lost.into(), Relaxed);
-        !lost
+        spent.is_ok()
     }
-}
-
-/// SplitMix64. An empty range gives its start.
-fn draw(state: &mut u64, range: Range<u64>) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    range.start + (mixed ^ mixed >> 31).checked_rem(range.end - range.start).unwrap_or(0)
 }
