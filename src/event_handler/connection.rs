@@ -256,19 +256,26 @@ impl<G: Gossip + ?Sized> Default for Departures<G> {
 }
 
 impl<G: Gossip + ?Sized> Departures<G> {
-    /// Looks at a departure that was submitted, and keeps it if it has not been admitted.
-    fn keep(&self, peer: NodeId, mut execute: Execute<PeerChange, OnPeerChange<G>>) {
+    /// Looks at a departure that was submitted, and keeps it if it has not been admitted; whether it is kept.
+    fn keep(&self, peer: NodeId, mut execute: Execute<PeerChange, OnPeerChange<G>>) -> bool {
         // Nobody need be woken: it is admitted without being polled, and the watch finds it so.
         let departing = match Pin::new(&mut execute).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(_)) => return,
+            Poll::Ready(Ok(_)) => return false,
             Poll::Ready(Err(Refused { reason: RefusalReason::Closed, message })) => {
                 // Wakes who waits for it.
-                return contain(|| drop(message));
+                contain(|| drop(message));
+                return false;
             }
             Poll::Ready(Err(Refused { message, .. })) => Departing::Refused(message),
             Poll::Pending => Departing::Waits(execute),
         };
         self.0.lock().push((peer, departing));
+        true
+    }
+
+    /// Whether none is kept.
+    pub(super) fn are_none(&self) -> bool {
+        self.0.lock().is_empty()
     }
 
     /// Whether a departure of this peer is yet to be submitted again.
@@ -285,7 +292,10 @@ impl<G: Gossip + ?Sized> Flows<G> {
     pub(super) fn depart(&self, peer: NodeId) -> Completion {
         self.metrics.received();
         let (execute, completion) = self.peer_down(peer);
-        self.departures.keep(peer, execute);
+        // The watch ends when it has found the flows over and no departure: one that is kept later is refused here.
+        if self.departures.keep(peer, execute) && self.transport.is_over() {
+            self.look_at_departures();
+        }
         completion
     }
 

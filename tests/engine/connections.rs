@@ -11,8 +11,8 @@ use std::{
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use gossip_engine::{
-    AsyncTransportEventHandlerImpl, ChannelConfig, EventError, FlowConfig, FlowType, GossipMessage,
-    MetricsRegistry, OverloadPolicy, RefusalReason,
+    AsyncTransportEventHandlerImpl, ChannelConfig, Connecting, Connection, EventError, FlowConfig,
+    FlowType, GossipMessage, MetricsRegistry, OverloadPolicy, RefusalReason,
 };
 use tower_service::Service;
 
@@ -39,6 +39,29 @@ fn narrow(transport: FlowConfig) -> (Handler, MetricsRegistry, Receiver<Told>, S
 /// The next that it hears.
 fn next(hear: &Receiver<Told>) -> Told {
     hear.recv_timeout(LIMIT).expect("something is called")
+}
+
+/// Where the flow refuses, the capacity of the event before may not be free yet.
+fn arrived(handler: &Handler, from: u8) -> Connection<Recorder> {
+    let mut connection = None;
+    wait_until("a connection", || {
+        connection = handler.connect(peer(from)).wait().ok();
+        connection.is_some()
+    });
+    connection.expect("waited for")
+}
+
+/// The arrival of peer 9, admitted or in line.
+fn in_its_callback(handler: &Handler) -> Connecting<Recorder> {
+    let mut connecting = handler.connect(peer(9));
+    wait_until("an arrival that is not refused", || {
+        let is_refused = (&mut connecting).now_or_never().is_some();
+        if is_refused {
+            connecting = handler.connect(peer(9));
+        }
+        !is_refused
+    });
+    connecting
 }
 
 fn finish(handler: &Handler, registry: &MetricsRegistry) {
@@ -88,8 +111,8 @@ fn a_departure_that_nobody_waits_for_comes_though_the_flow_is_full() {
 fn a_departure_that_is_refused_is_repeated_and_no_arrival_overtakes_it() {
     let refuses = FlowConfig::new(1).with_overload_policy(OverloadPolicy::Refuse);
     let (handler, registry, hear, leave) = narrow(refuses);
-    let one = block_on(handler.connect(peer(1))).unwrap();
-    let full = handler.connect(peer(9));
+    let one = arrived(&handler, 1);
+    let full = in_its_callback(&handler);
     assert_eq!([next(&hear), next(&hear)], [Told::Up(peer(1)), Told::Up(peer(9))]);
     drop(one);
     let reason = RefusalReason::TooManyWaiters;
@@ -151,6 +174,30 @@ fn a_connection_ends_at_once_where_the_handler_was_shut_down() {
     assert_eq!(handler.connect(peer(3)).wait().err(), Some(refused));
     registry.snapshot().verify().unwrap();
     assert_eq!(hear.try_iter().count(), 2, "two arrivals, and nothing after the shutdown");
+}
+
+#[test]
+fn whoever_waits_for_a_departure_that_the_shutdown_refuses_is_told() {
+    let refuses = FlowConfig::new(1).with_overload_policy(OverloadPolicy::Refuse);
+    for transport in [FlowConfig::new(1), refuses] {
+        let (handler, registry, hear, leave) = narrow(transport);
+        let [one, two] = [1, 2].map(|from| arrived(&handler, from));
+        let full = in_its_callback(&handler);
+        assert!([1, 2, 9].into_iter().all(|from| next(&hear) == Told::Up(peer(from))));
+        // There is no capacity, so the handler keeps them.
+        let closings = [one.close(), two.close()];
+        let ending = handler.clone();
+        let ended = thread::spawn(move || ending.shutdown(LIMIT).is_clean());
+        wait_until("the end of admission", || handler.connect(peer(3)).wait().is_err());
+        leave.send(()).unwrap();
+        assert!(ended.join().unwrap());
+        let mut closings = closings.map(Box::pin);
+        wait_until("both are told", || {
+            closings.iter_mut().all(|closing| closing.as_mut().now_or_never().is_some())
+        });
+        drop(full);
+        registry.snapshot().verify().unwrap();
+    }
 }
 
 #[test]
