@@ -60,7 +60,7 @@ impl Store {
         // Only an artifact of the same size can be the same, so most new files are read once.
         if self.inner.index().has_size(before.len()) {
             let id = hash(&source).map_err(StoreError::io("read", path))?;
-            if let Some(artifact) = self.inner.look_at(id)? {
+            if let Some(artifact) = self.inner.look_at(id, before.len())? {
                 return Ok(Imported { artifact, new: false });
             }
             source.rewind().map_err(StoreError::io("read", path))?;
@@ -94,7 +94,7 @@ impl Store {
             return Err(StoreError::Changed { path: path.into() });
         }
         let id = ArtifactId::new(hasher.finalize().into());
-        if let Some(artifact) = self.inner.look_at(id)? {
+        if let Some(artifact) = self.inner.look_at(id, copied)? {
             return Ok(Imported { artifact, new: false });
         }
         let artifact = self.inner.keep(&target, &target_path, id, copied)?;

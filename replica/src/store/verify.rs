@@ -201,10 +201,14 @@ impl Inner {
         true
     }
 
-    /// The artifact, if it is held and its file is still there.
-    pub(super) fn look_at(&self, id: ArtifactId) -> Result<Option<Artifact>, StoreError> {
+    /// The artifact, whose content is known to have this size, if it is held and its file is still there.
+    pub(super) fn look_at(
+        &self,
+        id: ArtifactId,
+        size: u64,
+    ) -> Result<Option<Artifact>, StoreError> {
         let Some(entry) = self.index().get(id) else { return Ok(None) };
-        let Artifact { size, .. } = entry.artifact;
+        // The size in the index may be that of a damaged file that was found when the store was opened.
         match look(&self.path(id), size) {
             Ok(_) => Ok(Some(entry.artifact)),
             Err(fault) => {

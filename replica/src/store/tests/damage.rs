@@ -197,3 +197,19 @@ fn losses_that_nobody_takes_are_bounded() {
     let repaired = (0..70_000).filter(|number| losses.keep(id(*number)).is_some()).count();
     assert_eq!((repaired, losses.repaired), (65_536, 65_536));
 }
+
+/// The content of the file that is published has one length only.
+#[test]
+fn what_was_cut_before_the_opening_is_published_again() {
+    let (home, files) = (folder(), folder());
+    let content = vec![7; 20_000];
+    let file = write(&files, "f", &content);
+    let id = id_of(&content);
+    write(&home, &format!("{id:x}"), &content[..10_000]);
+    let store = Store::open_with(home.path(), crash()).unwrap();
+    let imported = store.import(&file).unwrap();
+    assert!(imported.new);
+    assert_eq!(imported.artifact.size, 20_000);
+    assert_eq!((store.count(), store.bytes()), (1, 20_000));
+    assert_eq!(read_all(&store, id), content);
+}
