@@ -150,7 +150,10 @@ impl Verifier {
     fn read_asked(&mut self) -> bool {
         if self.asked.is_none() {
             let Some(id) = self.store.inner.asked.next() else { return false };
-            self.asked = self.begin(id);
+            // Whoever asked while it was read has been answered by that.
+            if !self.is_verified(id) {
+                self.asked = self.begin(id);
+            }
         }
         if let Some(mut reading) = self.asked.take() {
             self.asked = self.read(&mut reading, STEP_BYTES).1.then_some(reading);
@@ -207,6 +210,13 @@ impl Verifier {
     fn begin_pass(&mut self, at: Duration) {
         (self.pass, self.pass_at) = (None, at);
         (self.next, self.last) = (0, u64::MAX);
+    }
+
+    /// Whether the file that stands under its name was verified.
+    fn is_verified(&self, id: ArtifactId) -> bool {
+        let Some(entry) = self.store.inner.index().get(id) else { return false };
+        let there = look(&self.store.inner.path(id), entry.artifact.size);
+        there.is_ok_and(|stamp| entry.verified == Some(stamp))
     }
 
     fn begin(&mut self, id: ArtifactId) -> Option<Reading> {

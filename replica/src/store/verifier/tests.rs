@@ -195,3 +195,18 @@ fn the_thread_verifies_and_ends_with_its_handle() {
     drop(store);
     Store::open(home.path()).expect("the thread has left the store");
 }
+
+#[test]
+fn what_is_asked_for_while_it_is_read_is_read_once() {
+    let contents = [vec![1; 5 << 20]];
+    let (_home, store, ids) = opened(&contents, 1);
+    let mut verifier = Verifier::new(store.clone());
+    for _ in 0..2 {
+        let error = store.read_chunk(ids[0], 17, 5).unwrap_err();
+        assert!(matches!(error, StoreError::Unverified(_)), "{error}");
+        assert!(verifier.step(Duration::ZERO).is_zero(), "there is more to read");
+    }
+    while verifier.step(Duration::ZERO).is_zero() {}
+    assert_eq!(store.read_chunk(ids[0], 17, 5).unwrap().len(), 5);
+    assert_eq!(store.status().verified_bytes, 5 << 20);
+}
