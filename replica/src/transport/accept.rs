@@ -114,7 +114,13 @@ impl Door {
 
     fn hand_over(&self, connection: Connection) {
         match peer_of(&connection).and_then(|peer| self.slots.load().get(&peer).cloned()) {
-            Some(slot) => slot.handover.put(connection),
+            Some(slot) => {
+                slot.handover.put(connection);
+                // It may have been taken off the list since it was looked up.
+                if slot.removed.is_set() {
+                    slot.handover.cut_off();
+                }
+            }
             // It was taken off the list just now. Dropping the connection closes it.
             None => self.counters.rejected_handshakes.increment(),
         }

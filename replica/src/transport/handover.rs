@@ -11,7 +11,7 @@ use std::{
 use quinn::Connection;
 use tokio::sync::Notify;
 
-use super::breach::CLOSE_REPLACED;
+use super::breach::{CLOSE_REPLACED, CLOSE_UNLISTED};
 
 #[derive(Debug, Default)]
 pub(super) struct Handover {
@@ -68,6 +68,13 @@ impl Handover {
     /// Drops the connection that waits, if it has ended.
     pub(super) fn drop_closed(&self) {
         self.lock().take_if(|connection| connection.close_reason().is_some());
+    }
+
+    /// Cuts off the connection that waits: its peer is listed no longer.
+    pub(super) fn cut_off(&self) {
+        if let Some(connection) = self.try_take() {
+            connection.close(CLOSE_UNLISTED, b"not listed any more");
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {

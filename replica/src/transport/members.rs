@@ -173,6 +173,7 @@ impl Tasks {
         for slot in removed {
             readers.places.forget(slot.peer);
             slot.removed.set();
+            slot.handover.cut_off();
             self.leaving.insert(slot.peer, slot);
         }
         let spawn = self.spawn.as_ref().expect("a transport is started before its list changes");

@@ -26,7 +26,9 @@ use crate::{
 };
 
 const BREACH: u32 = 1;
+const REPLACED: u32 = 2;
 const SHUT_OUT: u32 = 3;
+const UNLISTED: u32 = 5;
 const STOP_UNKNOWN: u32 = 6;
 
 /// A breach: a stream of adverts that begins with a frame of no length.
@@ -420,6 +422,23 @@ async fn a_connection_that_is_not_served_takes_little() {
             recorder.messages(id, FlowType::Chunk).len() == 4
         })
         .await;
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_waits_is_cut_off_with_its_peer() {
+    let scene = Scene::new().await;
+    scene.victim.recorder.hold(FlowType::Transport);
+    let served = scene.hostile.dial().await;
+    scene.victim.recorder.until_one_waits().await;
+    // One that waits is replaced by the next, which waits in its stead.
+    let before = scene.hostile.dial().await;
+    let waits = scene.hostile.dial().await;
+    assert_closed(&before, REPLACED, "replaced").await;
+    scene.victim.transport.set_peers(vec![scene.honest.as_peer()]).unwrap();
+    assert_closed(&waits, UNLISTED, "not listed any more").await;
+    scene.victim.recorder.release(FlowType::Transport);
+    assert_closed(&served, UNLISTED, "not listed any more").await;
     scene.assert_unharmed().await;
 }
 
