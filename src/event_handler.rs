@@ -126,7 +126,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// # Errors
     ///
     /// The future resolves to [`EventError::Refused`] if the Transport flow does not admit the event. The transport may
-    /// close the connection then: `on_peer_down` will not be called.
+    /// close the connection then: `on_peer_down` will not be called. A future that resolves tells of its callback a
+    /// moment before its capacity is free, so a flow that [refuses](crate::OverloadPolicy::Refuse) may be full then.
     ///
     /// # Cancel safety
     ///
@@ -335,7 +336,8 @@ impl<G: Gossip + ?Sized, E> Admission<G, E> {
 }
 
 impl<G: Gossip + ?Sized, E> CallFuture<G, E> {
-    /// Parks the calling thread until this resolves, as [`Execute::wait`] does.
+    /// Parks the calling thread until this resolves, as [`Execute::wait`] does. Not in a callback: the flow may have to
+    /// wait for that one to return.
     ///
     /// # Errors
     ///

@@ -32,7 +32,13 @@ use crate::{
 ///
 /// Returned by [`connect`](super::AsyncTransportEventHandlerImpl::connect). When it is [closed](Self::close) or
 /// dropped, what the peer has queued is cancelled, and `on_peer_down` is called, whatever the load: there is nothing to
-/// repeat. If the Transport flow is full, the departure waits inside the handler.
+/// repeat. If the Transport flow is full, the departure waits inside the handler. It is lost with the handler: when
+/// that is shut down, or when its last clone is dropped, which may be this connection.
+///
+/// # Whose code runs here
+///
+/// Closing or dropping it runs, on the caller's thread, the `Drop` of the peer's queued messages, and the wakers of up
+/// to 64 submitters that are let in. So it is dropped under no lock that they may take.
 ///
 /// It counts as a clone of its handler. Messages are submitted by [`call`](tower_service::Service::call), on clones of
 /// the handler, one for each stream. A peer has one connection at a time: a transport closes the old one, and waits
@@ -86,8 +92,6 @@ impl<G: Gossip + ?Sized, C> Connection<G, C> {
 
     /// Ends the connection, before this returns. The future resolves when `on_peer_down` has returned, or when the
     /// handler has been shut down.
-    ///
-    /// The `Drop` of the peer's queued messages runs on the caller's thread.
     ///
     /// # Cancel safety
     ///
@@ -153,7 +157,8 @@ impl<G: Gossip + ?Sized, C> Connecting<G, C> {
         }
     }
 
-    /// Parks the calling thread until this resolves, for a thread that has no executor.
+    /// Parks the calling thread until this resolves, for a thread that has no executor. Not in a callback of the
+    /// Transport flow, which may have to return first.
     ///
     /// # Errors
     ///
@@ -222,7 +227,8 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for Connecting<G, C> {
 pub struct Closing(Completion);
 
 impl Closing {
-    /// Parks the calling thread until this resolves, for a thread that has no executor.
+    /// Parks the calling thread until this resolves, for a thread that has no executor. Not in a callback of the
+    /// Transport flow, which may have to return first.
     pub fn wait(self) {
         blocking::wait(self);
     }
@@ -235,6 +241,9 @@ impl Future for Closing {
         self.0.poll(context).map(|_| ())
     }
 }
+
+/// How many departures that were refused are submitted again at a time, at the most.
+const REPEATS: usize = 64;
 
 /// A departure that the Transport flow has not admitted yet.
 enum Departing<G: Gossip + ?Sized> {
@@ -301,22 +310,29 @@ impl<G: Gossip + ?Sized> Flows<G> {
 
     /// Submits again what was refused, and forgets what was admitted.
     pub(super) fn look_at_departures(&self) {
-        let departing = {
+        // Where there is nothing to wait for, all are told.
+        let mut repeats = if self.transport.is_over() { usize::MAX } else { REPEATS };
+        let mut looked_at = Vec::new();
+        {
             let mut all = self.departures.0.lock();
-            let departing = std::mem::take(&mut *all);
-            for (peer, departing) in &departing {
-                // One that waits keeps its place before what comes later.
-                if matches!(departing, Departing::Refused(_)) {
-                    all.push((*peer, Departing::Repeated));
+            for (peer, departing) in std::mem::take(&mut *all) {
+                match departing {
+                    Departing::Refused(_) if repeats > 0 => {
+                        repeats -= 1;
+                        all.push((peer, Departing::Repeated));
+                        looked_at.push((peer, departing));
+                    }
+                    // It keeps its place before what comes later.
+                    Departing::Waits(_) => looked_at.push((peer, departing)),
+                    Departing::Refused(_) | Departing::Repeated => all.push((peer, departing)),
                 }
             }
-            departing
-        };
-        if departing.is_empty() {
+        }
+        if looked_at.is_empty() {
             return;
         }
-        // Not under the lock: submitters that are let in are woken here.
-        for (peer, departing) in departing {
+        // Not under the lock: submitters that are let in are woken here. Those that are refused again go to the end.
+        for (peer, departing) in looked_at {
             let execute = match departing {
                 Departing::Waits(execute) => execute,
                 Departing::Refused(change) => {

@@ -18,7 +18,7 @@ use crate::{
     ledger::{FlowLedger, Gauges, Load},
     panics::{PanicLog, contain},
     queue::{FairQueue, Lane, Limits, WakeList},
-    sync::{AtomicBool, AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     workers::{Spec, Workers},
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) abandoned: AtomicBool,
     /// A handler or a worker has panicked, and the flow does not survive that.
     pub(super) failed: AtomicBool,
+    /// Workers whose loop has panicked.
+    pub(super) broken: AtomicUsize,
     pub(super) drops: DropNotices,
     pub(super) over: Over,
     pub(super) panics: Arc<PanicLog>,
@@ -131,6 +133,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             open: AtomicBool::new(flow.is_some()),
             abandoned: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            broken: AtomicUsize::new(0),
             drops: DropNotices::new(notifies),
             over: Over::default(),
             panics,

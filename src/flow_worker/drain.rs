@@ -242,6 +242,11 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
             contain(|| self.close());
             contain(|| tracing::error!(flow = self.name, "failed by a panic of the engine's own"));
         }
+        // AcqRel: the last one comes after all others.
+        if self.broken.fetch_add(1, Ordering::AcqRel) + 1 == self.built.threads() {
+            // Nobody is left to run what was admitted.
+            contain(|| self.abandon());
+        }
     }
 }
 

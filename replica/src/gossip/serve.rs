@@ -14,6 +14,20 @@ use crate::store::{Artifact, StoreError};
 /// How many adverts are sent to one peer before it is another's turn; the timer goes on with it.
 const ADVERTS_PER_TURN: usize = 1024;
 
+/// A turn of telling a peer adverts. It ends however its sending does, or the peer would be told nothing more.
+struct Turn<'a> {
+    gossip: &'a ReplicaGossip,
+    peer: NodeId,
+    /// From which height on it goes on; `None` if all is told.
+    rest: Option<u64>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.gossip.state().answers.end_turn(self.peer, self.rest);
+    }
+}
+
 impl ReplicaGossip {
     pub(super) fn serve_chunk(&self, request: &GossipChunkRequest, peer: NodeId) {
         // Asked before the disk is read: a peer that repeats requests and reads no answer costs no reads.
@@ -80,6 +94,7 @@ impl ReplicaGossip {
     pub(super) fn send_due_adverts(&self, peers: &[NodeId]) {
         for peer in peers {
             let Some(from) = self.state().answers.take_turn(*peer) else { continue };
+            let mut turn = Turn { gossip: self, peer: *peer, rest: Some(from) };
             let artifacts = self.store.list_from(from, ADVERTS_PER_TURN);
             let mut sent = 0;
             for artifact in &artifacts {
@@ -94,10 +109,10 @@ impl ReplicaGossip {
             let rest = unsent.or_else(|| {
                 artifacts.last().filter(|_| sent == ADVERTS_PER_TURN).map(|last| last.height + 1)
             });
+            turn.rest = rest;
             let mut state = self.state();
             state.served.adverts += sent as u64;
             state.served.adverts_unsent += u64::from(unsent.is_some());
-            state.answers.end_turn(*peer, rest);
         }
     }
 

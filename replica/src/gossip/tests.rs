@@ -2,14 +2,20 @@
 
 mod cluster;
 
-use std::fs;
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-use gossip_engine::{ArtifactId, ChunkError, IntegrityHash};
+use gossip_engine::{ArtifactId, ChunkError, GossipMessage, IntegrityHash};
 use proptest::prelude::*;
 
 use self::cluster::Cluster;
 use super::*;
-use crate::store::Verifier;
+use crate::{
+    outbox::SendError,
+    store::{Artifact, Verifier},
+};
 
 /// Content that does not compress or repeat, different for each seed.
 fn content(seed: u64, length: usize) -> Vec<u8> {
@@ -435,4 +441,40 @@ proptest! {
         cluster.run_for(1);
         cluster.check_at_rest();
     }
+}
+
+/// Counts what is sent, and panics at the first request for a chunk.
+#[derive(Default)]
+struct Panics {
+    requests: Mutex<u32>,
+}
+
+impl Outbox for Panics {
+    fn send(&self, _: NodeId, message: GossipMessage) -> Result<(), SendError> {
+        if let GossipMessage::ChunkRequest(_) = message {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            *requests += 1;
+            assert!(*requests > 1, "on purpose");
+        }
+        Ok(())
+    }
+
+    fn has_capacity(&self, _: NodeId, _: FlowType, _: usize) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_action_that_panics_keeps_no_other_from_being_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Arc::new(Panics::default());
+    let store = Store::open(folder.path()).unwrap();
+    let gossip = ReplicaGossip::new(small_chunks(), store, outbox.clone(), |_, _| Ok(())).unwrap();
+    let peer = NodeId::new([7; 32]);
+    gossip.on_peer_up(peer);
+    let id = ArtifactId::new([8; 32]);
+    let advert = advert_of(Artifact { id, size: 4 * 1024, height: 0 }, &small_chunks());
+    let heard = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_advert(advert, peer)));
+    assert!(heard.is_err(), "the engine counts it");
+    assert_eq!(*outbox.requests.lock().unwrap_or_else(PoisonError::into_inner), 4);
 }

@@ -3,7 +3,11 @@
 //! Every step is the same: decide under the lock, act outside of it, report under the lock, and do what
 //! follows from that, until nothing follows.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, ArtifactId, GossipChunk, GossipChunkRequest,
@@ -18,23 +22,45 @@ use super::{
 use crate::store::{Partial, StoreError};
 
 impl ReplicaGossip {
-    /// Changes the state, then does what the downloads want done.
+    /// Changes the state, then does what the downloads want done. An action that panics keeps no other from being
+    /// done; the first panic goes on when all are.
     pub(super) fn act<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let (result, mut actions) = {
             let mut state = self.state();
             let result = change(&mut state);
             (result, state.downloads.take_actions())
         };
+        let mut first_panic: Option<Box<dyn Any + Send>> = None;
         // Each round's actions come from the one before; attempts that begin and end are finite, since
         // one that ends without success leads to requests, which only a peer can answer.
         while !actions.is_empty() {
             let mut following = Vec::new();
             for action in actions {
-                following.extend(self.perform(action));
+                match catch_unwind(AssertUnwindSafe(|| self.perform(action))) {
+                    Ok(next) => following.extend(next),
+                    Err(panic) => {
+                        following.extend(self.give_up(action));
+                        first_panic.get_or_insert(panic);
+                    }
+                }
             }
             actions = following;
         }
+        if let Some(panic) = first_panic {
+            resume_unwind(panic);
+        }
         result
+    }
+
+    /// An action has panicked, and its report will not come.
+    fn give_up(&self, action: Action) -> Vec<Action> {
+        let (Action::Finish { attempt, .. } | Action::Reserve { attempt, .. }) = action else {
+            return Vec::new();
+        };
+        let now = (self.clock)();
+        let mut state = self.state();
+        state.downloads.disk_failed(attempt, now);
+        state.downloads.take_actions()
     }
 
     fn perform(&self, action: Action) -> Vec<Action> {

@@ -66,9 +66,16 @@ impl Space {
         self.fits(&self.reserved(), folder, held, size)
     }
 
-    fn reserve(&self, folder: &Path, held: u64, size: u64) -> Result<(), StoreError> {
+    /// `held` is asked under the lock: what enters the store is counted there before its reservation is released, so
+    /// that one of the two is always seen.
+    fn reserve(
+        &self,
+        folder: &Path,
+        held: impl FnOnce() -> u64,
+        size: u64,
+    ) -> Result<(), StoreError> {
         let mut reserved = self.reserved();
-        self.fits(&reserved, folder, held, size)?;
+        self.fits(&reserved, folder, held(), size)?;
         reserved.total += size;
         reserved.unwritten += size;
         Ok(())
@@ -121,7 +128,7 @@ pub(super) struct Reservation {
 impl Reservation {
     /// Reserves space for `size` bytes.
     pub(super) fn new(store: &Arc<Inner>, size: u64) -> Result<Self, StoreError> {
-        let reserved = store.space.reserve(&store.folder, store.bytes(), size);
+        let reserved = store.space.reserve(&store.folder, || store.bytes(), size);
         reserved.map_err(|error| store.note(error))?;
         Ok(Self { store: store.clone(), size, unwritten: AtomicU64::new(size) })
     }

@@ -53,6 +53,10 @@ pub(super) fn spawner<H: Handler>(
         Box::pin(async move {
             if let Some(predecessor) = predecessor {
                 predecessor.ended.wait().await;
+                // It may have forgotten this at its end.
+                if let Some(address) = slot.address().literal() {
+                    dialler.places.know(slot.peer, &[address]);
+                }
             }
             let _ended = SetOnDrop(slot.ended.clone());
             let (peer, removed) = (slot.peer, slot.removed.clone());
@@ -71,7 +75,7 @@ pub(super) fn spawner<H: Handler>(
                     .keep()
                 }
             };
-            supervise(name, counters, stop, context).await;
+            supervise(name, counters, &[stop, removed.clone()], context).await;
             if removed.is_set() {
                 // Its last dial may have resolved its name after it was removed.
                 places.forget(peer);

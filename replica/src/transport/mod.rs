@@ -249,7 +249,8 @@ impl Transport {
         tasks.spawn = Some(members::spawner(dialler, counters, stop, handler));
         tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty));
         let open = move || door.clone().keep_open();
-        tasks.set.spawn(supervise("the door", self.counters.clone(), self.stop.clone(), open));
+        let (counters, stop) = (self.counters.clone(), self.stop.clone());
+        tasks.set.spawn(async move { supervise("the door", counters, &[stop], open).await });
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::select_all;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -27,8 +28,8 @@ use super::{
     stop::Stop,
 };
 
-/// Runs what `start` makes, again after each panic, until it ends by itself. Stopped while it pauses, it starts the
-/// task once more at once, so that the task can put its affairs in order.
+/// Runs what `start` makes, again after each panic, until it ends by itself. Stopped while it pauses, by any of
+/// `stops`, it starts the task once more at once, so that the task can put its affairs in order.
 ///
 /// # Cancel safety
 ///
@@ -36,7 +37,7 @@ use super::{
 pub(super) async fn supervise<F>(
     name: impl fmt::Display,
     counters: Arc<Counters>,
-    stop: Stop,
+    stops: &[Stop],
     mut start: impl FnMut() -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -44,7 +45,7 @@ pub(super) async fn supervise<F>(
     let mut pause = FIRST_RESTART;
     loop {
         let began = Instant::now();
-        let stopped = stop.is_set();
+        let stopped = stops.iter().any(Stop::is_set);
         // A set of one, so that the task does not outlive this future.
         let mut task = JoinSet::new();
         task.spawn(start());
@@ -64,7 +65,7 @@ pub(super) async fn supervise<F>(
             pause = FIRST_RESTART;
         }
         tokio::select! {
-            () = stop.wait() => {}
+            _ = select_all(stops.iter().map(|stop| Box::pin(stop.wait()))) => {}
             () = sleep(pause) => {}
         }
         pause = (pause * 2).min(LAST_RESTART);

@@ -83,18 +83,21 @@ fn a_flow_that_fails_by_a_panic_calls_its_hook_once_which_may_shut_it_down() {
 #[test]
 fn a_worker_that_breaks_closes_the_flow_and_refuses_those_who_wait() {
     let (handler, started, leave) = gated();
-    let flow = flow(FlowConfig::new(1).with_threads(2), handler);
+    let flow = flow(FlowConfig::new(2).with_threads(2), handler);
     block_on(flow.execute(peer(1), 0)).unwrap();
     started.recv_timeout(LIMIT).unwrap();
+    block_on(flow.execute(peer(1), 3)).unwrap();
     let mut waits = flow.execute(peer(1), 1);
     assert!((&mut waits).now_or_never().is_none(), "there is no capacity");
-    for _ in 0..2 {
-        Source::worker_broke(&**flow.inner, Box::new("a fault of ours"));
-    }
+    Source::worker_broke(&**flow.inner, Box::new("a fault of ours"));
+    assert_eq!(flow.snapshot().in_flight, 2, "the other worker goes on");
+    Source::worker_broke(&**flow.inner, Box::new("a fault of ours"));
     assert_eq!(block_on(waits).unwrap_err().reason, RefusalReason::Closed);
     let refused = block_on(flow.execute(peer(1), 2)).unwrap_err();
     assert_eq!(refused.reason, RefusalReason::Closed);
     leave.send(()).unwrap();
-    assert!(flow.shutdown(LIMIT).is_clean(), "what was admitted has run");
-    assert_eq!((at_rest(&flow).handled(), flow.snapshot().stray_panics), (1, 2));
+    assert!(flow.shutdown(LIMIT).is_clean());
+    let counts = at_rest(&flow);
+    assert_eq!((counts.handled(), counts.stray_panics), (1, 2));
+    assert_eq!(counts.count(Outcome::DroppedAtShutdown), 1, "nobody is left to run it");
 }

@@ -15,7 +15,7 @@ use crate::transport::{counters::Counters, stop::Stop};
 async fn a_task_that_panics_is_counted_and_started_again() {
     let (counters, starts) = (Arc::new(Counters::default()), Arc::new(AtomicU64::new(0)));
     let count = starts.clone();
-    supervise("a test", counters.clone(), Stop::new(), move || {
+    supervise("a test", counters.clone(), &[Stop::new()], move || {
         let start = count.fetch_add(1, Relaxed);
         async move { assert!(start >= 20, "it fails twenty times") }
     })
@@ -28,7 +28,7 @@ async fn stopped_it_tries_once_more_and_no_further() {
     let (counters, starts) = (Arc::new(Counters::default()), Arc::new(AtomicU64::new(0)));
     let (count, stop) = (starts.clone(), Stop::new());
     let stopping = stop.clone();
-    supervise("a test", counters.clone(), stop, move || {
+    supervise("a test", counters.clone(), &[Stop::new(), stop], move || {
         count.fetch_add(1, Relaxed);
         stopping.set();
         async { panic!("always") }
@@ -48,14 +48,17 @@ async fn dropped_it_takes_its_task_with_it() {
     let ends = Arc::new(AtomicU64::new(0));
     let counted = ends.clone();
     let (started, mut start) = tokio::sync::mpsc::unbounded_channel();
-    let task = tokio::spawn(supervise("a test", Arc::default(), Stop::new(), move || {
-        let alive = Alive(counted.clone());
-        let _ = started.send(());
-        async move {
-            pending::<()>().await;
-            drop(alive);
-        }
-    }));
+    let task = tokio::spawn(async move {
+        supervise("a test", Arc::default(), &[Stop::new()], move || {
+            let alive = Alive(counted.clone());
+            let _ = started.send(());
+            async move {
+                pending::<()>().await;
+                drop(alive);
+            }
+        })
+        .await;
+    });
     start.recv().await.unwrap();
     task.abort();
     while ends.load(Relaxed) == 0 {
