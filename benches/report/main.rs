@@ -81,13 +81,14 @@ impl Measured {
 /// A bench, a title, and what is said of it.
 type Section = (&'static str, &'static str, fn(&[Value], &Path) -> Result<String, Box<dyn Error>>);
 
-const SECTIONS: [Section; 18] = [
+const SECTIONS: [Section; 19] = [
     ("stalls", "What the machine takes", small::stalls),
     ("throughput", "Throughput", throughput::section),
     ("latency", "Latency", latency::section),
     ("flood", "A flood by one peer", flood::section),
     ("dear_peer", "A dear peer", forking::dear_peer),
-    ("flooded", "A replica flooded by a peer", replica::section),
+    ("departures", "Departures and ticks", replica::departures),
+    ("flooded", "A replica flooded by a peer", replica::flooded),
     ("overload", "Twice the capacity", overload::section),
     ("faults", "Faults", faults::section),
     ("soak", "Everything at once", faults::soak),

@@ -1,14 +1,17 @@
-//! The section about a replica that a peer floods.
+//! The sections about the reference replica: flooded by a peer, and left by one.
 
 use std::{error::Error, path::Path};
 
 use serde_json::Value;
 
-use super::table::{duration, markdown, number, share, spread, text};
+use super::{
+    Measured,
+    table::{duration, figure, markdown, number, share, spread, text, verdict},
+};
 
 const TIMES: [&str; 3] = ["p50", "p99", "longest"];
 
-pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+pub(crate) fn flooded(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
     let [calm, flooded] = rows else { return Err("not a calm row and a flooded one".into()) };
     let table = |head: &[&str], lines: &[Vec<String>]| {
         let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
@@ -54,7 +57,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
     };
     let flows = |row: &'_ Value| row["flows"].as_array().cloned().unwrap_or_default();
     let taken = table(
-        &["flow", "calm", "flooded", "had to wait for room, flooded"],
+        &["flow", "calm", "flooded", "waited for capacity, flooded"],
         &flows(calm).iter().zip(&flows(flooded)).map(of_flow).collect::<Vec<_>>(),
     );
     let ends = flooded["ends"].as_object().into_iter().flatten();
@@ -75,7 +78,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          What became of the messages of the flooded rounds, from the start of each to its end:\n\n{}\n\
          In every replica the counts add up. By default a submitter that finds no capacity waits, so the flood is \
          held back in the flooder's own queues. Of what was taken in, the protocol turned down {} adverts \
-         for which there was no room or no belief, {} chunks that nobody asked for, {} answers that the flooder did \
+         over its limits or of peers that had lied, {} chunks that nobody asked for, {} answers that the flooder did \
          not read \
          in time, and {} retransmission requests that came too soon after the one before, to be answered as one.\n",
         calm["files"],
@@ -89,4 +92,69 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         protocol["chunks_unsent"],
         protocol["retransmissions_deferred"],
     ))
+}
+
+pub(crate) fn departures(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>> {
+    let head =
+        ["call", "peers", "downloads", "calls", "p50, µs", "p99, µs", "longest, µs", "target"];
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let counts = ["call", "peers", "downloads", "calls"].map(|field| text(&row[field]));
+            let times = ["p50_us", "p99_us", "longest_us"].map(|field| figure(number(&row[field])));
+            [counts.to_vec(), times.to_vec(), vec![verdict(&row["within_target"])]].concat()
+        })
+        .collect();
+    Ok(format!(
+        "Every peer advertises every artifact and answers nothing, so that all downloads run and all peers may be \
+         asked in each. A *departure* is the call that the engine makes when a peer has left, a *tick* the one that it makes \
+         each 100 ms; both hold the protocol's lock. Times are processor time of the calling thread, with what is \
+         sent. The target is 1 ms for the longest.\n\n{}",
+        markdown(&head.map(str::to_owned), &lines),
+    ))
+}
+
+/// The figures of a bench of the replica, a sentence each.
+pub(crate) fn figures(bench: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let Some(Measured { rows, .. }) = Measured::read(bench)? else { return Ok(Vec::new()) };
+    match (bench, rows.as_slice()) {
+        ("departures", rows) => {
+            // The largest size is the last.
+            let peers = rows.last().map(|row| &row["peers"]);
+            let largest = rows.iter().filter(|row| Some(&row["peers"]) == peers);
+            Ok(largest.map(of_call).collect())
+        }
+        ("flooded", [calm, flooded]) => Ok(vec![
+            format!("{} of {} files arrived.", flooded["arrived"], expected(flooded)),
+            format!(
+                "From published to held by all, calm and flooded: p50 {} and {} ms, p99 {} and {} ms.",
+                spread(&calm["p50_ms"]),
+                spread(&flooded["p50_ms"]),
+                spread(&calm["p99_ms"]),
+                spread(&flooded["p99_ms"]),
+            ),
+            format!(
+                "The replicas took in {} frames a second.",
+                spread(&flooded["frames_per_second"])
+            ),
+        ]),
+        _ => Err(format!("{bench}: rows that nobody knows").into()),
+    }
+}
+
+fn of_call(row: &Value) -> String {
+    format!(
+        "A {} with {} peers and {} downloads: p50 {} µs, p99 {} µs, longest {} µs.",
+        text(&row["call"]),
+        row["peers"],
+        row["downloads"],
+        figure(number(&row["p50_us"])),
+        figure(number(&row["p99_us"])),
+        figure(number(&row["longest_us"])),
+    )
+}
+
+/// How many files all rounds of a row have published.
+fn expected(row: &Value) -> f64 {
+    number(&row["files"]) * number(&row["rounds"])
 }

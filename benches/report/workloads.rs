@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{Measured, SECTIONS, rivals};
+use super::{Measured, SECTIONS, replica, rivals};
 
 /// What is said of a bench. The figures come from what it left.
 struct Workload {
@@ -76,34 +76,76 @@ const WORKLOADS: [Workload; 8] = [
     },
 ];
 
-/// All workloads, and where all figures are.
-pub(crate) fn told(folder: &str) -> Result<String, Box<dyn Error>> {
-    let mut text = String::new();
-    for Workload { bench, pictures, claim, cause } in &WORKLOADS {
+/// Those of the reference replica, which have no rivals.
+const REPLICA: [Workload; 2] = [
+    Workload {
+        bench: "departures",
+        pictures: &[],
+        claim: "A departure and a tick hold the protocol's lock for less than a millisecond, with 1 000 peers and \
+                1 000 downloads.",
+        cause: "What is due stands in order, a search looks at 32 peers or attempts at most, and what a departed peer \
+                has advertised is forgotten by the ticks that follow.",
+    },
+    Workload {
+        bench: "flooded",
+        pictures: &[],
+        claim: "A peer that floods all flows with valid frames delays the files of the others and loses none of them.",
+        cause: "Each flow has a lane for each peer, and the flooder's frames wait in its own. What the others still \
+                wait for are the cores, which the flooder and all replicas share here.",
+    },
+];
+
+impl Workload {
+    /// Its section, whose title is at this level.
+    fn told(
+        &self,
+        level: &str,
+        package: &str,
+        figures: Vec<String>,
+        folder: &str,
+    ) -> Result<String, Box<dyn Error>> {
+        let Self { bench, pictures, claim, cause } = self;
         let (_, title, _) =
             SECTIONS.iter().find(|(name, ..)| name == bench).ok_or("a bench without a section")?;
-        text += &format!("\n## {title}\n\n");
+        let mut text = format!("\n{level} {title}\n\n");
         if Measured::read(bench)?.is_none() {
             text += "Not measured.\n";
-            continue;
+            return Ok(text);
         }
         for (what, file) in *pictures {
             text += &format!("![{what}](benches/plots/{file})\n\n");
         }
-        let figures = rivals::figures(bench)?;
         let figures =
             if figures.is_empty() { "In the tables.".to_owned() } else { figures.join(" ") };
         text += &format!(
-            "`cargo bench -p gossip-engine --bench {bench}`; [tables]({folder}/tables.md), \
+            "`cargo bench -p {package} --bench {bench}`; [tables]({folder}/tables.md), \
              [data]({folder}/{bench}.csv)\n\n\
              - **Claim.** {claim}\n\
              - **Figures.** {figures}\n\
              - **Cause.** {cause}\n",
         );
+        Ok(text)
+    }
+}
+
+/// All workloads, and where all figures are.
+pub(crate) fn told(folder: &str) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
+    for workload in &WORKLOADS {
+        text += &workload.told("##", "gossip-engine", rivals::figures(workload.bench)?, folder)?;
+    }
+    text += "\n## The replica\n\n\
+             The reference replica on the engine, by benches of its own. Nothing here is compared with another \
+             design.\n";
+    for workload in &REPLICA {
+        text +=
+            &workload.told("###", "gossip-replica", replica::figures(workload.bench)?, folder)?;
     }
     let others: Vec<&str> = SECTIONS
         .iter()
-        .filter(|(bench, ..)| WORKLOADS.iter().all(|workload| workload.bench != *bench))
+        .filter(|(bench, ..)| {
+            WORKLOADS.iter().chain(&REPLICA).all(|workload| workload.bench != *bench)
+        })
         .map(|(_, title, _)| *title)
         .collect();
     text += &format!(
