@@ -27,13 +27,14 @@
 //! Lease and patience double with each time, so that a slow peer finishes in the end.
 //!
 //! Bounded: adverts, outstanding chunks and attempts by [`GossipOptions`], for each peer; peers by
-//! whoever lets them in. What is due is [in order](timers), and no search looks at more than [`LOOK`] peers
+//! the transport. What is due is [in order](timers), and no search looks at more than [`LOOK`] peers
 //! or attempts: what it has not found is found by one of the next ticks. What a departed peer has advertised
 //! is forgotten by and by. So an event costs the logarithm of what is tracked, times a constant; the end
 //! of an attempt costs a step for each peer that advertises the same artifact.
 //!
 //! May lose: the progress of an attempt that gives way. Adverts beyond the bounds, until asked again.
 
+mod action;
 mod arrive;
 mod ask;
 mod attempt;
@@ -55,7 +56,10 @@ use std::{
 
 use gossip_engine::{ArtifactId, NodeId};
 
-pub(crate) use self::order::Order;
+pub(crate) use self::{
+    action::{Action, Fault, Write},
+    order::Order,
+};
 use self::{
     attempt::Attempt,
     peer::{Peer, PeerKey},
@@ -78,42 +82,6 @@ const FIRST_ALLOWANCE: u64 = 1 << 20;
 const MAX_ALLOWANCE: u64 = 8 << 20;
 /// Which part of what has come may be asked for a second time.
 const ALLOWED_PART: u64 = 64;
-
-/// What is to be done outside.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Action {
-    /// Ask the store for space, and report to [`Downloads::space_granted`] or [`Downloads::no_space`].
-    Reserve { attempt: AttemptId, claim: Claim },
-    /// Ask `peer` for a chunk.
-    Request { peer: NodeId, attempt: AttemptId, id: ArtifactId, chunk: u32 },
-    /// All chunks are written: verify the content and keep it.
-    Finish { attempt: AttemptId, claim: Claim },
-    /// The attempt is over: remove what is left of it.
-    Discard { attempt: AttemptId },
-    /// Ask `peer` for all its adverts.
-    AskAdverts { peer: NodeId },
-    /// Tell the operator that `peer` advertises something and does not deliver it rightly.
-    Report { peer: NodeId, id: ArtifactId, fault: Fault },
-}
-
-/// What is wrong with what a peer says of an artifact.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("advertises an artifact and does not hold it")]
-    NotHeld,
-    #[error("serves content that is not the artifact's")]
-    WrongContent,
-    #[error("serves chunks of a wrong length")]
-    WrongLength,
-}
-
-/// A chunk to be written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Write {
-    pub(crate) attempt: AttemptId,
-    pub(crate) claim: Claim,
-    pub(crate) offset: u64,
-}
 
 /// An artifact that this replica lacks.
 #[derive(Debug, Default)]

@@ -7,7 +7,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use gossip_engine::{ArtifactId, ChunkError, GossipMessage, IntegrityHash};
+use gossip_engine::{
+    ArtifactId, ChunkError, FlowType, Gossip, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash,
+    NodeId,
+};
 use proptest::prelude::*;
 
 use self::cluster::Cluster;

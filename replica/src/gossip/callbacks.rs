@@ -1,0 +1,104 @@
+//! What the engine calls, on the flows' threads and on that of the clock.
+//!
+//! Each callback changes the state under the lock, by `act`, and does the rest outside of it.
+
+use std::collections::BTreeSet;
+
+use gossip_engine::{
+    ArtifactDestination, ArtifactFilter, FlowType, Gossip, GossipAdvert, GossipChunk,
+    GossipChunkRequest, NodeId,
+};
+
+use super::{Claim, ReplicaGossip};
+
+impl Gossip for ReplicaGossip {
+    type GossipAdvert = GossipAdvert;
+    type GossipChunkRequest = GossipChunkRequest;
+    type GossipChunk = GossipChunk;
+    type GossipRetransmissionRequest = ArtifactFilter;
+
+    fn on_gossip_advert(&self, advert: GossipAdvert, peer: NodeId) {
+        // Most adverts are of artifacts that are held; they need not wait for the lock.
+        if self.store.contains(advert.artifact_id) {
+            return;
+        }
+        match Claim::read(&advert, &self.options) {
+            Ok(claim) => {
+                let now = (self.clock)();
+                self.act(|state| {
+                    // Asked again under the lock: an artifact enters the store before it leaves the
+                    // downloads, so one that is in neither is really lacking.
+                    if !self.store.contains(claim.id) {
+                        state.downloads.advert(peer, claim, now);
+                    }
+                });
+            }
+            Err(reason) => {
+                self.state().downloads.counters().adverts_invalid += 1;
+                tracing::debug!(%peer, %reason, "invalid advert");
+            }
+        }
+    }
+
+    fn on_chunk_request(&self, request: GossipChunkRequest, peer: NodeId) {
+        self.serve_chunk(&request, peer);
+    }
+
+    fn on_gossip_chunk(&self, chunk: GossipChunk, peer: NodeId) {
+        self.take_chunk(chunk, peer);
+    }
+
+    fn on_gossip_retransmission_request(&self, request: ArtifactFilter, peer: NodeId) {
+        let now = (self.clock)();
+        self.answer(request.height, peer, now);
+    }
+
+    fn on_peer_up(&self, peer: NodeId) {
+        let now = (self.clock)();
+        self.act(|state| {
+            let answered = state.answers.peer_up(peer, now);
+            state.served.retransmissions_answered += u64::from(answered);
+            state.downloads.peer_up(peer, now);
+        });
+        self.send_due_adverts(&[peer]);
+    }
+
+    fn on_peer_down(&self, peer: NodeId) {
+        let now = (self.clock)();
+        self.act(|state| {
+            state.answers.peer_down(peer);
+            state.downloads.peer_down(peer, now);
+        });
+    }
+
+    /// What was dropped is asked for again with the next tick, or answered as if all were asked for. Of
+    /// chunks and requests for them nobody need be told: who waits for a chunk asks again, or asks another.
+    fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
+        tracing::debug!(%flow, %peer, count, "messages dropped");
+        let now = (self.clock)();
+        match flow {
+            FlowType::Advert => self.act(|state| state.downloads.ask_soon(peer, now)),
+            FlowType::Retransmission => self.answer(0, peer, now),
+            FlowType::Request | FlowType::Chunk | FlowType::Transport => {}
+        }
+    }
+
+    fn on_gossip_timer(&self) {
+        let now = (self.clock)();
+        let due = self.act(|state| {
+            self.ask_for_losses(state, now);
+            state.downloads.tick(now);
+            state.served.retransmissions_answered += state.answers.tick(now);
+            state.answers.due()
+        });
+        self.send_due_adverts(&due);
+    }
+
+    fn broadcast_advert(&self, advert: GossipAdvert, dst: ArtifactDestination) {
+        let connected: BTreeSet<NodeId> = self.state().answers.peers().collect();
+        match dst {
+            ArtifactDestination::AllReplicas => self.tell(&advert, &connected),
+            ArtifactDestination::Replicas(peers) => self.tell(&advert, &(&peers & &connected)),
+        }
+    }
+}
