@@ -2,10 +2,7 @@
 //!
 //! One file of peers may serve all machines of a cluster: a replica skips its own entry.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, net::SocketAddr};
 
 use gossip_engine::NodeId;
 use gossip_replica::transport::{AddressError, PeerAddress};
@@ -91,42 +88,34 @@ fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Erro
 
 fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddress, D::Error> {
     let address = String::deserialize(deserializer)?;
-    let wrong = |reason: &str| {
-        D::Error::custom(format_args!("the address of a peer, {address:?}: {reason}"))
-    };
-    let (ip, port) = host_and_port(&address).map_err(wrong)?;
-    if port == 0 {
-        return Err(wrong("nobody listens on port 0"));
-    }
-    if ip.is_some_and(|ip| ip.to_canonical().is_unspecified()) {
-        return Err(wrong("nobody can be reached there"));
-    }
-    address.parse().map_err(|error: AddressError| D::Error::custom(error))
+    address.parse().map_err(|error: AddressError| {
+        D::Error::custom(format_args!("the address of a peer, {address:?}: {}", error.reason()))
+    })
 }
 
 /// Where the replica listens, as `host:port`.
 pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let address = String::deserialize(deserializer)?;
-    host_and_port(&address)
+    check_form(&address)
         .map_err(|reason| D::Error::custom(format_args!("listen, {address:?}: {reason}")))?;
     Ok(address)
 }
 
-/// The address, if the host is no name, and the port.
-fn host_and_port(text: &str) -> Result<(Option<IpAddr>, u16), &'static str> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok((Some(address.ip()), address.port()));
+/// Checks the form. A peer's address is checked by its own type, for less may be dialled than listened on.
+fn check_form(text: &str) -> Result<(), &'static str> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(());
     }
     if text.len() > MAX_ADDRESS_BYTES {
         return Err("it is too long");
     }
     let (host, port) = text.rsplit_once(':').ok_or("it has no port; write host:port")?;
-    let port = port.parse().map_err(|_| "its port is no number from 0 to 65535")?;
+    port.parse::<u16>().map_err(|_| "its port is no number from 0 to 65535")?;
     if host.contains([':', '[', ']']) {
         return Err("an IPv6 address stands in brackets, as [::1]:4100");
     }
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("its host is no name; write host:port");
     }
-    Ok((None, port))
+    Ok(())
 }

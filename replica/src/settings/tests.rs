@@ -143,8 +143,8 @@ fn what_is_wrong_is_named_in_one_line() {
             peer("key = 'KEY'\naddress = '0.0.0.0:1'"),
             "line 6: the address of a peer, \"0.0.0.0:1\"",
         ),
-        (peer("key = 'KEY'\naddress = '[::]:1'"), "nobody can be reached there"),
-        (peer("key = 'KEY'\naddress = '[::ffff:0.0.0.0]:1'"), "nobody can be reached there"),
+        (peer("key = 'KEY'\naddress = '[::]:1'"), "no peer can be reached there"),
+        (peer("key = 'KEY'\naddress = '[::ffff:0.0.0.0]:1'"), "no peer can be reached there"),
         (
             peer("key = 'KEY'\naddress = 'a:1'\n\n[[peers]]\nkey = 'KEY'\naddress = 'b:1'"),
             "line 8: the list of peers names 00112233 twice",

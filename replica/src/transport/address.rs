@@ -16,7 +16,8 @@ use super::limits::{MAX_ADDRESSES, MAX_LOOKUPS, RESOLVE_TIMEOUT};
 /// The longest name that DNS has, a colon and a port.
 const MAX_ADDRESS_BYTES: usize = 253 + 1 + 5;
 
-/// Where a peer listens, as `host:port`. The host is a name, an IPv4 address, or an IPv6 address in brackets.
+/// Where a peer listens, as `host:port`, at most 259 bytes. The host is a name, an IPv4 address, or an IPv6 address in
+/// brackets; the port is 1 to 65535.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct PeerAddress(String);
 
@@ -24,6 +25,14 @@ pub struct PeerAddress(String);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0:?} is no address: {1}")]
 pub struct AddressError(String, &'static str);
+
+impl AddressError {
+    /// What is wrong with it, without the text.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.1
+    }
+}
 
 impl PeerAddress {
     /// The text, as it was given.
@@ -99,7 +108,8 @@ impl FromStr for PeerAddress {
         if host.contains([':', '[', ']']) && text.parse::<SocketAddr>().is_err() {
             return wrong("an IPv6 address stands in brackets, as [::1]:4100");
         }
-        if text.parse().is_ok_and(|address: SocketAddr| address.ip().is_unspecified()) {
+        let host = text.parse().map(|address: SocketAddr| address.ip().to_canonical());
+        if host.is_ok_and(|host| host.is_unspecified()) {
             return wrong("no peer can be reached there");
         }
         Ok(Self(text.to_owned()))

@@ -25,6 +25,7 @@ fn what_nobody_can_dial_is_refused_with_the_reason() {
         ("a\u{1b}:1", "a space"),
         ("0.0.0.0:4100", "no peer can be reached"),
         ("[::]:4100", "no peer can be reached"),
+        ("[::ffff:0.0.0.0]:4100", "no peer can be reached"),
         (&format!("{}:1", "a".repeat(300)), "too long"),
     ] {
         let error = text.parse::<PeerAddress>().unwrap_err().to_string();
