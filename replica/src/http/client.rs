@@ -1,7 +1,7 @@
 //! Asking the port of a replica for its status, as `gossip-replica status` does.
 //!
-//! One request a connection. The answer is bounded by [`MAX_ANSWER_BYTES`] and [`PATIENCE`], and what it says
-//! is somebody else's word.
+//! One request a connection. The answer is bounded by [`MAX_ANSWER_BYTES`] and [`PATIENCE`]. Its form is checked, and
+//! the texts in it are untrusted.
 
 use std::{io, net::SocketAddr, time::Duration};
 

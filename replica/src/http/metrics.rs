@@ -99,7 +99,9 @@ const COUNTERS: [Family<u64>; 14] = [
     ("gossip_store_artifacts_repaired", "Damaged artifacts that are whole again", |of| {
         of.store.repaired
     }),
-    ("gossip_tasks_failed", "Tasks of the transport that panicked", |of| of.failed_tasks),
+    ("gossip_tasks_failed", "Tasks of the transport and the verifier that panicked", |of| {
+        of.failed_tasks
+    }),
     ("gossip_retransmissions_deferred", "Retransmission requests that came too soon", |of| {
         of.gossip.served.retransmissions_deferred
     }),

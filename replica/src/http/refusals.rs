@@ -9,7 +9,7 @@ use crate::transport::FlowCounters;
 pub(super) type Refusal = (&'static str, &'static str, fn(&Reading) -> u64);
 
 pub(super) const REFUSALS: [Refusal; 39] = [
-    ("tasks_failed", "tasks of the transport that panicked", |of| of.failed_tasks),
+    ("tasks_failed", "tasks that panicked", |of| of.failed_tasks),
     ("disk_errors", "artifacts that the disk refused", |of| of.gossip.fetched.disk_errors),
     ("no_space", "artifacts put off: no space for them", |of| of.gossip.fetched.no_space),
     ("artifacts_damaged", "artifacts found damaged on disk", |of| of.store.damaged),

@@ -252,7 +252,7 @@ pub(super) fn faults(reading: &Reading) -> Vec<String> {
     let mut faults = Vec::new();
     if reading.failed_tasks > 0 {
         let (count, s) = (reading.failed_tasks, plural(reading.failed_tasks));
-        faults.push(format!("{count} task{s} of the transport panicked"));
+        faults.push(format!("{count} task{s} panicked"));
     }
     if let Some(error) = &reading.store.last_error {
         faults.push(format!("the store: {}", shortened(error)));

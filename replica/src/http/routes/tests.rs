@@ -49,7 +49,7 @@ async fn health_is_of_the_tasks_the_store_and_the_looking() {
     for (board, fault) in [
         (Arc::new(Board::new()), "nothing has been seen yet"),
         (board(vec![reading()], MAX_SAMPLE_AGE + Duration::from_secs(2)), "nobody has looked"),
-        (faulty(|of| of.failed_tasks = 1), "1 task of the transport panicked"),
+        (faulty(|of| of.failed_tasks = 1), "1 task panicked"),
         (faulty(|of| of.store.last_error = Some("no \"space\"".to_owned())), "the store: no"),
     ] {
         let (status, body) = ask(&board, "/health", &[]).await;
