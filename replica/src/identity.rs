@@ -24,7 +24,8 @@ pub const KEY_HEAD_BYTES: usize = 4096;
 /// Whether a file that begins with `head` begins as a private key in PEM, of any kind: one of TLS, of SSH or of PGP.
 /// Other blocks and words may stand before it, as `openssl` writes them.
 ///
-/// [`KEY_HEAD_BYTES`] are looked at, and lines that begin with the mark of a key.
+/// [`KEY_HEAD_BYTES`] are looked at, and lines that begin with the mark of a key. May miss: a key that begins later,
+/// or in another form than PEM.
 #[must_use]
 pub fn begins_as_private_key(head: &[u8]) -> bool {
     let head = &head[..head.len().min(KEY_HEAD_BYTES)];

@@ -1,7 +1,7 @@
 //! The log on standard error, and the lines that a running replica prints on standard output.
 //!
-//! Both go through a [`Sink`]: no task waits for whoever reads them, and none ends because nobody can. Panics are
-//! reported in the same way, since the standard hook would write to standard error on the thread that panics.
+//! Both go through a [`Sink`]: no task waits for a reader, and none ends for want of one. Panics are reported in the
+//! same way, since the standard hook would write to standard error on the thread that panics.
 //!
 //! At its end the program waits [`FLUSH_PATIENCE`] for what is still to be written, and no longer.
 

@@ -8,8 +8,8 @@
 //! out, for it changes as long as it is written to. What cannot be read is reported and does not end the
 //! walk. Memory grows with the number of paths.
 //!
-//! What a file holds is not looked at here: that a private key is never published is the
-//! [store's](crate::store::Store::import) to see to, which nothing goes past.
+//! Content is not looked at here. The [import](crate::store::Store::import) into the store, which every published
+//! file passes, refuses private keys.
 
 mod file_id;
 

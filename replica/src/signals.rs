@@ -7,8 +7,8 @@
 //! | SIGUSR1, SIGUSR2 | nothing                                | nothing |
 //! | SIGXFSZ          | nothing                                | nothing |
 //!
-//! Some senders signal both a process and its group, so what comes right after the first wish to end is the
-//! first again.
+//! Some senders signal both a process and its group, so a signal to end within [`ECHO`] of the first is the first
+//! again.
 //!
 //! A file over the size that the process may write (SIGXFSZ) is a disk that takes no more: the write fails,
 //! the store says so, and the replica goes on with what fits.
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::failure::Failure;
 
-/// For how long signals after the first one are the same wish.
+/// For how long signals after the first one count as the same.
 const ECHO: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
@@ -117,7 +117,7 @@ mod system {
     }
 }
 
-/// The wish to end. From its making on, these signals no longer end the process.
+/// The signals to end. Once this is made, none of them ends the process by itself.
 #[derive(Debug)]
 pub(crate) struct EndRequest(system::Signals);
 
@@ -148,7 +148,7 @@ impl EndRequest {
     }
 }
 
-/// The wish that the configuration is read anew: SIGHUP, which no longer ends the process.
+/// The signal to read the configuration anew: SIGHUP. Once this is made, it no longer ends the process.
 #[derive(Debug)]
 pub(crate) struct ReloadRequest(system::Hangups);
 

@@ -1,7 +1,6 @@
 //! `gossip-replica status`: what the page of a running replica shows, in a terminal.
 //!
-//! What comes from the port is somebody else's word, so no text of it reaches the terminal without
-//! [`one_line`].
+//! What comes from the port is untrusted, so no text of it reaches the terminal without [`one_line`].
 
 use std::fmt::Write as _;
 

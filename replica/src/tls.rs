@@ -38,7 +38,7 @@ use crate::identity::Identity;
 /// older version would take for a breach gets a new name; beyond that, peers tell each other their features.
 pub const PROTOCOLS: [&[u8]; 2] = [b"gossip/2", b"gossip/1"];
 
-/// The name in every certificate and in no decision.
+/// The name in every certificate. Nothing is decided by it.
 pub(crate) const SERVER_NAME: &str = "gossip";
 
 /// What DER puts before the 32 bytes of an Ed25519 public key (RFC 8410, section 4).

@@ -1,7 +1,7 @@
 //! What is held, in memory: by id, by height and by size.
 //!
-//! An entry is added after its file has its final name, so whoever finds an entry finds the file, unless
-//! somebody else has removed it. About 250 bytes an artifact; nothing else bounds it than the disk.
+//! An entry is added after its file has its final name, so the file of an entry is there, unless somebody else
+//! has removed it. About 250 bytes an artifact; nothing else bounds it than the disk.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -22,8 +22,8 @@ pub struct Artifact {
     pub id: ArtifactId,
     /// The size of its content in bytes.
     pub size: u64,
-    /// The how-manieth artifact of this store it is, from 1. See [`Store`](super::Store) for what a
-    /// height is worth.
+    /// Its number in the order in which this store came to hold its artifacts, from 1. See
+    /// [`Store`](super::Store) for how long it holds.
     pub height: u64,
 }
 

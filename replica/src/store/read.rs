@@ -14,8 +14,8 @@ use super::{
     verify::{Fault, open, unreadable},
 };
 
-/// The largest artifact that is verified by whoever asks for it first, on its thread: 1 MiB, some
-/// milliseconds. A larger one is put off until the verifier has read it.
+/// The largest artifact that is verified on the thread that reads it first: 1 MiB, some milliseconds. A larger
+/// one is put off until the verifier has read it.
 pub(super) const MAX_INLINE_BYTES: u64 = 1 << 20;
 /// How often a file is looked at again that changes meanwhile.
 const MAX_TRIES: usize = 3;

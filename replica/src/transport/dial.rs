@@ -27,7 +27,7 @@ use super::{
 };
 use crate::tls::{Credentials, Refused, SERVER_NAME};
 
-/// What a dial needs, whoever is dialled.
+/// What every dial needs.
 #[derive(Clone, Debug)]
 pub(super) struct Dialler {
     pub(super) endpoint: Endpoint,

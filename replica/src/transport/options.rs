@@ -27,7 +27,8 @@ impl Default for TransportOptions {
 
 impl TransportOptions {
     /// How long a peer may be silent before it counts as gone; the shorter one of both ends holds.
-    /// What is outside [`MIN_IDLE_TIMEOUT`] and [`MAX_IDLE_TIMEOUT`] counts as the nearer of them.
+    /// What is outside [`MIN_IDLE_TIMEOUT`] and [`MAX_IDLE_TIMEOUT`] counts as the nearer of them. Raise it for
+    /// links that fail for longer and come back.
     #[must_use]
     pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.idle_timeout = idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);

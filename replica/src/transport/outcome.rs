@@ -28,7 +28,7 @@ pub enum BindError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A peer has one address.
+    /// A peer is listed twice.
     #[error("the list of peers names {0} twice")]
     Duplicate(NodeId),
     /// There are more than [`MAX_PEERS`].
@@ -37,7 +37,7 @@ pub enum StartError {
     /// It has been started before; [`set_peers`](super::Transport::set_peers) changes its peers.
     #[error("the transport has been started already")]
     AlreadyStarted,
-    /// Its peers cannot change before it has some.
+    /// It has not been started, and has no list to change.
     #[error("the transport has not been started yet")]
     NotStarted,
     /// It has been shut down, or its handler takes no more events.

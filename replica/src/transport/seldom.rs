@@ -1,4 +1,4 @@
-//! Says what may come in crowds once a while, with the count of what was not said.
+//! Limits one kind of line in the log to one in an interval, which says how many there were since the last.
 
 use std::time::Duration;
 

@@ -58,7 +58,7 @@ impl PeerSlot {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it is another address than before.
+    /// Changes where the peer is dialled. Returns whether it is another address than before.
     pub(super) fn move_to(&self, address: PeerAddress) -> bool {
         let mut current = self.address.lock().unwrap_or_else(PoisonError::into_inner);
         if *current == address {

@@ -1,4 +1,4 @@
-//! How one peer stands: written by the task that owns the peer, read by whoever wants to show it.
+//! How one peer stands: written by the task that owns the peer, read by those that show it.
 //!
 //! ```text
 //! Away <-> Connecting -> Connected -> Away or ShutOut

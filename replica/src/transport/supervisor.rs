@@ -72,7 +72,7 @@ pub(super) async fn supervise<F>(
     }
 }
 
-/// Writes to the log where a subscriber that panics must not decide what becomes of the caller.
+/// Writes to the log, and contains the panic of a subscriber: the caller goes on.
 pub(super) fn say_surely(say: impl FnOnce()) {
     let said: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(say));
     drop(said);

@@ -1,4 +1,4 @@
-//! What time alone brings about: chunks are late or time out, attempts give way, adverts are asked for again.
+//! What happens by time alone: chunks are late or time out, attempts give way, adverts are asked for again.
 //!
 //! A tick looks at what is due, and at no more than [`TICK_WORK`] peers and attempts for it: what is due
 //! beyond that is due with the next tick.

@@ -1,9 +1,8 @@
 //! How long a peer takes for a chunk, and from when on it is late.
 //!
-//! Measured is the silence before each answer: from the asking, or from the last answer to something
-//! asked before, whichever came later. So neither a slow link nor a long queue makes an answer late, only
-//! silence does. Smoothed with its deviation as in RFC 6298, and as there a time-out doubles with each that
-//! follows another.
+//! The silence before each answer is measured: from the request, or from the last answer to an earlier request,
+//! whichever came later. So silence makes an answer late; a slow link and a long queue do not. It is smoothed with its
+//! deviation as in RFC 6298, and as there a time-out doubles with each that follows another.
 //!
 //! ```text
 //! asked ──late_after: a second peer is asked──> late ──timeout: asked no longer──> timed out
@@ -14,10 +13,10 @@
 
 use std::time::Duration;
 
-/// However quick a peer is, a chunk is not late before: the ticks of the clock lie 100 ms apart, and a busy
-/// machine pauses for about as long.
+/// The least silence after which a chunk is late: the ticks of the clock lie 100 ms apart, and a busy machine pauses
+/// for about as long.
 pub(super) const LATE_FLOOR: Duration = Duration::from_millis(200);
-/// However slow a peer is, another may be asked after this.
+/// The longest silence before a second peer is asked.
 pub(super) const LATE_CEILING: Duration = Duration::from_secs(10);
 /// When a chunk is late of a peer that has never answered.
 const LATE_UNMEASURED: Duration = Duration::from_millis(500);
