@@ -48,6 +48,10 @@ pub enum ClientError {
 /// # Errors
 ///
 /// [`ClientError`].
+///
+/// # Cancel safety
+///
+/// Dropped, it closes the connection.
 pub async fn fetch(address: SocketAddr) -> Result<(String, Status), ClientError> {
     let answer = match timeout(PATIENCE, ask(address)).await {
         Ok(answer) => answer.map_err(|source| ClientError::Io { address, source })?,
