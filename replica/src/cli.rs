@@ -68,7 +68,7 @@ enum Command {
     Status(StatusArgs),
 }
 
-/// What the demo may be told.
+/// The options of the demo.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
     /// How many replicas to run, 2 to 64.
@@ -113,7 +113,7 @@ pub(crate) struct DemoArgs {
     pub(crate) log: Option<String>,
 }
 
-/// What a single replica may be told beside its configuration.
+/// The options of a single replica beside its configuration.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// The configuration file; --help says what may be in it.
@@ -141,7 +141,7 @@ pub(crate) struct StatusTarget {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What the status command may be told.
+/// The options of the status command.
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]

@@ -4,7 +4,7 @@
 //! |--------|----------------------------------------------------------------------|
 //! | 0      | nothing                                                              |
 //! | 1      | what the program met: files, ports, disks, replicas that do not agree |
-//! | 2      | what it was told: the command line or the configuration file         |
+//! | 2      | the command line or the configuration file                           |
 //! | 130    | the user, who interrupted a demo                                     |
 
 use std::{
@@ -34,7 +34,7 @@ impl Failure {
         Self { status: RUNTIME, message: message.to_string() }
     }
 
-    /// What the program was told is at fault.
+    /// The command line or the configuration is at fault.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self { status: USAGE, message: message.to_string() }
     }

@@ -10,7 +10,7 @@
 //! one restarts, and the highest seen says nothing about gaps below it.
 //!
 //! May lose: messages that the transport loses. Chunks are asked for again after a time-out, adverts with
-//! the next retransmission request. An advert that the broadcaster has no room for is not lost: whom it
+//! the next retransmission request. An advert that the broadcaster has no capacity for is not lost: whom it
 //! was for is told with the next tick.
 
 mod answers;
@@ -58,9 +58,9 @@ const LOSSES_INTERVAL: Duration = Duration::from_secs(5);
 type Announce = Box<dyn Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync>;
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
-/// The way out has no room for an advert at the moment.
+/// The broadcaster has no capacity for an advert at the moment.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no room for an advert")]
+#[error("no capacity for an advert")]
 pub struct Full {
     /// Where the advert was to go.
     pub destination: ArtifactDestination,

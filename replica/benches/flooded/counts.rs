@@ -21,7 +21,7 @@ pub(crate) const PROTOCOL: [(&str, Field); 5] = [
 pub(crate) struct OfFlow {
     /// Frames that the engine took.
     pub(crate) frames: u64,
-    /// Messages among them that found no room at first.
+    /// Messages among them that found no capacity at first.
     pub(crate) waited: u64,
 }
 

@@ -73,7 +73,7 @@ impl Folder {
                 reason => tracing::info!("not published: {}: {reason}", skipped.path.display()),
             }
         }
-        // One that is gone meanwhile is told of when its turn comes.
+        // One that is gone meanwhile is reported when its turn comes.
         let bytes = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         let files: Vec<Listed> =
             listing.files.into_iter().map(|path| Listed { bytes: bytes(&path), path }).collect();

@@ -21,7 +21,7 @@ use super::{
 use crate::failure::Failure;
 
 const POLL: Duration = Duration::from_millis(50);
-/// Of how many artifacts that a replica misses the names are told.
+/// How many of the artifacts that a replica misses are named.
 const NAMED: usize = 3;
 
 #[derive(Debug)]

@@ -105,7 +105,7 @@ impl Game {
                 if !network.full.remove(&peer) {
                     network.full.insert(peer);
                 }
-                network.room = input.below(4);
+                network.capacity = input.below(4);
             }
             13 => {
                 for _ in 0..input.below(8) {

@@ -42,7 +42,7 @@ fn the_seeds_of_the_protocol_lead_where_their_names_say() {
             "silent" => assert!(artifacts == 0 && fetched.chunks_timed_out > 0),
             "too_many_adverts" => assert!(fetched.adverts_refused > 0),
             "disk_out_of_order" => assert!(artifacts == 0 && fetched.disk_errors > 0),
-            "no_room_to_announce" => assert_eq!((artifacts, served.adverts), (3, 3)),
+            "no_capacity_to_announce" => assert_eq!((artifacts, served.adverts), (3, 3)),
             "damaged" => assert_eq!((artifacts, served.chunk_errors), (0, 1)),
             other => panic!("{other} is not known: say here what it leads to"),
         }

@@ -61,7 +61,7 @@ pub(super) struct Network {
     pub(super) asked: BTreeSet<NodeId>,
     pub(super) announced: VecDeque<(GossipAdvert, ArtifactDestination)>,
     /// How many adverts may wait to be broadcast.
-    pub(super) room: usize,
+    pub(super) capacity: usize,
     /// Artifacts whose files have been tampered with.
     pub(super) damaged: BTreeSet<ArtifactId>,
 }
@@ -132,7 +132,7 @@ impl World {
         )
         .expect("a store in a new folder");
         let catalogue = Arc::new(catalogue());
-        let network = Arc::new(Mutex::new(Network { room: 4, ..Network::default() }));
+        let network = Arc::new(Mutex::new(Network { capacity: 4, ..Network::default() }));
         let millis = Arc::new(AtomicU64::new(0));
         let observer = Observer {
             store: store.clone(),
@@ -146,7 +146,7 @@ impl World {
             Arc::new(observer),
             move |advert, destination| {
                 let mut network = lock(&announced);
-                if network.announced.len() >= network.room {
+                if network.announced.len() >= network.capacity {
                     return Err(Full { destination });
                 }
                 network.announced.push_back((advert, destination));

@@ -84,7 +84,7 @@ pub struct FetchCounters {
     pub no_space: u64,
     /// Adverts of artifacts that cannot be.
     pub adverts_invalid: u64,
-    /// Adverts for which there was no room or no belief.
+    /// Adverts for which there was no capacity or no belief.
     pub adverts_refused: u64,
     /// Retransmission requests sent.
     pub retransmissions_asked: u64,
@@ -100,7 +100,7 @@ pub struct ServeCounters {
     pub chunk_errors: u64,
     /// Answers to chunk requests that the transport did not take; the peer asks again.
     pub chunks_unsent: u64,
-    /// Chunk requests of peers whose queue had no room for the answer. Nothing was read for them.
+    /// Chunk requests of peers whose queue had no capacity for the answer. Nothing was read for them.
     pub requests_dropped: u64,
     /// Adverts handed to the transport.
     pub adverts: u64,

@@ -130,7 +130,7 @@ struct Scan<O> {
 }
 
 impl<O: Outlet> Scan<O> {
-    /// Scans until it is told to stop.
+    /// Scans until it is to stop.
     fn repeat(&mut self, stopped: &mpsc::Receiver<()>) {
         let is_stopped = || matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected));
         loop {

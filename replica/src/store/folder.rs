@@ -40,12 +40,12 @@ use super::{
 pub(super) struct FolderState {
     pub(super) lock: Option<File>,
     /// What was last said of a folder that is away.
-    told: Option<String>,
+    reported: Option<String>,
 }
 
 impl FolderState {
     pub(super) fn locked(lock: File) -> Self {
-        Self { lock: Some(lock), told: None }
+        Self { lock: Some(lock), reported: None }
     }
 }
 
@@ -79,7 +79,7 @@ impl Inner {
         match restored {
             Ok((lock, found)) => {
                 state.lock = Some(lock);
-                state.told = None;
+                state.reported = None;
                 let lost = self.lose_all_but(&found);
                 let count = self.adopt(found);
                 // Relaxed: the verifier needs no more than to see it at some time.
@@ -97,12 +97,12 @@ impl Inner {
                 let reason = error.to_string();
                 self.losses().last_error =
                     Some(format!("{folder} was removed or replaced: {reason}"));
-                if news || state.told.as_ref() != Some(&reason) {
+                if news || state.reported.as_ref() != Some(&reason) {
                     tracing::error!(
                         %folder, lost, reason,
                         "the store's folder was removed or replaced, and cannot be used"
                     );
-                    state.told = Some(reason);
+                    state.reported = Some(reason);
                 }
                 Err(error)
             }
@@ -201,7 +201,7 @@ impl Inner {
             artifact
         };
         if let Some(repaired) = self.losses().keep(id) {
-            if repaired.told {
+            if repaired.reported {
                 tracing::info!(
                     artifact = format_args!("{id:x}"),
                     "a damaged artifact is held again"

@@ -1,13 +1,13 @@
-//! What the store no longer holds although it did: counted, told, and known until it is held again.
+//! What the store no longer holds although it did: counted, reported, and known until it is held again.
 //!
 //! ```text
-//! held ──damaged or gone──> lost ──┬──> told to the log, and to who takes the losses (`take_lost`)
+//! held ──damaged or gone──> lost ──┬──> reported in the log, and to who takes the losses (`take_lost`)
 //!   ^                              │
 //!   └────────fetched, published────┘  counted as repaired
 //! ```
 //!
 //! Bounded: [`MAX_UNTAKEN`] losses that nobody has taken, and [`MAX_LOST`] that are not held again. Beyond
-//! them a loss is counted and told to the log, and its repair is not counted.
+//! them a loss is counted and logged, and its repair is not counted.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -41,7 +41,7 @@ pub(super) enum Damage {
 pub(super) struct Losses {
     pub(super) damaged: u64,
     pub(super) repaired: u64,
-    /// The losses that are not repaired, and whether each was told on its own.
+    /// The losses that are not repaired, and whether each was reported on its own.
     lost: HashMap<ArtifactId, bool>,
     untaken: VecDeque<ArtifactId>,
     pub(super) last_error: Option<String>,
@@ -50,17 +50,17 @@ pub(super) struct Losses {
 /// What it means that an artifact is held again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Repaired {
-    pub(super) told: bool,
+    pub(super) reported: bool,
     /// How many are still lost.
     pub(super) left: usize,
 }
 
 impl Losses {
-    /// An artifact is lost. `told`: on a line of its own.
-    pub(super) fn lose(&mut self, id: ArtifactId, told: bool) {
+    /// An artifact is lost. `reported`: on a line of its own.
+    pub(super) fn lose(&mut self, id: ArtifactId, reported: bool) {
         self.damaged += 1;
         if self.lost.len() < MAX_LOST {
-            self.lost.insert(id, told);
+            self.lost.insert(id, reported);
         }
         if self.untaken.len() < MAX_UNTAKEN {
             self.untaken.push_back(id);
@@ -69,9 +69,9 @@ impl Losses {
 
     /// An artifact is held, perhaps again.
     pub(super) fn keep(&mut self, id: ArtifactId) -> Option<Repaired> {
-        let told = self.lost.remove(&id)?;
+        let reported = self.lost.remove(&id)?;
         self.repaired += 1;
-        Some(Repaired { told, left: self.lost.len() })
+        Some(Repaired { reported, left: self.lost.len() })
     }
 
     pub(super) fn take(&mut self) -> Vec<ArtifactId> {

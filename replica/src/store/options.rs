@@ -1,8 +1,8 @@
 //! What may be chosen about a store, and how it stands.
 
-/// How many bytes of the disk a store leaves free, unless told otherwise: 64 MiB.
+/// How many bytes of the disk a store leaves free by default: 64 MiB.
 const MIN_FREE_BYTES: u64 = 64 << 20;
-/// How many bytes a second are read back, unless told otherwise: 4 MiB, a hundredth of what a disk reads.
+/// How many bytes a second are read back by default: 4 MiB, a hundredth of what a disk reads.
 const VERIFY_BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// What an artifact survives once the store has said that it is held.

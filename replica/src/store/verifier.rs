@@ -13,7 +13,7 @@
 //! finds bytes that have rotten without anybody writing them.
 //!
 //! [`Verifier`] has no clock and no thread: it is told the time, does a little, and says when it is to be
-//! called again. [`Verifying`] is the thread that does so. A panic in it is counted and told, and the
+//! called again. [`Verifying`] is the thread that does so. A panic in it is counted and logged, and the
 //! verifier goes on after [`PANIC_PAUSE`].
 //!
 //! Bounded: [`STEP_BYTES`] are read in a step, [`MAX_ASKED`] artifacts wait. One that is asked for beyond
@@ -50,7 +50,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const FOLDER_INTERVAL: Duration = Duration::from_secs(1);
 /// How much time lies at least between the beginnings of two passes.
 const PASS_INTERVAL: Duration = Duration::from_secs(3600);
-/// How much time lies at least between two times that the log tells of files that may not be read.
+/// How much time lies at least between two lines of the log about files that may not be read.
 const TELL_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the thread rests after a panic.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);

@@ -21,7 +21,7 @@ const PUBLISHERS: usize = 8;
 /// After how many files that were all announced the test gives up.
 const MOST_FILES: u32 = 100 * FILES;
 
-/// A broadcaster with room for one advert, and nobody who asks for adverts while the test waits, nor
+/// A broadcaster with capacity for one advert, and nobody who asks for adverts while the test waits, nor
 /// because a busy machine has lost it a connection.
 fn tiny_broadcaster() -> ReplicaOptions {
     let options = options();
@@ -79,7 +79,7 @@ async fn what_the_broadcaster_drops_is_announced_all_the_same() {
     let dropped = || all[0].metrics().dropped_adverts(DestinationKind::AllReplicas);
     while dropped() == 0 {
         let next = published.len() as u32;
-        assert!(next < MOST_FILES, "a broadcaster with room for one advert drops none");
+        assert!(next < MOST_FILES, "a broadcaster with capacity for one advert drops none");
         published.extend(publish(all[0], &folder, next..next + FILES).await);
     }
     until_all_hold(&all, &published).await;

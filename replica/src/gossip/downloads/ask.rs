@@ -1,6 +1,6 @@
 //! Which chunk is asked of whom.
 //!
-//! A peer with room meets an attempt with chunks that nobody is asked for, whichever of the two came to be so
+//! A peer with capacity meets an attempt with chunks that nobody is asked for, whichever of the two came to be so
 //! last. Each search looks at [`LOOK`] of the other side, or at all of them if they are fewer.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Downloads {
     }
 
     /// Asks a peer for chunks of attempts from this one on. Returns where the search has ended, if neither
-    /// the peer's room nor the attempts have.
+    /// the peer's capacity nor the attempts have.
     fn search(&mut self, key: PeerKey, from: AttemptId, now: Duration) -> Option<AttemptId> {
         let mut from = from;
         for _ in 0..LOOK {
@@ -205,7 +205,7 @@ impl Downloads {
     fn ask(&mut self, key: PeerKey, attempt: AttemptId, chunk: u32, now: Duration) {
         let id = self.attempts[&attempt].claim.id;
         self.last_request += 1;
-        let asked = self.peers.get_mut(&key).expect("has room, so it is there");
+        let asked = self.peers.get_mut(&key).expect("has capacity, so it is there");
         let request = Request { id, chunk, attempt, silent_since: now, late: false, doubled: 0 };
         asked.ask(self.last_request, request);
         let (peer, late_at) = (asked.name, now + asked.pace.late_after());
@@ -268,7 +268,7 @@ impl Downloads {
         }
     }
 
-    /// Has the operator told, once for each peer and artifact.
+    /// Has it reported to the operator, once for each peer and artifact.
     pub(super) fn report(&mut self, key: PeerKey, id: ArtifactId, fault: Fault) {
         if let Some(peer) = self.peers.get_mut(&key)
             && peer.is_news(id)

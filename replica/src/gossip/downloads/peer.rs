@@ -86,9 +86,9 @@ pub(super) struct Peer {
     pub(super) rest_until: Duration,
     /// What it has lied about, until when that counts.
     blamed: BTreeMap<ArtifactId, Duration>,
-    /// What of its has been told the operator.
+    /// What of its has been reported to the operator.
     reported: BTreeSet<ArtifactId>,
-    /// Whether an advert has been refused for want of room since it was last asked for all.
+    /// Whether an advert has been refused for want of capacity since it was last asked for all.
     pub(super) refused: bool,
     pub(super) asked_at: Duration,
     pub(super) ask_at: Duration,
@@ -239,7 +239,7 @@ impl Peer {
         self.blamed.len() < MAX_BLAMES && !self.blamed.contains_key(&id)
     }
 
-    /// Whether the operator has not been told yet of what it does with this artifact.
+    /// Whether nothing has been reported yet of what it does with this artifact.
     pub(super) fn is_news(&mut self, id: ArtifactId) -> bool {
         self.reported.len() < MAX_BLAMES && self.reported.insert(id)
     }

@@ -215,7 +215,7 @@ fn one_true_chunk_among_many_that_are_missing_clears_nobody() {
     advert(&mut downloads, node(2), next, secs(16));
     advert(&mut downloads, node(1), next, secs(16));
     assert_eq!(requests(&mut downloads).0, [(2, 0)]);
-    // Although it has room: the other is to be believed.
+    // Although it has capacity: the other is to be believed.
     downloads.chunk_error(node(2), next.id, 0, ChunkError::Unavailable, secs(16));
     assert_eq!(requests(&mut downloads).0, []);
     // Many true ones do.

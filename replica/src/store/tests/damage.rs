@@ -54,12 +54,12 @@ fn path_of(store: &Store, id: ArtifactId) -> PathBuf {
     store.folder().join(format!("{id:x}"))
 }
 
-/// It is not held, is told once, and can come back.
+/// It is not held, is reported once, and can come back.
 fn check_repair(store: &Store, id: ArtifactId, content: &[u8], way: &str) {
     assert!(!store.contains(id), "{way}");
     assert_eq!((store.count(), store.bytes()), (0, 0), "{way}");
     assert_eq!(store.take_lost(), [id], "{way}");
-    assert_eq!(store.take_lost(), [], "{way}: told twice");
+    assert_eq!(store.take_lost(), [], "{way}: reported twice");
     assert!(!path_of(store, id).exists(), "{way}: what is wrong is still under its name");
     let status = store.status();
     assert_eq!((status.damaged, status.repaired), (1, 0), "{way}");
