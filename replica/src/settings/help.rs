@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::{RESCAN, SETTLE, chunk_size, numbers, peers::MAX_PEERS};
+use gossip_replica::transport::limits::MAX_PEERS;
+
+use super::{RESCAN, SETTLE, chunk_size, numbers};
 
 /// The words that a configuration may have, with their ranges and defaults.
 pub(crate) fn help() -> &'static str {

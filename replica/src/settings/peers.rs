@@ -5,12 +5,10 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use gossip_engine::NodeId;
-use gossip_replica::transport::{AddressError, PeerAddress};
+use gossip_replica::transport::{AddressError, PeerAddress, limits::MAX_PEERS};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
-/// The most peers that a configuration may name: as many as a flow of the engine keeps lanes for.
-pub(super) const MAX_PEERS: usize = gossip_engine::DEFAULT_PEERS;
 /// The longest `host:port`: the longest name of DNS, a colon and five digits.
 const MAX_ADDRESS_BYTES: usize = 253 + 1 + 5;
 

@@ -1,4 +1,5 @@
 use gossip_engine::{FlowType, OverloadPolicy};
+use gossip_replica::transport::limits::MAX_PEERS;
 
 use super::*;
 
@@ -53,7 +54,7 @@ fn the_ranges_of_the_documentation_are_those_that_hold() {
         assert!(help().contains(&number.to_string()), "{}", number.name);
         assert!(help().contains(number.name), "{}", number.name);
     }
-    assert!(module.contains(&format!("at most {}", peers::MAX_PEERS)));
+    assert!(module.contains(&format!("at most {}", MAX_PEERS)));
 }
 
 #[test]
@@ -223,10 +224,10 @@ fn more_peers_than_there_may_be_are_refused() {
         let text = format!("[[peers]]\nkey = '{number:064x}'\naddress = 'host-{number}:1'");
         parse_peers(&text)
     };
-    for number in 0..peers::MAX_PEERS {
+    for number in 0..MAX_PEERS {
         list.add(entry(number)).unwrap();
     }
-    assert_eq!(list.add(entry(peers::MAX_PEERS)).unwrap_err().message, "more than 4096 peers");
+    assert_eq!(list.add(entry(MAX_PEERS)).unwrap_err().message, "more than 4096 peers");
 }
 
 fn parse_peers(text: &str) -> Vec<toml::Spanned<PeerSettings>> {

@@ -1,4 +1,4 @@
-//! Every number that bounds the transport, and what QUIC is told of them.
+//! Every number that bounds the transport, and how QUIC is configured by them.
 //!
 //! The most memory that one connection takes, with a peer that does its worst:
 //!
@@ -46,8 +46,8 @@ pub const KNOWN_HANDSHAKES: usize = 4;
 pub const MAX_STRANGER_HANDSHAKES: usize = 32;
 /// How many of them from one IPv4 address or one IPv6 network of 64 bits.
 pub const STRANGER_HANDSHAKES: usize = 4;
-/// How many first packets QUIC keeps until the door looks at them. It drops more, as if they were lost, so this covers
-/// a flood for as long as the door may have to wait for a processor.
+/// How many first packets QUIC keeps until the acceptor looks at them. It drops more, as if they were lost, so this covers
+/// a flood for as long as the acceptor may have to wait for a processor.
 pub const MAX_UNANSWERED: usize = 1024;
 /// What QUIC buffers for all connections that nobody has answered yet, in bytes.
 pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;
@@ -116,7 +116,7 @@ pub const LAST_PENALTY: Duration = Duration::from_secs(60);
 pub const PENALTY_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// The least time between two connections that one peer makes us serve.
 pub const CONNECTION_SPACING: Duration = Duration::from_millis(50);
-/// How long to wait before a peer's departure is announced again to a handler that had no room.
+/// How long to wait before a peer's departure is announced again to a handler that had no capacity.
 pub const DEPARTURE_RETRY: Duration = Duration::from_millis(50);
 
 /// How long a name may take to be resolved.
@@ -144,8 +144,10 @@ pub const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 pub const FLAPS: u32 = 5;
 /// How often within [`NOTICE_INTERVAL`] a key has to change its place to and fro to be taken for that of two replicas.
 pub const KEY_CONTESTS: u32 = 3;
-/// The most peers that a replica has.
-pub const MAX_PEERS: usize = 16_384;
+/// The most peers that a replica has: as many as each flow of the engine has lanes for
+/// ([`with_max_peers`](gossip_engine::FlowConfig::with_max_peers)). The messages of a peer
+/// without a lane are refused.
+pub const MAX_PEERS: usize = gossip_engine::DEFAULT_PEERS;
 
 /// What one flow queues for one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -159,7 +161,7 @@ pub struct QueueLimit {
 /// What one flow queues for one peer.
 ///
 /// Adverts come in bursts, as the answer to a retransmission request. Chunks are bounded to what a
-/// peer asks for at once; the bytes leave room for 32 of them at 128 KiB or two of the largest.
+/// peer asks for at once; the bytes are enough for 32 of them at 128 KiB or two of the largest.
 #[must_use]
 pub const fn queue_limit(flow: FlowType) -> QueueLimit {
     match flow {
