@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Artifact, Store, StoreError,
+    files::open_regular,
     partial::{BUFFER_BYTES, hash},
     space::Reservation,
 };
@@ -40,7 +41,7 @@ impl Drop for Temporary<'_> {
 }
 
 impl Store {
-    /// Takes in a copy of a file of any size. The file itself stays as it is.
+    /// Takes in a copy of a file of any size. The file itself stays as it is. A link is no file.
     ///
     /// A duplicate costs one reading and no writing. One whose file is gone is none.
     ///
@@ -50,12 +51,7 @@ impl Store {
     /// before anything is written, or [`StoreError::Io`] with the path of the file or of the store, depending on
     /// which of the two is at fault.
     pub fn import(&self, path: &Path) -> Result<Imported, StoreError> {
-        // Asked before opening: to open a named pipe would wait for its writer.
-        let before = fs::metadata(path).map_err(StoreError::io("read", path))?;
-        if !before.is_file() {
-            return Err(StoreError::NotAFile { path: path.into() });
-        }
-        let mut source = File::open(path).map_err(StoreError::io("open", path))?;
+        let (mut source, before) = open(path)?;
         refuse_private_key(&mut source, path)?;
         // Only an artifact of the same size can be the same, so most new files are read once.
         if self.inner.index().has_size(before.len()) {
@@ -100,6 +96,20 @@ impl Store {
         let artifact = self.inner.keep(&target, &target_path, id, copied)?;
         Ok(Imported { artifact, new: true })
     }
+}
+
+/// Opens a regular file. A link is not followed, also if it was put there a moment ago: it may lead to what is not to
+/// be published.
+fn open(path: &Path) -> Result<(File, Metadata), StoreError> {
+    let regular = |found: Metadata| match found.is_file() {
+        true => Ok(found),
+        false => Err(StoreError::NotAFile { path: path.into() }),
+    };
+    // Asked before opening too, which may do something to a device.
+    regular(fs::symlink_metadata(path).map_err(StoreError::io("read", path))?)?;
+    let source = open_regular(path).map_err(StoreError::io("open", path))?;
+    let found = regular(source.metadata().map_err(StoreError::io("read", path))?)?;
+    Ok((source, found))
 }
 
 /// Here, where all that is published comes in, and of the file that is open, so that it is no other one that is

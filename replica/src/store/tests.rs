@@ -263,11 +263,45 @@ fn what_is_no_regular_file_is_not_imported() {
     let store = Store::open(home.path()).unwrap();
     let error = store.import(files.path()).unwrap_err();
     assert!(matches!(&error, StoreError::NotAFile { path } if path == files.path()));
+    #[cfg(unix)]
+    {
+        let (file, link) = (write(&files, "file", b"content"), files.path().join("link"));
+        std::os::unix::fs::symlink(file, &link).unwrap();
+        let error = store.import(&link).unwrap_err();
+        assert!(matches!(&error, StoreError::NotAFile { path } if *path == link));
+    }
     let missing = files.path().join("missing");
     let error = store.import(&missing).unwrap_err();
     assert!(matches!(&error, StoreError::Io { path, .. } if *path == missing));
     assert!(error.is_disk());
     assert_eq!(names(&store), [""; 0]);
+}
+
+/// Whatever moment it is at which a file becomes a link.
+#[cfg(unix)]
+#[test]
+fn a_link_that_takes_the_place_of_a_file_is_not_followed() {
+    const SWAPS: usize = 2_000;
+    let (home, files) = (folder(), folder());
+    let store = Store::open_with(home.path(), crash()).unwrap();
+    let file = write(&files, "file", b"content");
+    let secret = write(&files, "secret", b"a secret");
+    let draft = files.path().join("draft");
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            for _ in 0..SWAPS {
+                std::os::unix::fs::symlink(&secret, &draft).unwrap();
+                fs::rename(&draft, &file).unwrap();
+                fs::write(&draft, b"content").unwrap();
+                fs::rename(&draft, &file).unwrap();
+            }
+        });
+        while !swapping.is_finished() {
+            // Whether it is taken in or refused is a matter of the moment.
+            let _ = store.import(&file);
+        }
+    });
+    assert!(!store.contains(id_of(b"a secret")));
 }
 
 #[test]
