@@ -3,7 +3,7 @@
 //! Until a key is proven anybody may be at the other end. How many connections may be in that state is decided by
 //! their [`Places`]; each is there for at most [`HANDSHAKE_TIMEOUT`]. A packet for which there is no place is dropped,
 //! so that its sender repeats it and comes in when there is one. An unlisted key is said at most once in
-//! [`NOTICE_INTERVAL`], with the count: anybody may knock.
+//! [`NOTICE_INTERVAL`], with the count: anybody may connect.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,9 +29,9 @@ use super::{
 };
 use crate::tls::{self, AllowedKeys, Credentials, Refused};
 
-/// The door of a transport.
+/// Accepts a transport's connections.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     pub(super) endpoint: Endpoint,
     pub(super) config: ServerConfig,
     pub(super) credentials: Credentials,
@@ -41,12 +41,14 @@ pub(super) struct Door {
     pub(super) slots: Arc<ArcSwap<Slots>>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Stop,
+    /// Set when the system refuses to receive, or QUIC's own task is gone for another reason.
+    pub(super) network_lost: Stop,
     pub(super) strangers: Strangers,
 }
 
-impl Door {
+impl Acceptor {
     /// Lets connections in until the transport stops.
-    pub(super) async fn keep_open(self: Arc<Self>) {
+    pub(super) async fn keep_accepting(self: Arc<Self>) {
         let mut handshakes = JoinSet::new();
         loop {
             tokio::select! {
@@ -64,7 +66,11 @@ impl Door {
                 },
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.receive(incoming, &mut handshakes),
+                    None if self.stop.is_set() => break,
                     None => {
+                        // QUIC's own task is gone, which this one cannot start again.
+                        self.counters.failed_tasks.increment();
+                        self.network_lost.set();
                         tracing::error!("the network is gone; no peer can connect any more");
                         break;
                     }
@@ -107,7 +113,7 @@ impl Door {
         if connection.is_err()
             && let Some(key) = refused.get()
         {
-            self.strangers.tell(&self.credentials, *key, from);
+            self.strangers.report(&self.credentials, *key, from);
         }
         connection.ok()
     }
@@ -134,7 +140,7 @@ fn peer_of(connection: &Connection) -> Option<NodeId> {
     tls::node_id_of(certificates.first()?).ok()
 }
 
-/// What the log is told of those who are not let in.
+/// What the log says of those who are not let in.
 #[derive(Debug)]
 pub(super) struct Strangers {
     unlisted: Mutex<Seldom>,
@@ -150,7 +156,7 @@ impl Default for Strangers {
 
 impl Strangers {
     /// They have not proven the key: it is refused before they could.
-    fn tell(&self, own: &Credentials, key: NodeId, from: std::net::SocketAddr) {
+    fn report(&self, own: &Credentials, key: NodeId, from: std::net::SocketAddr) {
         let due = |seldom: &Mutex<Seldom>| {
             seldom.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now())
         };

@@ -16,12 +16,14 @@ pub(super) const CLOSE_BREACH: VarInt = VarInt::from_u32(1);
 pub(super) const CLOSE_REPLACED: VarInt = VarInt::from_u32(2);
 /// The peer is shut out for a while after a breach.
 pub(super) const CLOSE_SHUT_OUT: VarInt = VarInt::from_u32(3);
-/// The replica that closes has no room for the connection now.
-pub(super) const CLOSE_NO_ROOM: VarInt = VarInt::from_u32(4);
+/// The replica that closes has no capacity for the connection now.
+pub(super) const CLOSE_FULL: VarInt = VarInt::from_u32(4);
 /// The peer's key is not on the list any more.
 pub(super) const CLOSE_UNLISTED: VarInt = VarInt::from_u32(5);
 /// A stream is stopped with it that we do not know or need no more of. The connection goes on.
 pub(super) const STOP_UNKNOWN: VarInt = VarInt::from_u32(6);
+/// A task of the connection has panicked at the replica that closes.
+pub(super) const CLOSE_FAILED: VarInt = VarInt::from_u32(7);
 
 /// Why a peer has been cut off.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -14,13 +14,16 @@ use std::{fmt, future::Future, sync::Arc};
 use gossip_engine::{FlowType, TransportEvent};
 use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
 use tokio::{
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 
 use super::{
     address::canonical,
-    breach::{Breach, CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUTDOWN, CLOSE_UNLISTED},
+    breach::{
+        Breach, CLOSE_BREACH, CLOSE_FAILED, CLOSE_FULL, CLOSE_REPLACED, CLOSE_SHUTDOWN,
+        CLOSE_UNLISTED,
+    },
     counters::Counters,
     departure::Departure,
     dial::Dialler,
@@ -61,8 +64,10 @@ pub(super) enum Outcome {
     Removed,
     /// The peer is to be dialled somewhere else.
     Moved,
-    /// The handler has no room for the peer, or a task of the connection has failed.
+    /// The handler has no capacity for the peer.
     Full,
+    /// A task of the connection has panicked.
+    Failed,
     /// The peer has closed it or is silent. Whether it had lasted a while.
     Lost { steady: bool, how: Departure },
 }
@@ -76,6 +81,7 @@ impl fmt::Display for Outcome {
             Self::Removed => f.write_str("it is listed no longer"),
             Self::Moved => f.write_str("it has another address"),
             Self::Full => f.write_str("this replica has no capacity for it"),
+            Self::Failed => f.write_str("this replica has failed within, on its connection"),
             Self::Lost { how, .. } => how.fmt(f),
         }
     }
@@ -115,13 +121,18 @@ impl<H: Handler> PeerContext<H> {
         };
         self.close(&connection, &end);
         // Waits until they have ended: no frame is handed over after this.
-        tasks.shutdown().await;
+        tasks.abort_all();
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                self.count_panic(&error);
+            }
+        }
         drop(connected);
         self.slot.status.set(PeerState::Away);
         self.slot.status.failed(end.to_string());
         if arrival.is_ok() {
             self.depart().await;
-            self.tell(&end, since.elapsed() >= STEADY_AFTER);
+            self.log_end(&end, since.elapsed() >= STEADY_AFTER);
         }
         end
     }
@@ -162,13 +173,8 @@ impl<H: Handler> PeerContext<H> {
                     Ok(Err(Fault::Breach(breach))) => return Outcome::Breach(breach),
                     Ok(Err(Fault::HandlerClosed)) => return Outcome::Stopped,
                     Err(error) => {
-                        // Not its text, which may quote what the peer sent.
-                        if error.is_panic() {
-                            self.counters.failed_tasks.increment();
-                        }
-                        let peer = self.slot.peer;
-                        say_surely(|| tracing::error!(%peer, "a stream's task has panicked; its connection ends"));
-                        return Outcome::Full;
+                        self.count_panic(&error);
+                        return Outcome::Failed;
                     }
                 },
                 () = &mut stopped => return Outcome::Stopped,
@@ -180,6 +186,18 @@ impl<H: Handler> PeerContext<H> {
                     Err(error) => return ended(&error, since.elapsed() >= STEADY_AFTER),
                 },
             }
+        }
+    }
+
+    /// Counts a stream's task that has panicked; one that was aborted has not.
+    fn count_panic(&self, error: &JoinError) {
+        if error.is_panic() {
+            self.counters.failed_tasks.increment();
+            let peer = self.slot.peer;
+            // Not the panic's text, which may quote what the peer sent.
+            say_surely(
+                || tracing::error!(%peer, "a stream's task has panicked; its connection ends"),
+            );
         }
     }
 
@@ -202,13 +220,14 @@ impl<H: Handler> PeerContext<H> {
             }
             Outcome::Removed => connection.close(CLOSE_UNLISTED, b"not listed any more"),
             Outcome::Moved => connection.close(CLOSE_REPLACED, b"dialled elsewhere"),
-            Outcome::Full => connection.close(CLOSE_NO_ROOM, b"no room"),
+            Outcome::Full => connection.close(CLOSE_FULL, b"no capacity"),
+            Outcome::Failed => connection.close(CLOSE_FAILED, b"failed within"),
             Outcome::Lost { .. } => {}
         }
     }
 
     /// Says in the log why a connection has ended. What we have ended is no flapping.
-    fn tell(&mut self, end: &Outcome, steady: bool) {
+    fn log_end(&mut self, end: &Outcome, steady: bool) {
         if *end == Outcome::Stopped {
             // One line for the end of the transport is enough, and others say it.
             return;

@@ -30,7 +30,7 @@ pub struct TransportCounters {
     pub shut_out: u64,
     /// Attempts to reach a peer that failed.
     pub failed_dials: u64,
-    /// Tasks that panicked. Those of peers and of the door were started again.
+    /// Tasks that panicked. Those of peers and of the acceptor were started again.
     pub failed_tasks: u64,
     /// Connections with peers that speak an older protocol only.
     pub older_connections: u64,

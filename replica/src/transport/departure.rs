@@ -11,7 +11,8 @@ use quinn::{ConnectError, ConnectionError, TransportErrorCode, VarInt};
 use super::{
     address::ResolveError,
     breach::{
-        CLOSE_BREACH, CLOSE_NO_ROOM, CLOSE_REPLACED, CLOSE_SHUT_OUT, CLOSE_SHUTDOWN, CLOSE_UNLISTED,
+        CLOSE_BREACH, CLOSE_FAILED, CLOSE_FULL, CLOSE_REPLACED, CLOSE_SHUT_OUT, CLOSE_SHUTDOWN,
+        CLOSE_UNLISTED,
     },
     limits::RESOLVE_TIMEOUT,
 };
@@ -30,7 +31,8 @@ pub(super) enum Departure {
     Breach,
     Replaced,
     ShutOut,
-    NoRoom,
+    Full,
+    Failed,
     Unlisted,
     Code(VarInt),
     Forgotten,
@@ -47,7 +49,8 @@ impl From<&ConnectionError> for Departure {
                 CLOSE_BREACH => Self::Breach,
                 CLOSE_REPLACED => Self::Replaced,
                 CLOSE_SHUT_OUT => Self::ShutOut,
-                CLOSE_NO_ROOM => Self::NoRoom,
+                CLOSE_FULL => Self::Full,
+                CLOSE_FAILED => Self::Failed,
                 CLOSE_UNLISTED => Self::Unlisted,
                 code => Self::Code(code),
             },
@@ -69,7 +72,8 @@ impl fmt::Display for Departure {
             Self::Breach => f.write_str("it says that we have broken the protocol"),
             Self::Replaced => f.write_str("it has a newer connection of our key"),
             Self::ShutOut => f.write_str("it shuts us out for a while"),
-            Self::NoRoom => f.write_str("it has no capacity for us now"),
+            Self::Full => f.write_str("it has no capacity for us now"),
+            Self::Failed => f.write_str("it has failed within, on our connection"),
             Self::Unlisted => f.write_str("it does not list our key any more"),
             Self::Code(code) => write!(f, "it has closed the connection with the code {code}"),
             Self::Forgotten => {

@@ -35,7 +35,7 @@ pub(super) enum Refusal {
     Closed,
 }
 
-/// Hands an event over, and waits while the handler has no room for it.
+/// Hands an event over, and waits while the handler has no capacity for it.
 ///
 /// # Cancel safety
 ///

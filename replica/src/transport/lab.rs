@@ -10,6 +10,7 @@ mod fetch;
 #[allow(dead_code, reason = "what the relay of the whole replicas asks")]
 mod line;
 mod long;
+mod lost;
 mod network;
 mod unread;
 mod versions;

@@ -1,7 +1,7 @@
 //! The list of peers, and how it changes while the transport runs.
 //!
-//! A change is published to all who read the list: the windows of new connections, the door's verifier, `send`, the
-//! table of slots. Then the tasks of peers that are gone are told to end, and those of new ones are started. Changes
+//! A change is published to all who read the list: the windows of new connections, the acceptor's verifier, `send`, the
+//! table of slots. Then the tasks of peers that are gone are asked to end, and those of new ones are started. Changes
 //! follow each other, under the lock of the transport's tasks.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{
     Peer, StartError,
@@ -28,7 +28,7 @@ use super::{
     places::Places,
     slot::PeerSlot,
     stop::Stop,
-    supervisor::supervise,
+    supervisor::{say_surely, supervise},
 };
 use crate::tls::AllowedKeys;
 
@@ -133,10 +133,13 @@ impl Tasks {
         &mut self,
         peers: HashMap<NodeId, Peer>,
         readers: &Readers,
+        counters: &Counters,
         penalty: impl Fn() -> Penalty,
     ) -> PeerChanges {
         // Nothing is kept of those who have ended.
-        while self.set.try_join_next().is_some() {}
+        while let Some(ended) = self.set.try_join_next() {
+            count_panic(&ended, counters);
+        }
         self.leaving.retain(|_, slot| !slot.ended.is_set());
 
         let before = readers.slots.load_full();
@@ -193,6 +196,14 @@ impl Tasks {
         if let Some(address) = peer.address.literal() {
             readers.places.know(peer.node_id, &[address]);
         }
+    }
+}
+
+/// Counts a task that has panicked although what it runs is supervised.
+pub(super) fn count_panic(ended: &Result<(), JoinError>, counters: &Counters) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        counters.failed_tasks.increment();
+        say_surely(|| tracing::error!("a task of the transport has panicked and is gone"));
     }
 }
 

@@ -7,7 +7,7 @@
 //! Between two replicas there is one connection. Both ends dial; `peer.rs` says which connection is kept when
 //! there are two. A peer's address is a name that is resolved at each dial. The list of peers may change
 //! while the transport runs. Each end opens one unidirectional stream per flow and writes [frames](frame)
-//! to it. A message that the handler has no room for waits, and holds back its own flow of its own peer and
+//! to it. A message that the handler has no capacity for waits, and holds back its own flow of its own peer and
 //! nothing else.
 //!
 //! Replicas of different versions speak the newest [protocol](crate::tls::PROTOCOLS) of both, in which each says by a
@@ -34,7 +34,7 @@ use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use self::{
-    accept::{Door, Strangers},
+    accept::{Acceptor, Strangers},
     address::Resolver,
     backoff::Penalty,
     breach::CLOSE_SHUTDOWN,
@@ -72,6 +72,7 @@ mod lab;
 pub mod limits;
 mod members;
 mod notices;
+mod observer;
 mod options;
 mod outbound;
 mod outcome;
@@ -89,6 +90,7 @@ pub use address::{AddressError, PeerAddress};
 pub use counters::{FlowCounters, TransportCounters};
 pub use hello::FEATURE_SKIPS_UNKNOWN;
 pub use members::PeerChanges;
+pub use observer::TransportObserver;
 pub use options::TransportOptions;
 pub use outcome::{BindError, StartError, TransportReport};
 pub use status::{PeerState, PeerStatus};
@@ -115,6 +117,7 @@ pub struct Transport {
     readers: Readers,
     counters: Arc<Counters>,
     stop: Stop,
+    network_lost: Stop,
     /// Locked at start, at shutdown and when the list of peers changes.
     tasks: Mutex<Tasks>,
 }
@@ -176,6 +179,7 @@ impl Transport {
             readers,
             counters,
             stop: Stop::new(),
+            network_lost: Stop::new(),
             tasks: Mutex::new(Tasks::new()),
         }
     }
@@ -200,7 +204,7 @@ impl Transport {
     /// flow, then `PeerDown`; the next connection of that peer comes after it. The call of an event is
     /// awaited before the next event of the same stream is read. A handler that answers
     /// [`Malformed`](EventError::Malformed) has the peer cut off. For [`Unknown`](EventError::Unknown) the message is
-    /// skipped and counted. One that has no room loses the message, and one that is closed stops the transport.
+    /// skipped and counted. One that is full loses the message, and one that is closed stops the transport.
     ///
     /// # Errors
     ///
@@ -225,7 +229,7 @@ impl Transport {
         if tasks.spawn.is_some() {
             return Err(StartError::AlreadyStarted);
         }
-        let door = Arc::new(Door {
+        let acceptor = Arc::new(Acceptor {
             endpoint: self.endpoint.clone(),
             config: endpoint::server_config(&self.credentials, &self.readers.settings.load()),
             credentials: self.credentials.clone(),
@@ -235,6 +239,7 @@ impl Transport {
             slots: self.readers.slots.clone(),
             counters: self.counters.clone(),
             stop: self.stop.clone(),
+            network_lost: self.network_lost.clone(),
             strangers: Strangers::default(),
         });
         let dialler = Dialler {
@@ -247,10 +252,12 @@ impl Transport {
         };
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         tasks.spawn = Some(members::spawner(dialler, counters, stop, handler));
-        tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty));
-        let open = move || door.clone().keep_open();
+        tasks.change(peers, &self.readers, &self.counters, || {
+            Penalty::new(self.options.first_penalty)
+        });
+        let accept = move || acceptor.clone().keep_accepting();
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
-        tasks.set.spawn(async move { supervise("the door", counters, &[stop], open).await });
+        tasks.set.spawn(async move { supervise("the acceptor", counters, &[stop], accept).await });
         Ok(())
     }
 
@@ -275,22 +282,41 @@ impl Transport {
         if tasks.spawn.is_none() {
             return Err(StartError::NotStarted);
         }
-        Ok(tasks.change(peers, &self.readers, || Penalty::new(self.options.first_penalty)))
+        Ok(tasks.change(peers, &self.readers, &self.counters, || {
+            Penalty::new(self.options.first_penalty)
+        }))
     }
 
     /// How each listed peer stands, sorted by id.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
-        let mut peers: Vec<_> =
-            self.readers.slots.load().values().map(|slot| slot.status()).collect();
-        peers.sort_by_key(|peer| peer.node_id);
-        peers
+        self.observer().peers()
     }
 
-    /// How many tasks have panicked since [`bind`](Self::bind). Those of peers and of the door were started again.
+    /// What looks at it from any thread.
+    #[must_use]
+    pub fn observer(&self) -> TransportObserver {
+        TransportObserver {
+            local_addr: self.local_addr,
+            slots: self.readers.slots.clone(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// How many tasks have panicked since [`bind`](Self::bind). Those of peers and of the acceptor were started again.
     #[must_use]
     pub fn failed_tasks(&self) -> u64 {
         self.counters.failed_tasks.get()
+    }
+
+    /// Waits until nothing can be received or sent any more, which only another transport can mend. It counts as a
+    /// [failed task](Self::failed_tasks).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again at any time.
+    pub async fn network_lost(&self) {
+        self.network_lost.wait().await;
     }
 
     /// What has happened since [`bind`](Self::bind).
@@ -313,7 +339,12 @@ impl Transport {
             self.stop.set();
             mem::take(&mut tasks.set)
         };
-        let ended = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
+        let joined = async {
+            while let Some(ended) = tasks.join_next().await {
+                members::count_panic(&ended, &self.counters);
+            }
+        };
+        let ended = timeout(deadline, joined).await;
         let aborted_tasks = tasks.len();
         if ended.is_err() {
             tracing::warn!(tasks = aborted_tasks, "shut down before all peers had departed");

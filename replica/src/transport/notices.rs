@@ -1,4 +1,4 @@
-//! What the log is told of one peer: each change once, and little of a peer that changes all the time.
+//! What the log says of one peer: each change once, and little of a peer that changes all the time.
 //!
 //! A peer that comes and goes [`FLAPS`] times without staying is said to do so, and its arrivals and departures are not
 //! said any more until it stays. A key that moves to and fro between two addresses, or that somebody else uses beside

@@ -94,7 +94,11 @@ impl<H: Handler> PeerContext<H> {
                         self.notices.replaced(remote, new);
                     }
                 }
-                Outcome::Lost { .. } | Outcome::Stopped | Outcome::Removed | Outcome::Full => {}
+                Outcome::Lost { .. }
+                | Outcome::Stopped
+                | Outcome::Removed
+                | Outcome::Full
+                | Outcome::Failed => {}
             }
             tokio::select! {
                 () = stop.wait() => return,

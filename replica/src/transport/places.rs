@@ -23,7 +23,7 @@ use super::{
     limits::{KNOWN_HANDSHAKES, MAX_HANDSHAKES, MAX_STRANGER_HANDSHAKES, STRANGER_HANDSHAKES},
 };
 
-/// What the door says to a first packet.
+/// How a first packet is answered.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// It may prove its key.
@@ -123,7 +123,7 @@ impl Inner {
     }
 }
 
-/// A place at the door, until it is dropped.
+/// A place of an unproven connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,

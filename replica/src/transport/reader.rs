@@ -159,7 +159,7 @@ impl<H: Handler> Inbound<H> {
         stream: FlowType,
         payload: Bytes,
     ) -> Result<Option<DecodeError>, Fault> {
-        // A peer that always has more to read, and a handler that always has room, would keep a thread
+        // A peer that always has more to read, and a handler that is never full, would keep a thread
         // of the runtime for themselves. So would a peer whose messages are all skipped.
         consume_budget().await;
         let found = match wire::flow_of(&payload) {

@@ -5,7 +5,6 @@
 
 // Only Linux has all of 127.0.0.0/8.
 #[cfg(target_os = "linux")]
-mod door;
 mod hostile;
 mod lifecycle;
 mod meeting;
@@ -15,3 +14,4 @@ mod notices;
 mod panics;
 mod recorder;
 mod replica;
+mod strangers;

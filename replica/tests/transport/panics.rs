@@ -49,6 +49,9 @@ async fn a_reader_that_panics_ends_its_connection_and_is_counted() {
     one.outbox().send(two.id(), message(FlowType::Advert, 1)).unwrap();
     two.until_down(one.id(), 1).await;
     one.until_down(two.id(), 1).await;
+    // It is not told that the other has no capacity.
+    until_said(two.id(), "it has failed within, on our connection").await;
+    until_said(one.id(), "this replica has failed within, on its connection").await;
     assert_they_talk(&one, &two, 2).await;
     assert_eq!(two.transport.failed_tasks(), 1);
     two.recorder.assert_in_order(one.id());

@@ -1,4 +1,4 @@
-//! Crowds that knock and never come in, from an address that is not listed.
+//! Many connections that are never proven, from an address that is not listed.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

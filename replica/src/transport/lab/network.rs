@@ -42,6 +42,8 @@ struct State {
     count: u64,
     timer: Pin<Box<Sleep>>,
     reader: Option<Waker>,
+    /// The system refuses to receive.
+    broken: bool,
 }
 
 impl Network {
@@ -61,10 +63,22 @@ impl Network {
             count: 0,
             timer: Box::pin(sleep_until(Instant::now())),
             reader: None,
+            broken: false,
         };
         let host = Arc::new(Host { address, state: Mutex::new(state) });
         hosts.insert(address, host.clone());
         Arc::new(Socket { host, network: self.clone() })
+    }
+
+    /// Lets the system of all hosts refuse to receive.
+    pub(super) fn break_down(&self) {
+        for host in self.0.hosts.lock().unwrap().values() {
+            let mut state = host.state.lock().unwrap();
+            state.broken = true;
+            if let Some(reader) = state.reader.take() {
+                reader.wake();
+            }
+        }
     }
 
     /// How many datagrams have been lost by chance, and how many to full queues.
@@ -134,6 +148,9 @@ impl AsyncUdpSocket for Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.host.state.lock().unwrap();
+        if state.broken {
+            return Poll::Ready(Err(io::Error::other("broken on purpose")));
+        }
         let now = Instant::now();
         let mut received = 0;
         while received < bufs.len().min(meta.len()) {

@@ -1,4 +1,4 @@
-//! Crowds of every kind at the door, and a known one who comes in all the same.
+//! Unproven connections of every kind in masses, and a known address that gets its place all the same.
 
 use std::{net::SocketAddr, sync::Arc};
 
