@@ -44,6 +44,7 @@ use crate::{
     failure::{Failure, say},
     logging,
     signals::EndRequest,
+    supervise::{Failures, keep_polling},
 };
 
 /// How many adverts of its own a replica of the demo may have to send. The default is made for replicas
@@ -136,7 +137,10 @@ fn tell(args: &DemoArgs, report: &Report) -> Result<(), Failure> {
 /// Serves the page of all replicas, if there is to be one. Does not end.
 async fn serve_page(page: Option<&HttpServer>, cluster: &Cluster) {
     match page {
-        Some(page) => page.run(&cluster.replicas).await,
+        Some(page) => {
+            // What fails is said in the log; the result of the demo does not depend on it.
+            keep_polling("page", &Failures::default(), || page.run(&cluster.replicas)).await;
+        }
         None => std::future::pending().await,
     }
 }

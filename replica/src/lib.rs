@@ -1,5 +1,33 @@
-//! The reference replica of `gossip-engine`: artifacts gossiped over QUIC between folders.
+//! The reference replica of [`gossip_engine`]: artifacts gossiped over QUIC between folders.
+//!
+//! An artifact is a file, named by the SHA-256 of its content. A replica publishes the files of a folder, announces
+//! them to its peers, and fetches from these what it does not hold, each artifact in chunks from several peers. It
+//! talks to the peers on its list and to nobody else, and believes none of them: what is held was verified.
+//!
+//! ```text
+//! a folder ── publish ──> gossip ─────────── outbox ───────────> transport <── QUIC ──> peers
+//!                         │    ^                                     │
+//!                         v    └── callbacks ── gossip_engine <──────┘ frames
+//!                       store                   (flows, threads, bounds)
+//!
+//! http (a page, /metrics, /health) looks at all of these, and nothing waits for it
+//! ```
+//!
+//! Begin with [`replica`], which puts the parts together and starts and ends them. Then, by what is of interest:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`gossip`] | the protocol: a state machine without a clock or a network of its own, behind one lock |
+//! | [`transport`] | authenticated connections, their queues, windows and penalties; [`transport::limits`] bounds them |
+//! | [`store`] | the folder of artifacts: import, partial files, space, verification, repair |
+//! | [`publish`] | which files of a folder are published |
+//! | [`identity`], [`tls`] | the key of a replica, and how it is proven |
+//! | [`http`] | the port to look at |
+//! | [`outbox`] | what the protocol asks of a transport |
+//!
+//! The program `gossip-replica` is this library with a command line, a configuration and signals.
 
+pub mod blocking;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gossip;

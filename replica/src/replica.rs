@@ -2,26 +2,28 @@
 //!
 //! ```text
 //!             PeerUp, frames, PeerDown                callbacks on the flows' threads
-//! Transport ───────────────────────────> event handler ──────────────> ReplicaGossip ── Store
-//!     ^                                                                 ^   │   │
-//!     │                                  clock (every 100 ms) ──────────┘   │   │ announce
-//!     └──────────── Outbox ─────────────────────────────────────────────────┘   v
-//!                      ^─────────── broadcast_advert ────────────────── AdvertBroadcaster
+//! Transport ───────────────────────────> event handler ──────────────> ReplicaGossip ── Store <── verifier
+//!   ^ ^                                    ^                            ^   │   │
+//!   │ │                                    │   clock (every 100 ms) ────┘   │   │ announce
+//!   │ └──────────── Outbox ────────────────┼────────────────────────────────┘   v
+//!   │                  ^─────────── broadcast_advert ────────────────── AdvertBroadcaster
+//!   │                                      │
+//!   └─ set_peers                           └─ reconfigure              Observer: reads all of them
 //! ```
 //!
 //! It starts in two steps, since peers have to know each other's ports before any of them is chosen:
 //! [`BoundReplica::bind`] opens the store and listens, [`BoundReplica::start`] takes the list of peers.
 //!
 //! [`Replica::shutdown`] ends the parts in the order in which they feed each other: clock, transport,
-//! handler, broadcaster, and at last the thread that verifies the store. A replica that is dropped instead ends at once: what was queued is lost as if
-//! the process had died, and nothing in the store is. Its threads end when the callbacks that are running
-//! return, and only then is the store's folder free for another replica.
+//! handler, broadcaster, and at last the thread that verifies the store. A replica that is dropped instead ends at
+//! once: what was queued is lost as if the process had died, and nothing in the store is. Its threads end when the
+//! callbacks that are running return, and only then is the store's folder free for another replica.
 
 use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -30,9 +32,9 @@ use gossip_engine::{
     FlowReport, FlowType, MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId,
     P2PThreadJoiner, ShutdownReport, WaitStrategy,
 };
-use tokio::task::{JoinError, spawn_blocking};
 
 use crate::{
+    blocking::blocking,
     gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
     store::{Imported, Store, StoreError, StoreOptions, Verifying},
@@ -41,6 +43,10 @@ use crate::{
         TransportOptions, TransportReport,
     },
 };
+
+mod observer;
+
+pub use observer::Observer;
 
 /// What may be chosen about a replica.
 #[derive(Clone, Debug)]
@@ -179,20 +185,28 @@ impl BoundReplica {
         let handler = AsyncTransportEventHandlerImpl::new(
             node_id,
             &metrics,
-            options.channels,
+            options.channels.clone(),
             gossip.clone(),
         )?;
         broadcaster.start(gossip.clone());
         let verifying = gossip.store().start_verifying()?;
         let timer = P2PThreadJoiner::new(&metrics, gossip.clone())?;
         transport.start(peers, handler.clone())?;
-        Ok(Replica { node_id, verifying, timer, transport, handler, broadcaster, gossip, metrics })
+        let observer = Observer {
+            node_id,
+            transport: transport.observer(),
+            gossip: gossip.clone(),
+            metrics,
+            channels: Arc::new(Mutex::new(options.channels)),
+            advert_buffer: options.advert_buffer,
+            verifier_panics: verifying.panic_counter(),
+        };
+        Ok(Replica { verifying, timer, transport, handler, broadcaster, gossip, observer })
     }
 }
 
 /// A running replica. See the [module](self) for what dropping it does.
 pub struct Replica {
-    node_id: NodeId,
     verifying: Verifying,
     // In the order in which they feed each other, which is the order in which they are dropped.
     timer: P2PThreadJoiner,
@@ -200,20 +214,26 @@ pub struct Replica {
     handler: AsyncTransportEventHandlerImpl<ReplicaGossip>,
     broadcaster: Arc<AdvertBroadcaster<ReplicaGossip>>,
     gossip: Arc<ReplicaGossip>,
-    metrics: MetricsRegistry,
+    observer: Observer,
 }
 
 impl Replica {
     /// Who it is.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
-        self.node_id
+        self.observer.node_id()
     }
 
     /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.transport.local_addr()
+    }
+
+    /// What looks at it from any thread.
+    #[must_use]
+    pub fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// Its protocol. Whoever keeps it keeps the store's folder locked.
@@ -231,13 +251,13 @@ impl Replica {
     /// What the engine has counted since the start.
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.metrics.snapshot()
+        self.observer.metrics()
     }
 
     /// What the engine counts with, for a scrape of its own.
     #[must_use]
     pub fn metrics_registry(&self) -> &MetricsRegistry {
-        &self.metrics
+        self.observer.metrics_registry()
     }
 
     /// What the transport has counted since it was bound.
@@ -268,7 +288,17 @@ impl Replica {
     /// How often a task of the transport, or the thread that verifies the store, has panicked since the start.
     #[must_use]
     pub fn failed_tasks(&self) -> u64 {
-        self.transport.failed_tasks() + self.verifying.panics()
+        self.observer.failed_tasks()
+    }
+
+    /// Waits until the replica can reach nobody any more, as [`Transport::network_lost`] does. It can only be shut down
+    /// then.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again at any time.
+    pub async fn network_lost(&self) {
+        self.transport.network_lost().await;
     }
 
     /// Changes the bounds, policies and ages of the flows while messages flow.
@@ -277,7 +307,10 @@ impl Replica {
     ///
     /// As for [`AsyncTransportEventHandlerImpl::reconfigure`]; nothing has changed.
     pub fn reconfigure(&self, channels: ChannelConfig) -> Result<(), ConfigError> {
-        self.handler.reconfigure(channels)
+        let mut current = self.observer.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        self.handler.reconfigure(channels.clone())?;
+        *current = channels;
+        Ok(())
     }
 
     /// Takes a file into the store and announces it, on a thread where that may take its time.
@@ -322,7 +355,7 @@ impl Replica {
 impl fmt::Debug for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replica")
-            .field("node_id", &self.node_id)
+            .field("node_id", &self.node_id())
             .field("transport", &self.transport)
             .field("gossip", &self.gossip)
             .finish_non_exhaustive()
@@ -352,15 +385,5 @@ impl ReplicaReport {
             && self.flows.is_clean()
             && self.broadcast.is_clean()
             && self.verifier
-    }
-}
-
-/// Runs what blocks on a thread where that is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
-        Ok(result) => result,
-        Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // The runtime ends and takes no more work; whoever waits for it is dropped next.
-        Err(Err(_)) => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! `gossip-replica run`: one replica of a cluster, until it is told to end.
+//! `gossip-replica run`: one replica of a cluster, until a signal ends it.
 //!
 //! On standard output it prints two lines and nothing else, for people and for programs:
 //!
@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `clean` is false if something was left undone at the end, or a task of the replica has panicked since the start. A
-//! line that cannot be printed is said in the log, and the replica goes on.
+//! line that cannot be printed is said in the log, and the replica goes on. If the system refuses to receive, which
+//! cannot be mended from within, the replica ends in order and the status is 1.
 //!
 //! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
 //! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
@@ -17,9 +18,10 @@ mod folders;
 mod reload;
 mod scan;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gossip_replica::{
+    blocking::blocking,
     gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
     http::HttpServer,
     identity::Identity,
@@ -48,7 +50,7 @@ use crate::{
 
 /// How long what was admitted may run on after the end was asked for.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How often the log tells how far the replica is, if that has changed.
+/// How often the log says how far the replica is, if that has changed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs a replica, or looks whether one could be run.
@@ -89,9 +91,11 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         replica.local_addr(),
     ));
 
+    let mut network_lost = false;
     tokio::select! {
         () = &mut end => {}
-        () = keep_polling("progress", &failures, || tell_progress(replica.gossip())) => {}
+        () = replica.network_lost() => network_lost = true,
+        () = keep_polling("progress", &failures, || log_progress(replica.gossip())) => {}
         () = keep_polling("reload", &failures, || async {
             reload.lock().await.keep_up(&replica).await;
         }) => {}
@@ -100,7 +104,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let (published, ended) = scanning.stop(FAREWELL).await;
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();
     let fetched = fetched.artifacts;
-    let failed = replica.failed_tasks() + failures.count();
+    let of_page = page.as_ref().map_or(0, HttpServer::failed_tasks);
+    let failed = replica.failed_tasks() + failures.count() + of_page;
     let clean = replica.shutdown(FAREWELL).await.is_clean() && ended && failed == 0;
     if failed > 0 {
         tracing::warn!(failed, "tasks have panicked since the start");
@@ -108,7 +113,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     logging::announce(format_args!(
         "stopped: artifacts={artifacts} bytes={bytes} published={published} fetched={fetched} clean={clean}"
     ));
-    Ok(())
+    if network_lost { Err(Failure::runtime("the network is gone; start again")) } else { Ok(()) }
 }
 
 /// Finds what is at fault before anything is made or started.
@@ -163,14 +168,17 @@ async fn serve_page(page: Option<&HttpServer>, replica: &Replica) {
     }
 }
 
-/// Says now and then in the log how far the replica is. Does not end.
-async fn tell_progress(gossip: &ReplicaGossip) {
+/// Logs now and then how far the replica is. Does not end.
+async fn log_progress(gossip: &Arc<ReplicaGossip>) {
     let mut ticks = interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     loop {
         ticks.tick().await;
-        let GossipSnapshot { artifacts, bytes, wanted, active, peers, .. } = gossip.snapshot();
+        let gossip = gossip.clone();
+        // It waits for a lock, and the end must not wait for that.
+        let GossipSnapshot { artifacts, bytes, wanted, active, peers, .. } =
+            blocking(move || gossip.snapshot()).await;
         let now = (artifacts, bytes, wanted, active, peers);
         if last != Some(now) {
             last = Some(now);

@@ -63,8 +63,7 @@ impl Sample {
         self.replicas[place].json.get_or_init(render).clone()
     }
 
-    /// What is wrong with the process, in words.
-    pub(super) fn faults(&self, now: Instant) -> Vec<String> {
+    fn faults(&self, now: Instant) -> Vec<String> {
         let mut faults = Vec::new();
         let age = now.saturating_duration_since(self.at);
         if age > MAX_SAMPLE_AGE {
@@ -100,6 +99,8 @@ pub(super) struct Board {
     listeners: AtomicUsize,
     /// Connections that were closed because there were too many.
     refused: AtomicU64,
+    /// Tasks of the page that have panicked.
+    panics: AtomicU64,
 }
 
 impl Board {
@@ -108,6 +109,7 @@ impl Board {
             latest: watch::Sender::new(None),
             listeners: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
         }
     }
 
@@ -127,6 +129,34 @@ impl Board {
     pub(super) fn count_refused(&self) {
         // Relaxed: a count orders nothing.
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_panic(&self) {
+        // Relaxed: as above.
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
+    }
+
+    /// What is wrong with the process, in words.
+    pub(super) fn faults(&self, now: Instant) -> Vec<String> {
+        self.faults_with(self.latest().as_deref(), now)
+    }
+
+    /// The same, as seen in this sample.
+    pub(super) fn faults_with(&self, sample: Option<&Sample>, now: Instant) -> Vec<String> {
+        let mut faults = match sample {
+            Some(sample) => sample.faults(now),
+            None => vec!["nothing has been seen yet".to_owned()],
+        };
+        let panics = self.panics();
+        if panics > 0 {
+            let s = if panics == 1 { "" } else { "s" };
+            faults.push(format!("{panics} task{s} of the page panicked"));
+        }
+        faults
     }
 
     pub(super) fn refused(&self) -> u64 {

@@ -40,7 +40,7 @@ pub(super) fn render(
 ) -> Result<String, Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(sample.replicas[place].reading.registry.clone()));
-    let healthy = sample.faults(now).is_empty();
+    let healthy = board.faults_with(Some(&sample), now).is_empty();
     registry.register_collector(Box::new(Page {
         sample,
         place,

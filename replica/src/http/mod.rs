@@ -1,7 +1,7 @@
 //! A port to look at: what replicas do, for people, for programs that watch, and for Prometheus.
 //!
 //! ```text
-//! replicas ──(a look each second)──> sampler ──> board <── routes <── connections
+//! replicas ──(a look each second, on a thread that may block)──> sampler ──> board <── routes <── connections
 //! ```
 //!
 //! [`HttpServer::run`] looks at the replicas and serves what it has seen. Requests read the board and never a
@@ -9,15 +9,16 @@
 //! to names of this machine only. Whoever reaches it sees ids and addresses of peers, and no content.
 //!
 //! Bounded by [`limits`]: connections, listeners, heads, time. Each connection serves one request. What a
-//! client does cannot end or hold up the replica; what goes wrong while looking is logged, and `/health`
-//! says that nobody has looked.
+//! client does cannot end or hold up the replica. A look that does not come back holds up nothing but the looks
+//! after it, and `/health` says that nobody has looked. One that panics is counted, logged and said by `/health`,
+//! and the next one is made.
 //!
-//! May lose: samples, for a listener that is slower than one a second.
+//! May lose: samples, for a listener that is slower than one a second; the histories, when a look panics.
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -30,7 +31,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    task::{JoinError, JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tower_service::Service as _;
@@ -45,7 +46,7 @@ use self::{
     stall::StallGuard,
     track::{Numbers, Track},
 };
-use crate::replica::Replica;
+use crate::replica::{Observer, Replica};
 
 mod address;
 mod board;
@@ -119,30 +120,57 @@ impl HttpServer {
     ///
     /// Dropped, it closes all connections.
     pub async fn run<'a>(&self, replicas: impl IntoIterator<Item = &'a Replica>) {
-        let replicas: Vec<_> = replicas.into_iter().collect();
-        tokio::join!(self.keep_looking(&replicas), self.keep_accepting());
+        let replicas: Vec<Observer> =
+            replicas.into_iter().map(|replica| replica.observer().clone()).collect();
+        self.serve(move || replicas.iter().map(Reading::of).collect()).await;
     }
 
-    async fn keep_looking(&self, replicas: &[&Replica]) {
+    /// How many tasks have panicked: looks, and connections. Other looks were made, and other connections served.
+    #[must_use]
+    pub fn failed_tasks(&self) -> u64 {
+        self.board.panics()
+    }
+
+    async fn serve(&self, look: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
+        tokio::join!(self.keep_looking(Arc::new(look)), self.keep_accepting());
+    }
+
+    async fn keep_looking(&self, look: Arc<impl Fn() -> Vec<Reading> + Send + Sync + 'static>) {
         let mut sampler = Sampler::new(self.started);
         let mut ticks = interval(SAMPLE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failed = false;
         loop {
             ticks.tick().await;
-            // A fault here must end neither the replica nor the looking. What is half changed are
-            // histories.
-            let look = || {
-                sampler.take(replicas.iter().map(|replica| Reading::of(replica)), Instant::now())
-            };
-            match catch_unwind(AssertUnwindSafe(look)) {
-                Ok(sample) => self.board.put(sample),
-                Err(_) if failed => {}
-                Err(_) => {
-                    failed = true;
-                    tracing::error!("looking at the replica has panicked");
+            // It asks the disk and takes locks, which may hang. One at a time, however long it takes.
+            let look = look.clone();
+            let looking = spawn_blocking(move || {
+                let sample = sampler.take(look().into_iter(), Instant::now());
+                (sampler, sample)
+            });
+            match looking.await {
+                Ok((kept, sample)) => {
+                    sampler = kept;
+                    self.board.put(sample);
+                }
+                Err(error) => {
+                    self.note_panic(&error, "looking at the replica has panicked");
+                    if !error.is_panic() {
+                        // The runtime ends, and this with it.
+                        pending::<()>().await;
+                    }
+                    sampler = Sampler::new(self.started);
                 }
             }
+        }
+    }
+
+    /// Counts a panic; the first is logged.
+    fn note_panic(&self, error: &JoinError, what: &str) {
+        if error.is_panic() {
+            if self.board.panics() == 0 {
+                tracing::error!("{what}");
+            }
+            self.board.count_panic();
         }
     }
 
@@ -153,7 +181,12 @@ impl HttpServer {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        self.note_panic(&error, "a connection to the page has panicked");
+                    }
+                    continue;
+                }
             };
             match accepted {
                 // Closed at once: one that waited would be served when nobody cares any more.

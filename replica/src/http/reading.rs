@@ -5,12 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use gossip_engine::{FlowSnapshot, MetricsRegistry, MetricsSnapshot, NodeId};
+use gossip_engine::{ChannelConfig, FlowSnapshot, MetricsRegistry, MetricsSnapshot, NodeId};
 
 use super::limits::RECENT_ARTIFACTS;
 use crate::{
     gossip::{DownloadStatus, GossipSnapshot},
-    replica::Replica,
+    replica::Observer,
     store::{Artifact, StoreStatus},
     transport::{PeerStatus, TransportCounters},
 };
@@ -29,10 +29,13 @@ pub(super) struct Reading {
     pub(super) downloads: Vec<DownloadStatus>,
     pub(super) recent: Vec<(Artifact, SystemTime)>,
     pub(super) failed_tasks: u64,
+    /// The bounds of the flows, and of the replica's own adverts.
+    pub(super) channels: ChannelConfig,
+    pub(super) advert_buffer: usize,
 }
 
 impl Reading {
-    pub(super) fn of(replica: &Replica) -> Self {
+    pub(super) fn of(replica: &Observer) -> Self {
         let registry = replica.metrics_registry().clone();
         Self {
             node_id: replica.node_id(),
@@ -46,13 +49,17 @@ impl Reading {
             downloads: replica.gossip().downloads(),
             recent: replica.store().recent(RECENT_ARTIFACTS),
             failed_tasks: replica.failed_tasks(),
+            channels: replica.channels(),
+            advert_buffer: replica.advert_buffer(),
         }
     }
 
-    /// All flows with their names, and the replica's own adverts.
-    pub(super) fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot)> {
-        let flows = self.metrics.flows().map(|(flow, counts)| (flow.name(), counts));
-        flows.chain([("Broadcast", &self.metrics.broadcast)])
+    /// All flows with their names and bounds, and the replica's own adverts.
+    pub(super) fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot, usize)> {
+        let flows = self.metrics.flows().map(|(flow, counts)| {
+            (flow.name(), counts, self.channels.flow(flow).max_inflight_requests())
+        });
+        flows.chain([("Broadcast", &self.metrics.broadcast, self.advert_buffer)])
     }
 }
 

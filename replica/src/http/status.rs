@@ -217,6 +217,8 @@ pub struct FlowView {
     pub name: String,
     /// Messages admitted and not finished.
     pub in_flight: u64,
+    /// The most of them that there may be.
+    pub max_inflight: u64,
     /// Submitters that wait for capacity, now.
     pub waiting: u64,
     /// How near it is to pushing back or dropping, 0 to 100.

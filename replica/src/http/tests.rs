@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::atomic::AtomicUsize, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -225,6 +225,69 @@ async fn connections_that_say_nothing_are_closed_and_counted_and_then_the_page_i
         assert!(refused.parse::<u64>().unwrap() >= 20, "{refused}");
     })
     .await;
+}
+
+/// Serves what `look` sees while the test runs.
+async fn serve_looks<T>(
+    server: &HttpServer,
+    look: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
+    test: impl Future<Output = T>,
+) -> T {
+    tokio::select! {
+        result = timeout(PATIENCE, test) => result.expect("the test ends in time"),
+        () = server.serve(look) => unreachable!("it never ends"),
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_panics_is_counted_and_said_and_the_next_one_is_made() {
+    let server = HttpServer::bind(LOOPBACK.parse().unwrap()).await.unwrap();
+    let address = server.local_addr();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = looks.clone();
+    let look = move || {
+        assert_ne!(counted.fetch_add(1, Relaxed), 1, "on purpose");
+        vec![tests_support::reading()]
+    };
+    serve_looks(&server, look, async {
+        get_until(address, "/health", |answer| answer.starts_with("HTTP/1.1 200")).await;
+        assert_eq!(server.failed_tasks(), 0);
+        let said = get_until(address, "/health", |answer| answer.starts_with("HTTP/1.1 503")).await;
+        assert!(said.contains("1 task of the page panicked"), "{said}");
+        // Those after it are made, and the fault stays.
+        while looks.load(Relaxed) < 4 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert!(get(address, "/metrics").await.contains("gossip_healthy 0"));
+        assert!(get(address, "/ready").await.starts_with("HTTP/1.1 200"));
+    })
+    .await;
+    assert_eq!(server.failed_tasks(), 1);
+}
+
+/// On one thread, which a look that hangs must not hold.
+#[tokio::test]
+async fn a_look_that_does_not_come_back_is_said_and_holds_up_nothing() {
+    let server = HttpServer::bind(LOOPBACK.parse().unwrap()).await.unwrap();
+    let address = server.local_addr();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (looks, released) = (AtomicUsize::new(0), std::sync::Mutex::new(released));
+    let look = move || {
+        if looks.fetch_add(1, Relaxed) == 1 {
+            // Until it is dropped.
+            let _ = released.lock().unwrap().recv();
+        }
+        vec![tests_support::reading()]
+    };
+    serve_looks(&server, look, async {
+        get_until(address, "/health", |answer| answer.starts_with("HTTP/1.1 200")).await;
+        let said = get_until(address, "/health", |answer| answer.starts_with("HTTP/1.1 503")).await;
+        assert!(said.contains("nobody has looked at the replica for"), "{said}");
+        drop(release);
+        get_until(address, "/health", |answer| answer.starts_with("HTTP/1.1 200")).await;
+    })
+    .await;
+    assert_eq!(server.failed_tasks(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,8 @@ pub(super) fn reading() -> Reading {
         downloads: Vec::new(),
         recent: Vec::new(),
         failed_tasks: 0,
+        channels: Default::default(),
+        advert_buffer: 1,
     }
 }
 

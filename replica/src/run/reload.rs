@@ -16,11 +16,8 @@ use std::{
     time::Duration,
 };
 
-use gossip_replica::replica::Replica;
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use gossip_replica::{blocking::blocking, replica::Replica};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     failure::Failure, file_version::FileVersion, settings::Settings, signals::ReloadRequest,
@@ -103,8 +100,7 @@ impl Reload {
     /// The disk may be slow, or not answer at all.
     async fn look(&self) -> Versions {
         let (path, peers) = (self.path.clone(), self.current.peers_file.clone());
-        let look = spawn_blocking(move || Versions::of(&path, peers.as_deref()));
-        look.await.unwrap_or(self.read)
+        blocking(move || Versions::of(&path, peers.as_deref())).await
     }
 
     /// Whether it differs from what was read, and is what it was a while ago.
@@ -118,8 +114,7 @@ impl Reload {
 
     async fn reload(&mut self, replica: &Replica) {
         let path = self.path.clone();
-        let Ok(loaded) = spawn_blocking(move || load(&path)).await else { return };
-        let new = match loaded {
+        let new = match blocking(move || load(&path)).await {
             Ok((new, read)) => {
                 self.read = read;
                 new

@@ -27,7 +27,7 @@ pub struct Verifying {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    panics: AtomicU64,
+    panics: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -106,6 +106,11 @@ impl Verifying {
     pub fn panics(&self) -> u64 {
         // Relaxed: a figure.
         self.shared.panics.load(Ordering::Relaxed)
+    }
+
+    /// The same, for those who look at it from elsewhere.
+    pub(crate) fn panic_counter(&self) -> Arc<AtomicU64> {
+        self.shared.panics.clone()
     }
 
     /// Stops the thread and waits for its end, at most as long as `limit`. Returns whether it has ended

@@ -1,0 +1,100 @@
+//! What there is to see of a replica, for threads that may wait for it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use gossip_engine::{ChannelConfig, MetricsRegistry, MetricsSnapshot, NodeId};
+
+use crate::{
+    gossip::ReplicaGossip,
+    store::Store,
+    transport::{PeerStatus, TransportCounters, TransportObserver},
+};
+
+/// Looks at a replica from any thread. Some looks take a lock or ask the disk, and block for as long as these do.
+///
+/// It may be kept beyond the replica's end, and keeps the store's folder locked until it is dropped.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    pub(super) node_id: NodeId,
+    pub(super) transport: TransportObserver,
+    pub(super) gossip: Arc<ReplicaGossip>,
+    pub(super) metrics: MetricsRegistry,
+    pub(super) channels: Arc<Mutex<ChannelConfig>>,
+    pub(super) advert_buffer: usize,
+    pub(super) verifier_panics: Arc<AtomicU64>,
+}
+
+impl Observer {
+    /// Who it is.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.transport.local_addr()
+    }
+
+    /// Its protocol.
+    #[must_use]
+    pub fn gossip(&self) -> &ReplicaGossip {
+        &self.gossip
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.gossip.store()
+    }
+
+    /// What the engine has counted since the start.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.metrics.snapshot()
+    }
+
+    /// What the engine counts with, for a scrape of its own.
+    #[must_use]
+    pub fn metrics_registry(&self) -> &MetricsRegistry {
+        &self.metrics
+    }
+
+    /// The bounds, policies and ages of the flows, as they are now.
+    #[must_use]
+    pub fn channels(&self) -> ChannelConfig {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many adverts of its own may wait to be broadcast.
+    #[must_use]
+    pub fn advert_buffer(&self) -> usize {
+        self.advert_buffer
+    }
+
+    /// What the transport has counted since it was bound.
+    #[must_use]
+    pub fn transport_counters(&self) -> TransportCounters {
+        self.transport.counters()
+    }
+
+    /// How each listed peer stands, sorted by id.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.transport.peers()
+    }
+
+    /// As [`Replica::failed_tasks`](super::Replica::failed_tasks).
+    #[must_use]
+    pub fn failed_tasks(&self) -> u64 {
+        // Relaxed: a figure.
+        self.transport.failed_tasks() + self.verifier_panics.load(Ordering::Relaxed)
+    }
+}
