@@ -61,6 +61,36 @@ fn a_replica_prints_its_status() {
     running.kill();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_bound_that_is_read_anew_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "http = '0'");
+    let http = http.unwrap();
+    let bound = |flow: &str| {
+        let output = output(["status", "--json", "--http", &http]);
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let flows = status["replica"]["flows"].as_array()?;
+        flows.iter().find(|shown| shown["name"] == flow)?["max_inflight"].as_u64()
+    };
+    until("the bounds are shown", || bound("Chunk").is_some());
+    let (before, other) = (bound("Chunk"), bound("Advert"));
+    assert_ne!(before, Some(200));
+    let config = folder.path().join("config.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{good}[flows.chunk]\nmax_inflight = 200\n")).unwrap();
+    running.signal("HUP");
+    until("the new bound is shown", || bound("Chunk") == Some(200));
+    assert_eq!(bound("Advert"), other, "the others stay");
+    // One that cannot be changes nothing.
+    fs::write(&config, format!("{good}[flows.chunk]\nmax_inflight = 0\n")).unwrap();
+    running.signal("HUP");
+    fs::write(&config, good).unwrap();
+    running.signal("HUP");
+    until("the first bound is back", || bound("Chunk") == before);
+    running.kill();
+}
+
 #[test]
 fn it_listens_where_it_is_told_and_only_then() {
     let folder = TempDir::new().unwrap();

@@ -123,6 +123,42 @@ fn a_faulty_file_changes_nothing_and_is_named_with_its_line() {
     logged.end();
 }
 
+#[test]
+fn a_peer_that_is_removed_is_cut_off_and_says_why() {
+    let folder = TempDir::new().unwrap();
+    let one = Logged::start();
+    let mut other = Node::new(folder.path().join("other"));
+    let log = folder.path().join("log");
+    let peers = [(one.node.id.clone(), one.node.address.clone())];
+    let mut running =
+        other.start_as(command(["run", "--config"]), File::create(&log).unwrap().into(), &peers);
+    let alone = fs::read_to_string(&one.config).unwrap();
+    one.add(&format!("[[peers]]\nkey = {:?}\naddress = {:?}\n", other.id, other.address));
+    one.running.signal("HUP");
+    one.node.publish(0..1);
+    until_all_hold(&[&one.node, &other], 0..1);
+
+    fs::write(&one.config, alone).unwrap();
+    one.running.signal("HUP");
+    one.until_said(&["read anew", "added=0", "removed=1"]);
+    until("the other says why it is cut off", || {
+        let said = fs::read_to_string(&log).unwrap();
+        said.lines().any(|line| line.contains("it does not list our key any more"))
+    });
+    // It dials again, and is not let in.
+    until("the other is not let in", || {
+        let said = fs::read_to_string(&log).unwrap();
+        said.lines()
+            .any(|line| line.contains("does not list our key") && !line.contains("any more"))
+    });
+    one.node.publish(1..2);
+    until("it is published", || one.node.count() == 2);
+    assert_eq!(other.count(), 1, "nothing comes any more");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+    one.end();
+}
+
 /// Both replicas learn of each other while they run.
 #[test]
 fn peers_that_are_added_exchange_what_they_have() {
