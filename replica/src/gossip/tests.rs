@@ -8,8 +8,8 @@ use std::{
 };
 
 use gossip_engine::{
-    ArtifactId, ChunkError, FlowType, Gossip, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash,
-    NodeId,
+    ArtifactId, ChunkError, FlowType, Gossip, GossipChunk, GossipChunkRequest, GossipMessage,
+    IntegrityHash, NodeId,
 };
 use proptest::prelude::*;
 
