@@ -148,6 +148,7 @@ impl Inner {
                 let (artifact, new) = self.add_to_index(id, size, None);
                 if new {
                     came.push((modified, artifact));
+                    self.losses().keep(id);
                 }
                 continue;
             };
@@ -211,6 +212,7 @@ impl Inner {
                 tracing::info!("everything that was damaged is held again");
             }
         }
+        self.losses().settle();
         Ok(artifact)
     }
 

@@ -74,6 +74,13 @@ impl Losses {
         Some(Repaired { reported, left: self.lost.len() })
     }
 
+    /// The disk took something. What went wrong is over once nothing is lost any more.
+    pub(super) fn settle(&mut self) {
+        if self.lost.is_empty() {
+            self.last_error = None;
+        }
+    }
+
     pub(super) fn take(&mut self) -> Vec<ArtifactId> {
         std::mem::take(&mut self.untaken).into()
     }

@@ -65,6 +65,6 @@ pub struct StoreStatus {
     /// How many of them are held again.
     pub repaired: u64,
     /// What the store last met, in words: a damaged artifact, a disk that refuses, a folder that is gone.
-    /// It stays until something else happens.
+    /// It stays until something else happens, or something is stored and all that was damaged is held again.
     pub last_error: Option<String>,
 }

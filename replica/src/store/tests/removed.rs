@@ -66,7 +66,8 @@ fn a_store_that_is_removed_is_made_again_and_locked_and_lacks_everything() {
     for number in 0..3 {
         assert!(store.import(&files.path().join(number.to_string())).unwrap().new);
     }
-    assert_eq!(store.status().repaired, 3);
+    let status = store.status();
+    assert_eq!((status.repaired, status.last_error), (3, None));
 }
 
 #[test]
@@ -112,6 +113,7 @@ fn two_stores_never_write_into_one_folder() {
     partial.write_at(0, &content(2)).unwrap();
     partial.finish().unwrap();
     assert_eq!(read_all(&store, ids[0]), content(0));
+    assert_eq!(store.status().last_error, None, "all three are held again");
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn what_does_not_fit_is_refused_before_a_byte_is_written() {
     free.store(1_001, Ordering::Relaxed);
     partial.write_at(0, &content).unwrap();
     partial.finish().unwrap();
+    assert_eq!(store.status().last_error, None);
     assert_eq!(read_all(&store, id_of(&content)), content);
 }
 
