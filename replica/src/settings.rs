@@ -153,6 +153,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Where the file says that the page is. Faults elsewhere in it, or in the peers' file, do not matter: the
+    /// replica runs on without them, and shows its status.
+    pub(crate) fn http_in(path: &Path) -> Result<Option<HttpAddress>, Failure> {
+        #[derive(Deserialize)]
+        struct Http {
+            http: Option<HttpAddress>,
+        }
+        let text = read(path, "configuration")?;
+        let words: Http = parse(&text)
+            .map_err(|fault| Failure::usage(format_args!("{}, {fault}", path.display())))?;
+        Ok(words.http)
+    }
+
     /// All but the peers of another file. Those of this one are not in the settings yet.
     fn parse(text: &str, folder: &Path) -> Result<(Self, PeerList), String> {
         let words: Words = parse(text)?;

@@ -24,7 +24,7 @@ const SHORT_ID: usize = 8;
 pub(crate) async fn status(args: &StatusArgs) -> Result<(), Failure> {
     let address = match (&args.target.http, &args.target.config) {
         (Some(address), _) => *address,
-        (None, Some(path)) => Settings::load(path)?.http.ok_or_else(|| {
+        (None, Some(path)) => Settings::http_in(path)?.ok_or_else(|| {
             Failure::usage(format_args!(
                 "{} has no `http`, so this replica shows its status nowhere",
                 path.display()
@@ -81,7 +81,9 @@ fn headline(replica: &ReplicaView) -> String {
     match (replica.faults.is_empty(), readiness.ready) {
         (false, _) => format!("FAULTY, {peers}"),
         (true, true) => format!("all here, {peers}"),
-        (true, false) => format!("behind, {peers}"),
+        (true, false) if readiness.missing_artifacts > 0 => format!("behind, {peers}"),
+        (true, false) if readiness.connected == 0 => format!("alone, {peers}"),
+        (true, false) => format!("just connected, {peers}"),
     }
 }
 

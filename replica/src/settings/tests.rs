@@ -218,6 +218,19 @@ fn peers_may_stand_in_a_file_of_their_own() {
 }
 
 #[test]
+fn where_the_page_is_can_be_read_from_a_file_at_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica.toml");
+    let text = "http = '4180'\nnonsense = 3\nchunk_size = 1\npeers_file = 'nowhere'\n";
+    std::fs::write(&path, text).unwrap();
+    assert!(Settings::load(&path).is_err());
+    let http = Settings::http_in(&path).unwrap().unwrap();
+    assert_eq!(http.socket(), "127.0.0.1:4180".parse().unwrap());
+    std::fs::write(&path, "store = 'store'\n").unwrap();
+    assert!(Settings::http_in(&path).unwrap().is_none());
+}
+
+#[test]
 fn more_peers_than_there_may_be_are_refused() {
     let mut list = PeerList::default();
     let entry = |number: usize| {

@@ -21,7 +21,12 @@ fn the_first_line_says_whether_all_is_here() {
         headline(&replica)
     };
     assert_eq!(headline(|of| of.readiness.ready = true), "all here, 0 of 0 peers connected");
-    assert_eq!(headline(|of| of.readiness.peers = 2), "behind, 0 of 2 peers connected");
+    assert_eq!(headline(|of| of.readiness.peers = 2), "alone, 0 of 2 peers connected");
+    assert_eq!(
+        headline(|of| (of.readiness.peers, of.readiness.connected) = (2, 1)),
+        "just connected, 1 of 2 peers connected"
+    );
+    assert_eq!(headline(|of| of.readiness.missing_artifacts = 1), "behind, 0 of 0 peers connected");
     assert_eq!(
         headline(|of| of.faults.push("the store".to_owned())),
         "FAULTY, 0 of 0 peers connected"
