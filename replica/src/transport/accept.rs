@@ -165,7 +165,9 @@ impl Strangers {
                 tracing::warn!(%from, count, "another replica uses this key, or this one dials itself");
             }
         } else if let Some(count) = due(&self.unlisted) {
-            tracing::warn!(%key, %from, count, "refused a key that is not listed");
+            // In full, so that it can be put on the list.
+            let key = format_args!("{key:x}");
+            tracing::warn!(key, %from, count, "refused a key that is not listed");
         }
     }
 }
