@@ -22,7 +22,8 @@ pub struct TransportCounters {
     pub cut_offs: u64,
     /// Connections of a peer that gave way to a newer one of the same peer.
     pub replaced: u64,
-    /// Incoming connections that did not prove a key that may dial us, or not in time.
+    /// Incoming connections that did not prove a key that may dial us, or not in time, or that the other end gave up,
+    /// as an honest one does when both dial.
     pub rejected_handshakes: u64,
     /// Incoming connections that were put off because too many of their kind were unproven already.
     pub deferred_handshakes: u64,
