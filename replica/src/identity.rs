@@ -46,7 +46,7 @@ const KEY_LABEL: &[u8] = b"PRIVATE KEY";
 #[non_exhaustive]
 pub enum IdentityError {
     /// The file cannot be read.
-    #[error("cannot read the identity in {}: {source}", path.display())]
+    #[error("cannot read the key file {}: {source}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -54,31 +54,31 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file is longer than [`MAX_FILE_BYTES`].
-    #[error("{} is no identity: it is longer than {MAX_FILE_BYTES} bytes", path.display())]
+    #[error("{} is no key file: it is longer than {MAX_FILE_BYTES} bytes", path.display())]
     TooLong {
         /// Which file.
         path: PathBuf,
     },
     /// The file holds no private key that can be read.
-    #[error("{} is no identity: it holds no private key in PKCS#8 PEM", path.display())]
+    #[error("{} is no key file: it holds no private key in PKCS#8 PEM", path.display())]
     NoKey {
         /// Which file.
         path: PathBuf,
     },
     /// The file holds a private key of another kind.
-    #[error("{} is no identity: its key is not an Ed25519 key", path.display())]
+    #[error("{} is no key file: its key is not an Ed25519 key", path.display())]
     NotEd25519 {
         /// Which file.
         path: PathBuf,
     },
     /// There is a file already, and an identity never replaces one.
-    #[error("{} exists already; an identity does not overwrite a file", path.display())]
+    #[error("{} exists already; a key file does not replace another file", path.display())]
     Exists {
         /// Which file.
         path: PathBuf,
     },
     /// The file cannot be written.
-    #[error("cannot write the identity to {}: {source}", path.display())]
+    #[error("cannot write the key file {}: {source}", path.display())]
     Write {
         /// Which file.
         path: PathBuf,

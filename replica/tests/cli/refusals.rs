@@ -167,7 +167,7 @@ fn of_what_a_configuration_names() {
     let scene = Configured::new();
     scene.assert_refused(&GOOD.replace("'key'", "'nokey'"), 1, &["nokey", "No such file"]);
     fs::write(scene.path().join("nokey"), "nothing").unwrap();
-    scene.assert_refused(&GOOD.replace("'key'", "'nokey'"), 1, &["nokey", "no identity"]);
+    scene.assert_refused(&GOOD.replace("'key'", "'nokey'"), 1, &["nokey", "no key file"]);
     scene.assert_refused(&GOOD.replace("'store'", "'key'"), 1, &["key", "cannot create"]);
     scene.assert_refused(&format!("{GOOD}publish = 'nowhere'"), 1, &["nowhere", "No such file"]);
 
