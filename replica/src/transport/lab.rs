@@ -6,6 +6,7 @@
 //! the engine and the protocol stands a handler of a few lines.
 
 mod fetch;
+mod flows;
 #[path = "../../tests/lab/line.rs"]
 #[allow(dead_code, reason = "what the relay of the whole replicas asks")]
 mod line;

@@ -21,6 +21,8 @@ pub(crate) struct Weather {
     pub(crate) delay_micros: Range<u64>,
     /// Whether none overtakes another. Otherwise those of unequal delay do.
     pub(crate) in_order: bool,
+    /// Datagrams arrive together, once in so many milliseconds, as some radio has it; at any time if it is zero.
+    pub(crate) together_millis: u64,
     /// The rate in bits a second, and how many bytes may wait for it; all at once if there is none.
     pub(crate) rate: Option<Rate>,
     pub(crate) seed: u64,
@@ -40,6 +42,7 @@ pub(crate) struct Line {
     /// When the last datagram that was taken has left.
     free_at: Option<Instant>,
     last_arrival: Option<Instant>,
+    began: Option<Instant>,
     lost: u64,
     overflown: u64,
 }
@@ -47,7 +50,25 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(weather: Weather) -> Self {
         let dice = weather.seed;
-        Self { weather, dice, free_at: None, last_arrival: None, lost: 0, overflown: 0 }
+        Self {
+            weather,
+            dice,
+            free_at: None,
+            last_arrival: None,
+            began: None,
+            lost: 0,
+            overflown: 0,
+        }
+    }
+
+    /// From now on the weather is this, but for the seed.
+    pub(crate) fn change(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// How long a datagram that is sent now waits.
+    pub(crate) fn queue(&self, now: Instant) -> Duration {
+        self.free_at.map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
     }
 
     /// When a datagram of so many bytes that is sent now arrives; `None` if it is lost.
@@ -70,6 +91,12 @@ impl Line {
         }
         let delay = draw(&mut self.dice, self.weather.delay_micros.clone());
         let mut arrives = leaves + Duration::from_micros(delay);
+        let began = *self.began.get_or_insert(now);
+        if self.weather.together_millis > 0 {
+            let together = self.weather.together_millis;
+            let millis = (arrives - began).as_millis() as u64;
+            arrives = began + Duration::from_millis((millis / together + 1) * together);
+        }
         if self.weather.in_order {
             arrives = self.last_arrival.map_or(arrives, |last| last.max(arrives));
             self.last_arrival = Some(arrives);

@@ -7,8 +7,8 @@ use super::{
     line::{Rate, Weather},
 };
 
-/// Chance is not the same in two runs.
-const SEEDS: u64 = 2;
+/// Chance is not the same in three runs.
+const SEEDS: u64 = 3;
 
 /// A line of so many megabits a second, milliseconds of round trip, and losses of a thousand datagrams. Its
 /// queue holds 50 ms.

@@ -21,7 +21,10 @@ use super::line::{Line, Weather};
 /// What no line carries, in bytes: an Ethernet frame without its headers.
 const MAX_DATAGRAM_BYTES: usize = 1472;
 
-/// A network whose hosts all have the same weather on their way out.
+/// A line that several hosts may share on their way out.
+pub(super) type SharedLine = Arc<Mutex<Line>>;
+
+/// A network whose hosts all have the same weather on their way out, unless they share a line.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Inner>);
 
@@ -32,11 +35,12 @@ struct Inner {
 
 struct Host {
     address: SocketAddr,
+    before: Mutex<Line>,
+    line: SharedLine,
     state: Mutex<State>,
 }
 
 struct State {
-    line: Line,
     /// What is under way to this host, by when it arrives.
     under_way: BTreeMap<(Instant, u64), (SocketAddr, Vec<u8>)>,
     count: u64,
@@ -51,21 +55,32 @@ impl Network {
         Self(Arc::new(Inner { weather, hosts: Mutex::default() }))
     }
 
-    /// A new host with an address of its own.
+    /// A new host with an address and a line of its own.
     pub(super) fn host(&self) -> Arc<dyn AsyncUdpSocket> {
+        let number = self.0.hosts.lock().unwrap().len() as u64 + 1;
+        let seed = self.0.weather.seed << 8 | number;
+        let line = Line::new(Weather { seed, ..self.0.weather.clone() });
+        self.host_on(Arc::new(Mutex::new(line)), Weather::default())
+    }
+
+    /// A new host on a line that it may share, and what its datagrams meet before. That takes no time.
+    pub(super) fn host_on(&self, line: SharedLine, own: Weather) -> Arc<dyn AsyncUdpSocket> {
         let mut hosts = self.0.hosts.lock().unwrap();
         let number = hosts.len() as u8 + 1;
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 4100));
-        let seed = self.0.weather.seed << 8 | u64::from(number);
         let state = State {
-            line: Line::new(Weather { seed, ..self.0.weather.clone() }),
             under_way: BTreeMap::new(),
             count: 0,
             timer: Box::pin(sleep_until(Instant::now())),
             reader: None,
             broken: false,
         };
-        let host = Arc::new(Host { address, state: Mutex::new(state) });
+        let host = Arc::new(Host {
+            address,
+            before: Mutex::new(Line::new(own)),
+            line,
+            state: Mutex::new(state),
+        });
         hosts.insert(address, host.clone());
         Arc::new(Socket { host, network: self.clone() })
     }
@@ -85,8 +100,8 @@ impl Network {
     pub(super) fn losses(&self) -> (u64, u64) {
         let hosts = self.0.hosts.lock().unwrap();
         let of = |host: &Arc<Host>| {
-            let state = host.state.lock().unwrap();
-            (state.line.lost(), state.line.overflown())
+            let line = host.line.lock().unwrap();
+            (line.lost(), line.overflown())
         };
         hosts.values().map(of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
@@ -124,10 +139,10 @@ impl AsyncUdpSocket for Socket {
             return Ok(());
         }
         let now = Instant::now().into_std();
-        let arrives = {
-            let mut state = self.host.state.lock().unwrap();
-            state.line.carry(transmit.contents.len(), now)
-        };
+        if self.host.before.lock().unwrap().carry(transmit.contents.len(), now).is_none() {
+            return Ok(());
+        }
+        let arrives = self.host.line.lock().unwrap().carry(transmit.contents.len(), now);
         let Some(arrives) = arrives else { return Ok(()) };
         let target = self.network.0.hosts.lock().unwrap().get(&transmit.destination).cloned();
         let Some(target) = target else { return Ok(()) };
