@@ -8,7 +8,6 @@ Limits: a port is chosen before the process binds it, so another program may tak
 and says so. The ports are below those that the system gives to whoever wants any.
 """
 
-import functools
 import hashlib
 import os
 import pathlib
@@ -28,8 +27,7 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 POLL_SECONDS = 0.02
 
-# Files are moved into the outbox when they are complete, and some disks here are small. A program that does not know
-# such a word refuses it, so one that is too old to tell of them in `run --help` is not given them.
+# Files are moved into the outbox when they are complete, and some disks here are small.
 SETTINGS = ("settle_seconds = 0", "min_free_bytes = 0")
 
 ARTIFACT_NAME = re.compile(r"[0-9a-f]{64}")
@@ -46,12 +44,6 @@ def program():
     if not path.is_file():
         raise Failed(f"there is no {path}: run `cargo build -p gossip-replica` first, or set GOSSIP_REPLICA")
     return str(path.resolve())
-
-
-@functools.cache
-def _settings():
-    """What the program says of its configuration."""
-    return subprocess.run([program(), "run", "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def until(what, happened, seconds):
@@ -115,11 +107,16 @@ class Replica:
             *(['publish = "outbox"'] if publish else []),
             "rescan_seconds = 1",
             f"chunk_size = {CHUNK_BYTES}",
-            *(line for line in SETTINGS if line.split()[0] in _settings()),
+            *SETTINGS,
         ]
         for key, (host, port) in peers:
             lines += ["[[peers]]", f'key = "{key}"', f'address = "{host}:{port}"']
         (self.folder / "replica.toml").write_text("\n".join(lines) + "\n")
+
+    def limit_store(self, size):
+        """From its next start on its store holds no more than so many bytes."""
+        file = self.folder / "replica.toml"
+        file.write_text(f"max_store_bytes = {size}\n" + file.read_text())
 
     def start(self, log=None, wait=True):
         """Starts it and waits until it is ready. `log` is where its standard error goes, else to `log_file`."""

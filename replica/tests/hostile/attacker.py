@@ -1,24 +1,27 @@
 """A peer in another QUIC stack (aioquic) that does what it is told, allowed or not.
 
-Not a test. `dial` makes a connection; `Attack` runs an attack on a thread beside the test. All attackers send from
-another address of the loopback network than the honest replicas. Limits: only connections that the attacker dials,
-so its key has to be smaller than the victim's, as long as the smaller one alone dials.
+Not a test. `dial` makes a connection, `listen` takes those that the victims make; `Attack` runs an attack on a thread
+beside the test. All attackers send from another address of the loopback network than the honest replicas.
 """
 
 import asyncio
 import collections
 import contextlib
 import datetime
+import logging
 import os
 import socket
 import ssl
 import threading
 import time
 
+from aioquic.asyncio import serve
 from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, QuicConnection
+from aioquic.quic.packet import QuicFrameType, pull_quic_header
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +31,8 @@ import wire
 
 SOURCE_HOST = "127.0.0.66"
 DIAL_SECONDS = 10
+# aioquic prints each failure, which here is what is wanted.
+logging.getLogger("quic").setLevel(logging.CRITICAL + 1)
 # How much an attacker has under way before it waits for the network.
 WRITE_BYTES = 64 << 10
 # How long an attack may take to end after the test has seen what it wanted.
@@ -75,15 +80,18 @@ def certificate(public_key, signer):
 class Connection(QuicConnectionProtocol):
     """One connection. `on_frame(tag, payload)` is called for what the victim says."""
 
-    def __init__(self, quic):
-        super().__init__(quic)
+    def __init__(self, quic, stream_handler=None):
+        super().__init__(quic, stream_handler)
         self.terminated = None
         self.on_frame = None
+        self.stopped = {}  # The codes with which the victim has stopped streams of ours.
         self._incoming = collections.defaultdict(wire.Frames)
 
     def quic_event_received(self, event):
         if isinstance(event, events.ConnectionTerminated):
             self.terminated = event
+        elif isinstance(event, events.StopSendingReceived):
+            self.stopped[event.stream_id] = event.error_code
         elif isinstance(event, events.StreamDataReceived) and self.on_frame is not None:
             frames = self._incoming[event.stream_id]
             for payload in frames.feed(event.data):
@@ -129,6 +137,25 @@ class Connection(QuicConnectionProtocol):
         self._quic._write_connection_limits = lambda *_, **__: None
         self._quic._write_stream_limits = lambda *_, **__: None
 
+    def read_by_hand(self, window):
+        """From now on the victim may send so much more in each stream whenever what is returned is called."""
+        quic, allowed = self._quic, window
+
+        def write(builder, space, stream):
+            if stream.max_stream_data_local and stream.max_stream_data_local_sent < allowed:
+                frame = builder.start_frame(QuicFrameType.MAX_STREAM_DATA, MAX_STREAM_DATA_FRAME_CAPACITY)
+                frame.push_uint_var(stream.stream_id)
+                frame.push_uint_var(allowed)
+                stream.max_stream_data_local = stream.max_stream_data_local_sent = allowed
+
+        def read_on():
+            nonlocal allowed
+            allowed += window
+            self._transmit_soon()
+
+        quic._write_stream_limits = write
+        return read_on
+
     def ignore_limits(self):
         """Opens as many streams as it likes, whatever the victim allows."""
         self._quic._remote_max_streams_uni = 1 << 40
@@ -141,7 +168,7 @@ class Connection(QuicConnectionProtocol):
         self._transport.close()
 
 
-def client(key, alpn=(wire.ALPN,), shown=None, window=1 << 20):
+def client(key, alpn=wire.PROTOCOLS, shown=None, window=1 << 20):
     """aioquic's side of a connection that is not made yet. `shown` is a certificate other than the key's own."""
     configuration = QuicConfiguration(
         is_client=True,
@@ -154,6 +181,34 @@ def client(key, alpn=(wire.ALPN,), shown=None, window=1 << 20):
     configuration.certificate = shown or certificate(key.public_key(), key)
     configuration.private_key = key
     return QuicConnection(configuration=configuration)
+
+
+@contextlib.asynccontextmanager
+async def listen(address, key, protocol=Connection, alpn=wire.PROTOCOLS, shown=None):
+    """Answers whoever dials there, until the end of the block. Each connection is a `protocol(quic)`."""
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=list(alpn), idle_timeout=30)
+    configuration.certificate = shown or certificate(key.public_key(), key)
+    configuration.private_key = key
+    server = await serve(*address, configuration=configuration, create_protocol=protocol)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+class HalfHandshake(Connection):
+    """Says no more than the first QUIC packet of its answer, which has no certificate in it."""
+
+    _said = False
+
+    def transmit(self):
+        self._transmit_task = None
+        for data, address in self._quic.datagrams_to_send(now=self._loop.time()):
+            if not self._said:
+                buffer = Buffer(data=data)
+                header = pull_quic_header(buffer, host_cid_length=8)
+                self._transport.sendto(data[: header.packet_length], address)
+            self._said = True
 
 
 def udp_socket():

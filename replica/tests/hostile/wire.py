@@ -4,14 +4,19 @@ Not a test. A second reading of the protocol, by hand: nothing here is taken fro
 Limits: it checks nothing, so that what is forbidden can be said too.
 """
 
-ALPN = "gossip/1"
+# The newest protocol first. The oldest has no hello.
+PROTOCOLS = ("gossip/2", "gossip/1")
 
-# The first byte of a stream, and the number of the body in every frame of it.
-ADVERT, REQUEST, CHUNK, RETRANSMISSION = 1, 2, 3, 4
+# The first byte of a stream, and the number of the body in every frame of it. A hello has no message in it.
+HELLO, ADVERT, REQUEST, CHUNK, RETRANSMISSION = 0, 1, 2, 3, 4
 FLOWS = (ADVERT, REQUEST, CHUNK, RETRANSMISSION)
 
-# How the program says goodbye.
+# How the program says goodbye, and how it stops a stream that it does not know. After so many of those it says goodbye.
 CLOSE_BREACH, CLOSE_SHUT_OUT = 1, 3
+STOP_UNKNOWN = 6
+MAX_UNKNOWN_STREAMS = 64
+# How many streams a peer may have open.
+MAX_STREAMS = 8
 # TLS alerts are QUIC errors from 0x100 on.
 NO_APPLICATION_PROTOCOL = 0x100 + 120
 
@@ -35,6 +40,10 @@ def bytes_field(field, content):
 
 def frame(payload):
     return len(payload).to_bytes(4, "big") + payload
+
+
+def hello(features, more=b""):
+    return frame(features.to_bytes(8, "big") + more)
 
 
 def advert(artifact, size, chunk_bytes, height=1):
