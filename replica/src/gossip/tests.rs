@@ -13,11 +13,11 @@ use gossip_engine::{
 };
 use proptest::prelude::*;
 
-use self::cluster::Cluster;
+use self::cluster::{Cluster, crash};
 use super::*;
 use crate::{
     outbox::SendError,
-    store::{Artifact, Verifier},
+    store::{Artifact, StoreOptions, Verifier},
 };
 
 /// Content that does not compress or repeat, different for each seed.
@@ -117,6 +117,25 @@ fn one_that_does_not_answer_costs_a_moment() {
     }
     let fetched = cluster.replica(2).snapshot().fetched;
     assert_eq!((fetched.chunks_received, fetched.chunks_unsolicited), (5, 0));
+}
+
+#[test]
+fn one_that_announces_and_does_not_deliver_takes_nobody_elses_space() {
+    let limited = StoreOptions { max_store_bytes: Some(100_000), ..crash() };
+    let options = [small_chunks(), small_chunks(), small_chunks()];
+    let mut cluster = Cluster::with_stores(&options, &[crash(), crash(), limited]);
+    cluster.lose_chunks_of(0);
+    cluster.connect(0, 2);
+    // Together all that the store may hold.
+    for n in 0..20 {
+        cluster.publish(0, &content(n, 5_000));
+    }
+    cluster.run_until(1, |cluster| cluster.replica(2).snapshot().active == 20);
+    cluster.connect(1, 2);
+    let id = cluster.publish(1, &content(100, 60_000));
+    cluster.run_until(2, |cluster| cluster.holds(2, &[id]));
+    // Nor its own.
+    cluster.publish(2, &content(101, 30_000));
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl ReplicaGossip {
     fn perform(&self, action: Action) -> Vec<Action> {
         let now = (self.clock)();
         match action {
-            Action::Reserve { attempt, claim } => self.reserve(attempt, claim),
+            Action::Reserve { attempt, claim, owner } => self.reserve(attempt, claim, owner),
             Action::Report { peer, id, fault } => {
                 tracing::warn!(%peer, artifact = %id, "peer {fault}");
                 Vec::new()
@@ -101,7 +101,7 @@ impl ReplicaGossip {
     }
 
     /// Reserves the space of an artifact, before the first request of an attempt.
-    fn reserve(&self, attempt: AttemptId, claim: Claim) -> Vec<Action> {
+    fn reserve(&self, attempt: AttemptId, claim: Claim, owner: NodeId) -> Vec<Action> {
         let partial = {
             let mut state = self.state();
             if !state.downloads.is_running(attempt) {
@@ -109,7 +109,7 @@ impl ReplicaGossip {
             }
             self.partial(&mut state, attempt, claim)
         };
-        let reserved = partial.reserve();
+        let reserved = partial.reserve(Some(owner));
         drop(partial);
         if let Err(error) = reserved {
             self.refused_by_disk(attempt, claim, &error);

@@ -62,7 +62,7 @@ impl Store {
             source.rewind().map_err(StoreError::io("read", path))?;
         }
 
-        let space = Reservation::new(&self.inner, before.len())?;
+        let space = Reservation::new(&self.inner, before.len(), None)?;
         let target_path = self.inner.next_partial();
         let mut target = self.inner.create_partial(&target_path)?;
         let _temporary = Temporary(&target_path);

@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use gossip_engine::ArtifactId;
+use gossip_engine::{ArtifactId, NodeId};
 use sha2::{Digest as _, Sha256};
 
 use super::{Artifact, Inner, StoreError, space::Reservation};
@@ -50,15 +50,16 @@ impl Partial {
         Self { store, path, id, size, progress, finished: AtomicBool::new(false) }
     }
 
-    /// Reserves the space of the whole artifact until this is finished or dropped, unless that was done.
+    /// Reserves the space of the whole artifact until this is finished or dropped, unless that was done. Space for
+    /// what a `peer` has announced is not held back from others before it is earned, see [`write_at`](Self::write_at).
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSpace`]; it may be tried again.
-    pub fn reserve(&self) -> Result<(), StoreError> {
+    pub fn reserve(&self, peer: Option<NodeId>) -> Result<(), StoreError> {
         let mut progress = self.progress();
         if progress.reservation.is_none() {
-            progress.reservation = Some(Reservation::new(&self.store, self.size)?);
+            progress.reservation = Some(Reservation::new(&self.store, self.size, peer)?);
         }
         Ok(())
     }
@@ -68,9 +69,9 @@ impl Partial {
     /// # Errors
     ///
     /// [`StoreError::OutOfRange`] beyond the artifact's size; [`StoreError::NoSpace`] as long as the
-    /// whole artifact does not fit; [`StoreError::Removed`] if what was written before is gone, for good;
-    /// [`StoreError::Io`] if the disk refuses: the range may then be half written, and may be written
-    /// again.
+    /// whole artifact does not fit, or if what was not held back of a peer's is taken by now; [`StoreError::Removed`]
+    /// if what was written before is gone, for good; [`StoreError::Io`] if the disk refuses: the range may then be
+    /// half written, and may be written again.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let length = bytes.len() as u64;
         if offset.checked_add(length).is_none_or(|end| end > self.size) {
@@ -78,6 +79,9 @@ impl Partial {
             return Err(StoreError::OutOfRange { id, size, offset, length });
         }
         let mut file = self.open()?;
+        if let Some(reservation) = &self.progress().reservation {
+            reservation.earn(length)?;
+        }
         let mut write = || -> io::Result<()> {
             file.seek(SeekFrom::Start(offset))?;
             file.write_all(bytes)
@@ -112,7 +116,7 @@ impl Partial {
 
     /// The file, which is made if it was not made before and there is space.
     fn open(&self) -> Result<File, StoreError> {
-        self.reserve()?;
+        self.reserve(None)?;
         let mut progress = self.progress();
         if !progress.made {
             let file = self.store.create_partial(&self.path)?;

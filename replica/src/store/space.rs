@@ -4,7 +4,7 @@
 //!   the caller                  Space                          Reservation (in a Partial or an import)
 //!   space_for(size) ─────────> is there space? ── NoSpace
 //!   reserve, first write,
-//!   import ──────────────────> reserve: size ────────────────> held
+//!   import ──────────────────> reserve: size ────────────────> held, or hoped for until it is earned
 //!                                 ^  each write: as much less is unwritten │
 //!                                 └──── release: finished, or dropped ─────┘
 //! ```
@@ -13,10 +13,15 @@
 //! do not together promise themselves more than there is. What is written the disk itself counts. Against
 //! [`max_store_bytes`](super::StoreOptions::max_store_bytes) counts all that is held or reserved.
 //!
+//! A peer may announce what it never delivers. So what is reserved for a peer's artifact holds back that peer's
+//! others from the start, and everybody else's only as far as it is earned: twice as much as is written. What is not
+//! earned yet may be gone by then; the write that would earn it is refused.
+//!
 //! The free space is asked of the system each time, since other programs use it too. A system that does
 //! not say limits nothing here; its refusals do.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fmt, io,
     path::Path,
     sync::{
@@ -25,7 +30,12 @@ use std::{
     },
 };
 
+use gossip_engine::NodeId;
+
 use super::{Inner, StoreError, StoreOptions};
+
+/// What is reserved for a peer's artifact is earned with so many times what is written of it.
+const EARNED: u64 = 2;
 
 /// Asks the system for the free space of a folder's disk, in bytes.
 pub(super) type FreeSpace = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -38,12 +48,14 @@ pub(super) struct Space {
     reserved: Mutex<Reserved>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Reserved {
-    /// The sizes of all that is in progress.
+    /// What is held back for all that is in progress.
     total: u64,
     /// How much of that is not on the disk yet.
     unwritten: u64,
+    /// How much more each peer has in progress that is not earned. A peer that has nothing has no entry.
+    hoped: HashMap<NodeId, u64>,
 }
 
 impl Space {
@@ -63,42 +75,37 @@ impl Space {
 
     /// Whether `size` more bytes fit beside the `held` ones and all that is reserved.
     pub(super) fn check(&self, folder: &Path, held: u64, size: u64) -> Result<(), StoreError> {
-        self.fits(&self.reserved(), folder, held, size)
+        self.fits(&self.reserved(), folder, held, size, 0)
     }
 
-    /// `held` is asked under the lock: what enters the store is counted there before its reservation is released, so
-    /// that one of the two is always seen.
-    fn reserve(
-        &self,
-        folder: &Path,
-        held: impl FnOnce() -> u64,
-        size: u64,
-    ) -> Result<(), StoreError> {
-        let mut reserved = self.reserved();
-        self.fits(&reserved, folder, held(), size)?;
-        reserved.total += size;
-        reserved.unwritten += size;
-        Ok(())
-    }
-
+    /// `besides` is held back beside what is held back for all.
     fn fits(
         &self,
         reserved: &Reserved,
         folder: &Path,
         held: u64,
         size: u64,
+        besides: u64,
     ) -> Result<(), StoreError> {
         let disk = self.free(folder).map_or(u64::MAX, |free| {
-            free.saturating_sub(self.min_free).saturating_sub(reserved.unwritten)
+            free.saturating_sub(self.min_free)
+                .saturating_sub(reserved.unwritten)
+                .saturating_sub(besides)
         });
-        let store = self
-            .max_store
-            .map_or(u64::MAX, |max| max.saturating_sub(held).saturating_sub(reserved.total));
+        let store = self.max_store.map_or(u64::MAX, |max| {
+            max.saturating_sub(held).saturating_sub(reserved.total).saturating_sub(besides)
+        });
         let available = disk.min(store);
         if size > available {
             return Err(StoreError::NoSpace { needed: size, available });
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_unreserved(&self) -> bool {
+        let reserved = self.reserved();
+        (reserved.total, reserved.unwritten) == (0, 0) && reserved.hoped.is_empty()
     }
 
     fn reserved(&self) -> MutexGuard<'_, Reserved> {
@@ -122,22 +129,77 @@ impl fmt::Debug for Space {
 pub(super) struct Reservation {
     store: Arc<Inner>,
     size: u64,
+    /// The peer that has announced it.
+    whose: Option<NodeId>,
+    // The lock of the space orders these.
+    /// How much is written, or about to be.
+    begun: AtomicU64,
+    /// How much is held back for it.
+    earned: AtomicU64,
+    /// How much of that is not on the disk yet.
     unwritten: AtomicU64,
 }
 
 impl Reservation {
-    /// Reserves space for `size` bytes.
-    pub(super) fn new(store: &Arc<Inner>, size: u64) -> Result<Self, StoreError> {
-        let reserved = store.space.reserve(&store.folder, || store.bytes(), size);
-        reserved.map_err(|error| store.note(error))?;
-        Ok(Self { store: store.clone(), size, unwritten: AtomicU64::new(size) })
+    /// Reserves space for `size` bytes, which a peer has announced or nobody has.
+    pub(super) fn new(
+        store: &Arc<Inner>,
+        size: u64,
+        whose: Option<NodeId>,
+    ) -> Result<Self, StoreError> {
+        let mut reserved = store.space.reserved();
+        // Asked under the lock: what enters the store is counted there before its reservation is released, so that one
+        // of the two is always seen.
+        let held = store.bytes();
+        let hoped = whose.and_then(|peer| reserved.hoped.get(&peer)).copied().unwrap_or(0);
+        let fits = store.space.fits(&reserved, &store.folder, held, size, hoped);
+        fits.map_err(|error| store.note(error))?;
+        let earned = if let Some(peer) = whose {
+            *reserved.hoped.entry(peer).or_default() += size;
+            0
+        } else {
+            reserved.total += size;
+            reserved.unwritten += size;
+            size
+        };
+        drop(reserved);
+        Ok(Self {
+            store: store.clone(),
+            size,
+            whose,
+            begun: AtomicU64::new(0),
+            earned: AtomicU64::new(earned),
+            unwritten: AtomicU64::new(earned),
+        })
+    }
+
+    /// So many bytes more are about to be written, if there is still space for what that earns.
+    pub(super) fn earn(&self, bytes: u64) -> Result<(), StoreError> {
+        let (store, held) = (&self.store, self.store.bytes());
+        let mut reserved = store.space.reserved();
+        let begun = self.begun.load(Ordering::Relaxed).saturating_add(bytes).min(self.size);
+        let before = self.earned.load(Ordering::Relaxed);
+        let earned = begun.saturating_mul(EARNED).clamp(before, self.size);
+        let more = earned - before;
+        if let Some(peer) = self.whose
+            && more > 0
+        {
+            let fits = store.space.fits(&reserved, &store.folder, held, more, 0);
+            fits.map_err(|error| store.note(error))?;
+            reserved.give_up_hope(peer, more);
+            reserved.total += more;
+            reserved.unwritten += more;
+            self.earned.store(earned, Ordering::Relaxed);
+            self.unwritten.fetch_add(more, Ordering::Relaxed);
+        }
+        self.begun.store(begun, Ordering::Relaxed);
+        Ok(())
     }
 
     /// So many bytes more are on the disk. A range that is written twice counts twice, up to the size:
     /// then too little is held back for a moment, and the disk's own count makes up for it.
     pub(super) fn write(&self, bytes: u64) {
         let mut reserved = self.store.space.reserved();
-        // Relaxed: the lock orders it.
         let before = self.unwritten.load(Ordering::Relaxed);
         let written = bytes.min(before);
         self.unwritten.store(before - written, Ordering::Relaxed);
@@ -145,10 +207,25 @@ impl Reservation {
     }
 }
 
+impl Reserved {
+    fn give_up_hope(&mut self, peer: NodeId, bytes: u64) {
+        if let Entry::Occupied(mut hoped) = self.hoped.entry(peer) {
+            *hoped.get_mut() -= bytes;
+            if *hoped.get() == 0 {
+                hoped.remove();
+            }
+        }
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut reserved = self.store.space.reserved();
-        reserved.total -= self.size;
+        let earned = *self.earned.get_mut();
+        reserved.total -= earned;
         reserved.unwritten -= *self.unwritten.get_mut();
+        if let Some(peer) = self.whose {
+            reserved.give_up_hope(peer, self.size - earned);
+        }
     }
 }

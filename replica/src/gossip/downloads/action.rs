@@ -10,7 +10,8 @@ use crate::gossip::claim::Claim;
 pub(crate) enum Action {
     /// Ask the store for space, and report to [`space_granted`](super::Downloads::space_granted) or
     /// [`no_space`](super::Downloads::no_space).
-    Reserve { attempt: AttemptId, claim: Claim },
+    /// `owner` is the peer whose turn the attempt is.
+    Reserve { attempt: AttemptId, claim: Claim, owner: NodeId },
     /// Ask `peer` for a chunk.
     Request { peer: NodeId, attempt: AttemptId, id: ArtifactId, chunk: u32 },
     /// All chunks are written: verify the content and keep it.

@@ -116,7 +116,7 @@ impl Downloads {
             running.finishing = true;
             self.actions.push(Action::Finish { attempt, claim });
         } else {
-            self.actions.push(Action::Reserve { attempt, claim });
+            self.actions.push(Action::Reserve { attempt, claim, owner });
         }
         self.attempts.insert(attempt, running);
         self.schedule_check(attempt, now);

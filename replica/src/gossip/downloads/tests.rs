@@ -228,7 +228,7 @@ fn nothing_is_asked_for_until_there_is_space() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     let claim = claim(1, 3);
     downloads.advert(node(1), claim, secs(0));
-    assert_eq!(downloads.take_actions(), [Action::Reserve { attempt: 1, claim }]);
+    assert_eq!(downloads.take_actions(), [Action::Reserve { attempt: 1, claim, owner: node(1) }]);
     assert!(downloads.no_space(1, secs(0)));
     downloads.check();
     // Another that advertises it makes no difference.

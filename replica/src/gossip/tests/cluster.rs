@@ -29,7 +29,7 @@ struct Network {
     mute: Option<NodeId>,
 }
 
-fn crash() -> StoreOptions {
+pub(super) fn crash() -> StoreOptions {
     StoreOptions { durability: Durability::Crash, ..StoreOptions::default() }
 }
 
@@ -100,6 +100,10 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(options: &[GossipOptions]) -> Self {
+        Self::with_stores(options, &vec![crash(); options.len()])
+    }
+
+    pub(super) fn with_stores(options: &[GossipOptions], stores: &[StoreOptions]) -> Self {
         let network: Arc<Mutex<Network>> = Arc::default();
         let millis = Arc::new(AtomicU64::new(0));
         let folders: Vec<TempDir> = options.iter().map(|_| tempfile::tempdir().unwrap()).collect();
@@ -108,7 +112,7 @@ impl Cluster {
             let (announced, millis) = (network.clone(), millis.clone());
             ReplicaGossip::with_clock(
                 options.clone(),
-                Store::open_with(folders[at].path(), crash()).unwrap(),
+                Store::open_with(folders[at].path(), stores[at]).unwrap(),
                 Arc::new(Port { own, network: network.clone() }),
                 move |advert, destination| {
                     let mut network = announced.lock().unwrap();

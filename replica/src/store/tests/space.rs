@@ -1,5 +1,7 @@
 //! Space is promised once: to what is held, or to what is in progress, or to nobody.
 
+use gossip_engine::NodeId;
+
 use super::*;
 
 /// A store on a disk whose free space the test chooses.
@@ -52,8 +54,8 @@ fn artifacts_in_progress_do_not_promise_themselves_the_same_space() {
     let content = [vec![1; 600], vec![2; 500]];
     let [one, two] = &content;
     let (first, second) = (store.begin(id_of(one), 600), store.begin(id_of(two), 500));
-    first.reserve().unwrap();
-    assert_no_space(second.reserve(), (500, 400));
+    first.reserve(None).unwrap();
+    assert_no_space(second.reserve(None), (500, 400));
     assert_no_space(second.write_at(0, two), (500, 400));
     // What is written the disk counts itself, and only what is not is held back.
     first.write_at(0, &one[..200]).unwrap();
@@ -112,7 +114,7 @@ fn a_range_that_is_written_twice_frees_nothing_of_another() {
     let free = Arc::new(AtomicU64::new(1_100));
     let (_home, store) = store_on(&free, limited(None));
     let (one, two) = (store.begin(id_of(b"1"), 300), store.begin(id_of(b"2"), 300));
-    two.reserve().unwrap();
+    two.reserve(None).unwrap();
     for _ in 0..5 {
         one.write_at(0, &[0; 200]).unwrap();
     }
@@ -136,4 +138,39 @@ fn the_free_space_of_a_real_disk_is_asked() {
     let store = Store::open_with(home.path(), everything).unwrap();
     assert_no_space(store.space_for(1), (1, 0));
     assert!(store.status().free_bytes.is_some());
+}
+
+#[test]
+fn what_a_peer_announces_takes_nobody_elses_space_before_it_delivers() {
+    let free = Arc::new(AtomicU64::new(u64::MAX));
+    let (_home, store) = store_on(&free, limited(Some(1_000)));
+    let files = folder();
+    let (liar, honest) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+    let begin = |name: &[u8], size| store.begin(id_of(name), size);
+
+    // It holds back what the same peer announces, and nothing else.
+    let (large, more) = (begin(b"large", 1_000), begin(b"more", 1));
+    large.reserve(Some(liar)).unwrap();
+    assert_no_space(more.reserve(Some(liar)), (1, 0));
+    let content = [2; 300];
+    let other = begin(&content, 300);
+    other.reserve(Some(honest)).unwrap();
+    store.import(&write(&files, "a", &[1; 400])).unwrap();
+
+    // With what comes it is earned.
+    other.write_at(0, &content[..100]).unwrap();
+    large.write_at(0, &[0; 100]).unwrap();
+    assert_no_space(store.space_for(201), (201, 200));
+    other.write_at(100, &content[100..]).unwrap();
+    assert_no_space(store.space_for(101), (101, 100));
+    assert_no_space(large.write_at(100, &[0; 51]), (102, 100));
+    large.write_at(100, &[0; 50]).unwrap();
+    assert_no_space(store.space_for(1), (1, 0));
+    other.finish().unwrap();
+    drop(large);
+    assert_no_space(store.space_for(301), (301, 300));
+    more.reserve(Some(liar)).unwrap();
+    drop((more, other));
+    store.space_for(300).unwrap();
+    assert!(store.inner.space.is_unreserved());
 }
