@@ -251,6 +251,10 @@ class Replica:
                 return int(line.split()[1]) * 1024
         raise Failed(f"{self.name}: no {field} in /proc/{self.process.pid}/status")
 
+    def open_files(self):
+        """How many file descriptors it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def io_bytes(self, field):
         """A line of /proc/PID/io: rchar is what it has read from files so far, wchar what it has written.
 

@@ -8,7 +8,8 @@
 Small files are published all the time. Meanwhile: kill -9 in the middle of transfers, a full disk that is freed again,
 logs that nobody takes (/dev/full, and a pipe that nobody reads), stores damaged in five ways while they are in use,
 replicas that are stopped and continued, and replicas that are restarted. At the end all stores have to be complete and
-the same, byte by byte, every SIGTERM has to lead to `clean=true`, and memory must not have grown.
+the same, byte by byte, every SIGTERM has to lead to `clean=true`, and neither memory nor the number of open files must
+have grown.
 
     steady    never stopped or killed; what its memory does is what a leak would do
     no-log    its log goes to /dev/full
@@ -57,6 +58,8 @@ KILL_ATTEMPTS = 2
 SETTLE_SECONDS = max(150, SECONDS / 10)
 # How much the memory may grow between the first third of the run and the last one.
 MEMORY_GROWTH = 1.5
+# How many more files may be open at the same time in the last third than in the first.
+FILES_GROWTH = 20
 SAMPLE_SECONDS = 0.5
 # Of how many missing artifacts a replica's failure tells.
 SHOWN = 3
@@ -189,13 +192,13 @@ class Soak:
             self.publish(self.replicas[chance.choice(NAMES)], chance.randint(*SMALL_FILE_BYTES))
 
     def sample(self):
-        """On a thread: the memory of all."""
+        """On a thread: the memory and the open files of all."""
         while not self.publishing.wait(SAMPLE_SECONDS):
             for name, replica in self.replicas.items():
                 process = replica.process
                 try:
                     if process is not None and process.poll() is None:
-                        self.samples[name].append((self.now(), replica.memory_bytes()))
+                        self.samples[name].append((self.now(), replica.memory_bytes(), replica.open_files()))
                 except (OSError, AttributeError, Failed):
                     pass  # It ends at this moment.
 
@@ -407,15 +410,22 @@ class Soak:
     def check_memory(self):
         end = self.now()
         for name, samples in self.samples.items():
-            first = [used for at, used in samples if at < SECONDS / 3]
-            last = [used for at, used in samples if at > SECONDS * 2 / 3]
+            first = [used for at, *used in samples if at < SECONDS / 3]
+            last = [used for at, *used in samples if at > SECONDS * 2 / 3]
             if not first or not last:
                 self.fail(name, f"no memory was measured in {end:.0f} s")
                 continue
-            first, last = statistics.median(first), statistics.median(last)
-            self.say(f"memory of {name}: {first / 1e6:.1f} MB in the first third, {last / 1e6:.1f} MB in the last")
-            if last > MEMORY_GROWTH * first:
-                self.fail(name, f"its memory grows from {first / 1e6:.1f} to {last / 1e6:.1f} MB")
+            (memory, files), (last_memory, last_files) = (
+                [statistics.median(used) for used in zip(*third)] for third in (first, last)
+            )
+            self.say(
+                f"memory of {name}: {memory / 1e6:.1f} MB in the first third, {last_memory / 1e6:.1f} MB in the last; "
+                f"{files:.0f} and {last_files:.0f} files open"
+            )
+            if last_memory > MEMORY_GROWTH * memory:
+                self.fail(name, f"its memory grows from {memory / 1e6:.1f} to {last_memory / 1e6:.1f} MB")
+            if last_files > files + FILES_GROWTH:
+                self.fail(name, f"it keeps files open: {files:.0f}, then {last_files:.0f}")
 
 
 def main():
