@@ -8,7 +8,10 @@ mod gossip;
 mod input;
 mod world;
 
-pub use self::{frames::read_frames, gossip::gossip_with_anybody};
+pub use self::{
+    frames::{Stream, read_stream},
+    gossip::gossip_with_anybody,
+};
 
 #[cfg(test)]
 mod tests;

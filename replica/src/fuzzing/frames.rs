@@ -1,11 +1,16 @@
-//! The frame reader, beside a reader of three lines that has all bytes at once.
+//! The readers of a stream, each beside one of a few lines that has all bytes at once.
 
 use bytes::Bytes;
 use gossip_engine::{FlowType, wire};
 
 use super::input::Input;
-use crate::transport::frame::{
-    FIRST_ALLOCATION_BYTES, FrameDecoder, FrameError, HEADER_BYTES, STREAM_FLOWS,
+use crate::transport::{
+    frame::{
+        FIRST_ALLOCATION_BYTES, FrameDecoder, FrameError, HEADER_BYTES, HELLO_TAG, STREAM_FLOWS,
+        flow_of_tag, tag_of,
+    },
+    hello::{Hello, HelloDecoder, HelloError},
+    limits::MAX_HELLO_BYTES,
 };
 
 /// Into how many pieces of chosen lengths the bytes are cut before the lengths come again.
@@ -20,29 +25,94 @@ pub(super) struct Read {
     pub(super) ends_well: bool,
 }
 
-/// Reads `bytes` as a stream that arrives in pieces: a byte for its flow, one for how many lengths of
-/// pieces follow, the lengths, the stream. Returns how many frames there were, or how the stream was
-/// refused.
+/// What a stream is, by its tag, and what was read of it.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Stream {
+    /// It belongs to a flow and has so many frames.
+    Frames(usize),
+    /// It belongs to a flow, and its frames end in this.
+    Refused(FrameError),
+    /// It says hello, with these features; `None` if it ends too early.
+    Hello(Option<u64>),
+    /// It begins as a hello and is none.
+    NoHello,
+    /// No version so far has such a stream.
+    Unknown,
+}
+
+/// Reads `bytes` as a stream that arrives in pieces: its tag, a byte for how many lengths of pieces follow, the
+/// lengths, the stream behind its tag.
 ///
 /// # Panics
 ///
 /// If the pieces make a difference, or more is held than has arrived and than the limit allows.
-pub fn read_frames(bytes: &[u8]) -> Result<usize, FrameError> {
+pub fn read_stream(bytes: &[u8]) -> Stream {
     let mut input = Input::new(bytes);
-    let flow = STREAM_FLOWS[input.below(STREAM_FLOWS.len())];
+    let tag = input.byte();
     let count = input.below(MAX_CUTS);
     let cuts = input.bytes(count);
     let stream = Bytes::copy_from_slice(input.rest());
+    let Some(flow) = flow_of_tag(tag) else {
+        assert!(STREAM_FLOWS.iter().all(|flow| tag_of(*flow) != tag));
+        return if tag == HELLO_TAG { read_hello(stream, cuts) } else { Stream::Unknown };
+    };
+    assert_eq!(tag_of(flow), tag);
+    assert_ne!(tag, HELLO_TAG);
     let expected = at_once(flow, &stream);
     let found = in_pieces(flow, stream, cuts);
     assert_eq!(found, expected, "{flow} cut by {cuts:?}");
     match found.error {
-        None => Ok(found.frames.len()),
+        None => Stream::Frames(found.frames.len()),
         Some(error) => {
             assert!(!error.to_string().is_empty());
-            Err(error)
+            Stream::Refused(error)
         }
     }
+}
+
+/// As the reader does it: nothing behind the hello is read.
+fn read_hello(mut stream: Bytes, cuts: &[u8]) -> Stream {
+    let expected = hello_at_once(&stream);
+    let mut decoder = HelloDecoder::default();
+    let mut lengths = lengths(cuts, MAX_HELLO_BYTES);
+    let mut found = Ok(None);
+    while !stream.is_empty() && found == Ok(None) {
+        let length = lengths.next().expect("there is one at least").min(stream.len());
+        found = decoder.decode(&stream.split_to(length));
+        let most = HEADER_BYTES + MAX_HELLO_BYTES + length;
+        assert!(decoder.held() <= most, "{} bytes held", decoder.held());
+    }
+    assert_eq!(found, expected, "cut by {cuts:?}");
+    match found {
+        Ok(hello) => {
+            let common = hello.map_or(0, Hello::common_features);
+            let features = hello.map(|hello| hello.features);
+            assert_eq!(common & !features.unwrap_or(0), 0, "a feature that the peer does not have");
+            Stream::Hello(features)
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            Stream::NoHello
+        }
+    }
+}
+
+fn hello_at_once(stream: &[u8]) -> Result<Option<Hello>, HelloError> {
+    let Some((length, body)) = stream.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*length);
+    match length as usize {
+        8..=MAX_HELLO_BYTES => {
+            let body = body.get(..length as usize);
+            let features = body.and_then(|body| body.first_chunk());
+            Ok(features.map(|features| Hello { features: u64::from_be_bytes(*features) }))
+        }
+        _ => Err(HelloError::Length(length)),
+    }
+}
+
+/// The lengths of the pieces. Lengths of 0 only would never get anywhere.
+fn lengths(cuts: &[u8], last: usize) -> impl Iterator<Item = usize> {
+    cuts.iter().map(|cut| usize::from(*cut)).chain([last]).cycle()
 }
 
 pub(super) fn in_pieces(flow: FlowType, mut stream: Bytes, cuts: &[u8]) -> Read {
@@ -50,8 +120,7 @@ pub(super) fn in_pieces(flow: FlowType, mut stream: Bytes, cuts: &[u8]) -> Read 
     let mut decoder = FrameDecoder::new(flow);
     let mut read = Read { ends_well: true, ..Read::default() };
     let mut arrived = 0;
-    // Lengths of 0 only would never get anywhere.
-    let mut lengths = cuts.iter().map(|cut| usize::from(*cut)).chain([usize::MAX]).cycle();
+    let mut lengths = lengths(cuts, usize::MAX);
     while !stream.is_empty() {
         let length = lengths.next().expect("there is one at least").min(stream.len());
         let mut piece = stream.split_to(length);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 
-use super::{gossip_with_anybody, read_frames};
+use super::{Stream, gossip_with_anybody, read_stream};
 use crate::{gossip::GossipSnapshot, transport::frame::FrameError};
 
 fn seeds(target: &str) -> BTreeMap<String, Vec<u8>> {
@@ -16,17 +16,26 @@ fn seeds(target: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn the_seeds_of_the_frame_reader_are_frames_and_errors_as_their_names_say() {
+fn the_seeds_of_the_stream_readers_are_what_their_names_say() {
     for (name, bytes) in seeds("replica_frames") {
-        let read = read_frames(&bytes);
-        match name.as_str() {
-            "three_frames" | "three_frames_byte_by_byte" => assert_eq!(read, Ok(3), "{name}"),
-            "one_and_a_half" => assert_eq!(read, Ok(1)),
-            "nothing" | "half_a_header" => assert_eq!(read, Ok(0), "{name}"),
-            "empty_frame" => assert_eq!(read, Err(FrameError::Empty)),
-            "too_long" => assert!(matches!(read, Err(FrameError::TooLong { .. }))),
+        let read = read_stream(&bytes);
+        let expected = match name.as_str() {
+            "three_frames" | "three_frames_byte_by_byte" => Stream::Frames(3),
+            "one_and_a_half" => Stream::Frames(1),
+            "half_a_header" => Stream::Frames(0),
+            "empty_frame" => Stream::Refused(FrameError::Empty),
+            "too_long" => {
+                assert!(matches!(read, Stream::Refused(FrameError::TooLong { .. })), "{read:?}");
+                continue;
+            }
+            "hello" | "hello_byte_by_byte" => Stream::Hello(Some(1)),
+            "hello_of_a_later_version" => Stream::Hello(Some(3)),
+            "half_a_hello" | "nothing" => Stream::Hello(None),
+            "short_hello" | "long_hello" => Stream::NoHello,
+            "unknown_tag" => Stream::Unknown,
             other => panic!("{other} is not known: say here what it leads to"),
-        }
+        };
+        assert_eq!(read, expected, "{name}");
     }
 }
 
@@ -54,7 +63,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_stream(bytes: Vec<u8>) {
-        let _ = read_frames(&bytes);
+        read_stream(&bytes);
     }
 
     #[test]

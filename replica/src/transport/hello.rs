@@ -31,13 +31,13 @@ const FEATURES_BYTES: usize = 8;
 
 /// What a peer has said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Hello {
-    pub(super) features: u64,
+pub(crate) struct Hello {
+    pub(crate) features: u64,
 }
 
 /// Why it is no hello.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum HelloError {
+pub(crate) enum HelloError {
     #[error("a hello of {0} bytes, not {FEATURES_BYTES} to {MAX_HELLO_BYTES}")]
     Length(u32),
     #[error("a second hello")]
@@ -48,18 +48,18 @@ pub(super) enum HelloError {
 
 impl Hello {
     /// The features of both ends.
-    pub(super) fn common_features(self) -> u64 {
+    pub(crate) fn common_features(self) -> u64 {
         self.features & FEATURES
     }
 }
 
 /// Reads a hello from pieces of any size. Holds no more than a hello may have and one piece.
 #[derive(Debug, Default)]
-pub(super) struct HelloDecoder(Vec<u8>);
+pub(crate) struct HelloDecoder(Vec<u8>);
 
 impl HelloDecoder {
     /// Takes in what comes behind the tag. `None`: there is more to come.
-    pub(super) fn decode(&mut self, piece: &[u8]) -> Result<Option<Hello>, HelloError> {
+    pub(crate) fn decode(&mut self, piece: &[u8]) -> Result<Option<Hello>, HelloError> {
         self.0.extend_from_slice(piece);
         let Some((length, body)) = self.0.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
@@ -73,6 +73,14 @@ impl HelloDecoder {
         }
         let features = body.first_chunk().copied().map(u64::from_be_bytes);
         Ok(features.map(|features| Hello { features }))
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl HelloDecoder {
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.0.len()
     }
 }
 

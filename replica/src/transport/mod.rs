@@ -66,7 +66,7 @@ mod endpoint;
 pub mod frame;
 mod handler;
 mod handover;
-mod hello;
+pub(crate) mod hello;
 #[cfg(test)]
 mod lab;
 pub mod limits;
