@@ -13,5 +13,15 @@ pub use self::{
     gossip::gossip_with_anybody,
 };
 
+/// Reads the bytes as a configuration and, after the first NUL, as its file of peers.
+///
+/// # Panics
+///
+/// If anything is not as it has to be.
+#[cfg(fuzzing)]
+pub fn read_settings(bytes: &[u8]) {
+    let _ = crate::settings::fuzzing::read_settings(bytes);
+}
+
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,13 @@
 //! The program `gossip-replica` is this library with a command line, a configuration and signals.
 
 pub mod blocking;
+// The program's, for its fuzz target.
+#[cfg(fuzzing)]
+extern crate self as gossip_replica;
+
+#[cfg(fuzzing)]
+#[path = "fuzzing/failure.rs"]
+mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gossip;
@@ -36,6 +43,9 @@ pub mod identity;
 pub mod outbox;
 pub mod publish;
 pub mod replica;
+#[cfg(fuzzing)]
+#[expect(dead_code, reason = "the program uses the rest")]
+mod settings;
 pub mod store;
 pub mod tls;
 pub mod transport;

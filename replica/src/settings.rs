@@ -34,6 +34,8 @@
 //! The peers and the flows can change while the replica runs; the rest holds from its start to its end.
 
 mod flows;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod help;
 mod numbers;
 mod peers;
@@ -138,13 +140,21 @@ fn settle() -> Duration {
 impl Settings {
     /// Reads a file, and the file of peers that it names.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
-        let text = read(path, "configuration")?;
+        Self::load_with(path, read)
+    }
+
+    /// The same, with whatever brings the content of a file.
+    fn load_with(
+        path: &Path,
+        mut read: impl FnMut(&Path, &str) -> Result<Vec<u8>, Failure>,
+    ) -> Result<Self, Failure> {
+        let text = decode(read(path, "configuration")?, path, "configuration")?;
         // Joining leaves an absolute path as it is.
         let folder = path.parent().unwrap_or(Path::new(""));
         let fault = |fault| Failure::usage(format_args!("{}, {fault}", path.display()));
         let (mut settings, mut list) = Self::parse(&text, folder).map_err(fault)?;
         if let Some(path) = &settings.peers_file {
-            let text = read(path, "file of peers")?;
+            let text = decode(read(path, "file of peers")?, path, "file of peers")?;
             let fault = |fault| Failure::usage(format_args!("{}, {fault}", path.display()));
             let file: PeersFile = parse(&text).map_err(fault)?;
             list.add(file.peers).map_err(|error| fault(at(&text, error.at, &error.message)))?;
@@ -230,14 +240,20 @@ impl Settings {
     }
 }
 
-/// Reads a whole file of text.
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
-    let shown = path.display();
-    let unreadable =
-        |error: io::Error| Failure::usage(format_args!("cannot read the {what} {shown}: {error}"));
+/// Reads a whole file, or more of it than it may have.
+fn read(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: io::Error| {
+        Failure::usage(format_args!("cannot read the {what} {}: {error}", path.display()))
+    };
     let mut content = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
+    Ok(content)
+}
+
+/// The text of a file with this content.
+fn decode(content: Vec<u8>, path: &Path, what: &str) -> Result<String, Failure> {
+    let shown = path.display();
     if content.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::usage(format_args!(
             "{shown} is no {what}: it is longer than {MAX_FILE_BYTES} bytes"
