@@ -153,6 +153,7 @@ impl Downloads {
             Action::Reserve { attempt: of, .. } => *of != attempt,
             _ => true,
         });
+        self.counters.chunks_requested -= unsent.len() as u64;
         for (peer, id, chunk) in unsent {
             let Some(key) = self.names.get(&peer).copied() else { continue };
             let asked = self.peers.get_mut(&key).expect("a name leads to a peer");

@@ -224,6 +224,21 @@ fn one_true_chunk_among_many_that_are_missing_clears_nobody() {
 }
 
 #[test]
+fn what_an_attempt_takes_back_at_its_end_was_not_requested() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    let claim = claim(1, 1);
+    advert(&mut downloads, node(1), claim, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0)]);
+    // Long after, one tick asks for what has timed out and gives the attempt up.
+    downloads.tick(secs(1_000));
+    downloads.check();
+    assert_eq!(downloads.counters.given_up, 1);
+    let actions = downloads.take_actions();
+    assert!(!actions.iter().any(|action| matches!(action, Action::Request { .. })), "{actions:?}");
+    assert_eq!(downloads.counters.chunks_requested, 1);
+}
+
+#[test]
 fn nothing_is_asked_for_until_there_is_space() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     let claim = claim(1, 3);
