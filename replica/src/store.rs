@@ -125,7 +125,12 @@ impl Store {
         Self::open_on(folder, options, Box::new(|folder| fs4::available_space(folder)))
     }
 
-    fn open_on(folder: &Path, options: StoreOptions, free: FreeSpace) -> Result<Self, StoreError> {
+    /// Opens the folder on a disk with the free space that `free` says.
+    pub(crate) fn open_on(
+        folder: &Path,
+        options: StoreOptions,
+        free: FreeSpace,
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
         let lock = files::lock(folder)?;
         files::remove_partials(&folder.join(PARTIAL_FOLDER))?;
@@ -247,6 +252,14 @@ impl Store {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.inner.bytes()
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Store {
+    /// How many bytes are reserved for artifacts in progress.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.inner.space.reserved_bytes()
     }
 }
 

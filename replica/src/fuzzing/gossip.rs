@@ -5,7 +5,12 @@
 //! allows. After each event everything has to fit together. In the end all peers leave, the disk works
 //! again and an honest peer comes, who has to be enough: everything arrives, and nothing is left over.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use gossip_engine::{
@@ -15,7 +20,7 @@ use gossip_engine::{
 
 use super::{
     input::Input,
-    world::{World, options},
+    world::{MAX_ANSWER_BYTES, World, options},
 };
 use crate::{
     gossip::{GossipOptions, GossipSnapshot, advert_of},
@@ -32,6 +37,8 @@ const MADE_UP: usize = 3;
 const LAST_TRY: Duration = Duration::from_secs(20_000);
 const LAST_TICK: Duration = Duration::from_secs(5);
 const STEPS: [u64; 8] = [0, 100, 200, 1_000, 5_000, 15_000, 60_000, 600_000];
+/// What the disk may have free: for nothing, for some, for all.
+const FREE: [u64; 8] = [0, 1, 1_023, 1_024, 2_500, 5_000, 8_500, u64::MAX];
 
 /// Runs the events of an input. Returns where the replica stood before the honest peer came.
 ///
@@ -63,7 +70,7 @@ struct Game {
 
 impl Game {
     fn event(&mut self, input: &mut Input<'_>) {
-        let kind = input.below(16);
+        let kind = input.below(20);
         let peer = NodeId::new([1 + input.below(PEERS) as u8; 32]);
         let gossip = &self.world.gossip;
         match kind {
@@ -115,7 +122,11 @@ impl Game {
                 }
             }
             14 => self.damage(input),
-            _ => self.disturb(),
+            15 => self.disturb(),
+            16 => self.world.set_free(FREE[input.below(FREE.len())]),
+            17 => self.spoil(input),
+            18 => self.lose(input),
+            _ => self.answer_late(peer, input),
         }
     }
 
@@ -188,6 +199,35 @@ impl Game {
         self.world.gossip.on_gossip_chunk(chunk, peer);
     }
 
+    /// A peer answers what it was asked first, after some time: rightly, damaged, twice.
+    fn answer_late(&mut self, peer: NodeId, input: &mut Input<'_>) {
+        self.world.pass(Duration::from_millis(STEPS[input.below(STEPS.len())]));
+        let form = input.below(10);
+        if form < 5 {
+            self.world.gossip.on_gossip_timer();
+        }
+        let asked = self.world.network().requests.get_mut(&peer).and_then(VecDeque::pop_back);
+        let Some(request) = asked else { return };
+        let right = self.content(peer, &request);
+        let mut damaged = right.clone();
+        if let Some(byte) = damaged.get_mut(usize::from(input.byte()) * 4) {
+            *byte ^= 0x10;
+        }
+        let answers = match form % 5 {
+            0 => vec![right],
+            1 => vec![right.clone(), right],
+            2 => vec![damaged],
+            3 => vec![damaged, right],
+            _ => vec![right, damaged],
+        };
+        for answer in answers {
+            let payload = Ok(Bytes::from(answer));
+            let chunk = chunk(request.artifact_id, request.chunk_number, payload);
+            self.world.gossip.on_gossip_chunk(chunk, peer);
+            self.world.check();
+        }
+    }
+
     /// What belongs into a chunk by the peer's own account: zeros where there is nothing.
     fn content(&self, peer: NodeId, request: &GossipChunkRequest) -> Vec<u8> {
         let id = request.artifact_id;
@@ -195,7 +235,7 @@ impl Game {
             return Vec::new();
         };
         let begin = u64::from(request.chunk_number) * u64::from(chunk_bytes);
-        let end = size.min(begin + u64::from(chunk_bytes)).min(begin + 65_536);
+        let end = size.min(begin + u64::from(chunk_bytes)).min(begin + MAX_ANSWER_BYTES - 1);
         let content = self.world.catalogue.get(&id);
         let byte = |at: u64| content.and_then(|content| content.get(at as usize)).copied();
         (begin..end).map(|at| byte(at).unwrap_or(0)).collect()
@@ -225,20 +265,79 @@ impl Game {
     /// The disk takes nothing any more, or again.
     fn disturb(&mut self) {
         self.disturbed = true;
-        let partial = self.world.gossip.store().folder().join("partial");
+        let partial = self.partial();
         let away = self.world.folder.path().join("away");
-        if away.exists() {
-            fs::remove_file(&partial).and_then(|()| fs::rename(&away, &partial))
+        if !away.exists() {
+            // Both may be gone with the store's folder.
+            if partial.exists() {
+                let moved = fs::rename(&partial, &away).and_then(|()| fs::write(&partial, ""));
+                moved.expect("files can be moved");
+            }
+        } else if partial.is_file() {
+            let moved = fs::remove_file(&partial).and_then(|()| fs::rename(&away, &partial));
+            moved.expect("files can be moved");
         } else {
-            fs::rename(&partial, &away).and_then(|()| fs::write(&partial, ""))
+            // The store has made another one meanwhile.
+            fs::remove_dir_all(&away).expect("files can be removed");
         }
-        .expect("files can be moved");
+    }
+
+    /// Something happens to the file of an artifact on its way in.
+    fn spoil(&mut self, input: &mut Input<'_>) {
+        let (which, how) = (input.byte(), input.below(3));
+        let Ok(entries) = fs::read_dir(self.partial()) else { return };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.is_file());
+        files.sort();
+        let Some(at) = usize::from(which).checked_rem(files.len()) else { return };
+        let path = &files[at];
+        match how {
+            0 => fs::remove_file(path),
+            1 => {
+                self.disturbed = true;
+                fs::remove_file(path).and_then(|()| fs::create_dir(path))
+            }
+            _ => fs::read(path).and_then(|mut content| {
+                content.iter_mut().for_each(|byte| *byte ^= 1);
+                fs::write(path, content)
+            }),
+        }
+        .expect("files can be changed");
+    }
+
+    /// The store finds out that it has lost something.
+    fn lose(&mut self, input: &mut Input<'_>) {
+        let (id, how) = (self.real(input), input.below(4));
+        let store = self.world.gossip.store();
+        let path = store.folder().join(format!("{id:x}"));
+        match how {
+            // It may have been removed before.
+            0 => _ = fs::remove_file(&path),
+            1 if path.is_file() => fs::write(&path, [0; 7]).expect("a file can be written"),
+            2 => _ = fs::remove_dir_all(store.folder()),
+            _ => {}
+        }
+        let removed = &mut self.world.network().removed;
+        match how {
+            0 | 1 => _ = removed.insert(id),
+            2 => removed.extend(self.world.catalogue.keys()),
+            _ => {}
+        }
+        // The system may not let it be read; then it is still held.
+        if store.verify(id).is_ok_and(|intact| intact) {
+            assert_eq!(how, 3, "what is damaged is intact");
+        }
+    }
+
+    fn partial(&self) -> PathBuf {
+        self.world.gossip.store().folder().join("partial")
     }
 
     fn end(mut self) {
         if self.world.folder.path().join("away").exists() {
             self.disturb();
         }
+        self.world.set_free(u64::MAX);
         let gossip = &self.world.gossip;
         for peer in 1..=PEERS {
             let peer = NodeId::new([peer as u8; 32]);
@@ -249,8 +348,9 @@ impl Game {
         for held in gossip.store().list_from(0, usize::MAX) {
             // What is damaged goes, and comes again.
             let intact = gossip.store().verify(held.id).expect("what is held can be read");
-            let damaged = self.world.network().damaged.contains(&held.id);
-            assert!(intact || damaged, "wrong bytes were stored");
+            let network = self.world.network();
+            let touched = network.damaged.contains(&held.id) || network.removed.contains(&held.id);
+            assert!(intact || touched, "wrong bytes were stored");
         }
 
         self.world.network().connected.insert(HONEST);
@@ -272,8 +372,7 @@ impl Game {
         for id in self.world.catalogue.keys() {
             assert!(gossip.store().verify(*id).expect("what is held can be read"));
         }
-        let partial = gossip.store().folder().join("partial");
-        let left = fs::read_dir(partial).expect("the folder is there").count();
+        let left = fs::read_dir(self.partial()).expect("the folder is there").count();
         // What could not be removed while the disk was out of order is removed at the next start.
         assert!(left == 0 || self.disturbed, "{left} files are left over");
     }

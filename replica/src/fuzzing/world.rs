@@ -26,6 +26,8 @@ use crate::{
 const SIZES: [usize; 6] = [0, 1, 1023, 1024, 2049, 5000];
 /// How many requests for chunks a peer remembers.
 const REQUESTS: usize = 64;
+/// How many bytes the answer to a request has at most.
+pub(super) const MAX_ANSWER_BYTES: u64 = 65_537;
 
 /// Small enough that a short input meets every limit.
 pub(super) fn options() -> GossipOptions {
@@ -64,6 +66,10 @@ pub(super) struct Network {
     pub(super) capacity: usize,
     /// Artifacts whose files have been tampered with.
     pub(super) damaged: BTreeSet<ArtifactId>,
+    /// Artifacts whose files have been removed.
+    pub(super) removed: BTreeSet<ArtifactId>,
+    /// How many requests for chunks have been sent.
+    requests_sent: u64,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,8 @@ pub(super) struct World {
     pub(super) catalogue: Arc<BTreeMap<ArtifactId, Vec<u8>>>,
     network: Arc<Mutex<Network>>,
     millis: Arc<AtomicU64>,
+    /// What the disk has free, in bytes.
+    free: Arc<AtomicU64>,
     pub(super) folder: TempDir,
 }
 
@@ -103,6 +111,8 @@ impl Outbox for Observer {
             }
             GossipMessage::ChunkRequest(request) => {
                 assert!(!self.store.contains(request.artifact_id), "asks for what is held");
+                assert!(self.store.reserved_bytes() > 0, "asks without space");
+                network.requests_sent += 1;
                 let requests = network.requests.entry(peer).or_default();
                 requests.truncate(REQUESTS - 1);
                 requests.push_front(request);
@@ -126,9 +136,16 @@ impl Outbox for Observer {
 impl World {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open_with(
+        let free = Arc::new(AtomicU64::new(u64::MAX));
+        let left = free.clone();
+        let store = Store::open_on(
             &folder.path().join("store"),
-            StoreOptions { durability: Durability::Crash, ..StoreOptions::default() },
+            StoreOptions {
+                durability: Durability::Crash,
+                min_free_bytes: 0,
+                ..StoreOptions::default()
+            },
+            Box::new(move |_| Ok(left.load(Relaxed))),
         )
         .expect("a store in a new folder");
         let catalogue = Arc::new(catalogue());
@@ -156,7 +173,7 @@ impl World {
             0,
         );
         let gossip = gossip.expect("the options can be");
-        Self { gossip, catalogue, network, millis, folder }
+        Self { gossip, catalogue, network, millis, free, folder }
     }
 
     pub(super) fn network(&self) -> MutexGuard<'_, Network> {
@@ -165,6 +182,10 @@ impl World {
 
     pub(super) fn pass(&self, time: Duration) {
         self.millis.fetch_add(time.as_millis() as u64, Relaxed);
+    }
+
+    pub(super) fn set_free(&self, bytes: u64) {
+        self.free.store(bytes, Relaxed);
     }
 
     /// Publishes an artifact.
@@ -180,6 +201,13 @@ impl World {
     /// Panics if something is not as it always is.
     pub(super) fn check(&self) {
         self.gossip.check();
+        let fetched = self.gossip.snapshot().fetched;
+        let sent = self.network().requests_sent;
+        assert_eq!(fetched.chunks_requested, sent + fetched.requests_unsent, "requests get lost");
+        let taken = fetched.chunks_received + fetched.chunk_errors;
+        assert!(taken <= sent, "{taken} answers to {sent} requests");
+        let twice = (sent - taken) * MAX_ANSWER_BYTES;
+        assert!(fetched.bytes_duplicate <= twice, "what was not asked for counts as asked twice");
         for artifact in self.gossip.store().list_from(0, usize::MAX) {
             let content = self.catalogue.get(&artifact.id).expect("holds what nobody has made");
             assert_eq!(artifact.size, content.len() as u64, "holds something of another size");

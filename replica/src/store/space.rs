@@ -108,6 +108,14 @@ impl Space {
         (reserved.total, reserved.unwritten) == (0, 0) && reserved.hoped.is_empty()
     }
 
+    /// The sizes of all that is in progress.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        let reserved = self.reserved();
+        assert!(reserved.unwritten <= reserved.total, "more to be written than reserved");
+        reserved.total + reserved.hoped.values().sum::<u64>()
+    }
+
     fn reserved(&self) -> MutexGuard<'_, Reserved> {
         // A few additions; none of them is left half done by a panic.
         self.reserved.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
+
 use super::*;
 
 impl Downloads {
     /// What this replica lacks.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = ArtifactId> {
         self.wanted.keys().copied()
+    }
+
+    /// The sizes of all for which there is space.
+    pub(crate) fn granted_bytes(&self) -> u64 {
+        let granted = self.attempts.values().filter(|attempt| attempt.granted);
+        granted.map(|attempt| attempt.claim.size).sum()
     }
 
     /// Panics if something does not fit together.
@@ -71,6 +79,15 @@ impl Downloads {
         let lacking = self.wanted.values().filter(|wanted| wanted.lacks_space).count();
         assert_eq!(self.lacking_space, lacking, "those without space are counted wrongly");
         assert!(self.allowance <= MAX_ALLOWANCE, "too much may come twice");
+        // What is lent to requests, and what is left to lend.
+        let requests = self.peers.values().flat_map(|peer| peer.requests.values());
+        let lent: u64 = requests.map(|request| request.doubled).sum();
+        let largest = (MAX_CHUNK_DATA_BYTES as u64).min(options.max_artifact_bytes);
+        let earned = self.counters.chunks_received * (largest / ALLOWED_PART);
+        assert!(
+            self.allowance + lent <= FIRST_ALLOWANCE + earned,
+            "more may come twice than earned"
+        );
 
         assert_eq!(self.names.len(), self.peers.len());
         for (key, peer) in &self.peers {
