@@ -44,7 +44,7 @@ pub mod outbox;
 pub mod publish;
 pub mod replica;
 #[cfg(fuzzing)]
-#[expect(dead_code, reason = "the program uses the rest")]
+#[expect(dead_code, unused_imports, reason = "the program uses the rest")]
 mod settings;
 pub mod store;
 pub mod tls;

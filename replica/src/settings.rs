@@ -268,13 +268,16 @@ fn decode(content: Vec<u8>, path: &Path, what: &str) -> Result<String, Failure> 
 
 /// TOML's own account of the place takes several lines.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    toml::from_str(text).map_err(|error| match error.span() {
-        // What the file itself lacks has no place.
-        Some(Range { start: 0, end: 0 }) if error.message().starts_with("missing field") => {
-            format!("{}: {}", lines(text, 0..text.len()), error.message())
-        }
-        Some(span) => format!("{}: {}", lines(text, span), error.message()),
-        None => error.message().to_owned(),
+    toml::from_str(text).map_err(|error| {
+        let span = match error.span() {
+            // What the file itself lacks has no place.
+            Some(Range { start: 0, end: 0 }) if error.message().starts_with("missing field") => {
+                None
+            }
+            // Nor have tables that nest too deep.
+            span => span,
+        };
+        format!("{}: {}", lines(text, span.unwrap_or(0..text.len())), error.message())
     })
 }
 

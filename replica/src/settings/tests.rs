@@ -174,6 +174,7 @@ fn what_is_wrong_is_named_in_one_line() {
             "line 5: Transport flow: it cannot drop messages",
         ),
         (format!("{SHORTEST}[flows.transport]\nmax_age_ms = 5"), "line 4: Transport flow"),
+        (format!("{SHORTEST}[{}a]", "a.".repeat(100)), "lines 1 to 4: "),
     ] {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(names), "{text}\n{error}");

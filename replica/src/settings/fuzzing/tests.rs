@@ -37,6 +37,7 @@ fn the_seeds_are_configurations_and_faults_as_their_names_say() {
             "peer_twice" => "line 7: the list of peers names",
             "port_zero" => "line 6: the address of a peer, \"a:0\": nobody listens on port 0",
             "address_twice" => "/folder/p, line 1: ",
+            "too_deep" => "replica.toml, lines 1 to 4: ",
             "peers_file_at_fault" => "/folder/p, line 3: invalid type",
             other => panic!("{other} is not known: say here what it leads to"),
         };
