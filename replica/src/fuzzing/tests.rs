@@ -53,6 +53,17 @@ fn the_seeds_of_the_protocol_lead_where_their_names_say() {
             "disk_out_of_order" => assert!(artifacts == 0 && fetched.disk_errors > 0),
             "no_capacity_to_announce" => assert_eq!((artifacts, served.adverts), (3, 3)),
             "damaged" => assert_eq!((artifacts, served.chunk_errors), (0, 1)),
+            "no_space" => assert_eq!((fetched.no_space, fetched.chunks_requested), (1, 0)),
+            "space_again" => assert_eq!((fetched.no_space, fetched.artifacts), (1, 1)),
+            "removed_on_its_way" => assert_eq!((artifacts, fetched.disk_errors), (0, 1)),
+            "spoilt_on_its_way" => assert_eq!((artifacts, fetched.hash_mismatches), (0, 1)),
+            "lost" => assert_eq!((artifacts, fetched.retransmissions_asked), (0, 2)),
+            "folder_removed" => assert_eq!(artifacts, 0),
+            "late_and_twice" => {
+                assert_eq!((fetched.artifacts, fetched.chunks_received), (1, 3));
+                assert_eq!((fetched.chunks_duplicate, fetched.bytes_duplicate), (2, 0));
+            }
+            "late_and_damaged" => assert_eq!((artifacts, fetched.hash_mismatches), (0, 1)),
             other => panic!("{other} is not known: say here what it leads to"),
         }
     }
