@@ -63,6 +63,8 @@ fn the_seeds_of_the_protocol_lead_where_their_names_say() {
                 assert_eq!((fetched.artifacts, fetched.chunks_received), (1, 3));
                 assert_eq!((fetched.chunks_duplicate, fetched.bytes_duplicate), (2, 0));
             }
+            // What a fuzzer has found to lead elsewhere than the others, and only has to fit together.
+            found if found.starts_with("found_") => {}
             "late_and_damaged" => assert_eq!((artifacts, fetched.hash_mismatches), (0, 1)),
             other => panic!("{other} is not known: say here what it leads to"),
         }
