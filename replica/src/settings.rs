@@ -170,7 +170,7 @@ impl Settings {
         struct Http {
             http: Option<HttpAddress>,
         }
-        let text = read(path, "configuration")?;
+        let text = decode(read(path, "configuration")?, path, "configuration")?;
         let words: Http = parse(&text)
             .map_err(|fault| Failure::usage(format_args!("{}, {fault}", path.display())))?;
         Ok(words.http)
