@@ -232,7 +232,9 @@ async fn table() {
     use Controller::{Bbr, Cubic, Ours};
     for queue in [5, 50, 200] {
         let line = line(100, 50, queue);
-        for one in [Ours, Cubic, Bbr] {
+        // In longer queues BBR's connection breaks: QUIC gives up at too many gaps.
+        let others = if queue == 5 { [Ours, Cubic, Bbr].as_slice() } else { &[Ours, Cubic] };
+        for one in others.iter().copied() {
             let name = format!("{one:?} beside Cubic, queue of {queue} ms");
             print(&name, &[Flow::of(one), Flow::of(Cubic)], &[(0, line.clone())], 10).await;
         }
@@ -242,7 +244,7 @@ async fn table() {
             print(&name, &flows, &[(0, line.clone())], 40).await;
         }
     }
-    for one in [Ours, Cubic, Bbr] {
+    for one in [Ours, Cubic] {
         let lossy = Flow { loss_permille: 10, ..Flow::of(one) };
         let name = format!("{one:?} beside one of it that loses 1 %");
         print(&name, &[Flow::of(one), lossy], &[(0, line(100, 50, 50))], 10).await;
