@@ -131,7 +131,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped at any time. If `on_peer_up` has been called by then, or will be, `on_peer_down` follows.
+    /// The future may be dropped at any time. If `on_peer_up` has been called by then, or will be, `on_peer_down`
+    /// follows.
     pub fn connect(&self, peer: NodeId) -> Connecting<G, C> {
         Connecting::new(&self.shared, peer)
     }
@@ -238,8 +239,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
 
     /// Decodes the event and submits it to its flow before this returns. It is admitted if there is capacity and nobody
     /// waits. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides: by default the event waits in its
-    /// peer's lane, whether the future is polled or not. The future resolves to what was done with the event: `PeerUp` and
-    /// `PeerDown` are never dropped.
+    /// peer's lane, whether the future is polled or not. The future resolves to what was done with the event. `PeerUp`
+    /// and `PeerDown` are never dropped.
     ///
     /// A `PeerDown` drops what the peer has queued: the `Drop` of these messages runs on the caller's thread.
     ///

@@ -17,7 +17,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(result) => result,
         Err(Ok(panic)) => resume_unwind(panic),
-        // The runtime takes no more work; whoever waits for it is dropped next.
+        // The runtime takes no more work, and the task that waits for it is dropped next.
         Err(Err(_)) => pending().await,
     }
 }

@@ -18,7 +18,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`gossip`] | the protocol: a state machine without a clock or a network of its own, behind one lock |
-//! | [`transport`] | authenticated connections, their queues, windows and penalties; [`transport::limits`] bounds them |
+//! | [`transport`] | authenticated connections, their queues, windows, penalties; [`transport::limits`] bounds them |
 //! | [`store`] | the folder of artifacts: import, partial files, space, verification, repair |
 //! | [`publish`] | which files of a folder are published |
 //! | [`identity`], [`tls`] | the key of a replica, and how it is proven |

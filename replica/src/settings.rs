@@ -64,7 +64,8 @@ use self::{
 };
 use crate::failure::Failure;
 
-/// The most bytes that a configuration or a file of peers may have: more than [`MAX_PEERS`](gossip_replica::transport::limits::MAX_PEERS) need.
+/// The most bytes that a configuration or a file of peers may have: more than
+/// [`MAX_PEERS`](gossip_replica::transport::limits::MAX_PEERS) need.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 const RESCAN: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);

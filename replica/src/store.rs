@@ -115,7 +115,7 @@ impl Store {
     /// Opens the folder, which is created if there is none.
     ///
     /// What a crash left half written is removed. Files whose names are not ours are left alone. No
-    /// content is read: that is the [`Verifier`]'s, and that of whoever reads an artifact first.
+    /// content is read: that is the [`Verifier`]'s, and that of the first reader of an artifact.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// What is no longer held since this was last asked, and what damage was found when the store was
-    /// opened: at most 1024 ids. Whoever fetches artifacts asks now and then, and asks its peers for them.
+    /// opened: at most 1024 ids. The protocol asks now and then, and asks its peers for them.
     #[must_use]
     pub fn take_lost(&self) -> Vec<ArtifactId> {
         self.inner.losses().take()

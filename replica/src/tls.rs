@@ -106,7 +106,7 @@ impl Credentials {
         config
     }
 
-    /// How a replica dials `peer`: whoever answers must hold that key. It speaks `protocols`, the newest first.
+    /// How a replica dials `peer`, which must hold that key. It speaks `protocols`, the newest first.
     pub(crate) fn client_config(
         &self,
         peer: NodeId,
@@ -145,7 +145,7 @@ pub fn server_config(
     Ok(Credentials::new(identity)?.server_config(Arc::new(keys), Refused::default(), &PROTOCOLS))
 }
 
-/// How a replica dials `peer`: whoever answers must hold that key.
+/// How a replica dials `peer`, which must hold that key.
 ///
 /// # Errors
 ///

@@ -5,7 +5,7 @@ Not a test by itself: `hostile/` and `soak/` use it. Standard library only, Pyth
 build it first with `cargo build -p gossip-replica`.
 
 Limits: a port is chosen before the process binds it, so another program may take it in between; then the start fails
-and says so. The ports are below those that the system gives to whoever wants any.
+and says so. The ports are below those that the system gives to those who ask for any.
 """
 
 import hashlib

@@ -308,7 +308,7 @@ impl<G: Gossip + ?Sized> Watched for Flows<G> {
     fn is_over(&self) -> bool {
         let mut is_over = self.transport.is_over();
         each_of_peers!(self, |flow| is_over &= flow.is_over());
-        // Last, see `depart`. Who waits for one that the shutdown has refused is told by the next look.
+        // Last, see `depart`. The next look ends the wait for one that the shutdown has refused.
         is_over && self.departures.are_none()
     }
 }

@@ -232,8 +232,8 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
         self.runtime_changes.load(Ordering::Acquire) != worker.runtime_changes
     }
 
-    /// A fault of the engine. Whoever waits for a message that the worker had taken would wait for ever, and so would
-    /// the flow's submitters if it was the last worker: they are refused.
+    /// A fault of the engine. A wait for a message that the worker had taken would last for ever, and so would
+    /// that of the flow's submitters if it was the last worker: they are refused.
     fn worker_broke(&self, payload: Box<dyn Any + Send>) {
         self.ledger.stray_panic();
         self.panics.report(payload);

@@ -177,7 +177,7 @@ fn a_connection_ends_at_once_where_the_handler_was_shut_down() {
 }
 
 #[test]
-fn whoever_waits_for_a_departure_that_the_shutdown_refuses_is_told() {
+fn a_wait_for_a_departure_that_the_shutdown_refuses_ends() {
     let refuses = FlowConfig::new(1).with_overload_policy(OverloadPolicy::Refuse);
     for transport in [FlowConfig::new(1), refuses] {
         let (handler, registry, hear, leave) = narrow(transport);

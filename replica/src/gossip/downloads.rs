@@ -88,7 +88,7 @@ const ALLOWED_PART: u64 = 64;
 struct Wanted {
     /// Who advertises it. Some may have departed, and not be forgotten yet.
     advertisers: BTreeMap<PeerKey, Advertiser>,
-    /// Its size, as the attempt has it, or whoever advertised it first.
+    /// Its size, as the attempt has it, or the peer that advertised it first.
     size: u64,
     attempt: Option<AttemptId>,
     /// How many attempts there have been.

@@ -18,7 +18,7 @@ const ADVERTS_PER_TURN: usize = 1024;
 struct Turn<'a> {
     gossip: &'a ReplicaGossip,
     peer: NodeId,
-    /// From which height on it goes on; `None` if all is told.
+    /// From which height on it goes on; `None` if all are sent.
     rest: Option<u64>,
 }
 

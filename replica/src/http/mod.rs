@@ -6,7 +6,7 @@
 //!
 //! [`HttpServer::run`] looks at the replicas and serves what it has seen. Requests read the board and never a
 //! replica. The port is read-only. It listens on loopback unless an address says otherwise, and then answers
-//! to names of this machine only. Whoever reaches it sees ids and addresses of peers, and no content.
+//! to names of this machine only. Those who reach it see ids and addresses of peers, and no content.
 //!
 //! Bounded by [`limits`]: connections, listeners, heads, time. Each connection serves one request. What a
 //! client does cannot end or hold up the replica. A look that does not come back holds up nothing but the looks
@@ -103,7 +103,7 @@ impl HttpServer {
         let listener = TcpListener::bind(address.socket()).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         if address.is_open() {
-            tracing::warn!(%local_addr, "whoever reaches the page's port sees what this replica does");
+            tracing::warn!(%local_addr, "all who reach the page's port see what this replica does");
         }
         Ok(Self { listener, local_addr, board: Arc::new(Board::new()), started: track::now() })
     }

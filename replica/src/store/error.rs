@@ -47,7 +47,7 @@ pub enum StoreError {
         /// What was to be imported.
         path: PathBuf,
     },
-    /// Whoever has a private key is its owner, so none is given to others.
+    /// A private key makes its holder the owner, so none is given to others.
     #[error("{} is a private key", path.display())]
     PrivateKey {
         /// What was to be imported.

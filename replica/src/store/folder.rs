@@ -35,7 +35,7 @@ use super::{
     losses::Damage,
 };
 
-/// The lock, if we have it. Whoever changes what stands under the artifacts' names holds this.
+/// The lock, if we have it. It is held to change what stands under the artifacts' names.
 #[derive(Debug)]
 pub(super) struct FolderState {
     pub(super) lock: Option<File>,
@@ -116,7 +116,7 @@ impl Inner {
                 tracing::warn!(folder = %path.display(), "a folder was removed, and is made again");
                 Ok(())
             }
-            // If that is a file, whoever wants to write there learns it.
+            // If that is a file, the next write there fails and says so.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(self.note(StoreError::io("create", path)(error))),
         }

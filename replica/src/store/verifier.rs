@@ -12,12 +12,12 @@
 //! five times a second in a store of very many. To read content back is what a rate is set for; it
 //! finds bytes that have rotten without anybody writing them.
 //!
-//! [`Verifier`] has no clock and no thread: it is told the time, does a little, and says when it is to be
+//! [`Verifier`] has no clock and no thread: it takes the time, does a little, and says when it is to be
 //! called again. [`Verifying`] is the thread that does so. A panic in it is counted and logged, and the
 //! verifier goes on after [`PANIC_PAUSE`].
 //!
 //! Bounded: [`STEP_BYTES`] are read in a step, [`MAX_ASKED`] artifacts wait. One that is asked for beyond
-//! them is asked for again by whoever wants it. A pass remembers how far it is and nothing else; it begins
+//! them is asked for again by the peers that want it. A pass remembers how far it is and nothing else; it begins
 //! anew with the process.
 
 mod asked;
@@ -134,7 +134,7 @@ impl Verifier {
         for artifact in &artifacts {
             let Some(entry) = self.store.inner.index().get(artifact.id) else { continue };
             match look(&self.store.inner.path(artifact.id), artifact.size) {
-                // What was never verified waits for the pass, or for whoever wants it.
+                // What was never verified waits for the pass, or for the first request.
                 Ok(stamp) if entry.verified.is_none_or(|verified| verified == stamp) => {}
                 Ok(_) => _ = self.store.inner.asked.ask(artifact.id),
                 Err(fault) => self.conclude(*artifact, Err(fault)),
@@ -150,7 +150,7 @@ impl Verifier {
     fn read_asked(&mut self) -> bool {
         if self.asked.is_none() {
             let Some(id) = self.store.inner.asked.next() else { return false };
-            // Whoever asked while it was read has been answered by that.
+            // Those who asked while it was read have been answered by that.
             if !self.is_verified(id) {
                 self.asked = self.begin(id);
             }

@@ -46,8 +46,8 @@ pub const KNOWN_HANDSHAKES: usize = 4;
 pub const MAX_STRANGER_HANDSHAKES: usize = 32;
 /// How many of them from one IPv4 address or one IPv6 network of 64 bits.
 pub const STRANGER_HANDSHAKES: usize = 4;
-/// How many first packets QUIC keeps until the acceptor looks at them. It drops more, as if they were lost, so this covers
-/// a flood for as long as the acceptor may have to wait for a processor.
+/// How many first packets QUIC keeps until the acceptor looks at them. It drops more, as if they were lost, so this
+/// covers a flood for as long as the acceptor may have to wait for a processor.
 pub const MAX_UNANSWERED: usize = 1024;
 /// What QUIC buffers for all connections that nobody has answered yet, in bytes.
 pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;

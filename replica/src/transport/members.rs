@@ -173,7 +173,7 @@ impl Tasks {
         // Connections that are there keep their windows.
         let settings = Settings { windows: Windows::of(slots.len()), ..**readers.settings.load() };
         readers.settings.store(Arc::new(settings));
-        // The verifier first: whoever is let in from here on is listed.
+        // The verifier first: all who are let in from here on are listed.
         readers.keys.set(slots.keys().copied().collect());
         readers.links.publish(slots.iter().map(|(id, slot)| (*id, slot.link.clone())).collect());
         readers.slots.store(Arc::new(slots));

@@ -116,7 +116,7 @@ impl<H: Handler> PeerContext<H> {
         }
     }
 
-    /// The next connection of the peer, whoever dials.
+    /// The next connection with the peer, dialled by either end.
     ///
     /// # Cancel safety
     ///

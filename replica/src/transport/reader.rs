@@ -138,7 +138,7 @@ impl<H: Handler> Inbound<H> {
         }
     }
 
-    /// A later version may have streams that we do not know. They are not read, and it is told so.
+    /// A later version may have streams that we do not know. They are not read, and the peer learns that.
     fn skip_stream(self, tag: u8, mut stream: RecvStream) -> Result<(), Fault> {
         // Relaxed: a count orders nothing.
         if self.seen.unknown.fetch_add(1, Relaxed) >= MAX_UNKNOWN_STREAMS {

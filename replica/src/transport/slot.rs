@@ -1,4 +1,4 @@
-//! What is known of one listed peer, shared by its task, the acceptor, `send` and whoever looks.
+//! What is known of one listed peer, shared by its task, the acceptor, `send` and the status.
 //!
 //! It begins when the peer is listed and ends when it is listed no longer. A key that is listed again gets another
 //! slot, whose task waits until the one before it has ended, so that its departure comes before the next arrival.

@@ -127,17 +127,19 @@ fn a_store_that_is_damaged_in_all_ways_is_repaired_and_the_log_says_so() {
     fs::remove_dir_all(victim.folder.join("store/partial")).unwrap();
     for numbers in [FETCHED, PUBLISHED] {
         for name in damage(&victim, &artifacts(numbers)) {
-            until("the damage is told", || running.said(&[&name, "damaged and no longer held"]));
-            until("the repair is told", || running.said(&[&name, "artifact is held again"]));
+            until("the damage is reported", || {
+                running.said(&[&name, "damaged and no longer held"])
+            });
+            until("the repair is reported", || running.said(&[&name, "artifact is held again"]));
         }
         until("both hold everything again", || both_hold_all(&victim));
-        until("that is told", || running.said(&["everything that was damaged is held again"]));
+        until("that is reported", || running.said(&["everything that was damaged is held again"]));
     }
 
     // All of it.
     fs::remove_dir_all(victim.folder.join("store")).unwrap();
     let store = victim.folder.join("store").display().to_string();
-    until("the loss is told", || running.said(&["ERROR", &store, "removed or replaced"]));
+    until("the loss is reported", || running.said(&["ERROR", &store, "removed or replaced"]));
     until("both hold everything once more", || both_hold_all(&victim));
     running.end();
 
@@ -145,8 +147,8 @@ fn a_store_that_is_damaged_in_all_ways_is_repaired_and_the_log_says_so() {
     let damaged = damage(&victim, &artifacts(FETCHED));
     let running = Run::start(&mut victim, &peers, 2);
     for name in damaged.iter().filter(|name| **name != damaged[3]) {
-        until("the damage is told", || running.said(&[name, "damaged and no longer held"]));
-        until("the repair is told", || running.said(&[name, "artifact is held again"]));
+        until("the damage is reported", || running.said(&[name, "damaged and no longer held"]));
+        until("the repair is reported", || running.said(&[name, "artifact is held again"]));
     }
     until("both hold everything at the end", || both_hold_all(&victim));
     assert_eq!(fs::read_dir(victim.folder.join("store/partial")).unwrap().count(), 0);

@@ -1,4 +1,4 @@
-"""A peer in another QUIC stack (aioquic) that does what it is told, allowed or not.
+"""A peer in another QUIC stack (aioquic) that does what a test asks, allowed or not.
 
 Not a test. `dial` makes a connection, `listen` takes those that the victims make; `Attack` runs an attack on a thread
 beside the test. All attackers send from another address of the loopback network than the honest replicas.
@@ -185,7 +185,7 @@ def client(key, alpn=wire.PROTOCOLS, shown=None, window=1 << 20):
 
 @contextlib.asynccontextmanager
 async def listen(address, key, protocol=Connection, alpn=wire.PROTOCOLS, shown=None):
-    """Answers whoever dials there, until the end of the block. Each connection is a `protocol(quic)`."""
+    """Answers all who dial there, until the end of the block. Each connection is a `protocol(quic)`."""
     configuration = QuicConfiguration(is_client=False, alpn_protocols=list(alpn), idle_timeout=30)
     configuration.certificate = shown or certificate(key.public_key(), key)
     configuration.private_key = key

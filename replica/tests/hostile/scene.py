@@ -109,7 +109,8 @@ class HostileTest(unittest.TestCase):
             self.assertLess(used, memory, f"the memory of the {role} one")
             log = replica.log()
             of_other = [line for line in log.splitlines() if other.id[:8] in line]
-            banned = [line for line in of_other if re.search("cut off|shut out|shuts us out|broke the protocol|broken the protocol", line)]
+            words = "cut off|shut out|shuts us out|broke the protocol|broken the protocol"
+            banned = [line for line in of_other if re.search(words, line)]
             self.assertEqual(banned, [], "an honest peer is banned")
             self.assertNotIn("panicked", log)
         for replica in (self.victim, self.honest):

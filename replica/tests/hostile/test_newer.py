@@ -115,7 +115,7 @@ class Newer(HostileTest):
         self.assert_understood(alpn=("gossip/99", *wire.PROTOCOLS))
 
     def test_the_oldest_version(self):
-        """A peer of the version before hellos, which takes one for a breach, is told none."""
+        """A peer of the version before hellos, which takes one for a breach, gets none."""
         self.assert_understood(alpn=wire.PROTOCOLS[-1:])
 
 

@@ -98,7 +98,7 @@ def test(program, found):
 
         # A replica that is gone is said to be.
         first.kill()
-        page.wait("the silence is told", "document.body.classList.contains('stale')")
+        page.wait("the silence is shown", "document.body.classList.contains('stale')")
         # The browser itself tells of connections that fail and of the replica that is not there.
         faults = [fault for fault in page.faults
                   if "net::ERR" not in str(fault) and "status of 404" not in str(fault)]

@@ -203,7 +203,7 @@ class Soak:
                     pass  # It ends at this moment.
 
     def look_after(self):
-        """Whoever has ended by itself is a failure, and is started again."""
+        """One that has ended by itself is a failure, and is started again."""
         for replica in self.replicas.values():
             if replica.process is None:
                 self.start(replica)
@@ -274,7 +274,7 @@ class Soak:
             self.say("damaged: partial/ removed")
             self.count("damages")
             return
-        # Each artifact once, so that what is told of it is what was done.
+        # Each artifact once, so that what the log says of it is what was done.
         fresh = [name for name in sorted(replica.held()) if ("damaged", name) not in self.damage]
         fresh = [name for name in fresh if (replica.store / name).stat().st_size > 100]
         if not fresh:

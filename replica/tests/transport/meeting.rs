@@ -124,7 +124,7 @@ async fn a_name_is_resolved_at_each_dial_and_one_that_means_nothing_stops_nobody
     assert_eq!(crate::replica::lines_about(lost.node_id()).len(), 1);
 }
 
-#[expect(clippy::print_stdout, reason = "whoever reads the log of CI sees what was not tested")]
+#[expect(clippy::print_stdout, reason = "readers of CI's log see what was not tested")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_of_both_families_meets_both() {
     let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);

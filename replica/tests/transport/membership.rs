@@ -70,7 +70,7 @@ async fn one_that_is_removed_is_cut_off_at_once_and_comes_back_when_it_is_listed
     }
 }
 
-/// Whoever is removed and listed again while its departure is still to be taken arrives after that.
+/// A peer that is removed and listed again while its departure is still to be taken arrives after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_departure_comes_before_the_next_arrival() {
     let [one, two] = connected().await;

@@ -24,6 +24,10 @@ use crate::{
 /// Not where anybody listed listens.
 const ELSEWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 
+/// Where only a listed replica listens.
+const NOBODY_ELSES: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), 0);
+
 /// The first packets of so many clients.
 async fn first_packets(count: usize, victim: &Replica) -> Vec<Vec<u8>> {
     let catcher = UdpSocket::bind(LOOPBACK).await.unwrap();
@@ -66,7 +70,7 @@ async fn half_open(victim: SocketAddr, node_id: gossip_engine::NodeId) {
     }
 }
 
-/// Whoever is listed comes in at the first dial, whatever strangers do.
+/// A listed peer comes in at the first dial, whatever strangers do.
 async fn assert_let_in(victim: &Replica, listed: &Identity, address: SocketAddr) {
     for _ in 0..3 {
         let endpoint = within("the address is free", async {
@@ -88,9 +92,9 @@ async fn assert_let_in(victim: &Replica, listed: &Identity, address: SocketAddr)
     }
 }
 
-/// An address of the loopback interface that is free.
+/// An address that is free, and stays so: the crowd's own sockets, and those of other tests, are bound elsewhere.
 fn free_address() -> SocketAddr {
-    std::net::UdpSocket::bind(LOOPBACK).unwrap().local_addr().unwrap()
+    std::net::UdpSocket::bind(NOBODY_ELSES).unwrap().local_addr().unwrap()
 }
 
 async fn scene() -> (Replica, Replica, Identity, SocketAddr) {

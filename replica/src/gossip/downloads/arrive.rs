@@ -61,7 +61,7 @@ impl Downloads {
         self.index_attempt(attempt);
         self.counters.chunks_received += 1;
         self.allow(length as u64 / ALLOWED_PART);
-        // Its answer may still come; whoever was asked second may not have had its time yet.
+        // Its answer may still come; the second peer may not have had its time yet.
         for slower in others.into_iter().flat_map(Asked::peers).filter(|other| *other != key) {
             if let Some(slow) = self.peers.get_mut(&slower)
                 && slow.is_late_with(id, chunk)

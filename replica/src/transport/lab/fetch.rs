@@ -24,7 +24,7 @@ use crate::{
     transport::{Peer, Transport, TransportOptions},
 };
 
-/// A peer's messages and its connection, to whoever they are for.
+/// A peer's messages and its connection, handed to the protocol.
 #[derive(Clone)]
 pub(super) struct Handler(Arc<dyn Fn(TransportEvent) + Send + Sync>);
 

@@ -31,7 +31,7 @@ async fn two_versions_exchange_files() {
     assert_ne!(newest, oldest);
     let folder = tempfile::tempdir().unwrap();
     let mut bound: Vec<(BoundReplica, Peer)> = Vec::new();
-    // Whoever dials whom: each version has two, in any order of their ids.
+    // Each dials in either direction: each version has two, in any order of their ids.
     for (number, protocols) in [OLDER, &PROTOCOLS, OLDER, &PROTOCOLS].into_iter().enumerate() {
         let store = folder.path().join(format!("store{number}"));
         let listen = "127.0.0.1:0".parse().unwrap();
