@@ -1,35 +1,65 @@
 //! Whether a file is still what it was, as far as the system can tell without reading it.
 //!
 //! Length and time of change are what a writer may choose or repeat. The number of the file differs where another one
-//! has taken its place, and the time of its last change of any kind (`ctime`) is the system's own. Not seen: what is
-//! written through a memory map, until the system notes it.
+//! has taken its place, and the time of its last change of any kind (`ctime`) is the system's own. Not seen: a second
+//! change within a tick of the file system's clock, some milliseconds; what is written through a memory map, until the
+//! system notes it; bytes that rot.
 
-use std::{fs::Metadata, time::SystemTime};
+use std::{
+    fs::{self, Metadata},
+    io,
+    path::Path,
+};
 
+/// Which file this is and when it last changed. One with an equal version has been left alone, but for what the
+/// [module](self) says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct FileVersion {
+pub struct FileVersion {
+    device: u64,
+    file: u64,
     bytes: u64,
-    modified: Option<SystemTime>,
-    /// Device, number, and seconds and nanoseconds of the last change.
-    #[cfg(unix)]
-    system: [i64; 4],
+    /// In nanoseconds since 1970, or 0.
+    modified: i64,
+    /// The time of the last change of any kind, which no program can set.
+    changed: i64,
 }
 
 impl FileVersion {
-    pub(crate) fn new(metadata: &Metadata) -> Self {
+    /// That of the file with this metadata.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt as _;
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let nanos =
+                |seconds: i64, nanos: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos);
+            Self {
+                device: metadata.dev(),
+                file: metadata.ino(),
+                bytes: metadata.len(),
+                modified: nanos(metadata.mtime(), metadata.mtime_nsec()),
+                changed: nanos(metadata.ctime(), metadata.ctime_nsec()),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let modified = metadata.modified().ok();
+            let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            let modified = since.map_or(0, |since| since.as_nanos() as i64);
+            Self { device: 0, file: 0, bytes: metadata.len(), modified, changed: 0 }
+        }
+    }
 
-        Self {
-            bytes: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            system: [
-                metadata.dev() as i64,
-                metadata.ino() as i64,
-                metadata.ctime(),
-                metadata.ctime_nsec(),
-            ],
+    /// That of what stands under a name now, without following links. `None` if nothing does.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, but that there is nothing.
+    pub fn under(path: &Path) -> io::Result<Option<Self>> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

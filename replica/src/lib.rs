@@ -35,6 +35,7 @@ extern crate self as gossip_replica;
 #[cfg(fuzzing)]
 #[path = "fuzzing/failure.rs"]
 mod failure;
+pub mod file_version;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gossip;

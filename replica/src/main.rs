@@ -3,7 +3,6 @@
 mod cli;
 mod demo;
 mod failure;
-mod file_version;
 mod keygen;
 mod logging;
 mod run;

@@ -254,12 +254,6 @@ impl Replica {
         self.observer.metrics()
     }
 
-    /// What the engine counts with, for a scrape of its own.
-    #[must_use]
-    pub fn metrics_registry(&self) -> &MetricsRegistry {
-        self.observer.metrics_registry()
-    }
-
     /// What the transport has counted since it was bound.
     #[must_use]
     pub fn transport_counters(&self) -> TransportCounters {

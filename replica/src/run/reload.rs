@@ -16,12 +16,10 @@ use std::{
     time::Duration,
 };
 
-use gossip_replica::{blocking::blocking, replica::Replica};
+use gossip_replica::{blocking::blocking, file_version::FileVersion, replica::Replica};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{
-    failure::Failure, file_version::FileVersion, settings::Settings, signals::ReloadRequest,
-};
+use crate::{failure::Failure, settings::Settings, signals::ReloadRequest};
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_secs(2);
@@ -47,7 +45,7 @@ struct Versions([Option<FileVersion>; 2]);
 
 impl Versions {
     fn of(config: &Path, peers: Option<&Path>) -> Self {
-        let version = |path: &Path| fs::metadata(path).ok().map(|file| FileVersion::new(&file));
+        let version = |path: &Path| fs::metadata(path).ok().map(|file| FileVersion::of(&file));
         Self([version(config), peers.and_then(version)])
     }
 }

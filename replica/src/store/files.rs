@@ -4,7 +4,7 @@
 //! writer here. A link is not followed: it leads to content that nobody has verified.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -18,52 +18,6 @@ use super::{DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError};
 const LOCK_TRIES: usize = 8;
 /// How many entries of the same name are moved to the folder of damaged ones.
 const MAX_SET_ASIDE: usize = 64;
-
-/// Which file this is and when it last changed, as far as the system tells. One that has the stamp that
-/// it had has been left alone, or was changed within a tick of the file system's clock, some milliseconds.
-/// Either way its bytes may be rotten: the background verification believes no stamp.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Stamp {
-    file: u64,
-    bytes: u64,
-    /// In nanoseconds since 1970, or 0.
-    modified: i64,
-    /// The time of the last change of any kind, which no program can set.
-    changed: i64,
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let nanos =
-                |seconds: i64, nanos: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos);
-            Self {
-                file: metadata.ino(),
-                bytes: metadata.len(),
-                modified: nanos(metadata.mtime(), metadata.mtime_nsec()),
-                changed: nanos(metadata.ctime(), metadata.ctime_nsec()),
-            }
-        }
-        #[cfg(not(unix))]
-        {
-            let modified = metadata.modified().ok();
-            let since = modified.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-            let modified = since.map_or(0, |since| since.as_nanos() as i64);
-            Self { file: 0, bytes: metadata.len(), modified, changed: 0 }
-        }
-    }
-
-    /// What stands under a name now, without following links. `None` if nothing does.
-    pub(super) fn under(path: &Path) -> io::Result<Option<Self>> {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(Self::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
 
 /// Opens a file for reading that is regular, not a link, and waits for nobody.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {

@@ -30,10 +30,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Artifact, Durability, Inner, LOCK_FILE, PARTIAL_FOLDER, StoreError,
-    files::{Found, Stamp, find_artifacts, is_same_file, lock, take_away},
+    files::{Found, find_artifacts, is_same_file, lock, take_away},
     index::MAX_RECENT,
     losses::Damage,
 };
+use crate::file_version::FileVersion;
 
 /// The lock, if we have it. It is held to change what stands under the artifacts' names.
 #[derive(Debug)]
@@ -194,8 +195,8 @@ impl Inner {
                 _ => StoreError::io("rename", path)(error),
             })?;
             // After the renaming, which changes it. Where it cannot be read, the file is read again.
-            let stamp = file.metadata().ok().map(|metadata| Stamp::of(&metadata));
-            let (artifact, new) = self.add_to_index(id, size, stamp);
+            let version = file.metadata().ok().map(|metadata| FileVersion::of(&metadata));
+            let (artifact, new) = self.add_to_index(id, size, version);
             if new {
                 self.index().came(artifact, SystemTime::now());
             }
@@ -216,7 +217,12 @@ impl Inner {
         Ok(artifact)
     }
 
-    fn add_to_index(&self, id: ArtifactId, size: u64, verified: Option<Stamp>) -> (Artifact, bool) {
+    fn add_to_index(
+        &self,
+        id: ArtifactId,
+        size: u64,
+        verified: Option<FileVersion>,
+    ) -> (Artifact, bool) {
         let mut index = self.index();
         let (artifact, new) = index.add(id, size, verified);
         if new {

@@ -1,8 +1,8 @@
 //! Taking in a file of this machine: copied and hashed in one pass, in bounded memory.
 //!
 //! What is stored is what was hashed, so a file that changes meanwhile cannot produce an artifact with a
-//! wrong id; it could produce one that was never the file's content, which is why the file's length and
-//! time of change are compared before and after. Its space is reserved before the first byte is written.
+//! wrong id; it could produce one that was never the file's content, which is why the
+//! file's [version](FileVersion) is compared before and after. Its space is reserved before the first byte is written.
 
 use std::{
     fs::{self, File, Metadata},
@@ -19,7 +19,10 @@ use super::{
     partial::{BUFFER_BYTES, hash},
     space::Reservation,
 };
-use crate::identity::{KEY_HEAD_BYTES, begins_as_private_key};
+use crate::{
+    file_version::FileVersion,
+    identity::{KEY_HEAD_BYTES, begins_as_private_key},
+};
 
 /// What became of an imported file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,7 +89,7 @@ impl Store {
             copied += read as u64;
         }
         let after = source.get_ref().metadata().map_err(StoreError::io("read", path))?;
-        if copied != before.len() || !same_version(&before, &after) {
+        if copied != before.len() || FileVersion::of(&before) != FileVersion::of(&after) {
             return Err(StoreError::Changed { path: path.into() });
         }
         let id = ArtifactId::new(hasher.finalize().into());
@@ -122,9 +125,4 @@ fn refuse_private_key(source: &mut File, path: &Path) -> Result<(), StoreError> 
         return Err(StoreError::PrivateKey { path: path.into() });
     }
     Ok(())
-}
-
-/// Whether a file has the length and, where the system keeps one, the time of change that it had.
-fn same_version(before: &Metadata, after: &Metadata) -> bool {
-    before.len() == after.len() && before.modified().ok() == after.modified().ok()
 }

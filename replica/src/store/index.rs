@@ -10,7 +10,7 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
-use super::files::Stamp;
+use crate::file_version::FileVersion;
 
 /// How many artifacts are remembered by when they came.
 pub(super) const MAX_RECENT: usize = 64;
@@ -31,7 +31,7 @@ pub struct Artifact {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) artifact: Artifact,
-    pub(super) verified: Option<Stamp>,
+    pub(super) verified: Option<FileVersion>,
 }
 
 #[derive(Debug, Default)]
@@ -45,12 +45,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Adds an artifact whose file has this stamp, if it was verified. Returns it, and whether it is new.
+    /// Adds an artifact whose file has this version, if it was verified. Returns it, and whether it is new.
     pub(super) fn add(
         &mut self,
         id: ArtifactId,
         size: u64,
-        verified: Option<Stamp>,
+        verified: Option<FileVersion>,
     ) -> (Artifact, bool) {
         if let Some(held) = self.by_id.get_mut(&id) {
             held.verified = verified;
@@ -79,10 +79,10 @@ impl Index {
         self.by_id.get(&id).copied()
     }
 
-    /// The file with this stamp was found to have the artifact's content.
-    pub(super) fn set_verified(&mut self, id: ArtifactId, stamp: Stamp) {
+    /// The file with this version was found to have the artifact's content.
+    pub(super) fn set_verified(&mut self, id: ArtifactId, version: FileVersion) {
         if let Some(entry) = self.by_id.get_mut(&id) {
-            entry.verified = Some(stamp);
+            entry.verified = Some(version);
         }
     }
 

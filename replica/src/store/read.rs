@@ -10,9 +10,9 @@ use gossip_engine::ArtifactId;
 
 use super::{
     Store, StoreError,
-    files::Stamp,
     verify::{Fault, open, unreadable},
 };
+use crate::file_version::FileVersion;
 
 /// The largest artifact that is verified on the thread that reads it first: 1 MiB, some milliseconds. A larger
 /// one is put off until the verifier has read it.
@@ -65,12 +65,12 @@ impl Store {
 fn read_verified(
     path: &Path,
     size: u64,
-    verified: Option<Stamp>,
+    verified: Option<FileVersion>,
     offset: u64,
     length: usize,
 ) -> Result<Option<Bytes>, Fault> {
-    let (mut file, stamp) = open(path, size)?;
-    if verified != Some(stamp) {
+    let (mut file, version) = open(path, size)?;
+    if verified != Some(version) {
         return Ok(None);
     }
     let mut chunk = vec![0; length];
@@ -78,6 +78,6 @@ fn read_verified(
     match read {
         Ok(()) => Ok(Some(chunk.into())),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Fault::Changing),
-        Err(error) => Err(unreadable(error, stamp)),
+        Err(error) => Err(unreadable(error, version)),
     }
 }

@@ -29,9 +29,9 @@ use gossip_engine::ArtifactId;
 
 use super::{
     Artifact, Store, StoreError,
-    files::Stamp,
     verify::{Fault, Reading, look},
 };
+use crate::file_version::FileVersion;
 
 pub(super) use self::asked::Asked;
 pub use self::thread::Verifying;
@@ -135,7 +135,7 @@ impl Verifier {
             let Some(entry) = self.store.inner.index().get(artifact.id) else { continue };
             match look(&self.store.inner.path(artifact.id), artifact.size) {
                 // What was never verified waits for the pass, or for the first request.
-                Ok(stamp) if entry.verified.is_none_or(|verified| verified == stamp) => {}
+                Ok(version) if entry.verified.is_none_or(|verified| verified == version) => {}
                 Ok(_) => _ = self.store.inner.asked.ask(artifact.id),
                 Err(fault) => self.conclude(*artifact, Err(fault)),
             }
@@ -216,7 +216,7 @@ impl Verifier {
     fn is_verified(&self, id: ArtifactId) -> bool {
         let Some(entry) = self.store.inner.index().get(id) else { return false };
         let there = look(&self.store.inner.path(id), entry.artifact.size);
-        there.is_ok_and(|stamp| entry.verified == Some(stamp))
+        there.is_ok_and(|version| entry.verified == Some(version))
     }
 
     fn begin(&mut self, id: ArtifactId) -> Option<Reading> {
@@ -242,7 +242,7 @@ impl Verifier {
         (read, more)
     }
 
-    fn conclude(&mut self, artifact: Artifact, verdict: Result<Stamp, Fault>) {
+    fn conclude(&mut self, artifact: Artifact, verdict: Result<FileVersion, Fault>) {
         match self.store.inner.conclude(artifact.id, artifact.size, verdict) {
             Ok(Some(_)) => {}
             // It has changed meanwhile. The next sweep sees the new one.

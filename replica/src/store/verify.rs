@@ -1,7 +1,7 @@
 //! Whether an artifact's file is what its name says: opened, read back, hashed.
 //!
 //! ```text
-//! unverified ──hash──> verified, with the stamp of the file ──stamp differs──> unverified
+//! unverified ──hash──> verified, with the version of the file ──version differs──> unverified
 //!      │ wrong, short, gone, no file                                              │
 //!      └──────────────────────────────> lost <──────────────────────────────────┘
 //! ```
@@ -23,10 +23,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Artifact, Inner, StoreError,
-    files::{Stamp, open_regular, take_away},
+    files::{open_regular, take_away},
     losses::Damage,
     partial::BUFFER_BYTES,
 };
+use crate::file_version::FileVersion;
 
 /// How often a file is read again that has changed meanwhile.
 const MAX_TRIES: usize = 4;
@@ -35,7 +36,7 @@ const MAX_TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It is not; this is what stands there, if anything does.
-    Damage(Damage, Option<Stamp>),
+    Damage(Damage, Option<FileVersion>),
     /// It changes, so that nothing can be said of it.
     Changing,
     /// The system does not let it be read.
@@ -43,7 +44,7 @@ pub(super) enum Fault {
 }
 
 /// Looks at the file of an artifact without opening it: regular, of the right length.
-pub(super) fn look(path: &Path, size: u64) -> Result<Stamp, Fault> {
+pub(super) fn look(path: &Path, size: u64) -> Result<FileVersion, Fault> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => check_shape(&metadata, size),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +55,7 @@ pub(super) fn look(path: &Path, size: u64) -> Result<Stamp, Fault> {
 }
 
 /// The file of an artifact, opened, if it is regular and has the right length.
-pub(super) fn open(path: &Path, size: u64) -> Result<(File, Stamp), Fault> {
+pub(super) fn open(path: &Path, size: u64) -> Result<(File, FileVersion), Fault> {
     let file = open_regular(path).map_err(|error| match look(path, size) {
         Ok(_) if error.kind() == io::ErrorKind::NotFound => Fault::Changing,
         Ok(seen) => unreadable(error, seen),
@@ -62,28 +63,28 @@ pub(super) fn open(path: &Path, size: u64) -> Result<(File, Stamp), Fault> {
         Err(fault) => fault,
     })?;
     let metadata = file.metadata().map_err(Fault::Io)?;
-    let stamp = check_shape(&metadata, size)?;
-    Ok((file, stamp))
+    let version = check_shape(&metadata, size)?;
+    Ok((file, version))
 }
 
-fn check_shape(metadata: &fs::Metadata, size: u64) -> Result<Stamp, Fault> {
+fn check_shape(metadata: &fs::Metadata, size: u64) -> Result<FileVersion, Fault> {
     let damage = if !metadata.is_file() {
         Damage::NotAFile
     } else if metadata.len() != size {
         Damage::Length { found: metadata.len(), expected: size }
     } else {
-        return Ok(Stamp::of(metadata));
+        return Ok(FileVersion::of(metadata));
     };
-    Err(Fault::Damage(damage, Some(Stamp::of(metadata))))
+    Err(Fault::Damage(damage, Some(FileVersion::of(metadata))))
 }
 
 /// A sector that cannot be read is damage; that we may not read is not.
-pub(super) fn unreadable(error: io::Error, stamp: Stamp) -> Fault {
+pub(super) fn unreadable(error: io::Error, version: FileVersion) -> Fault {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::EIO) {
-        return Fault::Damage(Damage::Unreadable(error), Some(stamp));
+        return Fault::Damage(Damage::Unreadable(error), Some(version));
     }
-    let _ = stamp;
+    let _ = version;
     Fault::Io(error)
 }
 
@@ -92,18 +93,18 @@ pub(super) fn unreadable(error: io::Error, stamp: Stamp) -> Fault {
 pub(super) struct Reading {
     pub(super) id: ArtifactId,
     file: File,
-    stamp: Stamp,
+    version: FileVersion,
     hasher: Sha256,
 }
 
 impl Reading {
     pub(super) fn begin(store: &Inner, id: ArtifactId, size: u64) -> Result<Self, Fault> {
-        let (file, stamp) = open(&store.path(id), size)?;
-        Ok(Self { id, file, stamp, hasher: Sha256::new() })
+        let (file, version) = open(&store.path(id), size)?;
+        Ok(Self { id, file, version, hasher: Sha256::new() })
     }
 
     /// Reads up to `limit` bytes more. Returns how many, and the verdict at the end of the file.
-    pub(super) fn step(&mut self, limit: u64) -> (u64, Option<Result<Stamp, Fault>>) {
+    pub(super) fn step(&mut self, limit: u64) -> (u64, Option<Result<FileVersion, Fault>>) {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut total = 0;
         while total < limit {
@@ -115,15 +116,15 @@ impl Reading {
                     total += read as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (total, Some(Err(unreadable(error, self.stamp)))),
+                Err(error) => return (total, Some(Err(unreadable(error, self.version)))),
             }
         }
         (total, None)
     }
 
-    fn verdict(&mut self) -> Result<Stamp, Fault> {
-        let after = Stamp::of(&self.file.metadata().map_err(Fault::Io)?);
-        if after != self.stamp {
+    fn verdict(&mut self) -> Result<FileVersion, Fault> {
+        let after = FileVersion::of(&self.file.metadata().map_err(Fault::Io)?);
+        if after != self.version {
             return Err(Fault::Changing);
         }
         let found = ArtifactId::new(self.hasher.finalize_reset().into());
@@ -158,24 +159,31 @@ impl Inner {
         &self,
         id: ArtifactId,
         size: u64,
-        verdict: Result<Stamp, Fault>,
+        verdict: Result<FileVersion, Fault>,
     ) -> Result<Option<bool>, StoreError> {
         match verdict {
-            Ok(stamp) => {
-                self.index().set_verified(id, stamp);
+            Ok(version) => {
+                self.index().set_verified(id, version);
                 // Relaxed: a figure to look at.
                 self.verified_bytes.fetch_add(size, Ordering::Relaxed);
                 Ok(Some(true))
             }
-            Err(Fault::Damage(damage, stamp)) => Ok(self.lose(id, &damage, stamp).then_some(false)),
+            Err(Fault::Damage(damage, version)) => {
+                Ok(self.lose(id, &damage, version).then_some(false))
+            }
             Err(Fault::Changing) => Ok(None),
             Err(Fault::Io(error)) => Err(self.note(StoreError::io("read", self.path(id))(error))),
         }
     }
 
-    /// An artifact is not held any more, because of what stands under its name: `stamp`. Returns whether
+    /// An artifact is not held any more, because of what stands under its name: `version`. Returns whether
     /// that is still what stands there; if not, it is to be looked at again.
-    pub(super) fn lose(&self, id: ArtifactId, damage: &Damage, stamp: Option<Stamp>) -> bool {
+    pub(super) fn lose(
+        &self,
+        id: ArtifactId,
+        damage: &Damage,
+        version: Option<FileVersion>,
+    ) -> bool {
         // A file that is gone may have gone with the whole folder, which is another matter.
         if matches!(damage, Damage::Gone) && self.restore_folder().is_err() {
             return true;
@@ -183,7 +191,7 @@ impl Inner {
         let path = self.path(id);
         let done = {
             let _names = self.folder_state();
-            if Stamp::under(&path).ok() != Some(stamp) {
+            if FileVersion::under(&path).ok() != Some(version) {
                 return false;
             }
             // Out of the index first, so that nobody serves it meanwhile.
@@ -191,7 +199,7 @@ impl Inner {
                 return true;
             }
             self.losses().lose(id, true);
-            match stamp.map(|_| take_away(&self.folder, &path)) {
+            match version.map(|_| take_away(&self.folder, &path)) {
                 None => "gone".to_owned(),
                 Some(Ok(done)) => done.to_owned(),
                 Some(Err(error)) => format!("cannot be taken away: {error}"),

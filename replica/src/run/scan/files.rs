@@ -22,11 +22,10 @@ use std::{
 
 use gossip_engine::ArtifactId;
 use gossip_replica::{
+    file_version::FileVersion,
     gossip::{PublishError, ReplicaGossip},
     store::{Imported, StoreError},
 };
-
-use crate::file_version::FileVersion;
 
 /// Files that change all the time are looked at no more often.
 const SHORTEST_LOOK: Duration = Duration::from_millis(500);
@@ -159,7 +158,7 @@ impl<O: Outlet> Files<O> {
             self.known.remove(path);
             return Ok(());
         };
-        let version = FileVersion::new(&metadata);
+        let version = FileVersion::of(&metadata);
         let refused = match self.known.get(path) {
             Some(Known { version: known, state, .. }) if *known == version => match state {
                 State::Settling(since) if now.duration_since(*since) < self.settle => return Ok(()),

@@ -2,7 +2,8 @@
 
 use std::fs::FileTimes;
 
-use super::{super::files::Stamp, *};
+use super::*;
+use crate::file_version::FileVersion;
 
 type Damaging = fn(&Path);
 
@@ -26,7 +27,7 @@ fn flip(path: &Path) {
     let file = fs::File::options().append(true).open(path).unwrap();
     let times = FileTimes::new().set_modified(before.modified().unwrap());
     // The clock of the file system may be a slow one.
-    while Stamp::of(&fs::metadata(path).unwrap()) == Stamp::of(&before) {
+    while FileVersion::of(&fs::metadata(path).unwrap()) == FileVersion::of(&before) {
         file.set_times(times).unwrap();
     }
 }
