@@ -8,8 +8,8 @@ use std::{
 };
 
 use gossip_engine::{
-    ArtifactId, ChunkError, FlowType, Gossip, GossipChunk, GossipChunkRequest, GossipMessage,
-    IntegrityHash, NodeId,
+    ArtifactFilter, ArtifactId, ChunkError, FlowType, Gossip, GossipChunk, GossipChunkRequest,
+    GossipMessage, IntegrityHash, NodeId,
 };
 use proptest::prelude::*;
 
@@ -465,18 +465,25 @@ proptest! {
     }
 }
 
-/// Counts what is sent, and panics at the first request for a chunk.
+/// Counts what is sent, and panics at the first request for a chunk and at the first advert.
 #[derive(Default)]
 struct Panics {
     requests: Mutex<u32>,
+    adverts: Mutex<u32>,
+}
+
+fn count_or_panic(count: &Mutex<u32>) {
+    let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+    *count += 1;
+    assert!(*count > 1, "on purpose");
 }
 
 impl Outbox for Panics {
     fn send(&self, _: NodeId, message: GossipMessage) -> Result<(), SendError> {
-        if let GossipMessage::ChunkRequest(_) = message {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            *requests += 1;
-            assert!(*requests > 1, "on purpose");
+        match message {
+            GossipMessage::ChunkRequest(_) => count_or_panic(&self.requests),
+            GossipMessage::Advert(_) => count_or_panic(&self.adverts),
+            _ => {}
         }
         Ok(())
     }
@@ -499,4 +506,24 @@ fn an_action_that_panics_keeps_no_other_from_being_done() {
     let heard = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_advert(advert, peer)));
     assert!(heard.is_err(), "the engine counts it");
     assert_eq!(*outbox.requests.lock().unwrap_or_else(PoisonError::into_inner), 4);
+}
+
+#[test]
+fn a_turn_of_adverts_that_panics_is_taken_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Arc::new(Panics::default());
+    let store = Store::open(folder.path()).unwrap();
+    let gossip = ReplicaGossip::new(small_chunks(), store, outbox.clone(), |_, _| Ok(())).unwrap();
+    let file = folder.path().with_extension("file");
+    fs::write(&file, "content").unwrap();
+    gossip.publish(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let peer = NodeId::new([7; 32]);
+    let came = catch_unwind(AssertUnwindSafe(|| {
+        gossip.on_peer_up(peer);
+        gossip.on_gossip_retransmission_request(ArtifactFilter { height: 0 }, peer);
+    }));
+    assert!(came.is_err(), "the engine counts it");
+    gossip.on_gossip_timer();
+    assert_eq!(*outbox.adverts.lock().unwrap_or_else(PoisonError::into_inner), 2);
 }

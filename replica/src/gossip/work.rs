@@ -182,16 +182,16 @@ impl ReplicaGossip {
                 return Vec::new();
             }
         };
-        let (destination, actions) = {
+        let others = {
             let mut state = self.state();
             state.downloads.counters().artifacts += 1;
             let holders = state.downloads.held(claim.id, now);
-            // Who advertises it need not be told.
-            let others = state.answers.peers().filter(|peer| !holders.contains(peer)).collect();
-            (ArtifactDestination::Replicas(others), state.downloads.take_actions())
+            // Who advertises it need not hear of it.
+            state.answers.peers().filter(|peer| !holders.contains(peer)).collect()
         };
-        self.announce(artifact, destination);
-        actions
+        self.announce(artifact, ArtifactDestination::Replicas(others));
+        // Taken after what may panic, or they would be lost with it.
+        self.state().downloads.take_actions()
     }
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
