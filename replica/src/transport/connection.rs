@@ -87,6 +87,18 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Closes a connection if the task that serves it panics. Its status has the connection as well, which would stay open
+/// until the task is started again, and the peer would talk to nobody.
+struct ClosedByPanic(Connection);
+
+impl Drop for ClosedByPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.close(CLOSE_FAILED, b"failed within");
+        }
+    }
+}
+
 impl<H: Handler> PeerContext<H> {
     /// Serves a connection to its end, which is also when `replaced` or `moved` is done. `first` is a
     /// stream of the peer's that has been accepted already; there is one if we dialled.
@@ -98,6 +110,7 @@ impl<H: Handler> PeerContext<H> {
         moved: impl Future<Output = ()>,
     ) -> Outcome {
         let (since, dialled) = (Instant::now(), first.is_some());
+        let _closed = ClosedByPanic(connection.clone());
         let mut tasks = JoinSet::new();
         let (senders, receivers) = outbound::queues(&self.counters);
         for queue in receivers {

@@ -21,6 +21,7 @@ async fn a_peer_whose_task_panics_is_connected_again() {
         assert_they_talk(one, two, 1).await;
         assert_eq!(broken.transport.failed_tasks(), 1);
         until_said(replicas[1 - panics].id(), "has panicked").await;
+        until_said(broken.id(), "has failed within").await;
         let report = broken.transport.shutdown(LIMIT).await;
         assert!(!report.is_clean() && report.failed_tasks == 1, "{report:?}");
         assert!(replicas[1 - panics].transport.shutdown(LIMIT).await.is_clean());
