@@ -7,8 +7,8 @@
 //!           no connection                                               refused: again, by the watch
 //! ```
 //!
-//! **Departing** belongs to the handler. So a departure needs nobody who waits for it, and is lost only with the
-//! handler or by its shutdown. There is at most one for each connection.
+//! The handler keeps what is **departing**. So nobody need wait for a departure. It is lost only with the handler, or
+//! by its shutdown. There is at most one for each connection.
 
 use std::{
     fmt,
