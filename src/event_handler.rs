@@ -5,8 +5,6 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -16,23 +14,22 @@ use bytes::Bytes;
 use tower_service::Service;
 
 use self::{
-    completion::Completion,
-    flows::{
-        Flows, Lanes, OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange,
-    },
+    call::Admission,
+    flows::{Flows, Lanes},
 };
 use crate::{
-    BuildError, ChannelConfig, Codec, ConfigError, EventError, Execute, FlowType, Gossip,
-    MessageHandler, MetricsRegistry, NodeId, RefusalReason, Refused, ShutdownReport, Submitted,
-    TransportEvent, TransportMessage, WireCodec, blocking, clock::instant_after, gossip::DynGossip,
-    message::GossipMessage, panics::contain, watch::Watch,
+    BuildError, ChannelConfig, Codec, ConfigError, EventError, Gossip, MetricsRegistry, NodeId,
+    ShutdownReport, Submitted, TransportEvent, TransportMessage, WireCodec, clock::instant_after,
+    gossip::DynGossip, message::GossipMessage, panics::contain, watch::Watch,
 };
 
+mod call;
 mod completion;
 mod connection;
 mod flows;
 mod panic_table;
 
+pub use call::CallFuture;
 pub use connection::{Closing, Connecting, Connection};
 
 struct Shared<G: Gossip + ?Sized, C> {
@@ -293,117 +290,5 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
             .field("retransmission", &flows.retransmission)
             .field("transport", &flows.transport)
             .finish_non_exhaustive()
-    }
-}
-
-/// Resolves when a message is admitted, dropped or refused, and when the callback of a `PeerUp` or `PeerDown` has
-/// returned.
-///
-/// Returned by the `call` of [`AsyncTransportEventHandlerImpl`]. It works under any executor, and
-/// [without](Self::wait) one.
-///
-/// # Cancel safety
-///
-/// It may be dropped at any time. An event that still waits is dropped with it and counted as
-/// [`WaitCancelled`](crate::Outcome::WaitCancelled), so a `PeerUp` or `PeerDown` belongs in no `select` and under no
-/// timeout.
-///
-/// # Panics
-///
-/// It may panic if it is polled again after it has resolved.
-#[must_use = "an event that finds no capacity is dropped with its future"]
-pub struct CallFuture<G: Gossip + ?Sized, E> {
-    peer: NodeId,
-    admission: Admission<G, E>,
-}
-
-enum Admission<G: Gossip + ?Sized, E> {
-    Advert(Execute<G::GossipAdvert, OnAdvert<G>>),
-    Request(Execute<G::GossipChunkRequest, OnRequest<G>>),
-    Chunk(Execute<G::GossipChunk, OnChunk<G>>),
-    Retransmission(Execute<G::GossipRetransmissionRequest, OnRetransmission<G>>),
-    Transport { execute: Option<Execute<PeerChange, OnPeerChange<G>>>, completion: Completion },
-    Malformed(Option<E>),
-    Unknown(Option<E>),
-    Quarantined,
-}
-
-impl<G: Gossip + ?Sized, E> Admission<G, E> {
-    fn transport(
-        (execute, completion): (Execute<PeerChange, OnPeerChange<G>>, Completion),
-    ) -> Self {
-        Self::Transport { execute: Some(execute), completion }
-    }
-}
-
-impl<G: Gossip + ?Sized, E> CallFuture<G, E> {
-    /// Parks the calling thread until this resolves, as [`Execute::wait`] does. Not in a callback: the flow may have to
-    /// wait for that one to return.
-    ///
-    /// # Errors
-    ///
-    /// As for the future.
-    pub fn wait(self) -> Result<Submitted, EventError<E>> {
-        blocking::wait(self)
-    }
-}
-
-// Nothing in it is ever pinned.
-impl<G: Gossip + ?Sized, E> Unpin for CallFuture<G, E> {}
-
-impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
-    type Output = Result<Submitted, EventError<E>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        fn poll<M: Send + 'static, H: MessageHandler<M>, E>(
-            execute: &mut Execute<M, H>,
-            peer: NodeId,
-            flow: FlowType,
-            context: &mut Context<'_>,
-        ) -> Poll<Result<Submitted, EventError<E>>> {
-            let refused = |Refused { reason, message }| {
-                // Nobody gets it back, so its panic is nobody else's to bear.
-                contain(|| drop(message));
-                EventError::Refused { peer, flow, reason }
-            };
-            Pin::new(execute).poll(context).map_err(refused)
-        }
-        let peer = self.peer;
-        match &mut self.admission {
-            Admission::Advert(execute) => poll(execute, peer, FlowType::Advert, context),
-            Admission::Request(execute) => poll(execute, peer, FlowType::Request, context),
-            Admission::Chunk(execute) => poll(execute, peer, FlowType::Chunk, context),
-            Admission::Retransmission(execute) => {
-                poll(execute, peer, FlowType::Retransmission, context)
-            }
-            Admission::Transport { execute, completion } => {
-                if let Some(admission) = execute {
-                    match poll(admission, peer, FlowType::Transport, context) {
-                        Poll::Ready(Ok(_)) => *execute = None,
-                        other => return other,
-                    }
-                }
-                completion.poll(context).map(|ran| {
-                    let reason = RefusalReason::Closed;
-                    let refused = EventError::Refused { peer, flow: FlowType::Transport, reason };
-                    if ran { Ok(Submitted::Admitted) } else { Err(refused) }
-                })
-            }
-            Admission::Quarantined => Poll::Ready(Err(EventError::Quarantined { peer })),
-            Admission::Malformed(source) => {
-                let source = source.take().expect("polled after it had resolved");
-                Poll::Ready(Err(EventError::Malformed { peer, source }))
-            }
-            Admission::Unknown(source) => {
-                let source = source.take().expect("polled after it had resolved");
-                Poll::Ready(Err(EventError::Unknown { peer, source }))
-            }
-        }
-    }
-}
-
-impl<G: Gossip + ?Sized, E> fmt::Debug for CallFuture<G, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallFuture").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
