@@ -129,7 +129,7 @@ fn entries() -> Vec<Entry> {
 }
 
 /// A flow of the engine.
-fn engine<H: Handler>(threads: usize, forking: bool, handler: H) -> Engine<H> {
+fn engine<H: Handler>(threads: usize, forking: bool, handler: H) -> Engine {
     let config = FlowConfig::new(PERMITS).with_threads(threads);
     Engine::with(&config.with_forking_handlers(forking), handler)
 }

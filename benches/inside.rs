@@ -106,7 +106,7 @@ fn run((_, threads, sort): &Entry, messages: usize) -> f64 {
         None => (0..messages).for_each(|message| note(timed(sort, numbers(message)))),
         Some(threads) => {
             let (sender, ends) = mpsc::channel();
-            let handler = move |_: NodeId, numbers| {
+            let handler = move |_: &NodeId, numbers| {
                 sender.send(timed(sort, numbers)).expect("the bench listens");
             };
             let config = FlowConfig::new(PERMITS).with_threads(threads);

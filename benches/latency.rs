@@ -117,7 +117,7 @@ fn calibrate(handler: Duration, size: Size) -> Duration {
 
 fn measure(workload: Workload, percent: u32, rounds: usize) -> Vec<Value> {
     let entries: [Entry; 5] = [
-        entry::<Engine<Stopwatch>>(),
+        entry::<Engine>(),
         entry::<Baseline<Stopwatch>>(),
         entry::<Channel>(),
         entry::<Crossfire>(),

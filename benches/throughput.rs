@@ -59,7 +59,7 @@ type Entry = (&'static str, fn(Workload) -> f64);
 fn entries() -> [Entry; 10] {
     type Tally = Arc<Ledger>;
     [
-        entry::<Engine<Tally>>(),
+        entry::<Engine>(),
         entry::<Baseline<Tally>>(),
         entry::<Tokio<Tally>>(),
         entry::<Rayon<Tally>>(),

@@ -37,7 +37,7 @@ struct Request {
 struct Answer;
 
 impl MessageHandler<Request> for Answer {
-    fn handle(&self, _: NodeId, Request { line, connection }: Request) {
+    fn handle(&self, _: &NodeId, Request { line, connection }: Request) {
         let sum = (0..20_000_u64).fold(line.len() as u64, |sum, next| black_box(sum ^ next));
         // A peer that has gone needs no answer.
         let _ = (&*connection).write_all(format!("{sum}\n").as_bytes());
@@ -45,7 +45,7 @@ impl MessageHandler<Request> for Answer {
 }
 
 /// Reads what one peer sends until it has no more to say.
-fn serve(flow: &FlowWorker<Request, Answer>, peer: NodeId, connection: TcpStream) {
+fn serve(flow: &FlowWorker<Request>, peer: NodeId, connection: TcpStream) {
     let connection = Arc::new(connection);
     let mut reader = BufReader::new(&*connection);
     loop {

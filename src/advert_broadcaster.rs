@@ -10,10 +10,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 
 use crate::{
-    ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MetricsRegistry, NodeId,
-    RefusalReason, Refused,
+    ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MessageHandler,
+    MetricsRegistry, NodeId, Outcome, RefusalReason, Refused,
     clock::instant_after,
-    flow_worker::{FlowHandle, Handle},
+    flow::FlowName,
+    flow_worker::{FlowHandle, FlowSpec},
     gossip::DynGossip,
     ledger::DestinationKind,
     panics::contain,
@@ -64,19 +65,23 @@ struct Broadcast<G: Gossip + ?Sized> {
     metrics: MetricsRegistry,
 }
 
-impl<G: Gossip + ?Sized> Handle<(G::GossipAdvert, ArtifactDestination)> for Broadcast<G> {
-    fn handle(&self, _: NodeId, (advert, destination): (G::GossipAdvert, ArtifactDestination)) {
+/// An advert, and where it is to go.
+type Outgoing<G> = (<G as Gossip>::GossipAdvert, ArtifactDestination);
+
+/// The queue's reference to what the broadcaster has as well.
+struct Broadcasts<G: Gossip + ?Sized>(Arc<Broadcast<G>>);
+
+impl<G: Gossip + ?Sized> MessageHandler<Outgoing<G>> for Broadcasts<G> {
+    fn handle(&self, _: &NodeId, (advert, destination): Outgoing<G>) {
         // A full load, so that no guard is held while the callback runs.
-        let gossip = self.gossip.load_full().expect("nothing runs before the gate opens");
+        let gossip = self.0.gossip.load_full().expect("nothing runs before the gate opens");
         gossip.broadcast_advert(advert, destination);
     }
 
-    fn discard(&self, (_, destination): (G::GossipAdvert, ArtifactDestination)) {
-        self.metrics.dropped_advert(DestinationKind::from(&destination));
+    fn discarded(&self, _: &NodeId, (_, destination): Outgoing<G>, _: Outcome) {
+        self.0.metrics.dropped_advert(DestinationKind::from(&destination));
     }
 }
-
-type Queue<G> = FlowHandle<(<G as Gossip>::GossipAdvert, ArtifactDestination), Broadcast<G>>;
 
 /// Broadcasts the adverts by which the replica itself announces artifacts.
 ///
@@ -126,7 +131,8 @@ type Queue<G> = FlowHandle<(<G as Gossip>::GossipAdvert, ArtifactDestination), B
 /// Dropping the broadcaster does not wait. If the gate is open, what was sent still goes out. If it never opened, what
 /// was sent is dropped and counted. Then the thread ends.
 pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
-    queue: Queue<G>,
+    queue: FlowHandle<Outgoing<G>, NodeId>,
+    broadcast: Arc<Broadcast<G>>,
     started: AtomicBool,
 }
 
@@ -160,12 +166,21 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             .with_max_peers(1)
             .with_max_waiters(0)
             .with_threads(1);
-        let broadcast =
-            Broadcast { gossip: ArcSwapOption::empty(), metrics: metrics_registry.clone() };
-        let queue = FlowHandle::new(None, &config, metrics_registry, broadcast, false)?;
+        let broadcast = Arc::new(Broadcast {
+            gossip: ArcSwapOption::empty(),
+            metrics: metrics_registry.clone(),
+        });
+        let spec = FlowSpec {
+            name: FlowName::BROADCAST,
+            config: &config,
+            registry: metrics_registry,
+            notifies: false,
+            broadcasts: true,
+        };
+        let queue = FlowHandle::new(spec, Broadcasts(Arc::clone(&broadcast)))?;
         // No advert waits for its lane to be made.
-        queue.add_lane(OWN_LANE);
-        Ok(Self { queue, started: AtomicBool::new(false) })
+        queue.add_lane(&OWN_LANE);
+        Ok(Self { queue, broadcast, started: AtomicBool::new(false) })
     }
 
     /// Opens the gate: from now on `gossip` broadcasts, beginning with what was sent before.
@@ -177,8 +192,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     /// After a [shutdown](Self::shutdown) nothing is broadcast any more, and `gossip` is kept until the
     /// broadcaster is dropped.
     pub fn start(&self, gossip: Arc<G>) {
-        let before =
-            self.queue.with_handler(|broadcast| broadcast.gossip.swap(Some(Arc::new(gossip))));
+        let before = self.broadcast.gossip.swap(Some(Arc::new(gossip)));
         // Its `Drop` is the user's code.
         contain(|| drop(before));
         // AcqRel: the gossip is stored before the claims are handed out, by whoever comes first.
@@ -203,11 +217,9 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         dst: ArtifactDestination,
     ) -> Result<(), AdvertDropped<G::GossipAdvert>> {
         let bytes = size_of::<(G::GossipAdvert, ArtifactDestination)>();
-        self.queue.try_submit(OWN_LANE, (advert, dst), bytes).map_err(|refused| {
+        self.queue.try_submit(&OWN_LANE, (advert, dst), bytes).map_err(|refused| {
             let Refused { message: (advert, destination), reason } = refused;
-            self.queue.with_handler(|broadcast| {
-                broadcast.metrics.dropped_advert(DestinationKind::from(&destination));
-            });
+            self.broadcast.metrics.dropped_advert(DestinationKind::from(&destination));
             let reason = match reason {
                 RefusalReason::Closed => DropReason::Closed,
                 _ => DropReason::Full,
@@ -228,7 +240,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
         let report = self.queue.shut_down(instant_after(deadline));
         if report.joined {
             // Nothing runs any more, and the gossip may own what owns this broadcaster.
-            let gossip = self.queue.with_handler(|broadcast| broadcast.gossip.swap(None));
+            let gossip = self.broadcast.gossip.swap(None);
             contain(|| drop(gossip));
         }
         report

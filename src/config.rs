@@ -147,6 +147,14 @@ pub enum ConfigError {
         /// The flow.
         flow: &'static str,
     },
+    /// A name that an engine cannot give a flow.
+    #[error("flow {flow:?}: {fault}")]
+    Name {
+        /// The name.
+        flow: &'static str,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// A change of what cannot change while the flow runs.
     #[error("{flow} flow: cannot change while it runs: {what}")]
     Fixed {

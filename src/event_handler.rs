@@ -18,26 +18,22 @@ use self::{
     flows::{Flows, Lanes},
 };
 use crate::{
-    BuildError, ChannelConfig, Codec, ConfigError, EventError, Gossip, MetricsRegistry, NodeId,
-    ShutdownReport, Submitted, TransportEvent, TransportMessage, WireCodec, clock::instant_after,
-    gossip::DynGossip, message::GossipMessage, panics::contain, watch::Watch,
+    BuildError, ChannelConfig, Codec, ConfigError, Connecting, EventError, Gossip, MetricsRegistry,
+    NodeId, ShutdownReport, Submitted, TransportEvent, TransportMessage, WireCodec,
+    gossip::DynGossip, message::GossipMessage, panics::contain,
 };
 
 mod call;
-mod completion;
-mod connection;
 mod flows;
 mod panic_table;
 
 pub use call::CallFuture;
-pub use connection::{Closing, Connecting, Connection};
 
 struct Shared<G: Gossip + ?Sized, C> {
     node_id: NodeId,
     metrics: MetricsRegistry,
     codec: C,
-    flows: Arc<Flows<G>>,
-    _watch: Watch,
+    flows: Flows<G>,
 }
 
 /// The event handler of a transport: takes its events and runs the callbacks of a [`Gossip`] for them.
@@ -106,11 +102,10 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         codec: C,
     ) -> Result<Self, BuildError> {
         let flows = Flows::new(channel_config, metrics_registry, gossip)?;
-        let watch = Watch::start(Arc::downgrade(&flows))?;
         // The subscriber is the user's code, here and below.
         contain(|| tracing::info!(node = %node_id, "event handler started"));
         let metrics = metrics_registry.clone();
-        let shared = Shared { node_id, metrics, codec, flows, _watch: watch };
+        let shared = Shared { node_id, metrics, codec, flows };
         Ok(Self { shared: Arc::new(shared), lanes: Lanes::default() })
     }
 
@@ -122,7 +117,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ///
     /// # Errors
     ///
-    /// The future resolves to [`EventError::Refused`] if the Transport flow does not admit the event. The transport may
+    /// The future resolves to a [`RefusalReason`](crate::RefusalReason) if the Transport flow does not admit the event. The transport may
     /// close the connection then: `on_peer_down` will not be called. A future that resolves tells of its callback a
     /// moment before its capacity is free, so a flow that [refuses](crate::OverloadPolicy::Refuse) may be full then.
     ///
@@ -130,8 +125,8 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ///
     /// The future may be dropped at any time. If `on_peer_up` has been called by then, or will be, `on_peer_down`
     /// follows.
-    pub fn connect(&self, peer: NodeId) -> Connecting<G, C> {
-        Connecting::new(&self.shared, peer)
+    pub fn connect(&self, peer: NodeId) -> Connecting {
+        self.shared.flows.engine.connect(peer)
     }
 
     /// Changes the configuration while messages flow: that of all flows, or of none if a figure is out of range or
@@ -163,7 +158,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     /// [`FlowWorker::set_peer_weight`](crate::FlowWorker::set_peer_weight). False if it could not be set in all flows.
     #[must_use = "the weight may not have been set"]
     pub fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
-        self.shared.flows.set_peer_weight(peer, weight)
+        self.shared.flows.engine.set_peer_weight(peer, weight)
     }
 
     /// Forgets the panics that this peer's messages have caused, and ends its quarantine; true if it was in one.
@@ -181,7 +176,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ///
     /// Called from inside a callback it closes all flows and returns at once, with a report that is not clean.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let report = self.shared.flows.shut_down(instant_after(deadline));
+        let report = self.shared.flows.engine.shutdown(deadline);
         contain(|| {
             let clean = report.is_clean();
             tracing::info!(node = %self.shared.node_id, clean, "event handler shut down");
@@ -197,17 +192,20 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         }
         let bytes = payload.len();
         match self.shared.codec.decode(payload) {
-            Ok(GossipMessage::Advert(advert)) => {
-                Admission::Advert(flows.advert.execute_from(peer, advert, bytes, &mut lanes.advert))
-            }
+            Ok(GossipMessage::Advert(advert)) => Admission::Advert(flows.advert.execute_from(
+                &peer,
+                advert,
+                bytes,
+                &mut lanes.advert,
+            )),
             Ok(GossipMessage::ChunkRequest(request)) => Admission::Request(
-                flows.request.execute_from(peer, request, bytes, &mut lanes.request),
+                flows.request.execute_from(&peer, request, bytes, &mut lanes.request),
             ),
             Ok(GossipMessage::Chunk(chunk)) => {
-                Admission::Chunk(flows.chunk.execute_from(peer, chunk, bytes, &mut lanes.chunk))
+                Admission::Chunk(flows.chunk.execute_from(&peer, chunk, bytes, &mut lanes.chunk))
             }
             Ok(GossipMessage::RetransmissionRequest(request)) => Admission::Retransmission(
-                flows.retransmission.execute_from(peer, request, bytes, &mut lanes.retransmission),
+                flows.retransmission.execute_from(&peer, request, bytes, &mut lanes.retransmission),
             ),
             Err(source) if C::is_unknown(&source) => {
                 self.shared.metrics.unknown();
@@ -261,10 +259,10 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
                 (peer_id, self.message(peer_id, payload))
             }
             TransportEvent::PeerUp(peer) => {
-                (peer, Admission::transport(self.shared.flows.peer_up(peer)))
+                (peer, Admission::transport(self.shared.flows.engine.peer_up(&peer)))
             }
             TransportEvent::PeerDown(peer) => {
-                (peer, Admission::transport(self.shared.flows.peer_down(peer)))
+                (peer, Admission::transport(self.shared.flows.engine.peer_down(&peer)))
             }
         };
         // After the codec, so that one that panics leaves no event without an end.
@@ -288,7 +286,7 @@ impl<G: Gossip + ?Sized, C> fmt::Debug for AsyncTransportEventHandlerImpl<G, C> 
             .field("request", &flows.request)
             .field("chunk", &flows.chunk)
             .field("retransmission", &flows.retransmission)
-            .field("transport", &flows.transport)
+            .field("transport", flows.engine.peers())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
-//! The five flows.
+//! The names of flows: the five of the event handler, and those that an engine is given.
 //!
 //! A flow is a class of messages with a bound, a pool of threads and counters of its own, so that a
 //! burst of one class never delays another.
+
+use std::fmt;
 
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
 
@@ -45,5 +47,60 @@ impl FlowType {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
+    }
+}
+
+/// The name of a flow: that of a [`FlowType`], or any other text that a program has for it.
+///
+/// It is the flow's label in metrics and its name in logs, errors and reports. Threads of a [`FlowType`] are called
+/// `P2P_Advert_Thread` and so on. Those of another flow are called by the first 11 bytes of its name and their index,
+/// as in `blocks-0`, since Linux shows 15 bytes of a thread's name.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FlowName {
+    name: &'static str,
+    is_flow_type: bool,
+}
+
+/// How many bytes of a flow's name stand in the names of its threads: an index of three digits fits behind them.
+const THREAD_NAME_BYTES: usize = 11;
+
+impl FlowName {
+    /// The adverts of the replica's own, on their way out.
+    pub(crate) const BROADCAST: Self = Self { name: "Broadcast", is_flow_type: true };
+
+    /// The name as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
+
+    /// What one of the flow's threads is called.
+    pub(crate) fn thread(self, index: usize) -> String {
+        let Self { name, is_flow_type } = self;
+        if is_flow_type {
+            return format!("P2P_{name}_Thread");
+        }
+        let end = (0..=THREAD_NAME_BYTES).rev().find(|&end| name.is_char_boundary(end));
+        // A thread's name has no zero byte.
+        let name = name[..end.unwrap_or(0).min(name.len())].replace('\0', "");
+        format!("{name}-{index}")
+    }
+}
+
+impl From<FlowType> for FlowName {
+    fn from(flow: FlowType) -> Self {
+        Self { name: flow.name(), is_flow_type: true }
+    }
+}
+
+impl From<&'static str> for FlowName {
+    fn from(name: &'static str) -> Self {
+        Self { name, is_flow_type: false }
+    }
+}
+
+impl fmt::Display for FlowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
 
 use crate::{
-    ArtifactDestination, FlowType,
+    ArtifactDestination,
     sync::{AtomicU64, Ordering, fence},
 };
 
@@ -79,7 +79,7 @@ impl Counter {
     }
 }
 
-/// All flows of one kind that were ever registered.
+/// All flows of one name that were ever registered.
 #[derive(Clone, Default)]
 struct Registrations {
     /// The sum of those that are gone, so that registering again and again takes no more memory.
@@ -121,7 +121,8 @@ struct Shared {
     notices: Counter,
     timer_ticks: Counter,
     timer_panics: Counter,
-    flows: [ArcSwap<Registrations>; FlowType::COUNT],
+    /// In the order in which the names came. A program has as many as it has flows.
+    flows: ArcSwap<Vec<(&'static str, Registrations)>>,
     broadcast: ArcSwap<Registrations>,
     dropped_adverts: [Counter; DestinationKind::COUNT],
 }
@@ -159,7 +160,12 @@ impl MetricsRegistry {
     pub fn snapshot(&self) -> MetricsSnapshot {
         let shared = &*self.shared;
         MetricsSnapshot {
-            flows: std::array::from_fn(|flow| shared.flows[flow].load().snapshot()),
+            flows: shared
+                .flows
+                .load()
+                .iter()
+                .map(|(name, flow)| (*name, flow.snapshot()))
+                .collect(),
             broadcast: shared.broadcast.load().snapshot(),
             dropped_adverts: std::array::from_fn(|kind| shared.dropped_adverts[kind].get()),
             received: shared.received.get(),
@@ -172,12 +178,22 @@ impl MetricsRegistry {
         }
     }
 
-    pub(crate) fn register(&self, flow: Option<FlowType>, metrics: &Arc<FlowLedger>) {
-        let registrations = match flow {
-            Some(flow) => &self.shared.flows[flow as usize],
-            None => &self.shared.broadcast,
-        };
-        registrations.rcu(|current| current.with(metrics));
+    /// A flow of this name counts here from now on.
+    pub(crate) fn register(&self, name: &'static str, ledger: &Arc<FlowLedger>) {
+        self.shared.flows.rcu(|current| {
+            let is_known = current.iter().any(|(other, _)| *other == name);
+            let with = |(other, flows): &(&'static str, Registrations)| match *other == name {
+                true => (name, flows.with(ledger)),
+                false => (*other, flows.clone()),
+            };
+            let first = (!is_known).then(|| (name, Registrations::default().with(ledger)));
+            current.iter().map(with).chain(first).collect::<Vec<_>>()
+        });
+    }
+
+    /// Adverts of the replica's own, on their way out, are counted here from now on.
+    pub(crate) fn register_broadcast(&self, ledger: &Arc<FlowLedger>) {
+        self.shared.broadcast.rcu(|current| current.with(ledger));
     }
 
     /// An event has come.

@@ -127,18 +127,19 @@ mod blocking;
 mod clock;
 mod codec;
 mod config;
+mod engine;
 mod event;
 mod event_handler;
 mod flow;
 mod flow_worker;
 mod gossip;
-
 mod ledger;
 mod lifecycle;
 mod log_limit;
 mod message;
 mod outcome;
 mod panics;
+mod peer_key;
 mod queue;
 mod sync;
 #[cfg(any(shuttle, all(any(test, fuzzing), not(loom))))]
@@ -157,11 +158,10 @@ pub use config::{
     MAX_SPIN_WINDOW, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS,
     PanicPolicy, Quarantine, WaitStrategy,
 };
+pub use engine::{Closing, Connecting, Connection, Engine, EngineBuilder, MAX_FLOWS, PeerHandler};
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
-pub use event_handler::{
-    AsyncTransportEventHandlerImpl, CallFuture, Closing, Connecting, Connection,
-};
-pub use flow::FlowType;
+pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
+pub use flow::{FlowName, FlowType};
 pub use flow_worker::{
     Execute, FlowWorker, MAX_WEIGHT, MessageHandler, Refused, Submitter, queue_delay,
 };
@@ -174,6 +174,7 @@ pub use message::{
     GossipChunkRequest, GossipMessage, IntegrityHash, NodeId, ParseIdError,
 };
 pub use outcome::{Outcome, Submitted};
+pub use peer_key::PeerKey;
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 

@@ -1,10 +1,6 @@
 //! How building a part of the engine can fail, and what shutting one down reports.
 
-use std::{collections::BTreeMap, fmt};
-
-use strum::EnumCount;
-
-use crate::{ConfigError, FlowType};
+use crate::{ConfigError, FlowName};
 
 /// A part of the engine could not be built. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -54,33 +50,33 @@ impl FlowReport {
     }
 }
 
-/// What a shutdown left of a handler's flows.
-#[derive(Clone, Copy, Default, Eq, PartialEq)]
+/// What a shutdown left of the flows of a handler or an engine.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use]
 pub struct ShutdownReport {
-    flows: [FlowReport; FlowType::COUNT],
+    flows: Vec<(&'static str, FlowReport)>,
 }
 
 impl ShutdownReport {
-    pub(crate) fn new(of: impl FnMut(FlowType) -> FlowReport) -> Self {
-        Self { flows: FlowType::ALL.map(of) }
+    pub(crate) fn new(flows: impl Iterator<Item = (&'static str, FlowReport)>) -> Self {
+        Self { flows: flows.collect() }
     }
 
-    /// What was left of one flow.
-    pub fn flow(&self, flow: FlowType) -> FlowReport {
-        self.flows[flow as usize]
+    /// What was left of one flow; `None` if there was none of this name.
+    #[must_use]
+    pub fn flow(&self, flow: impl Into<FlowName>) -> Option<FlowReport> {
+        let name = flow.into().as_str();
+        self.flows().find(|&(other, _)| other == name).map(|(_, report)| report)
+    }
+
+    /// All flows by name, and what was left of each.
+    pub fn flows(&self) -> impl Iterator<Item = (&'static str, FlowReport)> {
+        self.flows.iter().copied()
     }
 
     /// The shutdown has dropped nothing and left nothing running, and all threads have ended.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.flows.iter().all(FlowReport::is_clean)
-    }
-}
-
-impl fmt::Debug for ShutdownReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of_flows = FlowType::ALL.map(|flow| (flow, self.flow(flow)));
-        f.debug_tuple("ShutdownReport").field(&BTreeMap::from(of_flows)).finish()
+        self.flows().all(|(_, report)| report.is_clean())
     }
 }

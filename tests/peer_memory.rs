@@ -31,7 +31,7 @@ fn held() -> usize {
 fn a_peer_that_has_sent_one_message_costs_less_than_four_kilobytes() {
     // Large quotas, of which a silent peer takes nothing.
     let config = FlowConfig::new(100_000).with_peer_quota(10_000).with_threads(1);
-    let handler = |_: NodeId, _: [u64; 16]| {};
+    let handler = |_: &NodeId, _: [u64; 16]| {};
     let flow =
         FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler).unwrap();
     let submit = |number: u32| _ = block_on(flow.execute(peer(number), [1; 16])).unwrap();

@@ -72,7 +72,7 @@ fn a_watch_ends_with_a_shutdown_or_with_what_it_watches() {
     assert_eq!(replica.strong_count(), 0, "the replica is kept");
     drop(handler);
 
-    let flow = |handler: fn(NodeId, ())| {
+    let flow = |handler: fn(&NodeId, ())| {
         FlowWorker::new(FlowType::Chunk, &FlowConfig::new(1), &registry, handler).unwrap()
     };
     let shut_down = flow(|_, ()| {});

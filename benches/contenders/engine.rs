@@ -15,18 +15,18 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Handle<H>(H);
 
 impl<H: Handler> MessageHandler<Message> for Handle<H> {
-    fn handle(&self, peer: NodeId, message: Message) {
-        self.0.handle(peer, message);
+    fn handle(&self, peer: &NodeId, message: Message) {
+        self.0.handle(*peer, message);
     }
 }
 
-pub(crate) struct Engine<H: Handler> {
-    flow: FlowWorker<Message, Handle<H>>,
+pub(crate) struct Engine {
+    flow: FlowWorker<Message>,
     _registry: MetricsRegistry,
 }
 
-impl<H: Handler> Engine<H> {
-    pub(crate) fn with(config: &FlowConfig, handler: H) -> Self {
+impl Engine {
+    pub(crate) fn with(config: &FlowConfig, handler: impl Handler) -> Self {
         let registry = MetricsRegistry::new();
         let flow = FlowWorker::new(FlowType::Advert, config, &registry, Handle(handler))
             .expect("the configuration is in range");
@@ -39,7 +39,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-impl<H: Handler> Contender<H> for Engine<H> {
+impl<H: Handler> Contender<H> for Engine {
     const NAME: &'static str = "engine";
 
     /// One peer may have all permits, as with the other contenders.

@@ -39,7 +39,7 @@ fn fails(way: Way, number: usize) -> Result<(), Deliberate> {
 /// Nanoseconds for each message.
 fn run(way: Way, messages: usize) -> f64 {
     let config = FlowConfig::new(1_000).with_threads(THREADS);
-    let handler = move |_: NodeId, number: usize| {
+    let handler = move |_: &NodeId, number: usize| {
         let _ = black_box(fails(way, number));
     };
     let registry = MetricsRegistry::new();

@@ -126,7 +126,7 @@ fn flow(peers: usize, quantum: Duration) -> FlowConfig {
 /// A flow of its own, with messages of 96 bytes that take turns among so many peers.
 fn worker(messages: usize, peers: usize, quantum: Duration) {
     run(messages, |gate| {
-        let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
+        let handler = move |_: &NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
         let config = flow(peers, quantum);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");
@@ -142,7 +142,7 @@ fn worker(messages: usize, peers: usize, quantum: Duration) {
 /// Like [`worker`] with one peer, by somebody who submits many messages of it.
 fn submitter(messages: usize) {
     run(messages, |gate| {
-        let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
+        let handler = move |_: &NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
         let config = flow(1, MAX_QUANTUM);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");
@@ -163,7 +163,7 @@ fn empty_lanes(messages: usize) {
         const BEFORE: u64 = u64::MAX;
         let missing = Arc::new(AtomicUsize::new(2 * (messages + 1)));
         let of_handler = Arc::clone(&missing);
-        let handler = move |_: NodeId, message: [u64; 12]| match black_box(message)[0] {
+        let handler = move |_: &NodeId, message: [u64; 12]| match black_box(message)[0] {
             // Release: pairs with the load below.
             BEFORE => _ = of_handler.fetch_sub(1, Ordering::Release),
             sequence => gate.pass(sequence),
@@ -200,7 +200,7 @@ fn one_at_a_time(messages: usize) {
     let handled = Arc::new(AtomicU64::new(0));
     let of_handler = Arc::clone(&handled);
     // Release: pairs with the load below.
-    let handler = move |_: NodeId, message: [u64; 12]| {
+    let handler = move |_: &NodeId, message: [u64; 12]| {
         of_handler.store(black_box(message)[0], Ordering::Release);
     };
     let config = flow(1, MAX_QUANTUM);

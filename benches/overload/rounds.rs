@@ -214,7 +214,7 @@ fn run_engine(
     between: Between,
 ) -> (Counted, Option<Duration>) {
     let handler = stopwatch.clone();
-    let handler = move |_: NodeId, message: Message| {
+    let handler = move |_: &NodeId, message: Message| {
         if message.sequence != FIRST {
             handler.run(message.sequence);
         }
@@ -255,9 +255,7 @@ fn run_engine(
 }
 
 /// Waits until the flow is empty; returns when its last message was dropped, if any was at all.
-fn last_drop(
-    flow: &FlowWorker<Message, impl Fn(NodeId, Message) + Send + Sync + 'static>,
-) -> Option<Duration> {
+fn last_drop(flow: &FlowWorker<Message>) -> Option<Duration> {
     let over = Instant::now();
     let mut dropped = flow.snapshot().dropped();
     let mut last = (dropped > 0).then_some(Duration::ZERO);

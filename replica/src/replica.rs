@@ -357,7 +357,7 @@ impl fmt::Debug for Replica {
 }
 
 /// What a shutdown left.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]
 #[non_exhaustive]
 pub struct ReplicaReport {

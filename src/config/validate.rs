@@ -16,10 +16,21 @@ impl FlowConfig {
     ///
     /// The first figure that is out of its range.
     pub fn validate(&self, flow: FlowType) -> Result<(), ConfigError> {
-        self.validate_as(flow.name())
+        self.validate_as(flow.name())?;
+        match flow {
+            FlowType::Transport => self.validate_lossless(flow.name()),
+            _ => Ok(()),
+        }
     }
 
-    /// The same, by the name that the error calls the flow by: that of its type, or of what is no flow of peers.
+    /// Checks the policies of a flow in which the replica hears who has come, who has gone and what was dropped.
+    pub(crate) fn validate_lossless(&self, flow: &'static str) -> Result<(), ConfigError> {
+        let is_lossy = self.max_age.is_some()
+            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
+        if is_lossy { Err(ConfigError::Lossy { flow }) } else { Ok(()) }
+    }
+
+    /// Checks the figures against their limits, by the name that the error calls the flow by.
     pub(crate) fn validate_as(&self, flow: &'static str) -> Result<(), ConfigError> {
         let window = match self.wait_strategy {
             WaitStrategy::Adaptive(window) => window,
@@ -57,12 +68,6 @@ impl FlowConfig {
             && (age.is_zero() || age > MAX_AGE)
         {
             return Err(ConfigError::Age { flow, age });
-        }
-        // Each event tells the replica that a peer has come or gone.
-        let is_lossy = self.max_age.is_some()
-            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
-        if flow == FlowType::Transport.name() && is_lossy {
-            return Err(ConfigError::Lossy { flow });
         }
         Ok(())
     }

@@ -7,13 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    completion::Completion,
-    flows::{OnAdvert, OnChunk, OnPeerChange, OnRequest, OnRetransmission, PeerChange},
-};
 use crate::{
-    EventError, Execute, FlowType, Gossip, MessageHandler, NodeId, RefusalReason, Refused,
-    Submitted, blocking, panics::contain,
+    EventError, Execute, FlowType, Gossip, NodeId, RefusalReason, Refused, Submitted, blocking,
+    engine::{Change, PeerChange, PeerCompletion},
+    panics::contain,
 };
 
 /// Resolves when a message is admitted, dropped or refused, and when the callback of a `PeerUp` or `PeerDown` has
@@ -39,20 +36,18 @@ pub struct CallFuture<G: Gossip + ?Sized, E> {
 }
 
 pub(super) enum Admission<G: Gossip + ?Sized, E> {
-    Advert(Execute<G::GossipAdvert, OnAdvert<G>>),
-    Request(Execute<G::GossipChunkRequest, OnRequest<G>>),
-    Chunk(Execute<G::GossipChunk, OnChunk<G>>),
-    Retransmission(Execute<G::GossipRetransmissionRequest, OnRetransmission<G>>),
-    Transport { execute: Option<Execute<PeerChange, OnPeerChange<G>>>, completion: Completion },
+    Advert(Execute<G::GossipAdvert>),
+    Request(Execute<G::GossipChunkRequest>),
+    Chunk(Execute<G::GossipChunk>),
+    Retransmission(Execute<G::GossipRetransmissionRequest>),
+    Transport { execute: Option<Execute<PeerChange<NodeId>>>, completion: PeerCompletion },
     Malformed(Option<E>),
     Unknown(Option<E>),
     Quarantined,
 }
 
 impl<G: Gossip + ?Sized, E> Admission<G, E> {
-    pub(super) fn transport(
-        (execute, completion): (Execute<PeerChange, OnPeerChange<G>>, Completion),
-    ) -> Self {
+    pub(super) fn transport((execute, completion): Change<NodeId>) -> Self {
         Self::Transport { execute: Some(execute), completion }
     }
 }
@@ -76,8 +71,8 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
     type Output = Result<Submitted, EventError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        fn poll<M: Send + 'static, H: MessageHandler<M>, E>(
-            execute: &mut Execute<M, H>,
+        fn poll<M: Send + 'static, E>(
+            execute: &mut Execute<M>,
             peer: NodeId,
             flow: FlowType,
             context: &mut Context<'_>,

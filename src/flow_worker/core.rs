@@ -9,12 +9,14 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    drop_notices::DropNotices, handler::Handle, runtime_config::RuntimeConfig, shutdown::Over,
+    drop_notices::DropNotices, handler::MessageHandler, runtime_config::RuntimeConfig,
+    shutdown::Over,
 };
 use crate::{
-    BuildError, FlowType, MetricsRegistry, NodeId, Outcome,
+    BuildError, MetricsRegistry, Outcome, PeerKey,
     clock::{Moment, nanos},
     config::{FlowConfig, WaitStrategy},
+    flow::FlowName,
     ledger::{FlowLedger, Gauges, Load},
     panics::{PanicLog, contain},
     queue::{FairQueue, Lane, Limits, WakeList},
@@ -30,22 +32,19 @@ pub(crate) struct Envelope<M> {
     pub(super) arrived: Moment,
 }
 
-/// The lane of a peer.
-pub(crate) type PeerLane = Lane<NodeId>;
-
 /// The queue of a flow.
-pub(super) type PeerQueue<M> = FairQueue<NodeId, Envelope<M>>;
+pub(super) type PeerQueue<M, K> = FairQueue<K, Envelope<M>>;
 
 /// The inside of a flow.
-pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
+pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     pub(super) name: &'static str,
     /// What it was built with; some of it never changes.
     pub(super) built: FlowConfig,
-    pub(super) queue: Arc<PeerQueue<M>>,
+    pub(super) queue: Arc<PeerQueue<M, K>>,
     pub(super) workers: Workers,
     pub(super) ledger: Arc<FlowLedger>,
     /// What may change while it runs. Each worker keeps a reference, and reads it anew when the count changes.
-    pub(super) runtime: ArcSwap<RuntimeConfig<H>>,
+    pub(super) runtime: ArcSwap<RuntimeConfig<M, K>>,
     /// How often it has changed.
     pub(super) runtime_changes: AtomicU64,
     /// How long workers look for work, in nanoseconds: part of the above, read at each look.
@@ -58,11 +57,23 @@ pub(crate) struct Core<M: Send + 'static, H: Handle<M>> {
     pub(super) failed: AtomicBool,
     /// Workers whose loop has panicked.
     pub(super) broken: AtomicUsize,
-    pub(super) drops: DropNotices,
+    pub(super) drops: DropNotices<K>,
     pub(super) over: Over,
     pub(super) panics: Arc<PanicLog>,
     /// From when the flow's own times count.
     pub(super) epoch: Moment,
+}
+
+/// What a flow is built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowSpec<'a> {
+    pub(crate) name: FlowName,
+    pub(crate) config: &'a FlowConfig,
+    pub(crate) registry: &'a MetricsRegistry,
+    /// Somebody asks for drops, to notify the replica.
+    pub(crate) notifies: bool,
+    /// It is that of the replica's own adverts, which do not run until the flow is [open](Core::open).
+    pub(crate) broadcasts: bool,
 }
 
 /// What bounds the queue of a flow with this configuration.
@@ -89,19 +100,15 @@ pub(super) fn longest_look(config: &FlowConfig) -> u64 {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
-    /// Builds a flow and starts its threads; `flow` is `None` for the adverts on their way out, which do not run until
-    /// [`open`](Self::open). `notifies` says that somebody asks for drops, to notify the replica.
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
+    /// Builds a flow and starts its threads.
     pub(super) fn start(
-        flow: Option<FlowType>,
-        config: &FlowConfig,
-        registry: &MetricsRegistry,
-        handler: H,
-        notifies: bool,
+        spec: FlowSpec<'_>,
+        handler: Box<dyn MessageHandler<M, K>>,
     ) -> Result<Arc<Self>, BuildError> {
-        let name = flow.map_or("Broadcast", FlowType::name);
+        let FlowSpec { name: flow_name, config, .. } = spec;
+        let name = flow_name.as_str();
         config.validate_as(name)?;
-        let config = of_its_kind(flow, config);
         // The clock's first reading calibrates it, which no message should wait for.
         let epoch = Moment::now();
         let ledger = Arc::new(FlowLedger::new(config.threads()));
@@ -113,35 +120,38 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
                 panics.report(payload);
             }
         };
-        let thread_name = format!("P2P_{name}_Thread");
-        let spec = Spec {
-            name: &thread_name,
+        let threads = Spec {
+            name: &|index| flow_name.thread(index),
             threads: config.threads(),
             first_core: config.core_affinity(),
         };
-        let workers = Workers::new(&spec, stray_panic)
+        let workers = Workers::new(&threads, stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
         let core = Arc::new(Self {
             name,
-            built: config,
-            queue: Arc::new(FairQueue::new(&limits(&config))),
+            built: *config,
+            queue: Arc::new(FairQueue::new(&limits(config))),
             workers,
             ledger,
-            runtime: ArcSwap::from_pointee(RuntimeConfig::new(&config, handler)),
+            runtime: ArcSwap::from_pointee(RuntimeConfig::new(config, handler)),
             runtime_changes: AtomicU64::new(0),
-            longest_look: AtomicU64::new(longest_look(&config)),
-            open: AtomicBool::new(flow.is_some()),
+            longest_look: AtomicU64::new(longest_look(config)),
+            open: AtomicBool::new(!spec.broadcasts),
             abandoned: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             broken: AtomicUsize::new(0),
-            drops: DropNotices::new(notifies),
+            drops: DropNotices::new(spec.notifies),
             over: Over::default(),
             panics,
             epoch,
         });
         let gauges: Weak<Self> = Arc::downgrade(&core);
         core.ledger.observe(gauges);
-        registry.register(flow, &core.ledger);
+        if spec.broadcasts {
+            spec.registry.register_broadcast(&core.ledger);
+        } else {
+            spec.registry.register(name, &core.ledger);
+        }
         core.workers.start(&core, |core| &core.workers);
         Ok(core)
     }
@@ -165,8 +175,8 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
 
     /// The peer has gone: nothing that it has queued starts, and those who wait are refused. Returns its lane, whose
     /// handlers may still run.
-    pub(super) fn cancel(&self, peer: NodeId) -> Option<Arc<PeerLane>> {
-        let lane = self.queue.with_lane(&peer, |lane| lane.cloned())?;
+    pub(super) fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+        let lane = self.queue.with_lane(peer, |lane| lane.cloned())?;
         let mut wake = WakeList::default();
         let (queued, refused) = self.queue.cancel_lane(&lane, &mut wake);
         self.ledger.count_many(Outcome::Disconnected, refused as u64);
@@ -181,13 +191,13 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     /// Lets a message go that no worker has taken, frees its capacity, and wakes who is in the list.
     pub(super) fn discard(
         &self,
-        lane: &Arc<PeerLane>,
+        lane: &Arc<Lane<K>>,
         envelope: Envelope<M>,
         charge: u32,
         outcome: Outcome,
         wake: &mut WakeList,
     ) {
-        self.let_go(envelope.message);
+        self.let_go(lane.key(), envelope.message, outcome);
         if outcome.was_dropped() {
             self.drops.record(lane);
         }
@@ -200,11 +210,11 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         }
     }
 
-    /// Lets a message go whose `Drop` may panic.
-    pub(super) fn let_go(&self, message: M) {
+    /// Lets a message go, whose `Drop` may panic.
+    pub(super) fn let_go(&self, peer: &K, message: M, outcome: Outcome) {
         let runtime = self.runtime.load_full();
         let dropped = catch_unwind(AssertUnwindSafe(|| match runtime.handler.get() {
-            Some(handler) => handler.discard(message),
+            Some(handler) => handler.discarded(peer, message, outcome),
             None => drop(message),
         }));
         if let Err(payload) = dropped {
@@ -213,15 +223,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     }
 }
 
-/// The configuration with what a flow of this kind always has.
-pub(super) fn of_its_kind(flow: Option<FlowType>, config: &FlowConfig) -> FlowConfig {
-    match flow {
-        Some(FlowType::Transport) => config.with_peer_threads(1),
-        _ => *config,
-    }
-}
-
-impl<M: Send + 'static, H: Handle<M>> Gauges for Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
     fn load(&self) -> Load {
         let runtime = self.runtime.load();
         // In flight first: who finds nothing then reads the counts of all that finished.
@@ -250,7 +252,7 @@ impl<M: Send + 'static, H: Handle<M>> Gauges for Core<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Drop for Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Drop for Core<M, K> {
     fn drop(&mut self) {
         // The ledger outlives the flow.
         self.ledger.note_admitted(self.queue.admitted());
@@ -258,7 +260,7 @@ impl<M: Send + 'static, H: Handle<M>> Drop for Core<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> fmt::Debug for Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> fmt::Debug for Core<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
             .field("name", &self.name)

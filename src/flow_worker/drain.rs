@@ -19,17 +19,16 @@ use std::{
 };
 
 use super::{
-    core::{Core, Envelope, PeerLane},
-    handler::Handle,
+    core::{Core, Envelope},
     pace::Pace,
     runtime_config::RuntimeConfig,
 };
 use crate::{
-    NodeId, Outcome, PanicPolicy,
+    Outcome, PanicPolicy, PeerKey,
     clock::Moment,
     ledger::WorkerLedger,
     panics::contain,
-    queue::{self, Take, WakeList},
+    queue::{self, Lane, Take, WakeList},
     sync::{Ordering, thread_local},
     workers::{Found, Manner, Source},
 };
@@ -62,7 +61,7 @@ thread_local! {
 /// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, queue_delay};
 ///
 /// let (sender, receiver) = mpsc::channel();
-/// let handler = move |_: NodeId, (): ()| sender.send(queue_delay()).unwrap();
+/// let handler = move |_: &NodeId, (): ()| sender.send(queue_delay()).unwrap();
 /// let registry = MetricsRegistry::new();
 /// let flow = FlowWorker::new(FlowType::Chunk, &FlowConfig::new(1), &registry, handler)?;
 /// # futures_executor::block_on(async {
@@ -98,32 +97,32 @@ pub(crate) fn as_another_thread(run: impl FnOnce()) {
 
 /// What a worker keeps between its runs.
 #[derive(Debug)]
-pub(crate) struct Drainer<M, H> {
+pub(crate) struct Drainer<M, K: PeerKey> {
     index: usize,
-    queue: queue::Worker<NodeId, Envelope<M>>,
-    runtime: Arc<RuntimeConfig<H>>,
+    queue: queue::Worker<K, Envelope<M>>,
+    runtime: Arc<RuntimeConfig<M, K>>,
     /// How often that had changed when it was read.
     runtime_changes: u64,
     wake: WakeList,
     pace: Pace,
-    owed: Option<Owed>,
+    owed: Option<Owed<K>>,
 }
 
 /// Those who wait are to be let in, by then at the latest: something of this lane has finished.
 #[derive(Debug)]
-struct Owed {
-    lane: Arc<PeerLane>,
+struct Owed<K> {
+    lane: Arc<Lane<K>>,
     by: Moment,
 }
 
-impl<M, H> Drainer<M, H> {
+impl<M, K: PeerKey> Drainer<M, K> {
     fn owes_another_lane(&self) -> bool {
         self.owed.as_ref().is_some_and(|owed| !Arc::ptr_eq(&owed.lane, self.queue.lane()))
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
-    type Worker = Drainer<M, H>;
+impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
+    type Worker = Drainer<M, K>;
 
     fn worker(&self, index: usize) -> Self::Worker {
         // The count first: what changes in between is read again.
@@ -250,7 +249,7 @@ impl<M: Send + 'static, H: Handle<M>> Source for Core<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Waits for so many nanoseconds, unless somebody waits for capacity; returns when.
     fn gather(&self, nanos: u64, mut now: Moment) -> Moment {
         let until = now.after_nanos(nanos);
@@ -262,7 +261,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     }
 
     /// Lets in those who are to be let in; true if there were any.
-    fn let_in_owed(&self, worker: &mut Drainer<M, H>) -> bool {
+    fn let_in_owed(&self, worker: &mut Drainer<M, K>) -> bool {
         worker.owed.take().is_some_and(|owed| {
             self.let_in_after(&owed.lane, &mut worker.wake);
             true
@@ -270,7 +269,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     }
 
     /// Lets in those who wait, after something of this lane has finished; returns when.
-    fn let_in_after(&self, lane: &Arc<PeerLane>, wake: &mut WakeList) -> Moment {
+    fn let_in_after(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Moment {
         self.queue.grant(Some(lane), wake);
         self.wake(wake);
         Moment::now()
@@ -279,10 +278,10 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     /// Runs one message, or lets it go; returns when that ended, which is when the next begins.
     fn run_message(
         &self,
-        lane: &Arc<PeerLane>,
+        lane: &Arc<Lane<K>>,
         envelope: Envelope<M>,
         ledger: &WorkerLedger,
-        runtime: &RuntimeConfig<H>,
+        runtime: &RuntimeConfig<M, K>,
         now: Moment,
     ) -> Moment {
         // A message that arrived after the last reading of the clock has not waited.
@@ -296,7 +295,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             (waited > runtime.max_age).then_some(Outcome::Expired)
         };
         if let Some(outcome) = outcome {
-            self.let_go(envelope.message);
+            self.let_go(lane.key(), envelope.message, outcome);
             if outcome.was_dropped() {
                 self.drops.record(lane);
             }
@@ -305,7 +304,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         }
         ledger.begins(lane.number(), began.nanos_since(self.epoch));
         let outside = WAITED.replace(waited);
-        let peer = *lane.key();
+        let peer = lane.key();
         let handled =
             catch_unwind(AssertUnwindSafe(|| runtime.handler.handle(peer, envelope.message)));
         let ended = Moment::now();
@@ -321,7 +320,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
 
     /// Does what is to be done when a handler has panicked.
     #[cold]
-    fn answer_panic(&self, peer: NodeId, runtime: &RuntimeConfig<H>) {
+    fn answer_panic(&self, peer: &K, runtime: &RuntimeConfig<M, K>) {
         contain(|| runtime.handler.panicked(peer));
         if runtime.config.panic_policy() != PanicPolicy::FailFast {
             return;

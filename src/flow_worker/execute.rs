@@ -13,13 +13,11 @@ use std::{
 };
 
 use super::{
-    MessageHandler,
     core::{Core, Envelope, PeerQueue},
-    handler::OfPeers,
     submit::Decision,
 };
 use crate::{
-    Outcome, RefusalReason, Submitted, blocking,
+    NodeId, Outcome, PeerKey, RefusalReason, Submitted, blocking,
     ledger::FlowLedger,
     queue::{Refusal, Waited, WakeList},
 };
@@ -55,21 +53,21 @@ impl<M> fmt::Debug for Refused<M> {
 ///
 /// If it is polled again after it has resolved.
 #[must_use = "a message that finds no capacity is dropped with its future"]
-pub struct Execute<M: Send + 'static, H: MessageHandler<M>>(State<M, H>);
+pub struct Execute<M: Send + 'static, K: PeerKey = NodeId>(State<M, K>);
 
-enum State<M: Send + 'static, H: MessageHandler<M>> {
+enum State<M: Send + 'static, K: PeerKey> {
     /// There is nothing to wait for, and nothing to give back.
     Submitted(Submitted),
     /// Boxed, so that the future of a message that is admitted is small.
     Refused(Box<Refused<M>>),
-    Waiting(Waiting<M, H>),
+    Waiting(Waiting<M, K>),
     Resolved,
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
+impl<M: Send + 'static, K: PeerKey> Execute<M, K> {
     /// That of a message that was submitted to this flow.
     #[inline]
-    pub(super) fn of(submitted: Decision<M>, core: &Arc<Core<M, OfPeers<H>>>) -> Self {
+    pub(super) fn of(submitted: Decision<M>, core: &Arc<Core<M, K>>) -> Self {
         Self(match submitted {
             Decision::Admitted => State::Submitted(Submitted::Admitted),
             Decision::Dropped(outcome) => State::Submitted(Submitted::Dropped(outcome)),
@@ -84,7 +82,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
+impl<M: Send + 'static, K: PeerKey> Execute<M, K> {
     /// Parks the calling thread until this resolves: for a thread that has no executor. In a task of an executor,
     /// `await` it.
     ///
@@ -96,7 +94,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
     /// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
     ///
     /// let (sender, receiver) = mpsc::channel();
-    /// let handler = move |_: NodeId, line: String| sender.send(line).unwrap();
+    /// let handler = move |_: &NodeId, line: String| sender.send(line).unwrap();
     /// let registry = MetricsRegistry::new();
     /// let flow = FlowWorker::new(FlowType::Request, &FlowConfig::new(10), &registry, handler)?;
     /// let peer = NodeId::new([7; 32]);
@@ -121,16 +119,16 @@ impl<M: Send + 'static, H: MessageHandler<M>> Execute<M, H> {
 }
 
 /// A ticket of a line.
-struct Waiting<M: Send + 'static, H: MessageHandler<M>> {
-    queue: Arc<PeerQueue<M>>,
+struct Waiting<M: Send + 'static, K: PeerKey> {
+    queue: Arc<PeerQueue<M, K>>,
     ledger: Arc<FlowLedger>,
     /// Weak, so that a future that nobody polls keeps no handler of a flow that is gone.
-    core: Weak<Core<M, OfPeers<H>>>,
+    core: Weak<Core<M, K>>,
     /// `None` once it is decided.
     ticket: Option<usize>,
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
+impl<M: Send + 'static, K: PeerKey> Waiting<M, K> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Submitted, Refused<M>>> {
         let ticket = self.ticket.expect("it is polled until it is decided");
         let outcome = match self.queue.poll_ticket(ticket, context.waker()) {
@@ -149,7 +147,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Waiting<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
+impl<M: Send + 'static, K: PeerKey> Drop for Waiting<M, K> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
         let mut wake = WakeList::default();
@@ -167,9 +165,9 @@ impl<M: Send + 'static, H: MessageHandler<M>> Drop for Waiting<M, H> {
 }
 
 // Nothing in it is ever pinned.
-impl<M: Send + 'static, H: MessageHandler<M>> Unpin for Execute<M, H> {}
+impl<M: Send + 'static, K: PeerKey> Unpin for Execute<M, K> {}
 
-impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
+impl<M: Send + 'static, K: PeerKey> Future for Execute<M, K> {
     type Output = Result<Submitted, Refused<M>>;
 
     #[inline]
@@ -196,7 +194,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> Future for Execute<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for Execute<M, H> {
+impl<M: Send + 'static, K: PeerKey> fmt::Debug for Execute<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.0 {
             State::Submitted(_) => "submitted",

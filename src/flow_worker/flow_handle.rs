@@ -2,42 +2,33 @@
 
 use std::{ops::Deref, sync::Arc, time::Instant};
 
-use super::{core::Core, execute::Refused, handler::Handle, submit::Decision};
-use crate::{
-    BuildError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId, sync::Ordering,
+use super::{
+    core::{Core, FlowSpec},
+    execute::Refused,
+    handler::MessageHandler,
+    submit::Decision,
 };
+use crate::{BuildError, FlowReport, PeerKey, sync::Ordering};
 
 #[derive(Debug)]
-pub(crate) struct FlowHandle<M: Send + 'static, H: Handle<M>>(Arc<Core<M, H>>);
+pub(crate) struct FlowHandle<M: Send + 'static, K: PeerKey>(Arc<Core<M, K>>);
 
-impl<M: Send + 'static, H: Handle<M>> FlowHandle<M, H> {
-    /// Builds a flow; `flow` is `None` for the adverts on their way out, which run once it is [open](Self::open).
+impl<M: Send + 'static, K: PeerKey> FlowHandle<M, K> {
+    /// Builds a flow.
     pub(crate) fn new(
-        flow: Option<FlowType>,
-        config: &FlowConfig,
-        registry: &MetricsRegistry,
-        handler: H,
-        notifies: bool,
+        spec: FlowSpec<'_>,
+        handler: impl MessageHandler<M, K>,
     ) -> Result<Self, BuildError> {
-        Core::start(flow, config, registry, handler, notifies).map(Self)
-    }
-
-    pub(crate) fn with_handler<R>(&self, use_it: impl FnOnce(&H) -> R) -> R {
-        use_it(&self.0.runtime.load_full().handler)
+        Core::start(spec, Box::new(handler)).map(Self)
     }
 
     /// Makes the lane of a peer before its first message.
-    pub(crate) fn add_lane(&self, peer: NodeId) {
-        let _ = self.0.queue.lane(&peer);
+    pub(crate) fn add_lane(&self, peer: &K) {
+        let _ = self.0.queue.lane(peer);
     }
 
     /// Admits a message if there is capacity; nobody waits.
-    pub(crate) fn try_submit(
-        &self,
-        peer: NodeId,
-        message: M,
-        bytes: usize,
-    ) -> Result<(), Refused<M>> {
+    pub(crate) fn try_submit(&self, peer: &K, message: M, bytes: usize) -> Result<(), Refused<M>> {
         match self.0.submit(None, peer, message, bytes, false) {
             Decision::Admitted => Ok(()),
             Decision::Refused(refused) => Err(*refused),
@@ -56,15 +47,15 @@ impl<M: Send + 'static, H: Handle<M>> FlowHandle<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Deref for FlowHandle<M, H> {
-    type Target = Arc<Core<M, H>>;
+impl<M: Send + 'static, K: PeerKey> Deref for FlowHandle<M, K> {
+    type Target = Arc<Core<M, K>>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Drop for FlowHandle<M, H> {
+impl<M: Send + 'static, K: PeerKey> Drop for FlowHandle<M, K> {
     fn drop(&mut self) {
         self.0.close();
         // What never ran will not run.

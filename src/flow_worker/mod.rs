@@ -17,17 +17,19 @@
 //! | `core`, `flow_handle` | all of it put together, and who owns it |
 
 use std::{
+    borrow::Borrow,
     fmt,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use self::{core::of_its_kind, handler::OfPeers, submitter::Holder};
+use self::submitter::Holder;
 use crate::{
-    BuildError, ConfigError, FlowConfig, FlowReport, FlowType, MetricsRegistry, NodeId,
+    BuildError, ConfigError, FlowConfig, FlowName, FlowReport, MetricsRegistry, NodeId, PeerKey,
     clock::{Moment, instant_after, nanos},
     ledger::FlowSnapshot,
     panics::contain,
+    queue::Lane,
     watch::{Watch, Watched},
 };
 
@@ -45,8 +47,7 @@ mod submit;
 mod submitter;
 
 pub(crate) use self::{
-    core::PeerLane, flow_handle::FlowHandle, handler::Handle, stuck::Reported,
-    submitter::RememberedLane,
+    core::FlowSpec, flow_handle::FlowHandle, stuck::Reported, submitter::RememberedLane,
 };
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
@@ -73,7 +74,7 @@ pub const MAX_WEIGHT: u32 = 1_000;
 ///     FlowType::Advert,
 ///     &FlowConfig::new(100),
 ///     &MetricsRegistry::new(),
-///     move |peer: NodeId, message: &'static str| sender.send((peer, message)).unwrap(),
+///     move |peer: &K, message: &'static str| sender.send((peer, message)).unwrap(),
 /// )?;
 /// let peer = NodeId::new([7; 32]);
 /// # futures_executor::block_on(async {
@@ -94,14 +95,15 @@ pub const MAX_WEIGHT: u32 = 1_000;
 ///
 /// Dropping the worker closes the flow and does not wait: submitters that wait are refused, what was
 /// admitted still runs, and then the threads end. [`shutdown`](Self::shutdown) waits for that.
-pub struct FlowWorker<M: Send + 'static, H: MessageHandler<M>> {
-    inner: FlowHandle<M, OfPeers<H>>,
-    flow: FlowType,
+pub struct FlowWorker<M: Send + 'static, K: PeerKey = NodeId> {
+    inner: FlowHandle<M, K>,
+    /// Where the events of its engine are counted, whose users call it directly.
+    events: Option<MetricsRegistry>,
     /// Its own, unless it belongs to a handler, which has one for all flows.
     _watch: Option<Watch>,
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
+impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     /// Builds the flow and starts its threads, and one more that looks at it every
     /// [`WATCH_PERIOD`](crate::WATCH_PERIOD).
     ///
@@ -110,36 +112,36 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] or [`BuildError::WatchThread`] if
     /// the system gives no threads.
     pub fn new(
-        flow: FlowType,
+        flow: impl Into<FlowName>,
         config: &FlowConfig,
         registry: &MetricsRegistry,
-        handler: H,
+        handler: impl MessageHandler<M, K>,
     ) -> Result<Self, BuildError> {
-        let mut worker = Self::of_handler(flow, config, registry, handler, false)?;
-        let core: Weak<core::Core<M, OfPeers<H>>> = Arc::downgrade(&worker.inner);
+        let spec =
+            FlowSpec { name: flow.into(), config, registry, notifies: false, broadcasts: false };
+        let mut worker = Self::of_engine(spec, handler, None)?;
+        let core: Weak<core::Core<M, K>> = Arc::downgrade(&worker.inner);
         worker._watch = Some(Watch::start(core)?);
         Ok(worker)
     }
 
-    /// Like [`new`](Self::new), for a flow of an event handler, which looks at it and may notify of its drops.
-    pub(crate) fn of_handler(
-        flow: FlowType,
-        config: &FlowConfig,
-        registry: &MetricsRegistry,
-        handler: H,
-        notifies: bool,
+    /// Like [`new`](Self::new), for a flow of an engine, which watches it. What its users submit is counted as events
+    /// of this registry, if there is one.
+    pub(crate) fn of_engine(
+        spec: FlowSpec<'_>,
+        handler: impl MessageHandler<M, K>,
+        events: Option<MetricsRegistry>,
     ) -> Result<Self, BuildError> {
-        let inner = FlowHandle::new(Some(flow), config, registry, OfPeers(handler), notifies)?;
-        Ok(Self { inner, flow, _watch: None })
+        Ok(Self { inner: FlowHandle::new(spec, handler)?, events, _watch: None })
     }
 
-    /// Which flow it is.
+    /// The flow's name.
     #[must_use]
-    pub fn flow(&self) -> FlowType {
-        self.flow
+    pub fn name(&self) -> &'static str {
+        self.inner.name
     }
 
-    /// Submits a message of `node_id`.
+    /// Submits a message of a peer.
     ///
     /// If there is capacity and nobody waits for it, the message is admitted before this returns, and the future is
     /// ready. Otherwise the flow's [`OverloadPolicy`](crate::OverloadPolicy) decides. By default the message waits: the
@@ -167,8 +169,8 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, and let in up to 64
     /// waiting submitters. The `Drop` of that message and the submitters' wakers then run on the caller's thread.
-    pub fn execute(&self, node_id: NodeId, message: M) -> Execute<M, H> {
-        self.execute_sized(node_id, message, size_of::<M>())
+    pub fn execute(&self, peer: impl Borrow<K>, message: M) -> Execute<M, K> {
+        self.execute_sized(peer, message, size_of::<M>())
     }
 
     /// Like [`execute`](Self::execute), for a message of `bytes` bytes, where the flow is
@@ -182,33 +184,34 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// # Cancel safety
     ///
     /// As for [`execute`](Self::execute).
-    pub fn execute_sized(&self, node_id: NodeId, message: M, bytes: usize) -> Execute<M, H> {
-        Execute::of(self.inner.submit(None, node_id, message, bytes, true), &self.inner)
+    pub fn execute_sized(&self, peer: impl Borrow<K>, message: M, bytes: usize) -> Execute<M, K> {
+        self.count_event();
+        Execute::of(self.inner.submit(None, peer.borrow(), message, bytes, true), &self.inner)
     }
 
     /// Returns a submitter of many messages of this peer, at less cost each than [`execute`](Self::execute).
     #[must_use]
-    pub fn submitter(&self, node_id: NodeId) -> Submitter<'_, M, H> {
-        Submitter::new(Holder::Borrows(self), node_id)
+    pub fn submitter(&self, peer: impl Borrow<K>) -> Submitter<'_, M, K> {
+        Submitter::new(Holder::Borrows(self), peer.borrow())
     }
 
     /// Like [`submitter`](Self::submitter), for a task or a thread that outlives the caller: it keeps the flow.
     #[must_use]
-    pub fn submitter_owned(self: Arc<Self>, node_id: NodeId) -> Submitter<'static, M, H> {
-        Submitter::new(Holder::Owns(self), node_id)
+    pub fn submitter_owned(self: Arc<Self>, peer: impl Borrow<K>) -> Submitter<'static, M, K> {
+        Submitter::new(Holder::Owns(self), peer.borrow())
     }
 
     /// Like [`execute_sized`](Self::execute_sized), for a submitter with a memory.
     #[inline]
     pub(crate) fn execute_from(
         &self,
-        node_id: NodeId,
+        peer: &K,
         message: M,
         bytes: usize,
-        remembered: &mut RememberedLane,
-    ) -> Execute<M, H> {
-        let lane = remembered.lane(node_id, &self.inner.queue);
-        Execute::of(self.inner.submit(lane, node_id, message, bytes, true), &self.inner)
+        remembered: &mut RememberedLane<K>,
+    ) -> Execute<M, K> {
+        let lane = remembered.lane(peer, &self.inner.queue);
+        Execute::of(self.inner.submit(lane, peer, message, bytes, true), &self.inner)
     }
 
     /// Cancels the messages of a peer that has gone. Those that are queued do not start and are counted as
@@ -218,13 +221,13 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// The `Drop` of the queued messages runs on the caller's thread. A worker may have taken up to 31 more together
     /// with the one that runs; it drops these itself.
-    pub fn cancel_peer(&self, node_id: NodeId) {
-        let _ = self.cancel(node_id);
+    pub fn cancel_peer(&self, peer: impl Borrow<K>) {
+        let _ = self.cancel(peer.borrow());
     }
 
     /// Does what [`cancel_peer`](Self::cancel_peer) does; returns the peer's lane, if it had one.
-    pub(crate) fn cancel(&self, node_id: NodeId) -> Option<Arc<PeerLane>> {
-        self.inner.cancel(node_id)
+    pub(crate) fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+        self.inner.cancel(peer)
     }
 
     /// Sets the weight of a peer, which is its share of the flow's time: 1, the default, to [`MAX_WEIGHT`]. 0 counts as
@@ -235,19 +238,19 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// Returns false if [`max_peers`](FlowConfig::with_max_peers) others already have a weight other than 1. Nothing
     /// changes then.
     #[must_use = "the weight may not have been set"]
-    pub fn set_peer_weight(&self, node_id: NodeId, weight: u32) -> bool {
-        self.inner.queue.set_weight(&node_id, weight.clamp(1, MAX_WEIGHT))
+    pub fn set_peer_weight(&self, peer: impl Borrow<K>, weight: u32) -> bool {
+        self.inner.queue.set_weight(peer.borrow(), weight.clamp(1, MAX_WEIGHT))
     }
 
-    /// Admits a message of `node_id` if there is capacity and nobody of this peer waits for it. The message never
+    /// Admits a message of a peer if there is capacity and nobody of this peer waits for it. The message never
     /// waits, and no policy drops it or another for it: it comes back.
     ///
     /// # Errors
     ///
     /// [`Refused`], with the message: [`RefusalReason::Full`](crate::RefusalReason::Full) if there is no capacity, or
     /// another of the [`RefusalReason`](crate::RefusalReason)s. Each refusal is counted.
-    pub fn try_execute(&self, node_id: NodeId, message: M) -> Result<(), Refused<M>> {
-        self.try_execute_sized(node_id, message, size_of::<M>())
+    pub fn try_execute(&self, peer: impl Borrow<K>, message: M) -> Result<(), Refused<M>> {
+        self.try_execute_sized(peer, message, size_of::<M>())
     }
 
     /// Like [`try_execute`](Self::try_execute), for a message of `bytes` bytes, as
@@ -258,15 +261,24 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     /// As for [`try_execute`](Self::try_execute).
     pub fn try_execute_sized(
         &self,
-        node_id: NodeId,
+        peer: impl Borrow<K>,
         message: M,
         bytes: usize,
     ) -> Result<(), Refused<M>> {
-        self.inner.try_submit(node_id, message, bytes)
+        self.count_event();
+        self.inner.try_submit(peer.borrow(), message, bytes)
+    }
+
+    /// An event has come, if this is where events come to the engine.
+    #[inline]
+    pub(crate) fn count_event(&self) {
+        if let Some(events) = &self.events {
+            events.received();
+        }
     }
 
     /// Notifies of messages that were dropped; see [`DropNotices`](drop_notices::DropNotices::notify).
-    pub(crate) fn notify_drops(&self, interval: Duration, notify: impl Fn(NodeId, u64) -> bool) {
+    pub(crate) fn notify_drops(&self, interval: Duration, notify: impl Fn(&K, u64) -> bool) {
         let now = Moment::now().nanos_since(self.inner.epoch);
         self.inner.drops.notify(now, nanos(interval), notify);
     }
@@ -289,28 +301,30 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     ///
     /// [`ConfigError`] if a figure is out of range or cannot change; the flow is unchanged.
     pub fn reconfigure(&self, config: &FlowConfig) -> Result<(), ConfigError> {
-        let config = of_its_kind(Some(self.flow), config);
-        self.inner.validate_change(&config)?;
-        self.inner.reconfigure(&config);
+        self.inner.validate_change(config)?;
+        self.inner.reconfigure(config);
         Ok(())
     }
 
     /// Checks what [`reconfigure`](Self::reconfigure) would.
     pub(crate) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
-        self.inner.validate_change(&of_its_kind(Some(self.flow), config))
+        self.inner.validate_change(config)
     }
 
     /// Gives the flow another handler while messages flow: it runs every message that no worker has
     /// taken up. The flow lets go of the old one when the last worker that runs it has ended its run. After a
     /// [shutdown](Self::shutdown) that has ended the threads there is nothing to run, and it takes none.
-    pub fn replace_handler(&self, handler: H) {
+    pub fn replace_handler(&self, handler: impl MessageHandler<M, K>) {
         drop(self.exchange_handler(handler));
     }
 
     /// Does what [`replace_handler`](Self::replace_handler) does, and returns what holds the old one, whose
     /// `Drop` is the user's code.
-    pub(crate) fn exchange_handler(&self, handler: H) -> impl Sized + use<M, H> {
-        self.inner.replace_handler(OfPeers(handler))
+    pub(crate) fn exchange_handler<H: MessageHandler<M, K>>(
+        &self,
+        handler: H,
+    ) -> impl Sized + use<M, K, H> {
+        self.inner.replace_handler(Box::new(handler))
     }
 
     /// What the flow has counted so far.
@@ -355,7 +369,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> FlowWorker<M, H> {
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> core::Core<M, OfPeers<H>> {
+impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
     /// Logs each handler that has run for longer than `limit`, once, and [stands in](core::Core::stand_in) for its
     /// worker.
     fn look(&self, limit: Duration, reported: &mut Reported) {
@@ -367,7 +381,7 @@ impl<M: Send + 'static, H: MessageHandler<M>> core::Core<M, OfPeers<H>> {
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> Watched for core::Core<M, OfPeers<H>> {
+impl<M: Send + 'static, K: PeerKey> Watched for core::Core<M, K> {
     type Known = Reported;
 
     fn look(&self, known: &mut Reported) {
@@ -379,11 +393,11 @@ impl<M: Send + 'static, H: MessageHandler<M>> Watched for core::Core<M, OfPeers<
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for FlowWorker<M, H> {
+impl<M: Send + 'static, K: PeerKey> fmt::Debug for FlowWorker<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = &self.inner.queue;
         f.debug_struct("FlowWorker")
-            .field("flow", &self.flow)
+            .field("name", &self.inner.name)
             .field("in_flight", &queue.in_flight())
             .field("waiting", &queue.waiting())
             .field("closed", &queue.is_closed())

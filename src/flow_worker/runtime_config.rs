@@ -7,34 +7,34 @@
 //!
 //! When the threads have ended the flow lets go of its handler, which may own what owns the flow.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use super::{
     core::{Core, limits, longest_look},
-    handler::Handle,
+    handler::MessageHandler,
     pace::Pace,
 };
 use crate::{
-    ConfigError, FlowConfig, WaitStrategy, clock::nanos, panics::contain, queue::WakeList,
+    ConfigError, FlowConfig, PeerKey, WaitStrategy, clock::nanos, panics::contain, queue::WakeList,
     sync::Ordering,
 };
 
 #[derive(Debug)]
-pub(super) struct RuntimeConfig<H> {
+pub(super) struct RuntimeConfig<M, K: PeerKey> {
     pub(super) config: FlowConfig,
-    pub(super) handler: Arc<HandlerCell<H>>,
+    pub(super) handler: Arc<HandlerCell<M, K>>,
     /// In nanoseconds, `u64::MAX` if messages never expire.
     pub(super) max_age: u64,
     /// How many messages a worker lets come together.
     pub(super) gathers: u64,
 }
 
-impl<H> RuntimeConfig<H> {
-    pub(super) fn new(config: &FlowConfig, handler: H) -> Self {
+impl<M, K: PeerKey> RuntimeConfig<M, K> {
+    pub(super) fn new(config: &FlowConfig, handler: Box<dyn MessageHandler<M, K>>) -> Self {
         Self::of(config, Arc::new(HandlerCell(Some(handler))))
     }
 
-    fn of(config: &FlowConfig, handler: Arc<HandlerCell<H>>) -> Self {
+    fn of(config: &FlowConfig, handler: Arc<HandlerCell<M, K>>) -> Self {
         let max_age = config.max_age().map_or(u64::MAX, nanos);
         let gathers = match config.wait_strategy() {
             // Whose threads have cores of their own wants the briefest wait.
@@ -46,31 +46,36 @@ impl<H> RuntimeConfig<H> {
 }
 
 /// A handler, whose `Drop` is the user's code and may run in the middle of ours. Empty once the flow has let go of it.
-#[derive(Debug)]
-pub(super) struct HandlerCell<H>(Option<H>);
+pub(super) struct HandlerCell<M, K: PeerKey>(Option<Box<dyn MessageHandler<M, K>>>);
 
-impl<H> HandlerCell<H> {
+impl<M, K: PeerKey> HandlerCell<M, K> {
     /// The handler, if the flow has not let go of it.
-    pub(super) fn get(&self) -> Option<&H> {
-        self.0.as_ref()
+    pub(super) fn get(&self) -> Option<&dyn MessageHandler<M, K>> {
+        self.0.as_deref()
     }
 }
 
-impl<H> Deref for HandlerCell<H> {
-    type Target = H;
+impl<M, K: PeerKey> Deref for HandlerCell<M, K> {
+    type Target = dyn MessageHandler<M, K>;
 
-    fn deref(&self) -> &H {
-        self.0.as_ref().expect("it is there as long as there are threads")
+    fn deref(&self) -> &Self::Target {
+        self.0.as_deref().expect("it is there as long as there are threads")
     }
 }
 
-impl<H> Drop for HandlerCell<H> {
+impl<M, K: PeerKey> fmt::Debug for HandlerCell<M, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerCell").finish_non_exhaustive()
+    }
+}
+
+impl<M, K: PeerKey> Drop for HandlerCell<M, K> {
     fn drop(&mut self) {
         contain(|| drop(self.0.take()));
     }
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Checks that the flow can be given another configuration.
     pub(super) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
         self.built.validate_change(config, self.name)
@@ -109,7 +114,10 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
 
     /// Gives the flow another handler, which runs what no worker has taken up. Returns what was before, with the old
     /// one in it, to be dropped where the user's code may run. A flow that has let go of its handler takes no other.
-    pub(super) fn replace_handler(&self, handler: H) -> Arc<RuntimeConfig<H>> {
+    pub(super) fn replace_handler(
+        &self,
+        handler: Box<dyn MessageHandler<M, K>>,
+    ) -> Arc<RuntimeConfig<M, K>> {
         let handler = Arc::new(HandlerCell(Some(handler)));
         let before = self.runtime.rcu(|now| {
             let next = if now.handler.get().is_some() { &handler } else { &now.handler };

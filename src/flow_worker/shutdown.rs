@@ -12,9 +12,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{core::Core, drain::is_on_worker, handler::Handle};
+use super::{core::Core, drain::is_on_worker};
 use crate::{
-    FlowReport, Outcome,
+    FlowReport, Outcome, PeerKey,
     queue::WakeList,
     sync::{Condvar, Mutex, Ordering},
 };
@@ -29,7 +29,7 @@ pub(super) struct Over {
     over: Condvar,
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Admits nothing any more and refuses all who wait. What was admitted still runs.
     pub(super) fn close(&self) {
         let mut wake = WakeList::default();

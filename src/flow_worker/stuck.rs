@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::{core::Core, handler::Handle};
-use crate::{NodeId, clock::Moment};
+use super::core::Core;
+use crate::{PeerKey, clock::Moment};
 
 /// What a watch knows of one flow between two looks: for each worker, when the handler began that was reported.
 #[derive(Debug, Default)]
 pub(crate) struct Reported(Vec<Option<u64>>);
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Calls `report` for each handler that has run for longer than `limit`, once.
     pub(super) fn find_stuck(
         &self,
         limit: Duration,
         reported: &mut Reported,
-        report: impl Fn(NodeId, Duration),
+        report: impl Fn(&K, Duration),
     ) {
         let now = Moment::now().nanos_since(self.epoch);
         reported.0.resize(self.ledger.workers.len(), None);
@@ -26,7 +26,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
                 *reported = Some(began);
                 self.ledger.found_stuck();
                 if let Some(peer) = self.queue.key_of(lane) {
-                    report(peer, runs);
+                    report(&peer, runs);
                 }
             }
         }

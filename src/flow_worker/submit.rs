@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    core::{Core, Envelope, PeerLane},
+    core::{Core, Envelope},
     execute::Refused,
-    handler::Handle,
 };
 use crate::{
-    NodeId, Outcome, OverloadPolicy, RefusalReason,
+    Outcome, OverloadPolicy, PeerKey, RefusalReason,
     clock::Moment,
-    queue::{Denied, WakeList},
+    queue::{Denied, Lane, WakeList},
 };
 
 /// How many messages are dropped for one, at the most. One is enough, unless another submitter is quicker.
@@ -28,14 +27,14 @@ pub(super) enum Decision<M> {
     Refused(Box<Refused<M>>),
 }
 
-impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
+impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Submits a message of a peer, of so many bytes; a submitter may remember the peer's lane. If there is no capacity
     /// it waits, if it `may`, or what the flow's policy says is done with it.
     #[inline]
     pub(super) fn submit(
         &self,
-        remembered: Option<&Arc<PeerLane>>,
-        peer: NodeId,
+        remembered: Option<&Arc<Lane<K>>>,
+        peer: &K,
         message: M,
         bytes: usize,
         may_wait: bool,
@@ -47,7 +46,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
         let mut wake = WakeList::default();
         let submitted = match remembered {
             Some(lane) => self.queue.submit(lane, &mut envelope, bytes, &mut wake),
-            None => self.queue.with_lane(&peer, |lane| match lane {
+            None => self.queue.with_lane(peer, |lane| match lane {
                 Some(lane) => self.queue.submit(lane, &mut envelope, bytes, &mut wake),
                 None => Err(Denied::LaneClosed),
             }),
@@ -67,7 +66,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     #[cold]
     fn submit_denied(
         &self,
-        peer: NodeId,
+        peer: &K,
         mut envelope: Envelope<M>,
         mut denied: Denied,
         bytes: u32,
@@ -81,7 +80,7 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
             if self.queue.is_closed() || denied == Denied::Closed {
                 return self.refuse(envelope, RefusalReason::Closed);
             }
-            let Some(lane) = self.queue.lane(&peer) else {
+            let Some(lane) = self.queue.lane(peer) else {
                 return self.refuse(envelope, RefusalReason::TooManyPeers);
             };
             if denied == Denied::Full {
@@ -133,10 +132,10 @@ impl<M: Send + 'static, H: Handle<M>> Core<M, H> {
     }
 
     /// Drops a message for which there is no capacity.
-    fn drop_newest(&self, lane: &Arc<PeerLane>, envelope: Envelope<M>) -> Decision<M> {
+    fn drop_newest(&self, lane: &Arc<Lane<K>>, envelope: Envelope<M>) -> Decision<M> {
         self.drops.record(lane);
         self.ledger.count(Outcome::DroppedNewest);
-        self.let_go(envelope.message);
+        self.let_go(lane.key(), envelope.message, Outcome::DroppedNewest);
         Decision::Dropped(Outcome::DroppedNewest)
     }
 }

@@ -6,30 +6,33 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
-    Execute, FlowWorker, MessageHandler,
-    core::{PeerLane, PeerQueue},
-};
-use crate::NodeId;
+use super::{Execute, FlowWorker, core::PeerQueue};
+use crate::{NodeId, PeerKey, queue::Lane};
 
 /// The lane of the peer whose message came last.
-#[derive(Debug, Default)]
-pub(crate) struct RememberedLane {
-    peer: Option<NodeId>,
-    lane: Option<Arc<PeerLane>>,
+#[derive(Debug)]
+pub(crate) struct RememberedLane<K> {
+    peer: Option<K>,
+    lane: Option<Arc<Lane<K>>>,
 }
 
-impl RememberedLane {
+impl<K> Default for RememberedLane<K> {
+    fn default() -> Self {
+        Self { peer: None, lane: None }
+    }
+}
+
+impl<K: PeerKey> RememberedLane<K> {
     /// The lane of a peer whose messages follow upon each other; `None` means to look it up. At the first of
     /// them only the peer is noted, so that peers that take turns message by message cost nothing more.
     #[inline]
-    pub(super) fn lane<M>(&mut self, peer: NodeId, queue: &PeerQueue<M>) -> Option<&Arc<PeerLane>> {
-        if self.peer != Some(peer) {
-            *self = Self { peer: Some(peer), lane: None };
+    pub(super) fn lane<M>(&mut self, peer: &K, queue: &PeerQueue<M, K>) -> Option<&Arc<Lane<K>>> {
+        if self.peer.as_ref() != Some(peer) {
+            *self = Self { peer: Some(peer.clone()), lane: None };
             return None;
         }
         if self.lane.as_ref().is_none_or(|lane| lane.is_closed()) {
-            self.lane = queue.with_lane(&peer, |lane| lane.cloned());
+            self.lane = queue.with_lane(peer, |lane| lane.cloned());
         }
         self.lane.as_ref()
     }
@@ -50,7 +53,7 @@ impl RememberedLane {
 /// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
 ///
 /// let (sender, receiver) = mpsc::channel();
-/// let handler = move |_: NodeId, message: u32| sender.send(message).unwrap();
+/// let handler = move |_: &NodeId, message: u32| sender.send(message).unwrap();
 /// let config = FlowConfig::new(100).with_threads(1);
 /// let flow = FlowWorker::new(FlowType::Transport, &config, &MetricsRegistry::new(), handler)?;
 /// let mut submitter = Arc::new(flow).submitter_owned(NodeId::new([7; 32]));
@@ -65,29 +68,29 @@ impl RememberedLane {
 /// # reader.join().unwrap();
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
-pub struct Submitter<'a, M: Send + 'static, H: MessageHandler<M>> {
-    flow: Holder<'a, M, H>,
-    node_id: NodeId,
-    remembered: RememberedLane,
+pub struct Submitter<'a, M: Send + 'static, K: PeerKey = NodeId> {
+    flow: Holder<'a, M, K>,
+    peer: K,
+    remembered: RememberedLane<K>,
 }
 
 /// How a submitter holds its flow. No reference of the user's own kind, which might be to one flow first and then
 /// to another, in which the lane means nothing.
-pub(super) enum Holder<'a, M: Send + 'static, H: MessageHandler<M>> {
-    Borrows(&'a FlowWorker<M, H>),
-    Owns(Arc<FlowWorker<M, H>>),
+pub(super) enum Holder<'a, M: Send + 'static, K: PeerKey> {
+    Borrows(&'a FlowWorker<M, K>),
+    Owns(Arc<FlowWorker<M, K>>),
 }
 
-impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
-    pub(super) fn new(flow: Holder<'a, M, H>, node_id: NodeId) -> Self {
-        let remembered = RememberedLane { peer: Some(node_id), lane: None };
-        Self { flow, node_id, remembered }
+impl<'a, M: Send + 'static, K: PeerKey> Submitter<'a, M, K> {
+    pub(super) fn new(flow: Holder<'a, M, K>, peer: &K) -> Self {
+        let remembered = RememberedLane { peer: Some(peer.clone()), lane: None };
+        Self { flow, peer: peer.clone(), remembered }
     }
 
     /// Whose messages it submits.
     #[must_use]
-    pub fn node_id(&self) -> NodeId {
-        self.node_id
+    pub fn peer(&self) -> &K {
+        &self.peer
     }
 
     /// Submits a message, as [`FlowWorker::execute`] does.
@@ -99,7 +102,7 @@ impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
     /// # Cancel safety
     ///
     /// As for [`FlowWorker::execute`].
-    pub fn execute(&mut self, message: M) -> Execute<M, H> {
+    pub fn execute(&mut self, message: M) -> Execute<M, K> {
         self.execute_sized(message, size_of::<M>())
     }
 
@@ -112,18 +115,21 @@ impl<'a, M: Send + 'static, H: MessageHandler<M>> Submitter<'a, M, H> {
     /// # Cancel safety
     ///
     /// As for [`FlowWorker::execute`].
-    pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, H> {
+    pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, K> {
         let flow = match &self.flow {
             Holder::Borrows(flow) => flow,
             Holder::Owns(flow) => &**flow,
         };
-        flow.execute_from(self.node_id, message, bytes, &mut self.remembered)
+        flow.count_event();
+        flow.execute_from(&self.peer, message, bytes, &mut self.remembered)
     }
 }
 
-impl<M: Send + 'static, H: MessageHandler<M>> fmt::Debug for Submitter<'_, M, H> {
+impl<M: Send + 'static, K: PeerKey> fmt::Debug for Submitter<'_, M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submitter").field("node_id", &self.node_id).finish_non_exhaustive()
+        f.debug_struct("Submitter")
+            .field("peer", &format_args!("{}", self.peer))
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,8 @@ use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::{
-    FlowSnapshot, Outcome, OverloadPolicy, PanicPolicy, RefusalReason, Submitted, WaitStrategy,
+    FlowSnapshot, FlowType, Outcome, OverloadPolicy, PanicPolicy, RefusalReason, Submitted,
+    WaitStrategy,
     clock::instant_after,
     sync::{AtomicBool, AtomicU64, Ordering},
 };
@@ -57,8 +58,8 @@ fn peer(number: u8) -> NodeId {
 
 fn flow<M: Send + 'static>(
     config: FlowConfig,
-    handler: impl Fn(NodeId, M) + Send + Sync + 'static,
-) -> FlowWorker<M, impl MessageHandler<M>> {
+    handler: impl Fn(&NodeId, M) + Send + Sync + 'static,
+) -> FlowWorker<M> {
     // One peer may have all of it, unless a test is about quotas.
     let config = config.with_peer_quota(config.max_inflight_requests());
     FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), handler).unwrap()
@@ -74,12 +75,12 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A handler that reports each message and waits for leave to end.
-fn gated() -> (impl Fn(NodeId, u32) + Send + Sync + 'static, Receiver<u32>, Sender<()>) {
+fn gated() -> (impl Fn(&NodeId, u32) + Send + Sync + 'static, Receiver<u32>, Sender<()>) {
     let (started, starts) = channel();
     let (leave, leaves) = crossbeam::channel::unbounded::<()>();
     let (sender, ends) = channel();
     thread::spawn(move || ends.into_iter().for_each(|()| leave.send(()).unwrap_or(())));
-    let handler = move |_, message| {
+    let handler = move |_: &NodeId, message| {
         started.send(message).unwrap();
         leaves.recv_timeout(LIMIT).expect("the test gives leave");
     };
@@ -87,9 +88,7 @@ fn gated() -> (impl Fn(NodeId, u32) + Send + Sync + 'static, Receiver<u32>, Send
 }
 
 /// A flow of one thread whose handlers wait for leave, the first of which has begun on message 0 of peer 1.
-fn busy(
-    config: FlowConfig,
-) -> (FlowWorker<u32, impl MessageHandler<u32>>, Receiver<u32>, Sender<()>) {
+fn busy(config: FlowConfig) -> (FlowWorker<u32>, Receiver<u32>, Sender<()>) {
     let (handler, starts, leave) = gated();
     let registry = MetricsRegistry::new();
     let flow = FlowWorker::new(FlowType::Request, &config.with_threads(1), &registry, handler);
@@ -99,7 +98,7 @@ fn busy(
     (flow, starts, leave)
 }
 
-fn at_rest<M: Send + 'static>(flow: &FlowWorker<M, impl MessageHandler<M>>) -> FlowSnapshot {
+fn at_rest<M: Send + 'static>(flow: &FlowWorker<M>) -> FlowSnapshot {
     wait_until("rest", || flow.snapshot().in_flight == 0);
     let counts = flow.snapshot();
     counts.verify("test").unwrap();
@@ -117,7 +116,7 @@ fn a_wrong_configuration_is_refused_before_a_thread_starts() {
         FlowType::Chunk,
         &FlowConfig::new(1).with_threads(0),
         &MetricsRegistry::new(),
-        |_: NodeId, (): ()| {},
+        |_: &NodeId, (): ()| {},
     );
     assert_eq!(built.unwrap_err().to_string(), "Chunk flow: no threads; give it 1 to 256");
 }
@@ -127,7 +126,7 @@ fn handlers_run_on_the_named_threads_of_the_flow() {
     let (sender, receiver) = channel();
     let flow = flow(FlowConfig::new(10), move |peer, message: u32| {
         let name = thread::current().name().map(str::to_owned);
-        sender.send((name, peer, message, rayon::current_num_threads())).unwrap();
+        sender.send((name, *peer, message, rayon::current_num_threads())).unwrap();
     });
     block_on(flow.execute(peer(1), 7)).unwrap();
     let name = Some("P2P_Request_Thread".to_owned());

@@ -15,7 +15,7 @@ use prometheus_client::{
 use strum::IntoEnumIterator;
 
 use super::{DestinationKind, FlowSnapshot, MetricsRegistry, MetricsSnapshot};
-use crate::{FlowType, LatencySnapshot, Outcome};
+use crate::{LatencySnapshot, Outcome};
 
 /// The upper bounds of the exported buckets in nanoseconds: 1 and 5 of each power of ten, from 1 µs to 10 s.
 /// What is longer is in the last bucket only.
@@ -97,8 +97,7 @@ const HISTOGRAMS: [(&str, &str, Times); 2] = [
 
 /// Every flow, and the replica's own adverts on their way out, with the value of the label `flow`.
 fn flows(all: &MetricsSnapshot) -> impl Iterator<Item = (&'static str, &FlowSnapshot)> {
-    let of_peers = FlowType::iter().map(|flow| (flow.name(), all.flow(flow)));
-    of_peers.chain([("Broadcast", &all.broadcast)])
+    all.flows().chain([("Broadcast", &all.broadcast)])
 }
 
 fn counter(mut to: MetricEncoder<'_>, count: u64) -> Result<(), Error> {
@@ -126,7 +125,7 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
 /// | `gossip_message_wait_seconds`, `gossip_message_service_seconds` | histogram | `flow` |
 ///
 /// What they count is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. `flow` is the name of a
-/// [`FlowType`], or `Broadcast` for the replica's own adverts on their way out. Buckets end at 1 and 5 of each
+/// flow that was built, or `Broadcast` for the replica's own adverts on their way out. Buckets end at 1 and 5 of each
 /// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
 /// thousand peers as with none. A scrape costs what a [snapshot](MetricsRegistry::snapshot) costs, on the
 /// thread that scrapes. Two registries in one `Registry` need a label each, by `sub_registry_with_label`.
@@ -142,7 +141,7 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
 ///
 /// let mut page = String::new();
 /// encode(&mut page, &registry)?;
-/// assert!(page.contains(r#"gossip_messages_ended_total{flow="Chunk",end="expired"} 0"#));
+/// assert!(page.contains(r#"gossip_messages_ended_total{flow="Broadcast",end="expired"} 0"#));
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 impl Collector for MetricsRegistry {

@@ -50,7 +50,7 @@ impl fmt::Display for MetricsSnapshot {
             write!(f, ", {dropped} own adverts dropped")?;
         }
         let broadcast = ("Broadcast", &self.broadcast);
-        let flows = self.flows().map(|(flow, counts)| (flow.name(), counts));
+        let flows = self.flows();
         for (name, counts) in flows.chain([broadcast]).filter(|(_, counts)| counts.submitted() > 0)
         {
             write!(f, "\n{name}: {counts}")?;

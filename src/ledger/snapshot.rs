@@ -1,11 +1,11 @@
 //! What was counted, as plain data.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use strum::{EnumCount, IntoEnumIterator};
 
 use super::DestinationKind;
-use crate::{FlowType, LatencySnapshot, Outcome};
+use crate::{FlowName, LatencySnapshot, Outcome};
 
 /// What one flow has counted. Plain data: nothing in it changes any more. As text it is a line, with what matters.
 #[derive(Clone, Default, PartialEq)]
@@ -180,22 +180,25 @@ pub struct MetricsSnapshot {
     pub timer_ticks: u64,
     /// Those that panicked.
     pub timer_panics: u64,
-    pub(super) flows: [FlowSnapshot; FlowType::COUNT],
+    pub(super) flows: Vec<(&'static str, FlowSnapshot)>,
     /// Adverts of the replica's own, on their way out.
     pub broadcast: FlowSnapshot,
     pub(super) dropped_adverts: [u64; DestinationKind::COUNT],
 }
 
 impl MetricsSnapshot {
-    /// What a flow has counted.
+    /// What a flow has counted; nothing if there was none of this name.
     #[must_use]
-    pub fn flow(&self, flow: FlowType) -> &FlowSnapshot {
-        &self.flows[flow as usize]
+    pub fn flow(&self, flow: impl Into<FlowName>) -> &FlowSnapshot {
+        static NOTHING: OnceLock<FlowSnapshot> = OnceLock::new();
+        let name = flow.into().as_str();
+        let found = self.flows.iter().find(|(other, _)| *other == name);
+        found.map_or_else(|| NOTHING.get_or_init(FlowSnapshot::default), |(_, counts)| counts)
     }
 
-    /// All five flows, and what each has counted.
-    pub fn flows(&self) -> impl Iterator<Item = (FlowType, &FlowSnapshot)> {
-        FlowType::iter().zip(&self.flows)
+    /// All flows by name, in the order in which they were first built, and what each has counted.
+    pub fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot)> {
+        self.flows.iter().map(|(name, counts)| (*name, counts))
     }
 
     /// Adverts of the replica's own that were not broadcast: there was no capacity, or the broadcaster
@@ -207,8 +210,8 @@ impl MetricsSnapshot {
 
     /// Checks that every event has come to exactly one end:
     ///
-    /// - `received + notices = malformed + unknown + quarantined + Σ submitted()` over the five flows, if all of them
-    ///   belong to handlers (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
+    /// - `received + notices = malformed + unknown + quarantined + Σ submitted()` over all flows, if all of them
+    ///   belong to handlers or engines (a [`FlowWorker`](crate::FlowWorker) of one's own counts no `received`);
     /// - in each flow and in `broadcast`, `admitted = finished() + in_flight`.
     ///
     /// It holds whenever nothing is submitted, admitted or finished at the moment and nobody waits for
@@ -219,10 +222,10 @@ impl MetricsSnapshot {
     /// The first identity that does not hold.
     pub fn verify(&self) -> Result<(), LedgerError> {
         for (flow, counts) in self.flows() {
-            counts.verify(flow.name())?;
+            counts.verify(flow)?;
         }
         self.broadcast.verify("Broadcast")?;
-        let submitted = self.flows.iter().map(FlowSnapshot::submitted).sum::<u64>();
+        let submitted = self.flows().map(|(_, counts)| counts.submitted()).sum::<u64>();
         equal(
             || "received + notices = malformed + unknown + quarantined + submitted".to_owned(),
             self.received + self.notices,
@@ -239,7 +242,12 @@ impl MetricsSnapshot {
         self.quarantined += other.quarantined;
         self.timer_ticks += other.timer_ticks;
         self.timer_panics += other.timer_panics;
-        self.flows.iter_mut().zip(&other.flows).for_each(|(flow, other)| flow.merge(other));
+        for (name, other) in other.flows() {
+            match self.flows.iter_mut().find(|(own, _)| *own == name) {
+                Some((_, counts)) => counts.merge(other),
+                None => self.flows.push((name, other.clone())),
+            }
+        }
         self.broadcast.merge(&other.broadcast);
         for (count, other) in self.dropped_adverts.iter_mut().zip(&other.dropped_adverts) {
             *count += other;

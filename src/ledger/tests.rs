@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 
 use super::*;
 
-use crate::{Outcome, RefusalReason};
+use crate::{FlowType, Outcome, RefusalReason};
 
 /// A flow that says what the test wants it to say.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ fn registered(
     let gauge = Arc::new(Gauge(crate::sync::Mutex::new(load)));
     let observed: Weak<Gauge> = Arc::downgrade(&gauge);
     ledger.observe(observed);
-    registry.register(Some(FlowType::Chunk), &ledger);
+    registry.register(FlowType::Chunk.name(), &ledger);
     (ledger, gauge)
 }
 
@@ -84,7 +84,7 @@ fn a_snapshot_names_what_it_counts() {
          wait p50 3.007µs, p99 3.007µs; service p50 5.023µs, p99 5.023µs"
     );
     let full = format!("{snapshot:?}");
-    assert!(full.contains("Chunk: FlowSnapshot { in_flight: 1, "), "{full}");
+    assert!(full.contains("\"Chunk\": FlowSnapshot { in_flight: 1, "), "{full}");
     assert!(full.contains("ends: {Handled: 1, Panicked: 0, "), "{full}");
 }
 
@@ -142,7 +142,7 @@ fn what_a_flow_has_counted_outlives_it_and_takes_no_more_memory() {
         flow.note_admitted(1);
         flow.count(Outcome::DroppedAtShutdown);
     }
-    assert_eq!(registry.shared.flows[FlowType::Chunk as usize].load().current.len(), 1);
+    assert_eq!(registry.shared.flows.load()[0].1.current.len(), 1);
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();
     assert_eq!(
         (chunk.admitted, chunk.count(Outcome::DroppedAtShutdown), chunk.in_flight),

@@ -105,7 +105,7 @@ impl<K> Lane<K> {
     }
 
     /// A number that no other lane of the queue ever had.
-    pub(super) fn serial(&self) -> u64 {
+    pub(crate) fn serial(&self) -> u64 {
         self.seldom.serial
     }
 

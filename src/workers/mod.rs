@@ -38,10 +38,10 @@ mod threads;
 
 /// What threads a pool has.
 #[cfg_attr(shuttle, expect(dead_code, reason = "shuttle's threads have no names and no cores"))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Spec<'a> {
-    /// What each is called; the system shows the first 15 bytes.
-    pub(crate) name: &'a str,
+    /// What each is called, by its index; the system shows the first 15 bytes.
+    pub(crate) name: &'a dyn Fn(usize) -> String,
     pub(crate) threads: usize,
     /// The core of the first; the others have those that follow. `None`: any.
     pub(crate) first_core: Option<usize>,

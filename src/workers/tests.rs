@@ -108,7 +108,7 @@ impl Pieces {
     fn idle(threads: usize, manner: Manner) -> Arc<Self> {
         let strays = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&strays);
-        let spec = Spec { name: "workers_of_a_test", threads, first_core: None };
+        let spec = Spec { name: &|_| "workers_of_a_test".to_owned(), threads, first_core: None };
         let workers = Workers::new(&spec, move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
         })
@@ -803,7 +803,7 @@ fn threads_have_names_and_indices() {
 #[test]
 fn pinned_threads_run_also_if_there_are_fewer_cores() {
     for first in [0, 1_000_000, usize::MAX] {
-        let spec = Spec { name: "pinned", threads: 3, first_core: Some(first) };
+        let spec = Spec { name: &|_| "pinned".to_owned(), threads: 3, first_core: Some(first) };
         let workers = Workers::new(&spec, |_| ()).expect("threads can be had");
         assert_eq!(workers.alive(), 3);
         workers.release();

@@ -76,7 +76,7 @@ impl Threads {
                 // The channel's end goes last: when `join` has returned, nobody counts as alive.
                 let alive = (Arc::clone(&token), alive.clone());
                 let core = spec.first_core.map(|first| first.wrapping_add(worker.index()));
-                thread::Builder::new().name(spec.name.to_owned()).spawn(move || {
+                thread::Builder::new().name((spec.name)(worker.index())).spawn(move || {
                     if let Some(core) = core {
                         pin(core);
                     }

@@ -11,8 +11,8 @@ use std::{
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use gossip_engine::{
-    AsyncTransportEventHandlerImpl, ChannelConfig, Connecting, Connection, EventError, FlowConfig,
-    FlowType, GossipMessage, MetricsRegistry, OverloadPolicy, RefusalReason,
+    AsyncTransportEventHandlerImpl, ChannelConfig, Connecting, Connection, FlowConfig, FlowType,
+    GossipMessage, MetricsRegistry, OverloadPolicy, RefusalReason,
 };
 use tower_service::Service;
 
@@ -42,7 +42,7 @@ fn next(hear: &Receiver<Told>) -> Told {
 }
 
 /// Where the flow refuses, the capacity of the event before may not be free yet.
-fn arrived(handler: &Handler, from: u8) -> Connection<Recorder> {
+fn arrived(handler: &Handler, from: u8) -> Connection {
     let mut connection = None;
     wait_until("a connection", || {
         connection = handler.connect(peer(from)).wait().ok();
@@ -52,7 +52,7 @@ fn arrived(handler: &Handler, from: u8) -> Connection<Recorder> {
 }
 
 /// The arrival of peer 9, admitted or in line.
-fn in_its_callback(handler: &Handler) -> Connecting<Recorder> {
+fn in_its_callback(handler: &Handler) -> Connecting {
     let mut connecting = handler.connect(peer(9));
     wait_until("an arrival that is not refused", || {
         let is_refused = (&mut connecting).now_or_never().is_some();
@@ -77,7 +77,7 @@ fn a_connection_begins_and_ends_with_the_return_of_its_callbacks() {
     assert!((&mut connecting).now_or_never().is_none(), "its callback runs");
     leave.send(()).unwrap();
     let connection = connecting.wait().unwrap();
-    assert_eq!(connection.peer(), peer(9));
+    assert_eq!(*connection.id(), peer(9));
     handler.call(event(9, GossipMessage::Chunk(chunk(1)))).wait().unwrap();
     assert_eq!(next(&hear), Told::Chunk(chunk(1), peer(9)));
     connection.close().wait();
@@ -116,8 +116,7 @@ fn a_departure_that_is_refused_is_repeated_and_no_arrival_overtakes_it() {
     assert_eq!([next(&hear), next(&hear)], [Told::Up(peer(1)), Told::Up(peer(9))]);
     drop(one);
     let reason = RefusalReason::TooManyWaiters;
-    let refused = EventError::Refused { peer: peer(1), flow: FlowType::Transport, reason };
-    assert_eq!(block_on(handler.connect(peer(1))).err(), Some(refused));
+    assert_eq!(block_on(handler.connect(peer(1))).err(), Some(reason));
     // It is offered again, and refused again, meanwhile.
     wait_until("a repeated departure", || registry.snapshot().notices > 1);
     leave.send(()).unwrap();
@@ -170,8 +169,7 @@ fn a_connection_ends_at_once_where_the_handler_was_shut_down() {
     one.close().wait();
     drop(two);
     let reason = RefusalReason::Closed;
-    let refused = EventError::Refused { peer: peer(3), flow: FlowType::Transport, reason };
-    assert_eq!(handler.connect(peer(3)).wait().err(), Some(refused));
+    assert_eq!(handler.connect(peer(3)).wait().err(), Some(reason));
     registry.snapshot().verify().unwrap();
     assert_eq!(hear.try_iter().count(), 2, "two arrivals, and nothing after the shutdown");
 }

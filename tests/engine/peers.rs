@@ -91,7 +91,7 @@ fn a_peers_coming_that_is_dropped_at_a_shutdown_resolves_to_closed() {
     assert_eq!(hear.recv_timeout(LIMIT), Ok(Told::Up(peer(1))));
     // One is queued, the other waits.
     let later = [2, 3].map(|from| handler.call(TransportEvent::PeerUp(peer(from))));
-    let report = handler.shutdown(Duration::ZERO).flow(FlowType::Transport);
+    let report = handler.shutdown(Duration::ZERO).flow(FlowType::Transport).unwrap();
     assert_eq!((report.dropped, report.running, report.joined), (1, 1, false));
     for (from, later) in [2, 3].into_iter().zip(later) {
         let (flow, reason) = (FlowType::Transport, RefusalReason::Closed);

@@ -65,7 +65,7 @@ fn a_shutdown_from_inside_a_callback_closes_and_returns_at_once() {
     block_on(handler.call(event(1, GossipMessage::Advert(advert(1))))).unwrap();
     let report = reports.recv_timeout(LIMIT).expect("it does not wait");
     assert!(!report.is_clean());
-    assert_eq!(report.flow(FlowType::Advert).dropped, 0);
+    assert_eq!(report.flow(FlowType::Advert).unwrap().dropped, 0);
     assert!(block_on(handler.call(event(1, GossipMessage::Advert(advert(2))))).is_err());
     assert!(handler.shutdown(LIMIT).is_clean());
     assert_eq!(replica.strong_count(), 0, "the replica is kept");

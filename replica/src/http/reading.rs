@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use gossip_engine::{ChannelConfig, FlowSnapshot, MetricsRegistry, MetricsSnapshot, NodeId};
+use gossip_engine::{
+    ChannelConfig, FlowSnapshot, FlowType, MetricsRegistry, MetricsSnapshot, NodeId,
+};
 
 use super::limits::RECENT_ARTIFACTS;
 use crate::{
@@ -56,8 +58,9 @@ impl Reading {
 
     /// All flows with their names and bounds, and the replica's own adverts.
     pub(super) fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot, usize)> {
-        let flows = self.metrics.flows().map(|(flow, counts)| {
-            (flow.name(), counts, self.channels.flow(flow).max_inflight_requests())
+        let flows = FlowType::ALL.into_iter().map(|flow| {
+            let bound = self.channels.flow(flow).max_inflight_requests();
+            (flow.name(), self.metrics.flow(flow), bound)
         });
         flows.chain([("Broadcast", &self.metrics.broadcast, self.advert_buffer)])
     }

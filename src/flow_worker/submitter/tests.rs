@@ -16,8 +16,8 @@ fn peer(number: u8) -> NodeId {
 
 fn flow(
     config: &FlowConfig,
-    handler: impl Fn(NodeId, u32) + Send + Sync + 'static,
-) -> FlowWorker<u32, impl MessageHandler<u32>> {
+    handler: impl Fn(&NodeId, u32) + Send + Sync + 'static,
+) -> FlowWorker<u32> {
     FlowWorker::new(FlowType::Request, config, &MetricsRegistry::new(), handler).unwrap()
 }
 
@@ -26,7 +26,7 @@ fn a_lane_is_remembered_from_the_second_message_in_a_row_on() {
     let flow = flow(&FlowConfig::new(100), |_, _| {});
     let mut remembered = RememberedLane::default();
     let mut is_known_after = |from| {
-        block_on(flow.execute_from(peer(from), 0, 4, &mut remembered)).unwrap();
+        block_on(flow.execute_from(&peer(from), 0, 4, &mut remembered)).unwrap();
         remembered.lane.as_ref().map(|lane| *lane.key())
     };
     assert_eq!([1, 1, 1].map(&mut is_known_after), [None, Some(peer(1)), Some(peer(1))]);
@@ -41,7 +41,7 @@ fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
     let in_table = || flow.inner.queue.with_lane(&peer(1), |lane| lane.cloned());
     let mut remembered = RememberedLane::default();
     let mut submit = || {
-        block_on(flow.execute_from(peer(1), 0, 4, &mut remembered)).unwrap();
+        block_on(flow.execute_from(&peer(1), 0, 4, &mut remembered)).unwrap();
         remembered.lane.clone()
     };
     submit();
@@ -52,7 +52,7 @@ fn a_lane_that_has_gone_is_looked_up_again_whoever_finds_out() {
     submit();
     let next = submit().expect("the fourth in a row");
     assert!(Arc::ptr_eq(&next, &in_table().expect("a lane")) && !Arc::ptr_eq(&next, &first));
-    let submitted = flow.inner.submit(Some(&first), peer(1), 0, 4, false);
+    let submitted = flow.inner.submit(Some(&first), &peer(1), 0, 4, false);
     assert!(matches!(submitted, Decision::Admitted));
     assert!(Arc::ptr_eq(&next, &in_table().expect("the same")));
     assert!(flow.shutdown(LIMIT).is_clean());
@@ -90,7 +90,7 @@ fn peers_who_take_each_others_only_lane_have_their_messages_run_as_their_own() {
     const EACH: u32 = 2_000;
     let (sender, receiver) = channel();
     let config = FlowConfig::new(8).with_threads(2).with_max_peers(1);
-    let flow = flow(&config, move |peer, message| sender.send((peer, message)).unwrap());
+    let flow = flow(&config, move |peer, message| sender.send((*peer, message)).unwrap());
     thread::scope(|scope| {
         for from in [1, 2] {
             let mut submitter = flow.submitter(peer(from));

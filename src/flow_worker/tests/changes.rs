@@ -10,7 +10,7 @@ struct Bomb {
 }
 
 impl MessageHandler<u32> for Bomb {
-    fn handle(&self, _: NodeId, message: u32) {
+    fn handle(&self, _: &NodeId, message: u32) {
         self.told.send(message).unwrap();
         self.go.recv_timeout(LIMIT).unwrap();
     }
@@ -46,7 +46,7 @@ fn a_replaced_handler_is_let_go_of_by_workers_that_have_nothing_to_do() {
         let owner = Arc::new(());
         let handler = || {
             let (owned, all) = (Arc::clone(&owner), Barrier::new(3));
-            move |_: NodeId, (): ()| {
+            move |_: &NodeId, (): ()| {
                 let _ = &owned;
                 all.wait();
             }
@@ -69,7 +69,7 @@ fn a_replaced_handler_is_let_go_of_by_workers_that_have_nothing_to_do() {
 fn what_cannot_change_is_refused_and_nothing_changes() {
     let config = FlowConfig::new(10).with_threads(2).with_peer_quota(4);
     let flow =
-        FlowWorker::new(FlowType::Chunk, &config, &MetricsRegistry::new(), |_: NodeId, (): ()| {});
+        FlowWorker::new(FlowType::Chunk, &config, &MetricsRegistry::new(), |_: &NodeId, (): ()| {});
     let flow = flow.unwrap();
     let wrong = [
         (config.with_max_peers(1), "cannot change while it runs: max_peers"),

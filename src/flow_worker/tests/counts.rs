@@ -6,7 +6,7 @@ use super::*;
 fn assert_admitted_never_falls(config: FlowConfig) {
     let config = config.with_threads(2).with_overload_policy(OverloadPolicy::Refuse);
     let registry = MetricsRegistry::new();
-    let handler = |_: NodeId, (): ()| thread::yield_now();
+    let handler = |_: &NodeId, (): ()| thread::yield_now();
     let flow = FlowWorker::new(FlowType::Request, &config, &registry, handler).unwrap();
     let is_over = AtomicBool::new(false);
     let submitted = thread::scope(|scope| {

@@ -7,12 +7,12 @@ use crate::workers::Source;
 struct Panics(Sender<NodeId>);
 
 impl MessageHandler<u32> for Panics {
-    fn handle(&self, _: NodeId, message: u32) {
+    fn handle(&self, _: &NodeId, message: u32) {
         assert!(message.is_multiple_of(2), "on purpose");
     }
 
-    fn panicked(&self, peer: NodeId) {
-        self.0.send(peer).unwrap();
+    fn panicked(&self, peer: &NodeId) {
+        self.0.send(*peer).unwrap();
         panic!("this too");
     }
 }
@@ -35,21 +35,24 @@ fn each_panic_is_counted_and_its_hook_called_and_the_flow_goes_on() {
     assert!(receiver.try_iter().eq(expected));
 }
 
+/// The flow whose handler has this.
+#[expect(clippy::disallowed_types, reason = "a test's own")]
+type Owner = std::sync::Mutex<Option<Weak<FlowWorker<u32>>>>;
+
 /// A handler that panics on 0, and whose hook shuts the flow down.
 struct Fails {
-    #[expect(clippy::disallowed_types, reason = "a test's own")]
-    flow: std::sync::Mutex<Option<std::sync::Weak<FlowWorker<u32, Fails>>>>,
+    flow: Arc<Owner>,
     go: crossbeam::channel::Receiver<()>,
     reports: Sender<crate::FlowReport>,
 }
 
 impl MessageHandler<u32> for Fails {
-    fn handle(&self, _: NodeId, message: u32) {
+    fn handle(&self, _: &NodeId, message: u32) {
         self.go.recv_timeout(LIMIT).unwrap();
         assert!(message > 0, "on purpose");
     }
 
-    fn failed(&self, _: NodeId) {
+    fn failed(&self, _: &NodeId) {
         let flow = self.flow.lock().unwrap().clone().unwrap().upgrade().unwrap();
         self.reports.send(flow.shutdown(LIMIT)).unwrap();
         panic!("this too");
@@ -60,13 +63,12 @@ impl MessageHandler<u32> for Fails {
 fn a_flow_that_fails_by_a_panic_calls_its_hook_once_which_may_shut_it_down() {
     let (go, gone) = crossbeam::channel::unbounded();
     let (sender, reports) = channel();
-    let fails = Fails { flow: Default::default(), go: gone, reports: sender };
+    let owner = Arc::<Owner>::default();
+    let fails = Fails { flow: Arc::clone(&owner), go: gone, reports: sender };
     let config = FlowConfig::new(10).with_threads(1).with_panic_policy(PanicPolicy::FailFast);
     let flow = FlowWorker::new(FlowType::Request, &config, &MetricsRegistry::new(), fails);
     let flow = Arc::new(flow.unwrap());
-    flow.inner.with_handler(|handler| {
-        *handler.0.flow.lock().unwrap() = Some(Arc::downgrade(&flow));
-    });
+    *owner.lock().unwrap() = Some(Arc::downgrade(&flow));
     block_on(flow.execute(peer(1), 0)).unwrap();
     block_on(flow.execute(peer(1), 1)).unwrap();
     go.send(()).unwrap();

@@ -7,10 +7,10 @@ fn the_transport_flow_runs_each_peers_messages_one_at_a_time_in_the_order_of_the
     const EACH: u32 = 3_000;
     let (sender, receiver) = channel();
     let running: [AtomicBool; 3] = Default::default();
-    let handler = move |peer: NodeId, message: u32| {
+    let handler = move |peer: &NodeId, message: u32| {
         let running = &running[usize::from(peer.as_bytes()[0])];
         assert!(!running.swap(true, Ordering::AcqRel), "two at a time");
-        sender.send((peer, message)).unwrap();
+        sender.send((*peer, message)).unwrap();
         running.store(false, Ordering::Release);
     };
     // Little capacity, so that most have to wait for it, and futures that nobody polls.
@@ -164,7 +164,7 @@ fn a_peer_whose_handlers_are_stuck_holds_one_thread_only() {
     let config = FlowConfig::new(100);
     assert_eq!((config.threads(), config.peer_threads()), (3, 1));
     let flow = flow(config, move |from, message| {
-        if from == peer(1) {
+        if *from == peer(1) {
             handler(from, message);
         } else {
             sender.send(message).unwrap();

@@ -98,7 +98,7 @@ fn a_shutdown_lets_go_of_the_handler() {
     let (owner, registry) = (Arc::new(()), MetricsRegistry::new());
     let handler = |owner: &Arc<()>| {
         let owned = Arc::clone(owner);
-        move |_: NodeId, (): ()| drop(Arc::clone(&owned))
+        move |_: &NodeId, (): ()| drop(Arc::clone(&owned))
     };
     let config = FlowConfig::new(2);
     let flow = FlowWorker::new(FlowType::Request, &config, &registry, handler(&owner)).unwrap();

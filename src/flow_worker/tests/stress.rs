@@ -51,7 +51,7 @@ fn stress(round: usize) {
         .with_forking_handlers(round.is_multiple_of(4))
         .with_wait_strategy(strategy);
     let (sender, receiver) = channel();
-    let handler = move |_, message: usize| {
+    let handler = move |_: &NodeId, message: usize| {
         sender.send(message).unwrap();
         if message.is_multiple_of(13) {
             // Without the noise.
@@ -72,7 +72,7 @@ fn stress(round: usize) {
                     // Twice in a row, so that one producer remembers the lane.
                     let from = peer((message / 2 % 4) as u8);
                     let mut execute = if producer == 0 {
-                        flow.execute_from(from, message, 1, &mut remembered)
+                        flow.execute_from(&from, message, 1, &mut remembered)
                     } else {
                         flow.execute(from, message)
                     };

@@ -26,9 +26,9 @@ fn share_of_the_cheap(weight: u32, held_up: Duration) -> u64 {
     let in_handler = Arc::clone(&ran);
     let (epoch, last) = (Instant::now(), AtomicU64::new(0));
     let now = move || epoch.elapsed().as_nanos() as u64;
-    let handler = move |from: NodeId, (): ()| {
+    let handler = move |from: &NodeId, (): ()| {
         let [cheap, dear] = &*in_handler;
-        let (of_peer, nanos) = match from {
+        let (of_peer, nanos) = match *from {
             CHEAP => (cheap, CHEAP_NANOS),
             DEAR => (dear, DEAR_NANOS),
             _ => {

@@ -141,7 +141,7 @@ fn heard_of_while_the_next_handler_runs(before: u32) {
     let other = flow(FlowConfig::new(10).with_threads(1), move |_, (): ()| heard.send(()).unwrap());
     let (go, gone) = crossbeam::channel::bounded::<()>(1);
     // 0 holds the only thread, 1 is brief, 2 waits for the other flow.
-    let handler = move |_, message: u32| match message {
+    let handler = move |_: &NodeId, message: u32| match message {
         0 => gone.recv_timeout(LIMIT).expect("the test gives leave"),
         2 => hears.recv_timeout(LIMIT).expect("who was let in does not hear of it"),
         _ => {}

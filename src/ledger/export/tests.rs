@@ -4,7 +4,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 
 use super::*;
 use crate::{
-    FlowConfig, FlowWorker, NodeId,
+    FlowConfig, FlowType, FlowWorker, NodeId,
     ledger::FlowLedger,
     sync::{AtomicBool, Ordering},
 };
@@ -33,7 +33,7 @@ fn scrape(metrics: &MetricsRegistry) -> HashMap<String, f64> {
 #[test]
 fn a_scrape_says_what_a_snapshot_says() {
     let metrics = MetricsRegistry::new();
-    let handler = |_: NodeId, message: u32| assert!(message != 3, "on purpose");
+    let handler = |_: &NodeId, message: u32| assert!(message != 3, "on purpose");
     let config = FlowConfig::new(16);
     let flow = FlowWorker::new(FlowType::Chunk, &config, &metrics, handler).unwrap();
     let before = scrape(&metrics);
@@ -54,7 +54,7 @@ fn a_scrape_says_what_a_snapshot_says() {
     assert_eq!(series[r#"gossip_messages_ended_total{flow="Chunk",end="handled"}"#], 9.0);
     assert_eq!(series[r#"gossip_messages_ended_total{flow="Chunk",end="panicked"}"#], 1.0);
     assert_eq!(series[r#"gossip_messages_ended_total{flow="Chunk",end="closed"}"#], 1.0);
-    assert_eq!(series[r#"gossip_messages_ended_total{flow="Advert",end="handled"}"#], 0.0);
+    assert_eq!(series[r#"gossip_messages_ended_total{flow="Broadcast",end="handled"}"#], 0.0);
     assert_eq!(series[r#"gossip_messages_admitted_total{flow="Chunk"}"#], 10.0);
     assert_eq!(series[r#"gossip_messages_in_flight{flow="Chunk"}"#], 0.0);
     assert_eq!(series[r#"gossip_adverts_dropped_total{destination="AllReplicas"}"#], 0.0);
@@ -79,7 +79,7 @@ fn payloads_that_are_no_known_message_have_a_series_for_each_reason() {
 fn a_time_is_in_the_buckets_from_its_own_to_the_last() {
     let registry = MetricsRegistry::new();
     let ledger = Arc::new(FlowLedger::new(3));
-    registry.register(Some(FlowType::Chunk), &ledger);
+    registry.register(FlowType::Chunk.name(), &ledger);
     ledger.workers[0].ran(3_000, 700_000_000, false);
     ledger.workers[1].ran(40_000, 20_000_000_000, true);
     let series = scrape(&registry);
@@ -106,7 +106,7 @@ fn a_time_is_in_the_buckets_from_its_own_to_the_last() {
 fn no_counter_falls_while_messages_end_in_all_ways() {
     const SCRAPES: usize = 300;
     let metrics = MetricsRegistry::new();
-    let handler = |_: NodeId, panics: bool| {
+    let handler = |_: &NodeId, panics: bool| {
         if panics {
             std::panic::resume_unwind(Box::new(()));
         }

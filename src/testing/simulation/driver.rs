@@ -238,7 +238,7 @@ impl Driver {
         // What was admitted still runs.
         let gone = self.oracle().gone() - gone;
         self.oracle().check(gone == 0, || format!("{gone} dropped by a handler's shutdown"));
-        let reports = FlowType::ALL.map(|flow| of_flows.flow(flow)).into_iter().chain([of_adverts]);
+        let reports = of_flows.flows().map(|(_, report)| report).chain([of_adverts]);
         for report in reports {
             self.oracle().check(report.dropped == 0 && !report.joined, || {
                 format!("a handler's shutdown has waited: {report:?}")

@@ -406,7 +406,8 @@ impl Oracle {
             assert_eq!(known.runs, None, "{peer}");
         }
         assert_eq!(counts.broadcast.handled(), self.broadcasts, "own adverts");
-        for (flow, counted) in counts.flows() {
+        for flow in FlowType::ALL {
+            let counted = counts.flow(flow);
             assert_eq!((counted.in_flight, counted.waiting), (0, 0), "{flow}");
             assert_eq!((counted.queued, counted.overload), (0, 0), "{flow}");
             assert_eq!(counted.bytes_in_flight, 0, "{flow}");

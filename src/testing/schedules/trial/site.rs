@@ -135,7 +135,7 @@ pub(in super::super) struct Handler {
 }
 
 impl MessageHandler<Message> for Handler {
-    fn handle(&self, from: NodeId, message: Message) {
+    fn handle(&self, from: &NodeId, message: Message) {
         let Self { site, in_order, habit, .. } = self;
         let has_departed = || count(&message.fate().departed) > 0;
         site.expect("nothing starts after a shutdown", count(&site.over) == 0);
@@ -188,7 +188,7 @@ impl MessageHandler<Message> for Handler {
         }
     }
 
-    fn failed(&self, _: NodeId) {
+    fn failed(&self, _: &NodeId) {
         add(&self.site.failures);
     }
 }

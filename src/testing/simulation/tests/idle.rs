@@ -24,7 +24,7 @@ fn runs(strategy: WaitStrategy, gaps: impl IntoIterator<Item = Duration>) -> Vec
     let running = Running::begin();
     let config = FlowConfig::new(1).with_threads(1).with_wait_strategy(strategy);
     let flow =
-        FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), |_: NodeId, ()| {});
+        FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), |_: &NodeId, ()| {});
     let flow = flow.expect("the configuration is in range");
     let run = |gap: Duration| {
         clock::set(Some(now() + gap));

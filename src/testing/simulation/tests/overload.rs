@@ -29,7 +29,7 @@ const PEERS: u8 = 4;
 /// Far more than there ever are: nobody waits for capacity.
 const LIMIT: usize = 1 << 14;
 
-type Tested = FlowWorker<(), fn(NodeId, ())>;
+type Tested = FlowWorker<()>;
 
 /// What is to come, and where to.
 struct Site {
@@ -75,7 +75,7 @@ fn submit_until(end: Duration) {
 }
 
 /// Works for its time, in which others come.
-fn handle(_: NodeId, (): ()) {
+fn handle(_: &NodeId, (): ()) {
     let end = now() + SERVICE;
     submit_until(end);
     clock::set(Some(end.max(now())));
@@ -103,8 +103,7 @@ fn run(arrivals: Vec<Duration>, moment: Duration) -> [FlowSnapshot; 2] {
         .with_threads(1)
         .with_wait_strategy(WaitStrategy::Park)
         .with_max_age(Some(MAX_AGE));
-    let handler: fn(NodeId, ()) = handle;
-    let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler);
+    let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handle);
     let flow = Rc::new(flow.expect("the configuration is in range"));
     SITE.set(Some(Site {
         flow: Rc::clone(&flow),

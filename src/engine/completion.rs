@@ -17,11 +17,11 @@ enum State {
 
 /// The submitter's end.
 #[derive(Debug)]
-pub(super) struct Completion(Arc<Mutex<State>>);
+pub(crate) struct Completion(Arc<Mutex<State>>);
 
 /// The event's end. The submitter is notified when it is dropped.
 #[derive(Debug)]
-pub(super) struct Completer {
+pub(crate) struct Completer {
     state: Arc<Mutex<State>>,
     runs: bool,
 }
@@ -55,7 +55,7 @@ impl Completion {
     }
 
     /// Whether the callback has run, once that is known.
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<bool> {
         // The waker is the user's code: cloned before the lock is taken, the old one dropped after it is free.
         let waker = context.waker().clone();
         let mut state = self.0.lock();

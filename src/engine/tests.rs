@@ -1,0 +1,379 @@
+//! An engine of flows, messages and peers of a test's own, on real threads.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_executor::block_on;
+use futures_util::FutureExt;
+
+use super::*;
+use crate::{
+    BuildError, ConfigError, FlowConfig, Outcome, OverloadPolicy, Submitted,
+    sync::{AtomicU64, Ordering},
+};
+
+/// Beyond this a test has failed; nothing passes by taking long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < limit, "{what} did not come about");
+        thread::yield_now();
+    }
+}
+
+/// What a test's handlers say.
+#[derive(Debug, Eq, PartialEq)]
+enum Said {
+    Up(String),
+    Down(String),
+    Dropped(&'static str, String, u64),
+    Ran(String, u32),
+}
+
+/// Says who comes and goes. A peer called `slow` waits for leave.
+struct Peers {
+    says: Sender<Said>,
+    leave: crossbeam::channel::Receiver<()>,
+}
+
+impl PeerHandler<String> for Peers {
+    fn on_peer_up(&self, peer: &String) {
+        self.says.send(Said::Up(peer.clone())).unwrap();
+        if peer == "slow" {
+            self.leave.recv_timeout(LIMIT).expect("the test gives leave");
+        }
+    }
+
+    fn on_peer_down(&self, peer: &String) {
+        // The test may be over.
+        let _ = self.says.send(Said::Down(peer.clone()));
+    }
+
+    fn on_messages_dropped(&self, flow: &'static str, peer: &String, count: u64) {
+        self.says.send(Said::Dropped(flow, peer.clone(), count)).unwrap();
+    }
+}
+
+struct Site {
+    registry: MetricsRegistry,
+    engine: Engine<String>,
+    /// Its messages are said, and wait for leave if they are odd.
+    numbers: Arc<FlowWorker<u32, String>>,
+    hears: Receiver<Said>,
+    leave: crossbeam::channel::Sender<()>,
+}
+
+fn site(flow: FlowConfig, peers: FlowConfig) -> Site {
+    let (says, hears) = channel();
+    let (leave, leaves) = crossbeam::channel::unbounded();
+    let registry = MetricsRegistry::new();
+    let mut builder =
+        Engine::builder(&registry).with_peers_flow(peers).with_drop_notice_interval(Duration::ZERO);
+    let handler = {
+        let (says, leave) = (says.clone(), leaves.clone());
+        move |peer: &String, message: u32| {
+            says.send(Said::Ran(peer.clone(), message)).unwrap();
+            if message % 2 == 1 {
+                leave.recv_timeout(LIMIT).expect("the test gives leave");
+            }
+        }
+    };
+    let numbers = builder.flow("numbers", flow, handler).unwrap();
+    let engine = builder.build_with(Peers { says, leave: leaves }).unwrap();
+    Site { registry, engine, numbers, hears, leave }
+}
+
+fn next(site: &Site) -> Said {
+    site.hears.recv_timeout(LIMIT).expect("something is said")
+}
+
+#[test]
+fn a_peer_comes_sends_and_goes_in_order() {
+    let site = site(FlowConfig::new(100), FlowConfig::new(10));
+    let peer = block_on(site.engine.connect("bern".to_owned())).unwrap();
+    assert_eq!(peer.id(), "bern");
+    for message in [2, 4, 6] {
+        assert_eq!(
+            block_on(site.numbers.execute(peer.id(), message)).unwrap(),
+            Submitted::Admitted
+        );
+    }
+    let ran = |message| Said::Ran("bern".to_owned(), message);
+    assert_eq!(next(&site), Said::Up("bern".to_owned()));
+    assert_eq!([(); 3].map(|()| next(&site)), [2, 4, 6].map(ran));
+    block_on(peer.close());
+    assert_eq!(next(&site), Said::Down("bern".to_owned()));
+    let report = site.engine.shutdown(LIMIT);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.flows().map(|(name, _)| name).collect::<Vec<_>>(), ["numbers", "peers"]);
+    let counts = site.registry.snapshot();
+    counts.verify().unwrap();
+    assert_eq!((counts.received, counts.flow("numbers").handled()), (5, 3));
+    assert_eq!(counts.flow("peers").handled(), 2);
+    assert_eq!(counts.flow("none").submitted(), 0);
+}
+
+#[test]
+fn every_way_to_submit_is_counted_as_an_event() {
+    let narrow =
+        FlowConfig::new(1).with_threads(1).with_overload_policy(OverloadPolicy::DropNewest);
+    let site = site(narrow, FlowConfig::new(10));
+    let peer = "bern".to_owned();
+    block_on(site.numbers.execute(&peer, 1)).unwrap();
+    assert_eq!(next(&site), Said::Ran(peer.clone(), 1));
+    let refused = site.numbers.try_execute(&peer, 2).unwrap_err();
+    assert_eq!((refused.message, refused.reason), (2, RefusalReason::Full));
+    let dropped = Submitted::Dropped(Outcome::DroppedNewest);
+    assert_eq!(block_on(site.numbers.submitter(&peer).execute(4)).unwrap(), dropped);
+    assert_eq!(site.numbers.execute(&peer, 6).wait().unwrap(), dropped);
+    // The two are heard of at once or one by one.
+    let mut heard = 0;
+    while heard < 2 {
+        let Said::Dropped("numbers", of, count) = next(&site) else { panic!("of a drop") };
+        assert_eq!(of, peer);
+        heard += count;
+    }
+    site.leave.send(()).unwrap();
+    assert!(site.engine.shutdown(LIMIT).is_clean());
+    let counts = site.registry.snapshot();
+    counts.verify().unwrap();
+    assert_eq!((counts.received, heard), (4, 2));
+}
+
+#[test]
+fn of_what_was_dropped_before_a_shutdown_nobody_is_told_again_and_again() {
+    let narrow =
+        FlowConfig::new(1).with_threads(1).with_overload_policy(OverloadPolicy::DropNewest);
+    let (leave, leaves) = crossbeam::channel::bounded::<()>(1);
+    let registry = MetricsRegistry::new();
+    // The watch's own looks are too seldom to matter.
+    let hour = Duration::from_secs(3_600);
+    let mut builder = Engine::builder(&registry).with_drop_notice_interval(hour);
+    let flow = builder
+        .flow("gated", narrow, move |_: &String, (): ()| {
+            leaves.recv_timeout(LIMIT).expect("the test gives leave");
+        })
+        .unwrap();
+    let engine = builder.build().unwrap();
+    let peer = "bern".to_owned();
+    block_on(flow.execute(&peer, ())).unwrap();
+    leave.send(()).unwrap();
+    wait_until("its end", || flow.snapshot().in_flight == 0);
+    block_on(flow.execute(&peer, ())).unwrap();
+    wait_until("its start", || flow.snapshot().queued == 0);
+    let _ = block_on(flow.execute(&peer, ())).unwrap();
+    assert_eq!(flow.snapshot().count(Outcome::DroppedNewest), 1);
+    leave.send(()).unwrap();
+    assert!(engine.shutdown(LIMIT).is_clean());
+    let mut known = Default::default();
+    let mut notices = || {
+        engine.inner().look(&mut known);
+        registry.snapshot().notices
+    };
+    assert_eq!([(); 5].map(|()| notices()), [1; 5]);
+}
+
+#[test]
+fn departures_that_are_refused_are_repeated_a_few_at_a_time_and_each_in_its_turn() {
+    const KEPT: u8 = 100;
+    let refuses = FlowConfig::new(1).with_threads(1).with_overload_policy(OverloadPolicy::Refuse);
+    let site = site(FlowConfig::new(1), refuses);
+    let inner = site.engine.inner();
+    let _arrival = site.engine.connect("slow".to_owned());
+    let completions: Vec<_> = (0..KEPT).map(|from| inner.depart(&from.to_string())).collect();
+    let notices = || site.registry.snapshot().notices;
+    // The watch looks as well, every now and then.
+    let before = notices();
+    inner.look_at_departures();
+    assert!(notices() >= before + 64, "a limit at a time");
+    site.leave.send(()).unwrap();
+    for completion in completions {
+        wait_until("a departure", || {
+            inner.look_at_departures();
+            let mut context = Context::from_waker(Waker::noop());
+            completion.poll(&mut context) == Poll::Ready(true)
+        });
+    }
+    assert!(site.engine.shutdown(LIMIT).is_clean());
+    site.registry.snapshot().verify().unwrap();
+}
+
+#[test]
+fn flows_close_with_the_last_of_the_engine_whoever_has_them() {
+    let Site { engine, numbers, hears, leave, registry } =
+        site(FlowConfig::new(10).with_peer_quota(10), FlowConfig::new(10));
+    let peer = block_on(engine.connect("bern".to_owned())).unwrap();
+    block_on(numbers.execute(peer.id(), 1)).unwrap();
+    block_on(numbers.execute(peer.id(), 2)).unwrap();
+    drop(engine);
+    assert_eq!(hears.recv_timeout(LIMIT), Ok(Said::Up("bern".to_owned())));
+    assert_eq!(hears.recv_timeout(LIMIT), Ok(Said::Ran("bern".to_owned(), 1)));
+    // The connection is a clone of the engine.
+    assert!(numbers.try_execute(peer.id(), 4).is_ok());
+    // It ends with the engine, so nothing but what runs comes to its end.
+    drop(peer);
+    wait_until("the close", || {
+        let refused = numbers.try_execute("bern".to_owned(), 6).err();
+        refused.is_some_and(|refused| refused.reason == RefusalReason::Closed)
+    });
+    leave.send(()).unwrap();
+    wait_until("the end", || numbers.snapshot().in_flight == 0);
+    let counts = numbers.snapshot();
+    assert_eq!((counts.handled(), counts.count(Outcome::Cancelled)), (1, 2));
+    drop((hears, registry));
+}
+
+#[test]
+fn a_builder_that_is_dropped_closes_its_flows() {
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let flow = builder.flow("a", FlowConfig::new(1), |_: &u64, (): ()| {}).unwrap();
+    drop(builder);
+    assert_eq!(flow.try_execute(7, ()).unwrap_err().reason, RefusalReason::Closed);
+}
+
+#[test]
+fn wrong_names_and_figures_are_refused() {
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let config = FlowConfig::new(1).with_threads(1);
+    let _kept = builder.flow("a", config, |_: &u64, (): ()| {}).unwrap();
+    let long = "a name of a flow that is far too long to be of any use in a metric's label";
+    for name in ["", "a", "peers", "Broadcast", long] {
+        let refused = builder.flow(name, config, |_: &u64, (): ()| {}).unwrap_err();
+        let BuildError::Config(ConfigError::Name { flow, .. }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(flow, name);
+    }
+    let wrong = builder.flow("b", config.with_threads(0), |_: &u64, (): ()| {}).unwrap_err();
+    assert_eq!(wrong.to_string(), "b flow: no threads; give it 1 to 256");
+    let lossy = config.with_overload_policy(OverloadPolicy::DropNewest);
+    let wrong = builder.with_peers_flow(lossy).build().unwrap_err();
+    assert!(matches!(wrong, BuildError::Config(ConfigError::Lossy { flow: "peers" })));
+}
+
+#[test]
+fn threads_are_called_by_their_flow_and_index() {
+    let (sender, receiver) = channel();
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let flow = builder
+        .flow("retransmissions", FlowConfig::new(2).with_threads(1), move |_: &u64, (): ()| {
+            sender.send(thread::current().name().map(str::to_owned)).unwrap();
+        })
+        .unwrap();
+    let engine = builder.build().unwrap();
+    block_on(flow.execute(1, ())).unwrap();
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap().as_deref(), Some("retransmiss-0"));
+    assert!(engine.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn a_weight_holds_in_all_flows() {
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let config = FlowConfig::new(10).with_threads(1).with_max_peers(1);
+    let _one = builder.flow("one", config, |_: &u64, (): ()| {}).unwrap();
+    let two = builder.flow("two", config, |_: &u64, (): ()| {}).unwrap();
+    let engine = builder.build().unwrap();
+    assert!(engine.set_peer_weight(1_u64, 3));
+    // Of one peer at the most, in each flow.
+    assert!(!two.set_peer_weight(&2_u64, 3));
+    assert!(!engine.set_peer_weight(2_u64, 3));
+    assert!(engine.set_peer_weight(1_u64, 1) && engine.set_peer_weight(2_u64, 3));
+    assert!(engine.shutdown(LIMIT).is_clean());
+}
+
+/// Twelve flows of twelve message types, peers with names that come and go, panics, drops and cancelled waits: at the
+/// end every event has its outcome.
+#[test]
+fn twelve_flows_of_a_program_add_up_whatever_happens() {
+    struct Message<const FLOW: usize>(u64);
+
+    const EACH: u64 = 2_000;
+    let handled: Arc<[AtomicU64; 12]> = Arc::default();
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<String>::builder(&registry);
+    macro_rules! flow {
+        ($flow:literal, $name:literal, $policy:ident) => {{
+            let handled = Arc::clone(&handled);
+            let config = FlowConfig::new(16)
+                .with_threads(1 + $flow % 2)
+                .with_overload_policy(OverloadPolicy::$policy);
+            builder
+                .flow($name, config, move |_: &String, Message::<$flow>(number)| {
+                    if number % 97 == 13 {
+                        // Without the noise.
+                        std::panic::resume_unwind(Box::new("on purpose"));
+                    }
+                    // Relaxed: read when the threads have ended.
+                    handled[$flow].fetch_add(1, Ordering::Relaxed);
+                })
+                .unwrap()
+        }};
+    }
+    let flows = (
+        (flow!(0, "blocks", Wait), flow!(1, "votes", Refuse), flow!(2, "attestations", DropNewest)),
+        (flow!(3, "exits", DropOldest), flow!(4, "slashings", Wait), flow!(5, "blobs", Refuse)),
+        (flow!(6, "headers", DropNewest), flow!(7, "ranges", DropOldest), flow!(8, "roots", Wait)),
+        (flow!(9, "status", Refuse), flow!(10, "metadata", DropNewest), flow!(11, "pings", Wait)),
+    );
+    let engine = builder.build().unwrap();
+    thread::scope(|scope| {
+        for name in ["bern", "genf", "chur"] {
+            let (engine, flows) = (&engine, &flows);
+            scope.spawn(move || {
+                let mut peer = block_on(engine.connect(name.to_owned())).unwrap();
+                for number in 0..EACH {
+                    macro_rules! submit {
+                        ($flow:expr) => {{
+                            let mut execute = $flow.execute(peer.id(), Message(number));
+                            match number % 5 {
+                                // A wait that is given up at once, if it is one.
+                                0 => drop((&mut execute).now_or_never()),
+                                _ => drop(block_on(execute)),
+                            }
+                        }};
+                    }
+                    let (a, b, c, d) = flows;
+                    submit!(a.0);
+                    submit!(a.1);
+                    submit!(a.2);
+                    submit!(b.0);
+                    submit!(b.1);
+                    submit!(b.2);
+                    submit!(c.0);
+                    submit!(c.1);
+                    submit!(c.2);
+                    submit!(d.0);
+                    submit!(d.1);
+                    submit!(d.2);
+                    if number % 400 == 399 {
+                        block_on(peer.close());
+                        peer = block_on(engine.connect(name.to_owned())).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let report = engine.shutdown(LIMIT);
+    assert!(report.is_clean(), "{report:?}");
+    let counts = registry.snapshot();
+    counts.verify().unwrap();
+    assert_eq!(counts.flows().count(), 13);
+    for ((name, flow), handled) in counts.flows().zip(handled.iter()) {
+        assert_eq!(flow.submitted(), 3 * EACH, "{name}");
+        assert_eq!(flow.handled(), handled.load(Ordering::Relaxed), "{name}");
+        assert!(flow.panicked() > 0, "{name}");
+    }
+}
