@@ -170,13 +170,8 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
             gossip: ArcSwapOption::empty(),
             metrics: metrics_registry.clone(),
         });
-        let spec = FlowSpec {
-            name: FlowName::BROADCAST,
-            config: &config,
-            registry: metrics_registry,
-            notifies: false,
-            broadcasts: true,
-        };
+        let spec = FlowSpec::new(FlowName::BROADCAST, &config, metrics_registry);
+        let spec = FlowSpec { broadcasts: true, ..spec };
         let queue = FlowHandle::new(spec, Broadcasts(Arc::clone(&broadcast)))?;
         // No advert waits for its lane to be made.
         queue.add_lane(&OWN_LANE);

@@ -78,19 +78,20 @@ impl<K: PeerKey> EngineBuilder<K> {
     ) -> Result<Arc<FlowWorker<M, K>>, BuildError> {
         self.validate_name(name.as_str())?;
         let registry = &self.registry;
-        let spec = FlowSpec { name, config, registry, notifies: true, broadcasts: false };
+        let spec = FlowSpec { notifies: true, ..FlowSpec::new(name, config, registry) };
         let flow = Arc::new(FlowWorker::of_engine(spec, handler, events)?);
         self.flows.0.push(Box::new(Arc::clone(&flow)) as Box<dyn AnyFlow<K>>);
         Ok(flow)
     }
 
     fn validate_name(&self, name: &'static str) -> Result<(), ConfigError> {
-        let is_taken = |flow: &Box<dyn AnyFlow<K>>| flow.name() == name;
         let fault = if name.is_empty() || name.len() > MAX_NAME {
             "its name has no bytes, or more than 64"
         } else if name == FlowName::BROADCAST.as_str() {
             "the name is that of the replica's own adverts"
-        } else if name == self.peers.0.as_str() || self.flows.0.iter().any(is_taken) {
+        } else if name == self.peers.0.as_str()
+            || self.flows.0.iter().any(|flow| flow.name() == name)
+        {
             "another flow has the name"
         } else if self.flows.0.len() + 1 >= MAX_FLOWS {
             "there are as many flows as an engine can have"
@@ -154,14 +155,8 @@ impl<K: PeerKey> EngineBuilder<K> {
         let Self { registry, flows, peers: (name, config), watch } = self;
         config.validate_lossless(name.as_str())?;
         let config = config.with_peer_threads(1);
-        let spec = FlowSpec {
-            name,
-            config: &config,
-            registry: &registry,
-            // It drops nothing.
-            notifies: false,
-            broadcasts: false,
-        };
+        // It drops nothing, so nobody need be notified.
+        let spec = FlowSpec::new(name, &config, &registry);
         let peers = FlowWorker::of_engine(spec, OnPeerChange(handler), None)?;
         let departures = Departures::default();
         let watch = ArcSwap::from_pointee(watch);

@@ -143,7 +143,6 @@ pub(crate) type Change<K> = (Execute<PeerChange<K>, K>, Completion);
 
 impl<K: PeerKey> Engine<K> {
     /// Begins an engine that counts in this registry.
-    #[must_use]
     pub fn builder(registry: &MetricsRegistry) -> EngineBuilder<K> {
         EngineBuilder::new(registry)
     }

@@ -38,6 +38,8 @@ pub(super) type PeerQueue<M, K> = FairQueue<K, Envelope<M>>;
 /// The inside of a flow.
 pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     pub(super) name: &'static str,
+    /// This flow itself.
+    pub(super) me: Weak<Self>,
     /// What it was built with; some of it never changes.
     pub(super) built: FlowConfig,
     pub(super) queue: Arc<PeerQueue<M, K>>,
@@ -55,6 +57,8 @@ pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     pub(super) abandoned: AtomicBool,
     /// A handler or a worker has panicked, and the flow does not survive that.
     pub(super) failed: AtomicBool,
+    /// Messages whose slots are held.
+    pub(super) held: AtomicUsize,
     /// Workers whose loop has panicked.
     pub(super) broken: AtomicUsize,
     pub(super) drops: DropNotices<K>,
@@ -74,6 +78,17 @@ pub(crate) struct FlowSpec<'a> {
     pub(crate) notifies: bool,
     /// It is that of the replica's own adverts, which do not run until the flow is [open](Core::open).
     pub(crate) broadcasts: bool,
+}
+
+impl<'a> FlowSpec<'a> {
+    /// That of a flow of its own.
+    pub(crate) fn new(
+        name: impl Into<FlowName>,
+        config: &'a FlowConfig,
+        registry: &'a MetricsRegistry,
+    ) -> Self {
+        Self { name: name.into(), config, registry, notifies: false, broadcasts: false }
+    }
 }
 
 /// What bounds the queue of a flow with this configuration.
@@ -127,8 +142,9 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         };
         let workers = Workers::new(&threads, stray_panic)
             .map_err(|source| BuildError::Threads { flow: name, source })?;
-        let core = Arc::new(Self {
+        let core = Arc::new_cyclic(|me| Self {
             name,
+            me: Weak::clone(me),
             built: *config,
             queue: Arc::new(FairQueue::new(&limits(config))),
             workers,
@@ -139,6 +155,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             open: AtomicBool::new(!spec.broadcasts),
             abandoned: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
             drops: DropNotices::new(spec.notifies),
             over: Over::default(),
@@ -242,6 +259,8 @@ impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
             in_flight,
             bytes: self.queue.bytes_in_flight(),
             waiting: self.queue.waiting(),
+            // Relaxed: statistics only.
+            held: self.held.load(Ordering::Relaxed),
             oldest_age: oldest
                 .map_or(std::time::Duration::ZERO, |oldest| Moment::now().since(oldest)),
             live_workers: self.workers.alive(),

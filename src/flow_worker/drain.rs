@@ -20,8 +20,10 @@ use std::{
 
 use super::{
     core::{Core, Envelope},
+    handler::MessageHandler,
     pace::Pace,
     runtime_config::RuntimeConfig,
+    slot,
 };
 use crate::{
     Outcome, PanicPolicy, PeerKey,
@@ -39,12 +41,7 @@ const BRIEF: u64 = 2_000;
 /// Among briefer ones those who wait are let in after so many nanoseconds at the latest.
 const LET_IN_WITHIN: u64 = 10_000;
 
-/// The wait outside of handlers: none is as long as this.
-const NOT_HANDLING: u64 = u64::MAX;
-
 thread_local! {
-    /// How long the message has waited whose handler runs on this thread, in nanoseconds.
-    static WAITED: Cell<u64> = const { Cell::new(NOT_HANDLING) };
     /// This thread is in the middle of a run: in a handler, in the `Drop` of a message, or in a waker.
     static ON_WORKER: Cell<bool> = const { Cell::new(false) };
 }
@@ -73,12 +70,7 @@ thread_local! {
 /// ```
 #[must_use]
 pub fn queue_delay() -> Option<Duration> {
-    is_in_handler().then(|| Duration::from_nanos(WAITED.get()))
-}
-
-/// Whether a handler runs on this thread, below the caller.
-fn is_in_handler() -> bool {
-    WAITED.get() != NOT_HANDLING
+    slot::waited().map(Duration::from_nanos)
 }
 
 /// Whether a worker is in the middle of a run on this thread, below the caller.
@@ -89,9 +81,8 @@ pub(super) fn is_on_worker() -> bool {
 /// Runs something as if it were on another thread.
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) fn as_another_thread(run: impl FnOnce()) {
-    let (waited, on_worker) = (WAITED.replace(NOT_HANDLING), ON_WORKER.replace(false));
-    run();
-    WAITED.set(waited);
+    let on_worker = ON_WORKER.replace(false);
+    slot::as_another_thread(run);
     ON_WORKER.set(on_worker);
 }
 
@@ -125,6 +116,7 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
     type Worker = Drainer<M, K>;
 
     fn worker(&self, index: usize) -> Self::Worker {
+        self.take_post(index);
         // The count first: what changes in between is read again.
         let runtime_changes = self.runtime_changes.load(Ordering::Acquire);
         Drainer {
@@ -162,6 +154,7 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
         }
         let Drainer { index, queue, runtime, wake, pace, owed, .. } = worker;
         let ledger = &self.ledger.workers[*index];
+        let handler = &**runtime.handler;
         let mut now = began.unwrap_or_else(Moment::now);
         let mut let_in_by = owed.as_ref().map_or(now.after_nanos(LET_IN_WITHIN), |owed| owed.by);
         let (mut service, mut last) = (0, 0);
@@ -172,11 +165,15 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
                 let_in_by = now.after_nanos(LET_IN_WITHIN);
                 *owed = None;
             }
-            let ended = self.run_message(queue.lane(), envelope, ledger, runtime, now);
+            let message = (envelope, charge);
+            let (ended, is_held) =
+                self.run_message(queue.lane(), message, handler, ledger, runtime, now);
             last = ended.nanos_since(now);
             service += last;
             now = ended;
-            self.queue.finish(queue, charge);
+            if !is_held {
+                self.queue.finish(queue, charge);
+            }
         }
         self.queue.end_run(queue, service);
         // What is finished is published by `end_run`.
@@ -275,15 +272,17 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         Moment::now()
     }
 
-    /// Runs one message, or lets it go; returns when that ended, which is when the next begins.
+    /// Runs one message, or lets it go; returns when that ended, which is when the next begins, and whether the message
+    /// is held by its [slot](super::Slot), which finishes it.
     fn run_message(
         &self,
         lane: &Arc<Lane<K>>,
-        envelope: Envelope<M>,
+        (envelope, charge): (Envelope<M>, u32),
+        handler: &dyn MessageHandler<M, K>,
         ledger: &WorkerLedger,
         runtime: &RuntimeConfig<M, K>,
         now: Moment,
-    ) -> Moment {
+    ) -> (Moment, bool) {
         // A message that arrived after the last reading of the clock has not waited.
         let began = now.max(envelope.arrived);
         let waited = began.nanos_since(envelope.arrived);
@@ -300,22 +299,29 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                 self.drops.record(lane);
             }
             ledger.discarded(outcome);
-            return Moment::now();
+            return (Moment::now(), false);
         }
         ledger.begins(lane.number(), began.nanos_since(self.epoch));
-        let outside = WAITED.replace(waited);
+        slot::begin(waited, charge);
         let peer = lane.key();
-        let handled =
-            catch_unwind(AssertUnwindSafe(|| runtime.handler.handle(peer, envelope.message)));
+        let handled = catch_unwind(AssertUnwindSafe(|| handler.handle(peer, envelope.message)));
         let ended = Moment::now();
-        ledger.ran(waited, ended.nanos_since(began), handled.is_err());
+        let is_held = slot::end();
+        if is_held {
+            ledger.is_held();
+            if handled.is_err() {
+                // The message's outcome is told by its slot.
+                self.ledger.stray_panic();
+            }
+        } else {
+            ledger.ran(waited, ended.nanos_since(began), handled.is_err());
+        }
         if let Err(payload) = handled {
             self.panics.report(payload);
             // As a part of the handler: what it does may shut the flow down.
             self.answer_panic(peer, runtime);
         }
-        WAITED.set(outside);
-        ended
+        (ended, is_held)
     }
 
     /// Does what is to be done when a handler has panicked.

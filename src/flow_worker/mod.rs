@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `submit`, `execute`, `submitter` | how a message is submitted: without capacity, its future, many of a peer |
 //! | `drain`, `pace` | what a worker does with a run of messages, and when it lets some come together |
-//! | `handler` | what a flow does with a message |
+//! | `handler`, `slot` | what a flow does with a message, and how it finishes later |
 //! | `runtime_config` | what can change while messages flow |
 //! | `shutdown` | a flow's end |
 //! | `drop_notices`, `stuck` | what the replica and the log are notified of |
@@ -42,6 +42,7 @@ mod handler;
 mod pace;
 mod runtime_config;
 mod shutdown;
+mod slot;
 mod stuck;
 mod submit;
 mod submitter;
@@ -54,6 +55,7 @@ pub(crate) use drain::as_another_thread;
 pub use drain::queue_delay;
 pub use execute::{Execute, Refused};
 pub use handler::MessageHandler;
+pub use slot::Slot;
 pub use submitter::Submitter;
 
 /// The heaviest that a peer can be made.
@@ -117,8 +119,7 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         registry: &MetricsRegistry,
         handler: impl MessageHandler<M, K>,
     ) -> Result<Self, BuildError> {
-        let spec =
-            FlowSpec { name: flow.into(), config, registry, notifies: false, broadcasts: false };
+        let spec = FlowSpec::new(flow, config, registry);
         let mut worker = Self::of_engine(spec, handler, None)?;
         let core: Weak<core::Core<M, K>> = Arc::downgrade(&worker.inner);
         worker._watch = Some(Watch::start(core)?);

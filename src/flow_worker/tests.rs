@@ -29,6 +29,7 @@ mod overload;
 mod panics;
 mod peers;
 mod shutdown;
+mod slots;
 mod stress;
 mod turns;
 mod waiting;

@@ -13,13 +13,15 @@ use super::{Counter, FlowSnapshot, LatencySnapshot, worker_ledger::WorkerLedger}
 use crate::{
     Outcome,
     clock::nanos,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Mutex, Ordering},
 };
 
 /// Counters and histograms of one flow of one handler.
 #[derive(Debug)]
 pub(crate) struct FlowLedger {
     pub(crate) workers: Box<[CachePadded<WorkerLedger>]>,
+    /// Messages whose slots were held. Written under the lock, by whoever drops a slot.
+    slots: (Mutex<()>, WorkerLedger),
     /// What the gauges have said so far, for a flow that is gone.
     admitted: AtomicU64,
     high_water: AtomicU64,
@@ -39,6 +41,8 @@ pub(crate) struct Load {
     pub(crate) in_flight: usize,
     pub(crate) bytes: usize,
     pub(crate) waiting: usize,
+    /// Messages whose slots are held.
+    pub(crate) held: usize,
     /// About how long the oldest message that is queued has waited.
     pub(crate) oldest_age: Duration,
     /// Threads that are alive.
@@ -58,6 +62,7 @@ impl FlowLedger {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| CachePadded::default()).collect(),
+            slots: Default::default(),
             admitted: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
             waited: Counter::default(),
@@ -110,6 +115,18 @@ impl FlowLedger {
         self.outcomes[outcome as usize].0.load(Ordering::Acquire)
     }
 
+    /// A message whose slot was held has finished; times are in nanoseconds.
+    pub(crate) fn finished_later(&self, wait: u64, service: u64, panicked: bool) {
+        let (lock, ledger) = &self.slots;
+        let _lock = lock.lock();
+        ledger.ran(wait, service, panicked);
+    }
+
+    /// Those of the workers, and that of slots.
+    fn all(&self) -> impl Iterator<Item = &WorkerLedger> {
+        self.workers.iter().map(|worker| &**worker).chain([&self.slots.1])
+    }
+
     /// A handler has run for longer than it should.
     pub(crate) fn found_stuck(&self) {
         self.stuck.increment();
@@ -127,7 +144,7 @@ impl FlowLedger {
         self.note_in_flight(load.in_flight);
         let sum = |count: fn(&WorkerLedger) -> &AtomicU64| {
             // Acquire: who sees a message counted sees what it did.
-            self.workers.iter().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
+            self.all().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
         };
         let mut outcomes: [u64; Outcome::COUNT] =
             std::array::from_fn(|outcome| self.outcomes[outcome].get());
@@ -148,7 +165,8 @@ impl FlowLedger {
         ];
         FlowSnapshot {
             in_flight: load.in_flight,
-            queued: load.in_flight.saturating_sub(running),
+            queued: load.in_flight.saturating_sub(running + load.held),
+            held: load.held,
             bytes_in_flight: load.bytes,
             waiting: load.waiting,
             oldest_age: load.oldest_age,
@@ -160,8 +178,8 @@ impl FlowLedger {
             admitted: self.note_admitted(load.admitted),
             waiting_for_peer_permit: self.waited.get(),
             outcomes,
-            wait: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.wait)),
-            service: LatencySnapshot::of(self.workers.iter().map(|worker| &worker.service)),
+            wait: LatencySnapshot::of(self.all().map(|worker| &worker.wait)),
+            service: LatencySnapshot::of(self.all().map(|worker| &worker.service)),
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct FlowSnapshot {
     pub in_flight: usize,
     /// Those among them that no worker has taken up, at the moment.
     pub queued: usize,
+    /// Those among them whose [slots](crate::Slot) are held, at the moment.
+    pub held: usize,
     /// Bytes of the messages in flight, at the moment; 0 as long as neither the flow nor its peers are
     /// [bounded](crate::FlowConfig::with_max_bytes) in bytes.
     pub bytes_in_flight: usize,
@@ -140,6 +142,7 @@ impl FlowSnapshot {
     pub fn merge(&mut self, other: &Self) {
         self.in_flight += other.in_flight;
         self.queued += other.queued;
+        self.held += other.held;
         self.bytes_in_flight += other.bytes_in_flight;
         self.waiting += other.waiting;
         self.oldest_age = self.oldest_age.max(other.oldest_age);

@@ -51,6 +51,13 @@ impl WorkerLedger {
         count(if panicked { &self.panicked } else { &self.handled });
     }
 
+    /// It has returned or panicked, and its message is held beyond that. Only the worker itself calls this.
+    #[cold]
+    pub(crate) fn is_held(&self) {
+        // Relaxed: statistics only.
+        self.began.store(NOTHING, Ordering::Relaxed);
+    }
+
     /// A message that the worker took will not run. Only the worker itself calls this.
     pub(crate) fn discarded(&self, outcome: Outcome) {
         match outcome {

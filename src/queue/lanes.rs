@@ -151,6 +151,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         schedule.heads(HEADS).fold(first, fold)
     }
 
+    /// The lane with this [number](Lane::number), if there is one now.
+    pub(crate) fn lane_of(&self, number: u32) -> Option<Arc<Lane<K>>> {
+        self.schedule.lock().lane(number).cloned()
+    }
+
     /// The key of the lane with this [number](Lane::number), if there is one now.
     pub(crate) fn key_of(&self, number: u32) -> Option<K> {
         self.schedule.lock().lane(number).map(|lane| lane.key().clone())

@@ -38,12 +38,15 @@ pub(crate) fn random(end: usize) -> usize {
 /// A cell of each thread. shuttle's threads are all one to the standard library.
 pub(crate) struct Local<T: 'static>(&'static shuttle::thread::LocalKey<Cell<T>>);
 
-impl<T: Copy> Local<T> {
+impl<T> Local<T> {
     pub(crate) const fn new(key: &'static shuttle::thread::LocalKey<Cell<T>>) -> Self {
         Self(key)
     }
 
-    pub(crate) fn get(&self) -> T {
+    pub(crate) fn get(&self) -> T
+    where
+        T: Copy,
+    {
         self.0.with(Cell::get)
     }
 

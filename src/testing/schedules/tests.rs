@@ -9,6 +9,7 @@ use super::trial::{Conduct, EACH, Habit, PEERS, SUBMITTED, Trial, peer};
 use crate::{
     FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome, OverloadPolicy,
     PanicPolicy, WaitStrategy,
+    flow_worker::FlowSpec,
     sync::{random, switch},
 };
 
@@ -296,18 +297,18 @@ fn a_departure_is_the_peers_alone() {
 }
 
 /// Peer 0's handler waits for that of peer 1, which a second worker is to run, while somebody moves items about.
-fn a_worker_is_found_beside(disturb: fn(&FlowWorker<(), fn(NodeId, ())>)) {
+fn a_worker_is_found_beside(disturb: fn(&FlowWorker<()>)) {
     use shuttle::sync::{Condvar, Mutex};
     shuttle::lazy_static! {
         static ref RAN: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
     }
-    fn handle(from: NodeId, (): ()) {
+    fn handle(from: &NodeId, (): ()) {
         let mut ran = RAN.0.lock().unwrap();
-        if from == peer(1) {
+        if *from == peer(1) {
             *ran = true;
             RAN.1.notify_all();
         }
-        while from == peer(0) && !*ran {
+        while *from == peer(0) && !*ran {
             ran = RAN.1.wait(ran).unwrap();
         }
     }
@@ -317,10 +318,8 @@ fn a_worker_is_found_beside(disturb: fn(&FlowWorker<(), fn(NodeId, ())>)) {
         .with_overload_policy(OverloadPolicy::DropOldest)
         .with_wait_strategy(WaitStrategy::Park);
     let registry = MetricsRegistry::new();
-    let handler: fn(NodeId, ()) = handle;
-    let flow =
-        FlowWorker::of_handler(FlowType::Request, &config, &registry, handler, false).unwrap();
-    let flow = Arc::new(flow);
+    let spec = FlowSpec::new(FlowType::Request, &config, &registry);
+    let flow = Arc::new(FlowWorker::of_engine(spec, handle, None).unwrap());
     let submitters = [0, 1].map(|number| {
         let flow = Arc::clone(&flow);
         shuttle::thread::spawn(move || drop(flow.execute(peer(number), ())))

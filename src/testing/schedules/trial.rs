@@ -7,7 +7,7 @@ use shuttle::thread;
 
 use crate::{
     FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome, WaitStrategy,
-    flow_worker::RememberedLane,
+    flow_worker::{FlowSpec, RememberedLane},
     sync::{Ordering, Tally, random},
 };
 
@@ -26,7 +26,7 @@ pub(super) const PEERS: usize = 3;
 pub(super) const EACH: usize = 4;
 pub(super) const SUBMITTED: u64 = (SUBMITTERS * EACH) as u64;
 
-type Tested = FlowWorker<Message, Handler>;
+type Tested = FlowWorker<Message>;
 
 pub(super) fn peer(number: usize) -> NodeId {
     NodeId::new([number as u8; 32])
@@ -90,9 +90,8 @@ impl Trial {
         let handler = Handler { site: Arc::clone(&site), in_order, habit, replaced: 0 };
         let registry = MetricsRegistry::new();
         // Without the watch, which is a thread of the system.
-        let flow =
-            FlowWorker::of_handler(FlowType::Request, &config, &registry, handler, false).unwrap();
-        let flow = Arc::new(flow);
+        let spec = FlowSpec::new(FlowType::Request, &config, &registry);
+        let flow = Arc::new(FlowWorker::of_engine(spec, handler, None).unwrap());
         site.flow.set(Arc::downgrade(&flow)).unwrap();
         Self { flow, site, in_order, submitters: Vec::new() }
     }
@@ -118,7 +117,7 @@ impl Trial {
         add(&self.site.departing[number]);
         let of_peer = |fate: &&Fate| count(&fate.submitted) == number as u64 + 1;
         let before: Vec<_> = self.site.fates.iter().filter(of_peer).collect();
-        let lane = self.flow.cancel(peer(number));
+        let lane = self.flow.cancel(&peer(number));
         // There is no time, so patience never ends.
         assert!(lane.is_none_or(|lane| lane.wait_until_left(Duration::from_secs(600))));
         before.into_iter().for_each(|fate| {

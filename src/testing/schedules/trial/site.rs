@@ -142,7 +142,7 @@ impl MessageHandler<Message> for Handler {
         site.expect("nothing starts after its peer has gone", !has_departed());
         site.expect("a later message runs on a later handler", self.replaced >= message.replaced);
         site.expect("a message runs once", add(&message.fate().handled) == 0);
-        site.expect("a message runs as its peer's", from == peer(message.peer));
+        site.expect("a message runs as its peer's", *from == peer(message.peer));
         let beside = add(&site.running[message.peer]);
         let begun = &site.begun[message.peer][message.submitter];
         let earlier = begun.swap(message.place as u64 + 1, Ordering::Relaxed);

@@ -11,10 +11,10 @@ use shuttle::future::block_on;
 
 use super::{
     EACH, Tested, add, count, peer,
-    site::{Handler, Message, Site},
+    site::{Message, Site},
 };
 use crate::{
-    Execute, Refused, Submitted,
+    Execute, NodeId, Refused, Submitted,
     flow_worker::RememberedLane,
     sync::{Ordering, Tally, random},
 };
@@ -33,7 +33,7 @@ impl Wake for Woken {
 }
 
 fn poll(
-    future: &mut Execute<Message, Handler>,
+    future: &mut Execute<Message>,
     woken: &Arc<Woken>,
 ) -> Poll<Result<Submitted, Refused<Message>>> {
     let waker = Waker::from(Arc::clone(woken));
@@ -60,18 +60,18 @@ pub(super) struct Submitter {
     pub(super) flow: Arc<Tested>,
     pub(super) site: Arc<Site>,
     pub(super) woken: Vec<Arc<Woken>>,
-    pub(super) remembered: RememberedLane,
+    pub(super) remembered: RememberedLane<NodeId>,
 }
 
 impl Submitter {
     /// Every other submitter remembers the lane of the peer whose messages it submits.
-    fn submit(&mut self, from: usize, place: usize) -> Execute<Message, Handler> {
+    fn submit(&mut self, from: usize, place: usize) -> Execute<Message> {
         let message = Message::new(&self.site, from, self.number, place);
         if self.number.is_multiple_of(2) {
             return self.flow.execute(peer(from), message);
         }
         let bytes = size_of::<Message>();
-        self.flow.execute_from(peer(from), message, bytes, &mut self.remembered)
+        self.flow.execute_from(&peer(from), message, bytes, &mut self.remembered)
     }
 
     fn woken(&mut self, submitter: &Waker) -> Arc<Woken> {
@@ -81,7 +81,7 @@ impl Submitter {
     }
 
     /// Waits for the decision, looking when it is woken and not otherwise.
-    fn wait(&mut self, mut future: Execute<Message, Handler>, place: usize) {
+    fn wait(&mut self, mut future: Execute<Message>, place: usize) {
         let mut woken = None;
         let outcome = block_on(poll_fn(|context| match &woken {
             None => poll(&mut future, woken.insert(self.woken(context.waker()))),
