@@ -73,6 +73,10 @@ pub(super) struct Service {
     pub(super) active: AtomicBool,
     /// Nothing that is in it starts any more.
     pub(super) cancelled: AtomicBool,
+    /// It was retired or cancelled: who ends to serve it looks whether it is over.
+    pub(super) departs: AtomicBool,
+    /// It was retired or cancelled, and is over.
+    left: AtomicBool,
 }
 
 impl<K> Lane<K> {
@@ -84,6 +88,8 @@ impl<K> Lane<K> {
                 workers: AtomicUsize::new(0),
                 active: AtomicBool::new(false),
                 cancelled: AtomicBool::new(false),
+                departs: AtomicBool::new(false),
+                left: AtomicBool::new(false),
             },
             finished: Finished { items: AtomicU64::new(0) },
             entrance: Entrance {
@@ -132,6 +138,29 @@ impl<K> Lane<K> {
     pub(crate) fn is_cancelled(&self) -> bool {
         // Acquire: pairs with the store in `cancel`.
         self.service.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether it was retired or cancelled and nothing of it is queued, in flight or served any more. While this is
+    /// false for one that was, its end is still to come as an event: see [`FairQueue::retire_lane`].
+    ///
+    /// [`FairQueue::retire_lane`]: super::FairQueue::retire_lane
+    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
+    pub(crate) fn is_left(&self) -> bool {
+        // Acquire: who sees it left sees what its items did.
+        self.service.left.load(Ordering::Acquire)
+    }
+
+    /// It is over; true the first time, if it was retired or cancelled. Under the schedule's lock.
+    pub(super) fn leave(&self) -> bool {
+        // Relaxed: written under the same lock.
+        if !self.service.departs.load(Ordering::Relaxed)
+            || self.service.left.load(Ordering::Relaxed)
+        {
+            return false;
+        }
+        // Release: pairs with `is_left`.
+        self.service.left.store(true, Ordering::Release);
+        true
     }
 
     /// Whether it takes no more items.

@@ -68,40 +68,53 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         // Release: a worker that sees it, or takes the schedule's lock after this call, starts nothing of the lane.
         // A worker that had the lock before is seen by `wait_until_left` to serve it.
         lane.service.cancelled.store(true, Ordering::Release);
-        lane.entrance.gate.close();
-        let refused = {
-            let mut waiters = self.waiters.lock();
-            let refused = match waiters.in_line(lane) {
-                0 => 0,
-                _ => waiters.refuse_lane(lane, Refusal::Cancelled, wake),
-            };
-            self.note_left(lane, refused, &waiters);
-            // They may have been the last who barred others. It fences, too: step 4 of the proof.
-            self.grant_locked(&mut waiters, wake);
-            refused
-        };
+        let refused = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();
         self.table.remove(lane);
         self.drain(&mut schedule, self.inbox.len());
-        if !schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane)) {
-            self.leave_changed(schedule, wake);
-            return (Vec::new(), refused);
-        }
-        let items = schedule.clear(lane.index);
-        self.remove_if_over(&mut schedule, lane);
+        let items = if is_in(&schedule, lane) { schedule.clear(lane.index) } else { Vec::new() };
+        wake.left |= self.remove_if_over(&mut schedule, lane);
         self.leave_changed(schedule, wake);
         (items.into_iter().map(|Charged { item, charge }| (item, charge)).collect(), refused)
+    }
+
+    /// Retires a lane: it takes nothing more, who waits in its line is refused, and its key may have another lane at
+    /// once. What is queued in it stays and is served in its turn; between it and the key's next lane there is no order.
+    /// It keeps its place among the lanes until it is [left](Lane::is_left). That is an event, which comes once: in the
+    /// [`WakeList`] of the call by which the lane is left, this one included, or as [`take_left`](super::Worker::take_left)
+    /// of a worker. Of a lane that was cancelled it comes, too; of one that was retired and then cancelled it comes
+    /// once. Returns how many were refused.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
+    pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
+        let refused = self.bar(lane, wake);
+        let mut schedule = self.schedule.lock();
+        self.table.remove(lane);
+        wake.left |= self.remove_if_over(&mut schedule, lane);
+        refused
+    }
+
+    /// Bars all who come later to a lane that departs, and refuses all who wait in its line; returns how many those
+    /// were.
+    fn bar(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
+        // Relaxed: ordered by the exchange that closes the gate, and by the schedule's lock.
+        lane.service.departs.store(true, Ordering::Relaxed);
+        lane.entrance.gate.close();
+        let mut waiters = self.waiters.lock();
+        let refused = match waiters.in_line(lane) {
+            0 => 0,
+            _ => waiters.refuse_lane(lane, Refusal::Cancelled, wake),
+        };
+        self.note_left(lane, refused, &waiters);
+        // They may have been the last who barred others. It fences, too: step 4 of the proof.
+        self.grant_locked(&mut waiters, wake);
+        refused
     }
 
     /// Takes the oldest item that is queued in a lane. It is to be [discarded](Self::finish_discarded).
     pub(crate) fn evict(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Option<(T, u32)> {
         let mut schedule = self.schedule.lock();
         self.drain(&mut schedule, self.inbox.len());
-        if !schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane)) {
-            self.leave_changed(schedule, wake);
-            return None;
-        }
-        let item = schedule.pop(lane.index);
+        let item = if is_in(&schedule, lane) { schedule.pop(lane.index) } else { None };
         self.leave_changed(schedule, wake);
         item.map(|Charged { item, charge }| (item, charge))
     }
@@ -124,15 +137,24 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         items
     }
 
-    /// Gives the place of a lane back that is over.
-    pub(super) fn remove_if_over(&self, schedule: &mut Schedule<K, T>, lane: &Arc<Lane<K>>) {
-        let is_it = |other: &Arc<Lane<K>>| Arc::ptr_eq(other, lane);
-        if lane.is_over()
-            && schedule.lane(lane.index).is_some_and(is_it)
-            && schedule.is_idle(lane.index)
-        {
+    /// Gives the place of a lane back that is over, unless a newcomer has taken it; true if the lane is left by that,
+    /// of which somebody is to be told.
+    pub(super) fn remove_if_over(
+        &self,
+        schedule: &mut Schedule<K, T>,
+        lane: &Arc<Lane<K>>,
+    ) -> bool {
+        if !lane.is_over() {
+            return false;
+        }
+        if is_in(schedule, lane) {
+            if !schedule.is_idle(lane.index) {
+                // The worker that serves it comes here.
+                return false;
+            }
             schedule.remove_lane(lane.index);
         }
+        lane.leave()
     }
 
     /// Folds over the oldest items that are queued, one for each of up to [`HEADS`] lanes.
@@ -160,4 +182,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     pub(crate) fn key_of(&self, number: u32) -> Option<K> {
         self.schedule.lock().lane(number).map(|lane| lane.key().clone())
     }
+}
+
+/// Whether a lane has its place in the schedule.
+fn is_in<K: Clone + Eq + Hash, T>(schedule: &Schedule<K, T>, lane: &Arc<Lane<K>>) -> bool {
+    schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane))
 }

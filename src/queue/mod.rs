@@ -45,9 +45,15 @@
 //!    worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether somebody waits.
 //! 3. *The last item and the end.* Who closes the queue says so, fences, and looks whether anything is in flight. Who
 //!    finishes an item counts it, fences, and looks whether the queue is closed. So one of them finds it over.
-//! 4. *The last two who let go of a lane that is cancelled.* A worker counts its item as finished, somebody else takes
-//!    his item or his permit out, a third closes the lane. Each fences and looks whether the lane is over, and the one
-//!    that finds it so removes it.
+//! 4. *The last two who let go of a lane that is cancelled or retired.* A worker counts its item as finished, somebody
+//!    else takes his item or his permit out, a third closes the lane. Each fences and looks whether the lane is over, and
+//!    the one that finds it so takes the schedule's lock, removes the lane, says that it is *left*, and gives the event.
+//!    The lock orders the worker and the third: a worker that ends its turn before the third has the lock is found to
+//!    serve the lane no longer, one that ends it after finds that the lane *departs*, and looks. A newcomer that sees a
+//!    lane over may take its place before. The one that comes for it then still finds the lane over, finds nothing to
+//!    remove, and gives the event. *Left* is written under the lock, by who gives the event and the first time only: so
+//!    the event comes once, and who reads that a lane is not left before anybody had the lock after him is followed by
+//!    it.
 //!
 //! A worker settles with those who wait not after each item but at the latest when its run ends. Should an item turn
 //! out long in the middle of a run, the caller of [`FairQueue::grant`] does it in the worker's stead.
@@ -202,12 +208,22 @@ pub(crate) struct Worker<K, T> {
     run: Chunk<Charged<T>>,
     taken: usize,
     ended: Option<Ended>,
+    /// A lane that it served last is left.
+    left: bool,
 }
 
 impl<K, T> Worker<K, T> {
     /// The lane of its run.
     pub(crate) fn lane(&self) -> &Arc<Lane<K>> {
         self.lane.as_ref().expect("a run has a lane")
+    }
+
+    /// Whether a lane is [left](Lane::is_left) since this was last asked. To be asked after each
+    /// [`take`](FairQueue::take) and [`put_down`](FairQueue::put_down).
+    #[inline]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
+    pub(crate) fn take_left(&mut self) -> bool {
+        std::mem::take(&mut self.left)
     }
 
     /// How many items its run had.

@@ -8,7 +8,7 @@
 //! | `push` | `an_item_is_found_...`, `an_item_and_a_sleeping_worker_...` |
 //! | `drain_all` | the same |
 //! | `grant_locked` | `capacity_of_...`, `bytes_...`, `a_permit_...` |
-//! | `publish` | the same, `the_last_to_...`, `a_cancelled_lane_...`, `nothing_of_...` |
+//! | `publish` | the same, `the_last_to_...`, `a_cancelled_lane_...`, `a_retired_lane_...`, `nothing_of_...` |
 //! | `Sleep::notify`, `Sleep::before_last_look` | nearly all of `workers::model` |
 
 use std::{
@@ -24,6 +24,7 @@ use crate::sync::{Tally, fence};
 mod capacity;
 mod end;
 mod lanes;
+mod retire;
 mod work;
 
 const WIDE: Limits = Limits {

@@ -29,7 +29,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if others_wait {
             return Err(Denied::Full);
         }
-        match self.enter(lane, bytes) {
+        match self.enter(lane, bytes, wake) {
             Ok(charge) => {
                 let item = item.take().expect("an item is submitted");
                 wake.worker |= self.push(lane, Charged { item, charge });
@@ -51,7 +51,12 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Takes a permit of the lane, then one of the queue: the queue's, whose count is shown, is never taken back.
     /// Returns what is charged; or why not, and whether the lane's permit was held for a moment.
     #[inline]
-    pub(super) fn enter(&self, lane: &Arc<Lane<K>>, bytes: u32) -> Result<u32, (Denied, bool)> {
+    pub(super) fn enter(
+        &self,
+        lane: &Arc<Lane<K>>,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> Result<u32, (Denied, bool)> {
         let Signals { items, lane_items, bytes: most, lane_bytes: lane_most, .. } = &*self.signals;
         let entrance = &lane.entrance;
         // Relaxed, here and below: a bound that changes at this moment holds for the next.
@@ -64,11 +69,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         let charge = if most & lane_most == u64::MAX { 0 } else { bytes };
         if charge > 0 {
             if !entrance.bytes.enter(charge, lane_most) {
-                self.undo(lane, 0);
+                self.undo(lane, 0, wake);
                 return Err((Denied::Full, true));
             }
             if !self.bytes.enter(charge, most) {
-                self.undo(lane, charge);
+                self.undo(lane, charge, wake);
                 return Err((Denied::Full, true));
             }
         }
@@ -77,7 +82,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
                 if charge > 0 {
                     self.bytes.leave(charge);
                 }
-                self.undo(lane, charge);
+                self.undo(lane, charge, wake);
                 match barred {
                     Barred::Full => (Denied::Full, true),
                     Barred::Closed => (Denied::Closed, true),
@@ -86,14 +91,14 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         )
     }
 
-    pub(super) fn undo(&self, lane: &Arc<Lane<K>>, charge: u32) {
+    pub(super) fn undo(&self, lane: &Arc<Lane<K>>, charge: u32, wake: &mut WakeList) {
         if charge > 0 {
             lane.entrance.bytes.leave(charge);
         }
         // A thread that has closed it meanwhile could not remove it.
         if lane.entrance.gate.undo() {
             self.publish();
-            self.remove_if_over(&mut self.schedule.lock(), lane);
+            wake.left |= self.remove_if_over(&mut self.schedule.lock(), lane);
         }
     }
 

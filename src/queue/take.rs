@@ -11,7 +11,14 @@ use crate::sync::{MutexGuard, Ordering, fence};
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     pub(crate) fn worker(&self, index: usize) -> Worker<K, T> {
-        Worker { index, lane: None, run: Chunk::with_capacity(RUN), taken: 0, ended: None }
+        Worker {
+            index,
+            lane: None,
+            run: Chunk::with_capacity(RUN),
+            taken: 0,
+            ended: None,
+            left: false,
+        }
     }
 
     /// Takes the next run in fair order.
@@ -95,15 +102,16 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     ) -> bool {
         let Some(ended) = worker.ended.take() else { return false };
         let lane = worker.lane.take().expect("a run has a lane");
-        // Who cancels the lane says so before it takes the lock that is held here: it finds the lane left, or is found.
-        if !lane.is_cancelled() {
+        // Who cancels or retires the lane says so before it takes the lock that is held here: it finds the lane served
+        // no longer, or is found. Relaxed: ordered by the lock.
+        if !lane.service.departs.load(Ordering::Relaxed) {
             return schedule.end(lane, ended).1;
         }
         let (is_last, deactivated) = schedule.end(Arc::clone(&lane), ended);
         if is_last {
             lane.notify_left();
         }
-        self.remove_if_over(schedule, &lane);
+        worker.left |= self.remove_if_over(schedule, &lane);
         deactivated
     }
 
@@ -127,7 +135,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.discarded.fetch_add(1, Ordering::Release);
         self.publish();
         if lane.is_over() {
-            self.remove_if_over(&mut self.schedule.lock(), lane);
+            wake.left |= self.remove_if_over(&mut self.schedule.lock(), lane);
         }
         if self.has_waiters() {
             self.grant(Some(lane), wake);

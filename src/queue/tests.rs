@@ -817,6 +817,7 @@ fn a_lane_that_is_cancelled_late_takes_nothing_from_its_successor() {
 /// Does what another thread may see of `cancel_lane` that has not yet come to its locks.
 fn begin_to_cancel(lane: &Lane<u32>) {
     lane.service.cancelled.store(true, Ordering::Release);
+    lane.service.departs.store(true, Ordering::Release);
     lane.entrance.gate.close();
 }
 
@@ -866,8 +867,130 @@ fn a_lane_that_was_cancelled_while_a_permit_was_held_for_a_moment_is_removed() {
     assert_eq!(a.entrance.gate.enter(9, || 0), Ok(()));
     queue.cancel_lane(&a, &mut WakeList::default());
     assert_eq!(queue.schedule.lock().lanes(), 1, "the item may still come");
-    queue.undo(&a, 0);
-    assert_eq!(queue.schedule.lock().lanes(), 0);
+    let mut wake = WakeList::default();
+    queue.undo(&a, 0, &mut wake);
+    assert_eq!((queue.schedule.lock().lanes(), wake.left, a.is_left()), (0, true, true));
+}
+
+/// Retires a lane; returns how many were refused, and whether it is left by that.
+fn retire(queue: &Queue, lane: &Arc<Lane<u32>>) -> (usize, bool) {
+    let mut wake = WakeList::default();
+    let refused = queue.retire_lane(lane, &mut wake);
+    assert_eq!(lane.is_left(), wake.left);
+    wake.wake_submitters();
+    (refused, wake.left)
+}
+
+#[test]
+fn a_retired_lane_is_served_to_its_end_in_order_and_somebody_is_told_once() {
+    let queue = Queue::new(&Limits { items: 4, quantum: 0, ..WIDE });
+    let a = lane_of(&queue, 1);
+    assert!(queue.set_weight(&1, 3));
+    assert!((0..4).all(|item| submit(&queue, &a, item).is_ok()));
+    let count = Arc::new(Counted::default());
+    let ticket = wait(&queue, &a, 4).unwrap();
+    assert!(matches!(queue.poll_ticket(ticket, &Arc::clone(&count).into()), Waited::Pending));
+    assert_eq!((retire(&queue, &a), count.count()), ((1, false), 1));
+    let waited = queue.poll_ticket(ticket, Waker::noop());
+    assert!(matches!(waited, Waited::Refused(4, Refusal::Cancelled)));
+    assert_eq!(
+        (submit(&queue, &a, 5), wait(&queue, &a, 5)),
+        (Err(Denied::LaneClosed), Err(Denied::LaneClosed))
+    );
+    // Its key has another lane at once, with the key's weight; it keeps its own place.
+    let again = lane_of(&queue, 1);
+    assert!(again.number() != a.number() && queue.set_weight(&1, 5));
+    let weights = [&a, &again].map(|lane| queue.schedule.lock().weight_of(lane.number()));
+    assert_eq!((weights, queue.key_of(a.number())), ([3, 5], Some(1)));
+    let mut worker = queue.worker(0);
+    for item in 0..4 {
+        assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+        assert!(!worker.take_left() && !a.is_left() && !a.is_cancelled());
+        assert_eq!((end(&queue, &mut worker, 1), worker.take_left()), (vec![item], item == 3));
+        assert_eq!(a.is_left(), item == 3);
+        schedule_of(&queue, if item < 3 { 2 } else { 1 });
+    }
+    assert_eq!((worker.take_left(), retire(&queue, &again)), (false, (0, true)));
+    schedule_of(&queue, 0);
+    // Its place is given back once.
+    assert_ne!(lane_of(&queue, 2).number(), lane_of(&queue, 3).number());
+}
+
+/// The queue has so many lanes, and its schedule is whole.
+fn schedule_of(queue: &Queue, lanes: usize) {
+    let schedule = queue.schedule.lock();
+    schedule.assert_whole();
+    assert_eq!(schedule.lanes(), lanes);
+}
+
+#[test]
+fn a_retired_lane_is_left_whoever_ends_its_last_item() {
+    type Ends = fn(&Queue, &Arc<Lane<u32>>, &mut WakeList) -> Vec<(u32, u32)>;
+    let ends: [Ends; 3] = [
+        |queue, lane, wake| queue.evict(lane, wake).into_iter().collect(),
+        |queue, _, wake| {
+            let cleared = queue.clear(wake).into_iter();
+            cleared.map(|(_, item, charge)| (item, charge)).collect()
+        },
+        |queue, lane, wake| queue.cancel_lane(lane, wake).0,
+    ];
+    for ends in ends {
+        let queue = Queue::new(&WIDE);
+        let a = lane_of(&queue, 1);
+        assert!(submit(&queue, &a, 0).is_ok());
+        assert_eq!(retire(&queue, &a), (0, false));
+        let mut wake = WakeList::default();
+        let items = ends(&queue, &a, &mut wake);
+        assert_eq!((items.as_slice(), wake.left, a.is_left()), ([(0, 0)].as_slice(), false, false));
+        queue.finish_discarded(&a, 0, &mut wake);
+        assert!(wake.left && a.is_left());
+        schedule_of(&queue, 0);
+        // Neither a second departure nor the queue's end tells of it again.
+        let mut wake = WakeList::default();
+        queue.cancel_lane(&a, &mut wake);
+        queue.retire_lane(&a, &mut wake);
+        queue.close(&mut wake);
+        assert!(!wake.left && a.is_left() && queue.is_over());
+    }
+}
+
+#[test]
+fn a_retired_lane_that_is_cancelled_starts_nothing_more_and_is_left_by_its_worker() {
+    let queue = Queue::new(&WIDE);
+    let a = lane_of(&queue, 1);
+    let mut worker = queue.worker(0);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    assert!(submit(&queue, &a, 1).is_ok());
+    assert_eq!(retire(&queue, &a), (0, false));
+    let mut wake = WakeList::default();
+    assert_eq!((queue.cancel_lane(&a, &mut wake), a.is_cancelled()), ((vec![(1, 0)], 0), true));
+    queue.finish_discarded(&a, 0, &mut wake);
+    assert!(!wake.left && !a.is_left() && !a.wait_until_left(Duration::ZERO));
+    assert_eq!((end(&queue, &mut worker, 1), worker.take_left()), (vec![0], true));
+    assert!(a.is_left() && a.wait_until_left(Duration::ZERO));
+    schedule_of(&queue, 0);
+}
+
+#[test]
+fn a_lane_whose_place_a_newcomer_has_taken_is_left_by_who_comes_for_it() {
+    let queue = Queue::new(&Limits { lanes: 1, ..WIDE });
+    let a = lane_of(&queue, 1);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(retire(&queue, &a), (0, false));
+    let mut wake = WakeList::default();
+    assert_eq!(queue.evict(&a, &mut wake), Some((0, 0)));
+    // What another thread may see of `finish_discarded` that has not yet come to its lock.
+    a.entrance.discarded.fetch_add(1, Ordering::SeqCst);
+    queue.discarded.fetch_add(1, Ordering::SeqCst);
+    let b = lane_of(&queue, 2);
+    assert!(b.number() == a.number() && !a.is_left());
+    let mut schedule = queue.schedule.lock();
+    assert!(queue.remove_if_over(&mut schedule, &a) && a.is_left());
+    assert!(!queue.remove_if_over(&mut schedule, &a));
+    drop(schedule);
+    schedule_of(&queue, 1);
+    assert!(submit(&queue, &b, 1).is_ok());
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
                 break;
             }
             let Some((lane, bytes)) = waiters.next() else { break };
-            match self.enter(&lane, bytes) {
+            match self.enter(&lane, bytes, wake) {
                 Ok(charge) => {
                     let item = waiters.admit_next(wake).item;
                     wake.worker |= self.push(&lane, Charged { item, charge });

@@ -34,7 +34,7 @@ const SPARE_LINES: usize = 64;
 pub(crate) enum Refusal {
     /// The queue was closed.
     Closed,
-    /// The lane was cancelled.
+    /// The lane was cancelled or retired.
     Cancelled,
 }
 
@@ -62,14 +62,16 @@ struct Line<K> {
     in_ring: bool,
 }
 
-/// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, and a
-/// worker, if one sleeps.
+/// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, a worker,
+/// if one sleeps, and who waits for a lane to be left.
 #[derive(Debug, Default)]
 #[must_use = "those in it wait to be woken"]
 pub(crate) struct WakeList {
     wakers: Vec<Waker>,
     /// An item has been queued for which no worker may be looking.
     pub(crate) worker: bool,
+    /// A lane is [left](Lane::is_left).
+    pub(crate) left: bool,
 }
 
 impl WakeList {

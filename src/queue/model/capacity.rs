@@ -139,6 +139,7 @@ fn what_an_item_did(limits: Limits, gone: fn(&Queue, &OneLane) -> bool) {
         let lane = lane_of(&queue, 1);
         let mut worker = serving(&queue, &lane);
         lane.service.cancelled.store(true, Ordering::Relaxed);
+        lane.service.departs.store(true, Ordering::Relaxed);
         let done = Arc::new(AtomicBool::new(false));
         let observer = {
             let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));

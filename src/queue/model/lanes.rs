@@ -154,7 +154,7 @@ fn a_cancelled_lane_is_removed_by_its_last_worker_or_by_who_takes_a_permit_back(
         queue.cancel_lane(&a, &mut WakeList::default());
         let submitter = {
             let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.undo(&a, 0))
+            thread::spawn(move || queue.undo(&a, 0, &mut WakeList::default()))
         };
         end(&queue, &mut worker);
         assert!(!look(&queue, &mut worker));

@@ -33,6 +33,7 @@ enum Step {
         service: u64,
     },
     Cancel(usize),
+    Retire(usize),
     Evict(usize),
     Clear,
     SetLimits(Bounds),
@@ -61,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..WORKERS, prop_oneof![Just(0_u64), Just(10), Just(1_000), Just(100_000)])
             .prop_map(|(worker, service)| Step::EndRun { worker, service }),
         2 => any::<usize>().prop_map(Step::Cancel),
+        2 => any::<usize>().prop_map(Step::Retire),
         2 => any::<usize>().prop_map(Step::Evict),
         1 => Just(Step::Clear),
         2 => bounds().prop_map(Step::SetLimits),
@@ -102,13 +104,18 @@ struct Trial {
     limits: Limits,
     desks: Vec<Desk>,
     /// The plain queue: what was admitted in each lane, or waits for that, oldest first.
-    oracle: HashMap<u32, VecDeque<u32>>,
+    /// By the lanes' serial numbers.
+    oracle: HashMap<u64, VecDeque<u32>>,
     /// Who still waits, or has not heard that it waits no longer.
     tickets: Vec<Ticket>,
     /// Items that were refused and whose ticket has not said so.
     refused: HashSet<u32>,
     /// Lanes that were seen, those that are gone included.
     seen: Vec<Arc<Lane<u32>>>,
+    /// Those that were cancelled or retired.
+    departed: HashSet<u64>,
+    /// How many of them somebody was told that they are left.
+    told: usize,
     next_item: u32,
     admitted: u64,
     /// How many came out: handled, evicted, cancelled or cleared.
@@ -137,6 +144,8 @@ impl Trial {
             tickets: Vec::new(),
             refused: HashSet::new(),
             seen: Vec::new(),
+            departed: HashSet::new(),
+            told: 0,
             next_item: 0,
             admitted: 0,
             left: 0,
@@ -183,7 +192,7 @@ impl Trial {
         match self.queue.submit(lane, &mut place, bytes, wake) {
             Ok(()) => {
                 assert!(!lane.is_closed() && !self.closed);
-                self.oracle.entry(*lane.key()).or_default().push_back(item);
+                self.oracle.entry(lane.serial()).or_default().push_back(item);
             }
             Err(denied) => {
                 assert_eq!(place, Some(item));
@@ -212,7 +221,7 @@ impl Trial {
     fn wait(&mut self, lane: &Arc<Lane<u32>>, item: u32, bytes: u32, wake: &mut WakeList) {
         match self.queue.wait(lane, item, bytes, wake) {
             Ok(number) => {
-                self.oracle.entry(*lane.key()).or_default().push_back(item);
+                self.oracle.entry(lane.serial()).or_default().push_back(item);
                 let lane = Arc::clone(lane);
                 self.tickets.push(Ticket { number, item, lane, waker: None });
             }
@@ -225,14 +234,22 @@ impl Trial {
     }
 
     /// An item has come out of the queue, in whichever way: it is the lane's oldest.
-    fn came_out(&mut self, key: u32, item: u32) {
-        assert_eq!(self.oracle.get_mut(&key).and_then(VecDeque::pop_front), Some(item));
+    fn came_out(&mut self, lane: &Lane<u32>, item: u32) {
+        let oldest = self.oracle.get_mut(&lane.serial()).and_then(VecDeque::pop_front);
+        assert_eq!(oldest, Some(item));
         self.left += 1;
     }
 
+    /// Counts who is told that a lane is left.
+    fn hear(&mut self, left: bool) {
+        self.told += usize::from(left);
+    }
+
     fn discard(&mut self, lane: &Arc<Lane<u32>>, item: u32, charge: u32, wake: &mut WakeList) {
-        self.came_out(*lane.key(), item);
+        self.came_out(lane, item);
         self.queue.finish_discarded(lane, charge, wake);
+        // One by one: a list tells of one.
+        self.hear(std::mem::take(&mut wake.left));
     }
 
     fn take(&mut self, index: usize) {
@@ -240,8 +257,13 @@ impl Trial {
         if desk.serves {
             return;
         }
-        match self.queue.take(&mut desk.worker) {
-            Take::Run { .. } => desk.serves = true,
+        let found = self.queue.take(&mut desk.worker);
+        let left = desk.worker.take_left();
+        desk.serves = matches!(found, Take::Run { .. });
+        self.hear(left);
+        let desk = &mut self.desks[index];
+        match found {
+            Take::Run { .. } => {}
             Take::Empty => {
                 assert!(!self.queue.is_ready());
                 return;
@@ -251,7 +273,7 @@ impl Trial {
         let lane = Arc::clone(desk.worker.lane());
         let items: Vec<_> = desk.worker.run.iter().map(|charged| charged.item).collect();
         assert!((1..=RUN).contains(&items.len()));
-        items.into_iter().for_each(|item| self.came_out(*lane.key(), item));
+        items.into_iter().for_each(|item| self.came_out(&lane, item));
         let of_lane = |desk: &&Desk| desk.serves && Arc::ptr_eq(desk.worker.lane(), &lane);
         let workers = self.desks.iter().filter(of_lane).count();
         assert!(workers <= self.limits.lane_workers, "{workers} serve one lane");
@@ -283,25 +305,32 @@ impl Trial {
     fn cancel(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
         let waited = self.queue.waiters.lock().in_line(lane);
         let (items, refused) = self.queue.cancel_lane(lane, wake);
+        self.hear(std::mem::take(&mut wake.left));
         assert_eq!(refused, waited);
         for (item, charge) in items {
             self.discard(lane, item, charge, wake);
         }
-        let key = *lane.key();
-        let of_lane: HashSet<_> = (self.tickets.iter())
-            .filter(|ticket| Arc::ptr_eq(&ticket.lane, lane))
-            .map(|ticket| ticket.item)
-            .collect();
-        let oracle = self.oracle.entry(key).or_default();
-        let before = oracle.len();
-        // Those that were admitted have come back above.
-        self.refused.extend(oracle.iter().filter(|item| of_lane.contains(item)));
-        oracle.retain(|item| !of_lane.contains(item));
-        assert_eq!(before - oracle.len(), refused, "all that was queued came back");
-        // No other lane of the key has anything, unless this one was gone before.
-        let current = self.queue.with_lane(&key, |lane| lane.is_some());
-        assert!(current || self.oracle[&key].is_empty());
-        assert!(self.queue.with_lane(&key, |own| own.is_none_or(|own| !Arc::ptr_eq(own, lane))));
+        self.refuse_line(lane, refused);
+        assert!(self.oracle[&lane.serial()].is_empty(), "all that was queued came back");
+    }
+
+    fn retire(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
+        let waited = self.queue.waiters.lock().in_line(lane);
+        let refused = self.queue.retire_lane(lane, wake);
+        assert_eq!(refused, waited);
+        self.refuse_line(lane, refused);
+    }
+
+    /// So many waited in the line of a lane that departs, and are refused.
+    fn refuse_line(&mut self, lane: &Arc<Lane<u32>>, refused: usize) {
+        self.departed.insert(lane.serial());
+        assert!(
+            self.queue.with_lane(lane.key(), |own| own.is_none_or(|own| !Arc::ptr_eq(own, lane)))
+        );
+        // They stand behind all that was admitted.
+        let oracle = self.oracle.entry(lane.serial()).or_default();
+        let admitted = oracle.len().checked_sub(refused).expect("they stand in it");
+        self.refused.extend(oracle.split_off(admitted));
     }
 
     fn poll(&mut self, at: usize) {
@@ -332,7 +361,7 @@ impl Trial {
             (None, waited) => assert!(!waited && !self.refused.contains(&ticket.item)),
             (Some(item), true) => {
                 assert_eq!(item, ticket.item);
-                let line = self.oracle.get_mut(ticket.lane.key()).expect("it waited there");
+                let line = self.oracle.get_mut(&ticket.lane.serial()).expect("it waited there");
                 let at = line.iter().position(|&other| other == item).expect("it waited there");
                 line.remove(at);
             }
@@ -344,7 +373,7 @@ impl Trial {
         // Those who wait stand behind all that was admitted.
         for lane in &self.seen {
             for _ in 0..self.queue.waiters.lock().in_line(lane) {
-                let line = self.oracle.get_mut(lane.key()).expect("somebody waits in it");
+                let line = self.oracle.get_mut(&lane.serial()).expect("somebody waits in it");
                 self.refused.insert(line.pop_back().expect("somebody waits in it"));
             }
         }
@@ -380,6 +409,11 @@ impl Trial {
                     self.cancel(&lane, &mut wake);
                 }
             }
+            Step::Retire(lane) => {
+                if let Some(lane) = self.remembered(lane) {
+                    self.retire(&lane, &mut wake);
+                }
+            }
             Step::Evict(lane) => {
                 if let Some(lane) = self.remembered(lane)
                     && let Some((item, charge)) = self.queue.evict(&lane, &mut wake)
@@ -403,6 +437,7 @@ impl Trial {
             Step::Close => self.close(&mut wake),
         }
         wake.wake_submitters();
+        self.hear(wake.left);
         self.check();
     }
 
@@ -448,6 +483,17 @@ impl Trial {
             waiting += in_line;
         }
         assert_eq!(self.queue.waiting(), waiting);
+        let is_served = |lane: &Arc<Lane<u32>>| {
+            let of_worker =
+                |desk: &Desk| desk.worker.lane.as_ref().is_some_and(|own| Arc::ptr_eq(own, lane));
+            self.desks.iter().any(of_worker)
+        };
+        for lane in self.seen.iter().filter(|lane| self.departed.contains(&lane.serial())) {
+            let is_left = in_flight(lane) == 0 && !is_served(lane);
+            assert_eq!(lane.is_left(), is_left, "left when nothing of it is left");
+        }
+        let left = self.seen.iter().filter(|lane| lane.is_left()).count();
+        assert_eq!(self.told, left, "somebody is told of each, once");
         let blocked = self.queue.signals.blocked.load(Ordering::SeqCst);
         assert!(waiting > 0 || !blocked, "nobody waits, and all are barred");
         // What the plain queue holds has been admitted, or waits.
@@ -499,7 +545,10 @@ impl Trial {
             .cloned()
             .chain((100..200).filter_map(|key| queue.with_lane(&key, |lane| lane.cloned())))
         {
+            wake.left = false;
+            let is_left = lane.is_left();
             queue.cancel_lane(&lane, &mut wake);
+            assert!(lane.is_left() && wake.left != is_left);
         }
         assert_eq!(queue.schedule.lock().lanes(), 0, "a lane is left");
         queue.schedule.lock().assert_whole();
