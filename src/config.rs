@@ -16,7 +16,7 @@ mod validate;
 mod wait;
 
 pub use flow::FlowConfig;
-pub use policy::{OverloadPolicy, PanicPolicy, Quarantine};
+pub use policy::{Departure, OverloadPolicy, PanicPolicy, Quarantine};
 pub use wait::WaitStrategy;
 
 /// Threads per flow unless configured otherwise: one handler that waits leaves two to go on. The name is that of the

@@ -258,6 +258,10 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
             TransportEvent::Message(TransportMessage { peer_id, payload }) => {
                 (peer_id, self.message(peer_id, payload))
             }
+            // It would overtake the departure. No event: nothing has happened to it that a flow would count.
+            TransportEvent::PeerUp(peer) if self.shared.flows.engine.departs(&peer) => {
+                return CallFuture { peer, admission: Admission::Departs };
+            }
             TransportEvent::PeerUp(peer) => {
                 (peer, Admission::transport(self.shared.flows.engine.peer_up(&peer)))
             }

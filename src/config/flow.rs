@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, LANE_BYTES, MAX_BYTES,
-    OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES, WaitStrategy,
+    DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, Departure, LANE_BYTES,
+    MAX_BYTES, OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES,
+    WaitStrategy,
 };
 
 /// Limits, threads and policies of one flow.
@@ -31,6 +32,7 @@ pub struct FlowConfig {
     pub(super) peer_max_bytes: Option<u64>,
     pub(super) overload: OverloadPolicy,
     pub(super) max_age: Option<Duration>,
+    pub(super) departure: Departure,
     pub(super) panics: PanicPolicy,
     /// Set only with the feature `pinning`.
     pub(super) core_affinity: Option<usize>,
@@ -55,6 +57,7 @@ impl FlowConfig {
             peer_max_bytes: None,
             overload: OverloadPolicy::Wait,
             max_age: None,
+            departure: Departure::Cancel,
             panics: PanicPolicy::Contain,
             core_affinity: None,
         }
@@ -182,6 +185,15 @@ impl FlowConfig {
     #[must_use]
     pub const fn with_overload_policy(mut self, policy: OverloadPolicy) -> Self {
         self.overload = policy;
+        self
+    }
+
+    /// Sets what becomes of a peer's queued messages when the peer departs; by default they are
+    /// [cancelled](Departure::Cancel). Choose [`Drain`](Departure::Drain) where a peer may send its last messages and
+    /// hang up, and they matter.
+    #[must_use]
+    pub const fn with_departure(mut self, departure: Departure) -> Self {
+        self.departure = departure;
         self
     }
 
@@ -315,6 +327,12 @@ impl FlowConfig {
     #[must_use]
     pub const fn max_age(&self) -> Option<Duration> {
         self.max_age
+    }
+
+    /// What becomes of a peer's queued messages when the peer departs.
+    #[must_use]
+    pub const fn departure(&self) -> Departure {
+        self.departure
     }
 
     /// Whether handlers use rayon.

@@ -20,6 +20,24 @@ pub enum OverloadPolicy {
     DropOldest,
 }
 
+/// What a flow does with what a peer has queued when it departs.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Departure {
+    /// It is cancelled: it does not start, and is counted as [`Outcome::Cancelled`](crate::Outcome::Cancelled). A
+    /// departed peer takes no more of the flow's time.
+    #[default]
+    Cancel,
+    /// It runs before the peer's departure is told: every message that was answered as admitted is handled, or comes to
+    /// another outcome of its own. These are at most as many as the peer's
+    /// [quota](crate::FlowConfig::with_peer_quota).
+    ///
+    /// `on_peer_down` comes when the last of them has finished in all such flows, however long that takes. Until then
+    /// the peer cannot connect anew: that is refused as
+    /// [`TooManyWaiters`](crate::RefusalReason::TooManyWaiters). Submitters that wait are refused at once.
+    Drain,
+}
+
 /// What a flow does when a handler panics. With each policy the panic is contained and counted, and the worker goes on.
 ///
 /// The engine logs at most one panic a second for each flow. The process's panic hook is called for every panic. Rust's

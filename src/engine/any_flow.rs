@@ -11,8 +11,8 @@ use crate::{FlowReport, FlowWorker, PeerKey, flow_worker::Reported, queue::Lane}
 pub(super) trait AnyFlow<K>: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// Cancels what a peer has queued, and returns its lane.
-    fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>>;
+    /// A peer has gone: cancels what it has queued, or lets it run, and returns its lane.
+    fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>>;
 
     fn set_peer_weight(&self, peer: &K, weight: u32) -> bool;
 
@@ -32,8 +32,8 @@ impl<M: Send + 'static, K: PeerKey> AnyFlow<K> for Arc<FlowWorker<M, K>> {
         FlowWorker::name(self)
     }
 
-    fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>> {
-        FlowWorker::cancel(self, peer)
+    fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+        FlowWorker::depart(self, peer)
     }
 
     fn set_peer_weight(&self, peer: &K, weight: u32) -> bool {

@@ -1,17 +1,22 @@
 //! How an engine is made.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
 use super::{
-    Departures, Engine, Flows, Inner, OnPeerChange, Owner, PeerHandler, WatchConfig,
+    Departures, Engine, Flows, Inner, LeftBell, OnPeerChange, Owner, PeerHandler, WatchConfig,
     any_flow::AnyFlow,
 };
 use crate::{
     BuildError, ConfigError, DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_STUCK_HANDLER_TIMEOUT,
     FlowConfig, FlowName, FlowWorker, MessageHandler, MetricsRegistry, NodeId, PeerKey,
-    flow_worker::FlowSpec, watch::Watch,
+    flow_worker::{FlowSpec, LaneLeft},
+    watch::Watch,
 };
 
 /// How many flows an engine can have, that of the peers included.
@@ -33,6 +38,7 @@ pub struct EngineBuilder<K: PeerKey = NodeId> {
     registry: MetricsRegistry,
     flows: Flows<K>,
     peers: (FlowName, FlowConfig),
+    left: Arc<LeftBell<K>>,
     watch: WatchConfig,
 }
 
@@ -42,6 +48,7 @@ impl<K: PeerKey> EngineBuilder<K> {
             registry: registry.clone(),
             flows: Flows(Vec::new()),
             peers: (FlowName::from("peers"), PEERS),
+            left: Arc::new(LeftBell(OnceLock::new())),
             watch: WatchConfig {
                 drop_notice_interval: DEFAULT_DROP_NOTICE_INTERVAL,
                 stuck_handler_timeout: DEFAULT_STUCK_HANDLER_TIMEOUT,
@@ -78,7 +85,9 @@ impl<K: PeerKey> EngineBuilder<K> {
     ) -> Result<Arc<FlowWorker<M, K>>, BuildError> {
         self.validate_name(name.as_str())?;
         let registry = &self.registry;
-        let spec = FlowSpec { notifies: true, ..FlowSpec::new(name, config, registry) };
+        let left: Arc<dyn LaneLeft> = Arc::<LeftBell<K>>::clone(&self.left);
+        let spec = FlowSpec::new(name, config, registry);
+        let spec = FlowSpec { notifies: true, left: Some(left), ..spec };
         let flow = Arc::new(FlowWorker::of_engine(spec, handler, events)?);
         self.flows.0.push(Box::new(Arc::clone(&flow)) as Box<dyn AnyFlow<K>>);
         Ok(flow)
@@ -152,7 +161,7 @@ impl<K: PeerKey> EngineBuilder<K> {
     /// [`BuildError::Config`] if a figure of the flow of the peers is out of range, [`BuildError::Threads`] or
     /// [`BuildError::WatchThread`] if the system gives no threads.
     pub fn build_with(self, handler: impl PeerHandler<K>) -> Result<Engine<K>, BuildError> {
-        let Self { registry, flows, peers: (name, config), watch } = self;
+        let Self { registry, flows, peers: (name, config), left, watch } = self;
         config.validate_lossless(name.as_str())?;
         let config = config.with_peer_threads(1);
         // It drops nothing, so nobody need be notified.
@@ -161,6 +170,8 @@ impl<K: PeerKey> EngineBuilder<K> {
         let departures = Departures::default();
         let watch = ArcSwap::from_pointee(watch);
         let inner = Arc::new(Inner { flows, peers, departures, watch, registry });
+        // A builder builds once.
+        let _ = left.0.set(Arc::downgrade(&inner));
         let watch = Watch::start(Arc::downgrade(&inner))?;
         Ok(Engine { owner: Arc::new(Owner { inner, _watch: watch }) })
     }

@@ -32,6 +32,11 @@ pub(super) fn completion() -> (Completer, Completion) {
 }
 
 impl Completer {
+    /// Another end for somebody else who wants to know.
+    pub(super) fn completion(&self) -> Completion {
+        Completion(Arc::clone(&self.state))
+    }
+
     /// The callback begins. Whether it returns or panics, it has run.
     pub(super) fn runs(&mut self) {
         self.runs = true;
@@ -52,6 +57,11 @@ impl Completion {
     /// Whether the event was dropped before its callback began, as far as is known.
     pub(super) fn never_ran(&self) -> bool {
         matches!(*self.0.lock(), State::NeverRan)
+    }
+
+    /// Whether the callback has returned, or never will.
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(*self.0.lock(), State::Pending(_))
     }
 
     /// Whether the callback has run, once that is known.

@@ -98,13 +98,13 @@ enum Arrival<K: PeerKey> {
 impl<K: PeerKey> Connecting<K> {
     pub(super) fn new(engine: &Engine<K>, peer: K) -> Self {
         let inner = engine.inner();
-        let is_refused = inner.departures.are_to_repeat(&peer);
+        let is_refused = inner.departures.hold(&peer);
         let arrival = if is_refused {
             Arrival::Refused
         } else {
             inner.registry.received();
             let (execute, completion): Change<K> = engine.peer_up(&peer);
-            Arrival::Submitted(Some(execute), completion)
+            Arrival::Submitted(execute, completion)
         };
         let connection = Connection { engine: engine.clone(), peer, is_open: !is_refused };
         Self { arrival, connection: Some(connection) }

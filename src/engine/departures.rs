@@ -1,13 +1,14 @@
 //! Departures that the flow of the peers has not admitted yet. The engine keeps them, so that nobody need wait for one.
 //!
 //! ```text
-//!  close, Drop ──▶ Waits ──────────────▶ admitted: on_peer_down
-//!                    │ refused    ▲
-//!                    ▼            │
-//!                  Refused ──▶ Repeated, by the watch
+//!  close, Drop ──▶ Drains ──▶ Waits ──────────────▶ admitted: on_peer_down
+//!                    │ what the peer had │ refused  ▲
+//!                    │ queued has run    ▼          │
+//!                    └────────────▶ Moves ◀── Refused, by the watch
 //! ```
 //!
-//! A departure is lost only with the engine, or by its shutdown. There is at most one for each connection.
+//! Who moves a departure on takes it out and leaves [`Departing::Moves`] in its place, so that no arrival of the peer
+//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each connection.
 
 use std::{
     future::Future,
@@ -16,31 +17,48 @@ use std::{
 };
 
 use super::{Inner, completion::Completion, peers::PeerChange};
-use crate::{Execute, PeerKey, RefusalReason, Refused, panics::contain, sync::Mutex};
+use crate::{
+    Execute, PeerKey, RefusalReason, Refused,
+    panics::contain,
+    sync::{AtomicU64, Mutex, Ordering},
+};
 
 /// How many departures that were refused are submitted again at a time, at the most.
 const REPEATS: usize = 64;
 
-/// A departure that the Transport flow has not admitted yet.
+/// A departure that the flow of the peers has not admitted yet.
 enum Departing<K: PeerKey> {
+    /// What the peer has queued runs first.
+    Drains(PeerChange<K>),
     /// It waits in its peer's lane.
     Waits(Execute<PeerChange<K>, K>),
     /// It was refused, and is to be submitted again.
     Refused(PeerChange<K>),
-    /// The watch is submitting it again at the moment.
-    Repeated,
+    /// Who looks is submitting it at the moment. It may have been told by now.
+    Moves(Option<Completion>),
 }
 
-/// Those of all peers. Locked at departures that find no capacity, and by the watch.
-pub(super) struct Departures<K: PeerKey>(Mutex<Vec<(K, Departing<K>)>>);
+/// Those of all peers.
+pub(super) struct Departures<K: PeerKey> {
+    /// Locked at departures that find no capacity or have something to run, and by who looks.
+    kept: Mutex<Vec<(K, Departing<K>)>>,
+    /// How often somebody has asked to look since the last time that all was looked at.
+    asked: AtomicU64,
+}
 
 impl<K: PeerKey> Default for Departures<K> {
     fn default() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self { kept: Mutex::new(Vec::new()), asked: AtomicU64::new(0) }
     }
 }
 
 impl<K: PeerKey> Departures<K> {
+    /// Keeps a departure until what the peer has queued has run.
+    pub(super) fn drain(&self, peer: &K, change: PeerChange<K>) {
+        let peer = peer.clone();
+        self.kept.lock().push((peer, Departing::Drains(change)));
+    }
+
     /// Looks at a departure that was submitted, and keeps it if it has not been admitted; whether it is kept.
     fn keep(&self, peer: K, mut execute: Execute<PeerChange<K>, K>) -> bool {
         // Nobody need be woken: it is admitted without being polled, and the watch finds it so.
@@ -54,21 +72,27 @@ impl<K: PeerKey> Departures<K> {
             Poll::Ready(Err(Refused { message, .. })) => Departing::Refused(message),
             Poll::Pending => Departing::Waits(execute),
         };
-        self.0.lock().push((peer, departing));
+        self.kept.lock().push((peer, departing));
         true
     }
 
     /// Whether none is kept.
     pub(super) fn are_none(&self) -> bool {
-        self.0.lock().is_empty()
+        self.kept.lock().is_empty()
     }
 
-    /// Whether a departure of this peer is yet to be submitted again.
-    pub(super) fn are_to_repeat(&self, peer: &K) -> bool {
-        let is_to_repeat = |(of, departing): &(K, Departing<K>)| {
-            of == peer && !matches!(departing, Departing::Waits(_))
+    /// Whether a departure of this peer is yet to be submitted.
+    pub(super) fn hold(&self, peer: &K) -> bool {
+        let holds = |(of, departing): &(K, Departing<K>)| {
+            of == peer
+                && match departing {
+                    Departing::Drains(_) | Departing::Refused(_) => true,
+                    Departing::Moves(told) => told.as_ref().is_none_or(|told| !told.has_ended()),
+                    // What is submitted later waits behind it.
+                    Departing::Waits(_) => false,
+                }
         };
-        self.0.lock().iter().any(is_to_repeat)
+        self.kept.lock().iter().any(holds)
     }
 }
 
@@ -77,49 +101,87 @@ impl<K: PeerKey> Inner<K> {
     pub(super) fn depart(&self, peer: &K) -> Completion {
         self.registry.received();
         let (execute, completion) = self.peer_down(peer);
-        // The watch ends when it has found the flows over and no departure: one that is kept later is refused here.
-        if self.departures.keep(peer.clone(), execute) && self.peers.is_over() {
+        // The watch ends when it has found the flows over and no departure. One that is kept later is refused here.
+        let is_kept = execute.is_some_and(|execute| self.departures.keep(peer.clone(), execute));
+        if is_kept && self.peers.is_closed() {
             self.look_at_departures();
         }
         completion
     }
 
-    /// Submits again what was refused, and forgets what was admitted.
+    /// Submits what has drained and what was refused, and forgets what was admitted. One thread does so at a time; what
+    /// others ask for meanwhile, it does as well.
     pub(super) fn look_at_departures(&self) {
-        // Where there is nothing to wait for, all are told.
-        let mut repeats = if self.peers.is_over() { usize::MAX } else { REPEATS };
+        let asked = &self.departures.asked;
+        // AcqRel: who looks sees what was kept by those who have asked.
+        if asked.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let mut seen = 1;
+        // Ends: each turn but the last was asked for during the one before.
+        loop {
+            // A panic in a key's `clone`, say, must not end all looks.
+            contain(|| self.look_once());
+            match asked.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    fn look_once(&self) {
+        // Where nothing is admitted any more there is nothing to wait for: all are refused.
+        let is_closed = self.peers.is_closed();
+        let mut repeats = if is_closed { usize::MAX } else { REPEATS };
         let mut looked_at = Vec::new();
         {
-            let mut all = self.departures.0.lock();
-            for (peer, departing) in std::mem::take(&mut *all) {
-                match departing {
-                    Departing::Refused(_) if repeats > 0 => {
+            let mut kept = self.departures.kept.lock();
+            for (peer, departing) in std::mem::take(&mut *kept) {
+                let moves = match &departing {
+                    Departing::Drains(change) => {
+                        (is_closed || change.is_due()).then(|| change.completion())
+                    }
+                    Departing::Refused(change) if repeats > 0 => {
                         repeats -= 1;
-                        all.push((peer.clone(), Departing::Repeated));
-                        looked_at.push((peer, departing));
+                        Some(change.completion())
                     }
                     // It keeps its place before what comes later.
-                    Departing::Waits(_) => looked_at.push((peer, departing)),
-                    Departing::Refused(_) | Departing::Repeated => all.push((peer, departing)),
+                    Departing::Waits(_) => {
+                        looked_at.push((peer, departing));
+                        continue;
+                    }
+                    Departing::Refused(_) | Departing::Moves(_) => None,
+                };
+                if let Some(told) = moves {
+                    kept.push((peer.clone(), Departing::Moves(told)));
+                    looked_at.push((peer, departing));
+                } else {
+                    kept.push((peer, departing));
                 }
             }
         }
         if looked_at.is_empty() {
             return;
         }
+        let mut is_kept = false;
         // Not under the lock: submitters that are let in are woken here. Those that are refused again go to the end.
         for (peer, departing) in looked_at {
             let execute = match departing {
                 Departing::Waits(execute) => execute,
+                Departing::Drains(change) => self.peers.execute(&peer, change),
                 Departing::Refused(change) => {
                     // The refusal was counted, and so will be what becomes of this.
                     self.registry.notice();
                     self.peers.execute(&peer, change)
                 }
-                Departing::Repeated => continue,
+                Departing::Moves(_) => continue,
             };
-            self.departures.keep(peer, execute);
+            is_kept |= self.departures.keep(peer, execute);
         }
-        self.departures.0.lock().retain(|(_, left)| !matches!(left, Departing::Repeated));
+        self.departures.kept.lock().retain(|(_, left)| !matches!(left, Departing::Moves(_)));
+        if is_kept && !is_closed && self.peers.is_closed() {
+            // The watch may have found none, and ended.
+            self.look_at_departures();
+        }
     }
 }

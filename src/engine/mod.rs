@@ -21,7 +21,7 @@
 use std::{
     borrow::Borrow,
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
@@ -35,7 +35,7 @@ use self::{
 use crate::{
     Execute, FlowWorker, MetricsRegistry, NodeId, PeerKey, RefusalReason, ShutdownReport,
     clock::instant_after,
-    flow_worker::Reported,
+    flow_worker::{LaneLeft, Reported},
     panics::contain,
     watch::{Watch, Watched},
 };
@@ -121,6 +121,17 @@ struct Inner<K: PeerKey> {
     registry: MetricsRegistry,
 }
 
+/// What the flows of an engine tell that their departed peers' lanes are left. The engine is there after its flows.
+struct LeftBell<K: PeerKey>(OnceLock<Weak<Inner<K>>>);
+
+impl<K: PeerKey> LaneLeft for LeftBell<K> {
+    fn lane_left(&self) {
+        if let Some(inner) = self.0.get().and_then(Weak::upgrade) {
+            inner.look_at_departures();
+        }
+    }
+}
+
 /// All flows but that of the peers. They close when this is dropped, whoever else has them.
 struct Flows<K: PeerKey>(Vec<Box<dyn AnyFlow<K>>>);
 
@@ -139,7 +150,8 @@ pub(crate) struct WatchConfig {
 }
 
 /// A peer's coming or going, under way, and how to know that its callback has returned.
-pub(crate) type Change<K> = (Execute<PeerChange<K>, K>, Completion);
+/// There is nothing to submit yet if what a departed peer has queued runs first.
+pub(crate) type Change<K> = (Option<Execute<PeerChange<K>, K>>, Completion);
 
 impl<K: PeerKey> Engine<K> {
     /// Begins an engine that counts in this registry.
@@ -214,20 +226,32 @@ impl<K: PeerKey> Engine<K> {
     /// A peer has connected.
     pub(crate) fn peer_up(&self, peer: &K) -> Change<K> {
         let (completer, completion) = completion();
-        (self.peers().execute(peer, PeerChange::Up(completer)), completion)
+        (Some(self.peers().execute(peer, PeerChange::Up(completer))), completion)
     }
 
-    /// A peer has gone: what it has queued is cancelled, and then the program is notified.
+    /// A peer has gone: what it has queued is cancelled, or runs, and then the program is notified.
     pub(crate) fn peer_down(&self, peer: &K) -> Change<K> {
         self.inner().peer_down(peer)
+    }
+
+    /// Whether the peer's last departure is yet to be submitted, so that an arrival would overtake it.
+    pub(crate) fn departs(&self, peer: &K) -> bool {
+        self.inner().departures.hold(peer)
     }
 }
 
 impl<K: PeerKey> Inner<K> {
     fn peer_down(&self, peer: &K) -> Change<K> {
-        let lanes = self.flows.0.iter().filter_map(|flow| flow.cancel(peer)).collect();
+        let lanes: Vec<_> = self.flows.0.iter().filter_map(|flow| flow.depart(peer)).collect();
         let (completer, completion) = completion();
-        (self.peers.execute(peer, PeerChange::Down(lanes, completer)), completion)
+        let change = PeerChange::Down(lanes, completer);
+        if change.is_due() {
+            return (Some(self.peers.execute(peer, change)), completion);
+        }
+        self.departures.drain(peer, change);
+        // What was left before it was kept has told of it in vain.
+        self.look_at_departures();
+        (None, completion)
     }
 }
 

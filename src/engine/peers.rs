@@ -9,7 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::completion::Completer;
+use super::completion::{Completer, Completion};
 use crate::{
     MessageHandler, PeerKey,
     clock::{Moment, nanos},
@@ -29,7 +29,8 @@ pub trait PeerHandler<K: PeerKey>: Send + Sync + 'static {
     fn on_peer_up(&self, _peer: &K) {}
 
     /// `peer` is no longer connected. No message that it sent before starts any more, and its handlers that ran have
-    /// returned, but for those that take longer than 0.1 s.
+    /// returned, but for those that take longer than 0.1 s. Where a flow is told to [drain](crate::Departure::Drain),
+    /// all that it had admitted of the peer has finished.
     fn on_peer_down(&self, _peer: &K) {}
 
     /// The engine has dropped `count` messages of `peer` in this flow, because there was too much to do: they were too
@@ -60,6 +61,25 @@ pub(crate) enum PeerChange<K> {
     Down(Vec<Arc<Lane<K>>>, Completer),
     /// So many of its messages were dropped in this flow.
     Dropped(&'static str, u64),
+}
+
+impl<K> PeerChange<K> {
+    /// Whether it can be told: what the peer had queued has run, where it was to run.
+    pub(super) fn is_due(&self) -> bool {
+        match self {
+            // What was cancelled does not start any more.
+            Self::Down(lanes, _) => lanes.iter().all(|lane| lane.is_cancelled() || lane.is_left()),
+            Self::Up(_) | Self::Dropped(..) => true,
+        }
+    }
+
+    /// How to know that it was told, if anybody wants to.
+    pub(super) fn completion(&self) -> Option<Completion> {
+        match self {
+            Self::Up(completer) | Self::Down(_, completer) => Some(completer.completion()),
+            Self::Dropped(..) => None,
+        }
+    }
 }
 
 /// Calls the program's handler.

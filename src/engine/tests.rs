@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::{
-    BuildError, ConfigError, FlowConfig, Outcome, OverloadPolicy, Submitted,
+    BuildError, ConfigError, Departure, FlowConfig, Outcome, OverloadPolicy, Submitted,
     sync::{AtomicU64, Ordering},
 };
 
@@ -205,6 +205,160 @@ fn departures_that_are_refused_are_repeated_a_few_at_a_time_and_each_in_its_turn
     }
     assert!(site.engine.shutdown(LIMIT).is_clean());
     site.registry.snapshot().verify().unwrap();
+}
+
+/// A flow that drains, of which one handler waits for leave.
+fn draining(messages: usize) -> FlowConfig {
+    FlowConfig::new(messages)
+        .with_peer_quota(messages)
+        .with_threads(1)
+        .with_departure(Departure::Drain)
+}
+
+#[test]
+fn what_a_peer_has_sent_runs_before_its_departure_where_the_flow_drains() {
+    let site = site(draining(100), FlowConfig::new(10));
+    let bern = "bern".to_owned();
+    let peer = block_on(site.engine.connect(bern.clone())).unwrap();
+    for message in 0..100 {
+        let message = 2 * message + u32::from(message == 0);
+        assert_eq!(at_once(site.numbers.execute(&bern, message)), Submitted::Admitted);
+    }
+    assert_eq!(next(&site), Said::Up(bern.clone()));
+    assert_eq!(next(&site), Said::Ran(bern.clone(), 1));
+    let mut waits = site.numbers.execute(&bern, 300);
+    assert!((&mut waits).now_or_never().is_none(), "the flow is full");
+    let mut closing = peer.close();
+    assert_eq!(block_on(waits).unwrap_err().reason, RefusalReason::Disconnected);
+    assert!((&mut closing).now_or_never().is_none());
+    // It would overtake the departure.
+    let refused = block_on(site.engine.connect(bern.clone())).map(drop);
+    assert_eq!(refused, Err(RefusalReason::TooManyWaiters));
+    site.leave.send(()).unwrap();
+    block_on(closing);
+    let said: Vec<_> = site.hears.try_iter().collect();
+    let ran = (1..100).map(|message| Said::Ran(bern.clone(), 2 * message));
+    assert_eq!(said, ran.chain([Said::Down(bern.clone())]).collect::<Vec<_>>());
+    let again = block_on(site.engine.connect(bern.clone())).unwrap();
+    block_on(again.close());
+    assert!(site.engine.shutdown(LIMIT).is_clean());
+    let counts = site.registry.snapshot();
+    counts.verify().unwrap();
+    assert_eq!((counts.flow("numbers").handled(), counts.flow("numbers").refused()), (100, 1));
+}
+
+fn at_once<T: std::fmt::Debug, E: std::fmt::Debug>(
+    execute: impl Future<Output = Result<T, E>>,
+) -> T {
+    execute.now_or_never().expect("nobody has to wait").unwrap()
+}
+
+#[test]
+fn a_departure_that_drains_ends_with_the_engine_whatever_is_queued() {
+    let Site { registry, engine, numbers, hears, leave } = site(draining(10), FlowConfig::new(10));
+    let peer = block_on(engine.connect("bern".to_owned())).unwrap();
+    for message in [1, 2, 4] {
+        at_once(numbers.execute(peer.id(), message));
+    }
+    assert_eq!([(); 2].map(|()| hears.recv_timeout(LIMIT).is_ok()), [true; 2]);
+    let closing = peer.close();
+    let report = engine.shutdown(Duration::ZERO);
+    let flow = report.flow("numbers").unwrap();
+    assert_eq!((flow.dropped, flow.running), (2, 1));
+    // What runs is not waited for.
+    block_on(closing);
+    leave.send(()).unwrap();
+    wait_until("the end", || numbers.snapshot().in_flight == 0);
+    registry.snapshot().verify().unwrap();
+    assert_eq!(hears.try_iter().count(), 0, "nobody hears of the departure");
+}
+
+#[test]
+fn a_slot_that_is_held_holds_up_the_departure_of_a_flow_that_drains() {
+    let (slots, taken) = channel();
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let flow = builder
+        .flow("slots", draining(2), move |_: &u64, (): ()| {
+            slots.send(crate::Slot::take().unwrap()).unwrap();
+        })
+        .unwrap();
+    let engine = builder.build().unwrap();
+    let peer = block_on(engine.connect(7)).unwrap();
+    at_once(flow.execute(7, ()));
+    let slot = taken.recv_timeout(LIMIT).unwrap();
+    let mut closing = peer.close();
+    wait_until("the return of the call", || flow.snapshot().held == 1);
+    assert!((&mut closing).now_or_never().is_none() && !slot.is_cancelled());
+    drop(slot);
+    block_on(closing);
+    assert!(engine.shutdown(LIMIT).is_clean());
+    registry.snapshot().verify().unwrap();
+}
+
+/// Peers that come, send and go without a pause, in flows that drain and one that cancels.
+#[test]
+fn all_that_was_admitted_is_handled_of_peers_that_come_and_go() {
+    for round in 0..20 {
+        let registry = MetricsRegistry::new();
+        let (alive, late) = (Arc::<[AtomicU64; 4]>::default(), Arc::<AtomicU64>::default());
+        struct Watches(Arc<[AtomicU64; 4]>);
+        impl PeerHandler<usize> for Watches {
+            fn on_peer_up(&self, peer: &usize) {
+                self.0[*peer].fetch_add(1, Ordering::AcqRel);
+            }
+            fn on_peer_down(&self, peer: &usize) {
+                self.0[*peer].fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        let mut builder = Engine::<usize>::builder(&registry);
+        let mut flow = |name, departure, peer_threads| {
+            let (alive, late) = (Arc::clone(&alive), Arc::clone(&late));
+            let config = FlowConfig::new(32)
+                .with_threads(2)
+                .with_peer_threads(peer_threads)
+                .with_departure(departure);
+            let handler = move |peer: &usize, connection: u64| {
+                // Relaxed would do; it is odd while the connection is there.
+                if alive[*peer].load(Ordering::Acquire) != 2 * connection + 1 {
+                    late.fetch_add(1, Ordering::AcqRel);
+                }
+            };
+            builder.flow(name, config, handler).unwrap()
+        };
+        let drains = flow("drains", Departure::Drain, 1);
+        let beside = flow("beside", Departure::Drain, 2);
+        let cancels = flow("cancels", Departure::Cancel, 1);
+        let engine = builder.build_with(Watches(Arc::clone(&alive))).unwrap();
+        let admitted: u64 = thread::scope(|scope| {
+            let submitters = [0, 1, 2, 3].map(|number| {
+                let (engine, flows) = (&engine, [&drains, &beside, &cancels]);
+                scope.spawn(move || {
+                    let mut admitted = 0;
+                    for connection in 0..25 {
+                        let peer = block_on(engine.connect(number)).unwrap();
+                        for message in 0..8 {
+                            for flow in flows {
+                                let is_admitted = flow.try_execute(number, connection).is_ok();
+                                admitted += u64::from(is_admitted && flow.name() != "cancels");
+                            }
+                            if (message + round) % 5 == 0 {
+                                thread::yield_now();
+                            }
+                        }
+                        block_on(peer.close());
+                    }
+                    admitted
+                })
+            });
+            submitters.into_iter().map(|submitter| submitter.join().unwrap()).sum()
+        });
+        assert!(engine.shutdown(LIMIT).is_clean());
+        let counts = registry.snapshot();
+        counts.verify().unwrap();
+        assert_eq!(late.load(Ordering::Acquire), 0, "handled after its departure");
+        assert_eq!(counts.flow("drains").handled() + counts.flow("beside").handled(), admitted);
+    }
 }
 
 #[test]

@@ -40,7 +40,12 @@ pub(super) enum Admission<G: Gossip + ?Sized, E> {
     Request(Execute<G::GossipChunkRequest>),
     Chunk(Execute<G::GossipChunk>),
     Retransmission(Execute<G::GossipRetransmissionRequest>),
-    Transport { execute: Option<Execute<PeerChange<NodeId>>>, completion: PeerCompletion },
+    Transport {
+        execute: Option<Execute<PeerChange<NodeId>>>,
+        completion: PeerCompletion,
+    },
+    /// An arrival of a peer whose departure is yet to be told.
+    Departs,
     Malformed(Option<E>),
     Unknown(Option<E>),
     Quarantined,
@@ -48,7 +53,7 @@ pub(super) enum Admission<G: Gossip + ?Sized, E> {
 
 impl<G: Gossip + ?Sized, E> Admission<G, E> {
     pub(super) fn transport((execute, completion): Change<NodeId>) -> Self {
-        Self::Transport { execute: Some(execute), completion }
+        Self::Transport { execute, completion }
     }
 }
 
@@ -104,6 +109,10 @@ impl<G: Gossip + ?Sized, E> Future for CallFuture<G, E> {
                     let refused = EventError::Refused { peer, flow: FlowType::Transport, reason };
                     if ran { Ok(Submitted::Admitted) } else { Err(refused) }
                 })
+            }
+            Admission::Departs => {
+                let (flow, reason) = (FlowType::Transport, RefusalReason::TooManyWaiters);
+                Poll::Ready(Err(EventError::Refused { peer, flow, reason }))
             }
             Admission::Quarantined => Poll::Ready(Err(EventError::Quarantined { peer })),
             Admission::Malformed(source) => {

@@ -13,7 +13,7 @@ use super::{
     shutdown::Over,
 };
 use crate::{
-    BuildError, MetricsRegistry, Outcome, PeerKey,
+    BuildError, Departure, MetricsRegistry, Outcome, PeerKey,
     clock::{Moment, nanos},
     config::{FlowConfig, WaitStrategy},
     flow::FlowName,
@@ -62,20 +62,28 @@ pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     /// Workers whose loop has panicked.
     pub(super) broken: AtomicUsize,
     pub(super) drops: DropNotices<K>,
+    left: Option<Arc<dyn LaneLeft>>,
     pub(super) over: Over,
     pub(super) panics: Arc<PanicLog>,
     /// From when the flow's own times count.
     pub(super) epoch: Moment,
 }
 
+/// Is told when a lane of a departed peer is left. Called on whatever thread it was by, outside of all locks.
+pub(crate) trait LaneLeft: Send + Sync {
+    fn lane_left(&self);
+}
+
 /// What a flow is built with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct FlowSpec<'a> {
     pub(crate) name: FlowName,
     pub(crate) config: &'a FlowConfig,
     pub(crate) registry: &'a MetricsRegistry,
     /// Somebody asks for drops, to notify the replica.
     pub(crate) notifies: bool,
+    /// Who is told that a departed peer's lane is left.
+    pub(crate) left: Option<Arc<dyn LaneLeft>>,
     /// It is that of the replica's own adverts, which do not run until the flow is [open](Core::open).
     pub(crate) broadcasts: bool,
 }
@@ -87,7 +95,7 @@ impl<'a> FlowSpec<'a> {
         config: &'a FlowConfig,
         registry: &'a MetricsRegistry,
     ) -> Self {
-        Self { name: name.into(), config, registry, notifies: false, broadcasts: false }
+        Self { name: name.into(), config, registry, notifies: false, left: None, broadcasts: false }
     }
 }
 
@@ -158,6 +166,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             held: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
             drops: DropNotices::new(spec.notifies),
+            left: spec.left,
             over: Over::default(),
             panics,
             epoch,
@@ -188,6 +197,31 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         if wake.has_submitters() {
             wake.wake_submitters();
         }
+        if std::mem::take(&mut wake.left) {
+            self.lane_left();
+        }
+    }
+
+    /// A lane of a departed peer is left.
+    #[cold]
+    pub(super) fn lane_left(&self) {
+        if let Some(left) = &self.left {
+            contain(|| left.lane_left());
+        }
+    }
+
+    /// The peer has gone: what it has queued is cancelled, or runs to its end, as the flow is told. Those who wait are
+    /// refused. Returns its lane, whose handlers may still run.
+    pub(super) fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+        if self.runtime.load().config.departure() == Departure::Cancel {
+            return self.cancel(peer);
+        }
+        let lane = self.queue.with_lane(peer, |lane| lane.cloned())?;
+        let mut wake = WakeList::default();
+        let refused = self.queue.retire_lane(&lane, &mut wake);
+        self.ledger.count_many(Outcome::Disconnected, refused as u64);
+        self.wake(&mut wake);
+        Some(lane)
     }
 
     /// The peer has gone: nothing that it has queued starts, and those who wait are refused. Returns its lane, whose

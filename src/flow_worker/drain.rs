@@ -134,7 +134,11 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
         if !self.open.load(Ordering::Acquire) {
             return Found::Nothing;
         }
-        match self.queue.take(&mut worker.queue) {
+        let taken = self.queue.take(&mut worker.queue);
+        if worker.queue.take_left() {
+            self.lane_left();
+        }
+        match taken {
             Take::Run { more } => Found::Work { more },
             // Who is let in makes work.
             Take::Empty if self.let_in_owed(worker) => Found::Busy,
@@ -195,6 +199,9 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
 
     fn put_down(&self, worker: &mut Self::Worker) {
         self.queue.put_down(&mut worker.queue);
+        if worker.queue.take_left() {
+            self.lane_left();
+        }
         // What it has left in the lane is for others.
         if self.is_ready() {
             self.workers.notify();

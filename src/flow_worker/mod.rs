@@ -48,7 +48,10 @@ mod submit;
 mod submitter;
 
 pub(crate) use self::{
-    core::FlowSpec, flow_handle::FlowHandle, stuck::Reported, submitter::RememberedLane,
+    core::{FlowSpec, LaneLeft},
+    flow_handle::FlowHandle,
+    stuck::Reported,
+    submitter::RememberedLane,
 };
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
@@ -231,6 +234,11 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         self.inner.cancel(peer)
     }
 
+    /// Does that, or lets what is queued run, as the flow is told by its [`Departure`](crate::Departure).
+    pub(crate) fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+        self.inner.depart(peer)
+    }
+
     /// Sets the weight of a peer, which is its share of the flow's time: 1, the default, to [`MAX_WEIGHT`]. 0 counts as
     /// 1, and more than the maximum as the maximum. A peer of weight 3 gets three times the time of one of weight 1, as
     /// long as both have messages. The weight holds from the next turn on, also for later connections, until it is set
@@ -362,6 +370,11 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
             self.inner.release_handler();
         }
         report
+    }
+
+    /// Whether nothing is admitted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.queue.is_closed()
     }
 
     /// Whether a shutdown has ended the threads.

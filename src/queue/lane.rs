@@ -144,7 +144,6 @@ impl<K> Lane<K> {
     /// false for one that was, its end is still to come as an event: see [`FairQueue::retire_lane`].
     ///
     /// [`FairQueue::retire_lane`]: super::FairQueue::retire_lane
-    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
     pub(crate) fn is_left(&self) -> bool {
         // Acquire: who sees it left sees what its items did.
         self.service.left.load(Ordering::Acquire)

@@ -84,7 +84,6 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// [`WakeList`] of the call by which the lane is left, this one included, or as [`take_left`](super::Worker::take_left)
     /// of a worker. Of a lane that was cancelled it comes, too; of one that was retired and then cancelled it comes
     /// once. Returns how many were refused.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
     pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
         let refused = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();

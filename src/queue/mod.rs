@@ -221,7 +221,6 @@ impl<K, T> Worker<K, T> {
     /// Whether a lane is [left](Lane::is_left) since this was last asked. To be asked after each
     /// [`take`](FairQueue::take) and [`put_down`](FairQueue::put_down).
     #[inline]
-    #[cfg_attr(not(test), expect(dead_code, reason = "for departures that run what is queued"))]
     pub(crate) fn take_left(&mut self) -> bool {
         std::mem::take(&mut self.left)
     }
