@@ -6,6 +6,9 @@
 #[cfg(target_os = "linux")]
 mod adversity;
 #[cfg(target_os = "linux")]
+#[path = "../lab/cluster.rs"]
+mod cluster;
+#[cfg(target_os = "linux")]
 mod damage;
 mod demo;
 #[path = "../lab/line.rs"]
@@ -15,6 +18,7 @@ mod line;
 mod log;
 #[cfg(target_os = "linux")]
 #[path = "../lab/namespaces.rs"]
+#[allow(dead_code, reason = "no line is bad here")]
 mod namespaces;
 #[cfg(target_os = "linux")]
 mod networks;

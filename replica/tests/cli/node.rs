@@ -15,6 +15,8 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     pub(crate) id: String,
     pub(crate) address: String,
+    /// Of the chunks of what it publishes.
+    pub(crate) chunk_bytes: u32,
 }
 
 impl Node {
@@ -22,7 +24,7 @@ impl Node {
         fs::create_dir_all(folder.join("outbox")).unwrap();
         let made = output(["keygen", folder.join("key").to_str().unwrap()]);
         let id = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
-        Self { folder, id, address: "127.0.0.1:0".to_owned() }
+        Self { folder, id, address: "127.0.0.1:0".to_owned(), chunk_bytes: 16_384 }
     }
 
     /// Starts it, and learns where it listens.
@@ -55,8 +57,8 @@ impl Node {
     pub(crate) fn write_config(&self, peers: &[(String, String)]) -> PathBuf {
         let mut config = format!(
             "listen = {:?}\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
-             rescan_seconds = 1\nchunk_size = 16384\n",
-            self.address
+             rescan_seconds = 1\nchunk_size = {}\n",
+            self.address, self.chunk_bytes
         );
         for (key, address) in peers.iter().filter(|(key, _)| *key != self.id) {
             write!(config, "[[peers]]\nkey = {key:?}\naddress = {address:?}\n").unwrap();

@@ -5,12 +5,26 @@
 //! is over. A network is gone with its owner, and its processes have to be gone before.
 
 use std::{
+    fs::File,
+    os::fd::AsFd as _,
+    path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Where the hosts' ports are plugged in, and where those of the other half.
 const SWITCHES: [&str; 2] = ["whole", "half"];
+/// Where `ip` keeps the namespaces that it makes.
+const FOLDER: &str = "/run/netns";
+/// The network's own address, when the ways between hosts lead through it.
+const OWN: &str = "10.77.0.254";
+/// The addresses of all hosts, wherever they move.
+const HOSTS: &str = "10.77.0.0/25";
+/// The routing table by which the network takes what is meant for hosts.
+const TABLE: &str = "100";
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -82,6 +96,30 @@ impl Network {
     /// It is one network again.
     pub(crate) fn heal(&self) {
         (0..self.hosts).for_each(|host| self.plug(host, SWITCHES[0]));
+    }
+
+    /// From now on, what one host sends to another comes to the network's own namespace instead: to a socket there
+    /// that is bound to the other's address, which takes `IP_TRANSPARENT`. Nothing else passes it on.
+    pub(crate) fn lead_through_here(&self) {
+        let own = &self.names[0];
+        let whole = SWITCHES[0];
+        ip(&["-n", own, "link", "set", "lo", "up"]).unwrap();
+        ip(&["-n", own, "addr", "add", &format!("{OWN}/24"), "dev", whole]).unwrap();
+        ip(&["-n", own, "rule", "add", "iif", whole, "lookup", TABLE]).unwrap();
+        ip(&["-n", own, "route", "add", "local", "default", "dev", "lo", "table", TABLE]).unwrap();
+        for host in &self.names[1..] {
+            ip(&["-n", host, "route", "add", HOSTS, "via", OWN]).unwrap();
+        }
+    }
+
+    /// Runs this in the network's own namespace. A socket stays in the namespace in which it is made.
+    pub(crate) fn within<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(Path::new(FOLDER).join(&self.names[0])).unwrap();
+        let there = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            run()
+        };
+        thread::scope(|scope| scope.spawn(there).join().unwrap())
     }
 
     fn plug(&self, host: usize, switch: &str) {

@@ -89,47 +89,24 @@ impl Relay {
 }
 
 impl Shared {
+    /// What comes to `from` in this direction is sent by `to`.
     async fn pass_on(self: Arc<Self>, from: Arc<UdpSocket>, to: Arc<UdpSocket>, way: Direction) {
-        let mut under_way: BTreeMap<(Instant, u64), Vec<u8>> = BTreeMap::new();
-        let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
-        let mut count = 0;
-        loop {
-            let due = under_way.keys().next().map(|(due, _)| *due);
-            let next_due = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = next_due => {
-                    let Some((_, datagram)) = under_way.pop_first() else { continue };
-                    let address = match way {
-                        Direction::There => Some(self.target),
-                        Direction::Back => *self.dialler.lock().unwrap(),
-                    };
-                    if let Some(address) = address {
-                        // Like one that is lost, if the system does not take it.
-                        let _ = to.send_to(&datagram, address).await;
-                    }
-                }
-                received = from.recv_from(&mut buffer) => {
-                    // The error of an earlier datagram, whose target was not there.
-                    let Ok((length, source)) = received else { continue };
-                    if let Direction::There = way {
-                        *self.dialler.lock().unwrap() = Some(source);
-                    }
-                    if !self.is_within_budget(length as u64) {
-                        continue;
-                    }
-                    let now = Instant::now().into_std();
-                    if let Some(due) = self.lines[way as usize].lock().unwrap().carry(length, now) {
-                        count += 1;
-                        under_way.insert((due.into(), count), buffer[..length].to_vec());
-                    }
-                }
+        let route = |length: usize, source| {
+            if let Direction::There = way {
+                *self.dialler.lock().unwrap() = Some(source);
             }
-        }
+            if !self.is_within_budget(length as u64) {
+                return None;
+            }
+            let now = Instant::now().into_std();
+            let due = self.lines[way as usize].lock().unwrap().carry(length, now)?.into();
+            let target = match way {
+                Direction::There => self.target,
+                Direction::Back => (*self.dialler.lock().unwrap())?,
+            };
+            Some(Hop { due, socket: to.clone(), target })
+        };
+        forward(from, route).await;
     }
 
     fn is_within_budget(&self, length: u64) -> bool {
@@ -142,5 +119,49 @@ impl Shared {
             self.budget.store(0, Relaxed);
         }
         spent.is_ok()
+    }
+}
+
+/// When, by which socket and to whom a datagram is sent on.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    pub(crate) due: Instant,
+    pub(crate) socket: Arc<UdpSocket>,
+    pub(crate) target: SocketAddr,
+}
+
+/// Sends on what comes to a socket. `route` gets a datagram's length and source; without a hop, the datagram is lost.
+///
+/// What is under way is bounded by the lines that decide the hops: their delay, and their queue or the socket's rate.
+pub(crate) async fn forward(
+    from: Arc<UdpSocket>,
+    mut route: impl FnMut(usize, SocketAddr) -> Option<Hop>,
+) {
+    let mut under_way: BTreeMap<(Instant, u64), (Hop, Vec<u8>)> = BTreeMap::new();
+    let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
+    let mut count = 0;
+    loop {
+        let due = under_way.keys().next().map(|(due, _)| *due);
+        let next_due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = next_due => {
+                let Some((_, (hop, datagram))) = under_way.pop_first() else { continue };
+                // Like one that is lost, if the system does not take it.
+                let _ = hop.socket.send_to(&datagram, hop.target).await;
+            }
+            received = from.recv_from(&mut buffer) => {
+                // The error of an earlier datagram, whose target was not there.
+                let Ok((length, source)) = received else { continue };
+                if let Some(hop) = route(length, source) {
+                    count += 1;
+                    under_way.insert((hop.due, count), (hop, buffer[..length].to_vec()));
+                }
+            }
+        }
     }
 }
