@@ -1,9 +1,11 @@
-//! What a cluster of real processes takes in a network of namespaces: a file over lines that lose, a large one to all, a
-//! partition, a peer that moves. One line for each figure, with its limit; status 1 if one is missed.
+//! What a cluster of real processes takes in a network of namespaces: a file over lines that lose, a large one to
+//! all, a partition, a peer that moves. One line for each figure, with its limit; status 1 if one is missed.
 //!
-//! Each host's way out is a line of its own with a rate, a queue, a delay and losses, both ways of a round trip alike.
-//! A partition and a move are on a network without such lines. Figures are those of a machine that does everything at
-//! once: the processes, their disks and the lines.
+//! Each host's way out is a line of its own with a rate, a queue, a delay and losses. The delay is half of the round
+//! trip, and both ways lose. The partition and the moves are on a network without such lines. One machine does
+//! everything at once: the processes, their disks and the lines. What else it does is in the figures.
+//!
+//! A file's time runs from when its publisher holds it to when all others do: hashed, and under its final name.
 //!
 //! It takes Linux and the rights of root. Where they are not to be had, it says so and ends with status 0.
 

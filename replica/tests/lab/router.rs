@@ -1,7 +1,7 @@
 //! Bad lines between the hosts of a network of namespaces: all that a host sends passes a line of its own.
 //!
 //! ```text
-//! host 0 ── switch ──> socket with the address of host 1 ── line of host 0 ──> socket of host 0 ── switch ──> host 1
+//! host 0 ── switch ──> socket as host 1 ── line of host 0 ──> socket as host 0 ── switch ──> host 1
 //! ```
 //!
 //! The router has a socket for each host, bound to the host's address. What host 0 sends to host 1 arrives at the
