@@ -1,7 +1,7 @@
 //! One running replica: transport, engine, protocol, clock and store, put together.
 //!
 //! ```text
-//!             PeerUp, frames, PeerDown                callbacks on the flows' threads
+//!            arrivals, frames, departures             callbacks on the flows' threads
 //! Transport ───────────────────────────> event handler ──────────────> ReplicaGossip ── Store <── verifier
 //!   ^ ^                                    ^                            ^   │   │
 //!   │ │                                    │   clock (every 100 ms) ────┘   │   │ announce

@@ -1,21 +1,23 @@
 //! One connection, from the proof of its key to its peer's departure.
 //!
 //! ```text
-//! queues hung up, writers started -> PeerUp taken -> readers -> closed, tasks ended -> PeerDown taken
+//! queues hung up, writers started -> peer arrives -> readers -> closed, tasks ended -> peer departs
+//!                                      └─ ends while the arrival waits: not arrived ─^
 //! ```
 //!
-//! `PeerUp` is taken before the first frame is read, and `PeerDown` is offered after the last reader
-//! has ended, so a handler sees the frames of a connection between its two events. At most
+//! The arrival comes before the first frame is read, and the departure after the last reader has ended, so a handler
+//! sees the frames of a connection between the two. An arrival that waits for the handler is given up when the
+//! connection ends, the peer is listed no longer, or the transport stops. At most
 //! [`MAX_STREAMS`](super::limits::MAX_STREAMS) readers, four writers and a hello run at a time. Ending loses what is
 //! queued, counted, and what has arrived and was not yet handed over, as a broken network would.
 
 use std::{fmt, future::Future, sync::Arc};
 
-use gossip_engine::{FlowType, TransportEvent};
+use gossip_engine::FlowType;
 use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use super::{
@@ -27,9 +29,9 @@ use super::{
     counters::Counters,
     departure::Departure,
     dial::Dialler,
-    handler::{Handler, Refusal, deliver},
+    handler::{Handler, Refusal},
     hello::{is_oldest, say_hello},
-    limits::{DEPARTURE_RETRY, STEADY_AFTER},
+    limits::STEADY_AFTER,
     notices::Notices,
     outbound::{self, Backlog},
     reader::{Fault, Inbound, Seen},
@@ -99,6 +101,32 @@ impl Drop for ClosedByPanic {
     }
 }
 
+/// A peer that has arrived. It departs when this is dropped, also by a panic or an abort.
+struct Arrived<H: Handler> {
+    guard: Option<H::Connection>,
+    counters: Arc<Counters>,
+}
+
+impl<H: Handler> Arrived<H> {
+    fn new(guard: H::Connection, counters: &Arc<Counters>) -> Self {
+        counters.connections.increment();
+        Self { guard: Some(guard), counters: counters.clone() }
+    }
+
+    /// Waits until the handler has heard of it, so that the peer's next connection comes after it.
+    async fn depart(mut self) {
+        if let Some(guard) = self.guard.take() {
+            H::close(guard).await;
+        }
+    }
+}
+
+impl<H: Handler> Drop for Arrived<H> {
+    fn drop(&mut self) {
+        self.counters.disconnections.increment();
+    }
+}
+
 impl<H: Handler> PeerContext<H> {
     /// Serves a connection to its end, which is also when `replaced` or `moved` is done. `first` is a
     /// stream of the peer's that has been accepted already; there is one if we dialled.
@@ -111,6 +139,8 @@ impl<H: Handler> PeerContext<H> {
     ) -> Outcome {
         let (since, dialled) = (Instant::now(), first.is_some());
         let _closed = ClosedByPanic(connection.clone());
+        // Before the tasks, so that a panic ends them first.
+        let arrived;
         let mut tasks = JoinSet::new();
         let (senders, receivers) = outbound::queues(&self.counters);
         for queue in receivers {
@@ -119,18 +149,18 @@ impl<H: Handler> PeerContext<H> {
         tasks.spawn(say_hello(connection.clone()));
         let answers = senders.backlog(FlowType::Chunk);
         let connected = self.slot.link.connect(senders);
-        let arrival = deliver(&mut self.handler, TransportEvent::PeerUp(self.slot.peer)).await;
-        let end = match &arrival {
-            Ok(_) => {
-                self.slot.set_announced(true);
-                self.counters.connections.increment();
+        let end = match self.arrive(&connection).await {
+            Ok(guard) => {
+                arrived = Some(Arrived::<H>::new(guard, &self.counters));
                 self.counters.older_connections.add(is_oldest(&connection).into());
                 self.slot.status.connected(&connection);
                 self.notices.up(canonical(connection.remote_address()), dialled);
                 self.run(&connection, first, answers, &mut tasks, replaced, moved).await
             }
-            Err(Refusal::Closed) => Outcome::Stopped,
-            Err(_) => Outcome::Full,
+            Err(end) => {
+                arrived = None;
+                end
+            }
         };
         self.close(&connection, &end);
         // Waits until they have ended: no frame is handed over after this.
@@ -143,11 +173,27 @@ impl<H: Handler> PeerContext<H> {
         drop(connected);
         self.slot.status.set(PeerState::Away);
         self.slot.status.failed(end.to_string());
-        if arrival.is_ok() {
-            self.depart().await;
+        if let Some(arrived) = arrived {
+            arrived.depart().await;
             self.log_end(&end, since.elapsed() >= STEADY_AFTER);
         }
         end
+    }
+
+    /// Waits until the handler has taken the peer's arrival, or the connection is of no use any more.
+    async fn arrive(&mut self, connection: &Connection) -> Result<H::Connection, Outcome> {
+        tokio::select! {
+            biased;
+            () = self.stop.wait() => Err(Outcome::Stopped),
+            () = self.slot.removed.wait() => Err(Outcome::Removed),
+            error = connection.closed() => Err(ended(&error, false)),
+            arrived = self.handler.connect(self.slot.peer) => {
+                arrived.map_err(|error| match error.into() {
+                    Refusal::Closed => Outcome::Stopped,
+                    _ => Outcome::Full,
+                })
+            }
+        }
     }
 
     async fn run(
@@ -250,17 +296,6 @@ impl<H: Handler> PeerContext<H> {
         if let Outcome::Lost { how: Departure::Replaced, .. } = end {
             self.notices.thrown_out();
         }
-    }
-
-    /// Offers `PeerDown` until it is taken: a handler that never hears of it would wait for the peer
-    /// for ever.
-    pub(super) async fn depart(&mut self) {
-        let departure = TransportEvent::PeerDown(self.slot.peer);
-        while deliver(&mut self.handler, departure.clone()).await == Err(Refusal::Full) {
-            sleep(DEPARTURE_RETRY).await;
-        }
-        self.slot.set_announced(false);
-        self.counters.disconnections.increment();
     }
 }
 

@@ -14,9 +14,9 @@ use super::frame::STREAM_FLOWS;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TransportCounters {
-    /// Connections that were announced with `PeerUp`.
+    /// Connections whose peer has arrived at the handler.
     pub connections: u64,
-    /// Connections whose `PeerDown` has been announced too; the difference is connected now.
+    /// Connections whose peer has departed again; the difference is connected now.
     pub disconnections: u64,
     /// Connections that were cut off because the peer broke the protocol.
     pub cut_offs: u64,

@@ -116,8 +116,6 @@ pub const LAST_PENALTY: Duration = Duration::from_secs(60);
 pub const PENALTY_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// The least time between two connections that one peer makes us serve.
 pub const CONNECTION_SPACING: Duration = Duration::from_millis(50);
-/// How long to wait before a peer's departure is announced again to a handler that had no capacity.
-pub const DEPARTURE_RETRY: Duration = Duration::from_millis(50);
 
 /// How long a name may take to be resolved.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! The QUIC transport: authenticated connections to the replicas on a list, a stream for each flow.
 //!
 //! ```text
-//! bind -> (connections wait) -> start -> PeerUp, messages, PeerDown ... -> shutdown
+//! bind -> (connections wait) -> start -> arrival, messages, departure ... -> shutdown
 //! ```
 //!
 //! Between two replicas there is one connection. Both ends dial; `peer.rs` says which connection is kept when
@@ -28,10 +28,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gossip_engine::{EventError, NodeId, Submitted, TransportEvent};
+use gossip_engine::NodeId;
 use quinn::Endpoint;
 use tokio::time::{Instant, timeout};
-use tower_service::Service;
 
 use self::{
     accept::{Acceptor, Strangers},
@@ -88,6 +87,7 @@ mod writer;
 
 pub use address::{AddressError, PeerAddress};
 pub use counters::{FlowCounters, TransportCounters};
+pub use handler::Handler;
 pub use hello::FEATURE_SKIPS_UNKNOWN;
 pub use members::PeerChanges;
 pub use observer::TransportObserver;
@@ -106,9 +106,9 @@ pub struct Peer {
 
 /// The transport of one replica.
 ///
-/// Dropping it aborts all of its tasks and closes its connections without a word to the handler; what
-/// a task does at that moment, it ends at its next `await`. QUIC's own task stays for the moment that
-/// it takes to tell the peers.
+/// Dropping it aborts all of its tasks and closes its connections; nobody waits until their peers have
+/// departed. What a task does at that moment, it ends at its next `await`. QUIC's own task stays for the
+/// moment that it takes to tell the peers.
 pub struct Transport {
     credentials: Credentials,
     options: TransportOptions,
@@ -200,11 +200,12 @@ impl Transport {
     /// Connects with `peers`, and hands what happens to `handler`. Our own entry is skipped, so that one
     /// list serves a whole cluster.
     ///
-    /// For each connection the handler gets `PeerUp`, then the peer's messages, in order within each
-    /// flow, then `PeerDown`; the next connection of that peer comes after it. The call of an event is
-    /// awaited before the next event of the same stream is read. A handler that answers
-    /// [`Malformed`](EventError::Malformed) has the peer cut off. For [`Unknown`](EventError::Unknown) the message is
-    /// skipped and counted. One that is full loses the message, and one that is closed stops the transport.
+    /// For each connection the [`Handler`] sees the peer arrive, then the peer's messages, in order within each
+    /// flow, then the peer depart; the next connection of that peer comes after it. The call of a message is
+    /// awaited before the next message of the same stream is read. A handler that answers
+    /// [`Malformed`](gossip_engine::EventError::Malformed) has the peer cut off. For
+    /// [`Unknown`](gossip_engine::EventError::Unknown) the message is skipped and counted. One that is full loses the
+    /// message, and one that is closed stops the transport.
     ///
     /// # Errors
     ///
@@ -213,14 +214,7 @@ impl Transport {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn start<S>(&self, peers: Vec<Peer>, handler: S) -> Result<(), StartError>
-    where
-        S: Service<TransportEvent, Response = Submitted, Error = EventError>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send,
-    {
+    pub fn start(&self, peers: Vec<Peer>, handler: impl Handler) -> Result<(), StartError> {
         let peers = members::by_id(self.credentials.node_id(), peers)?;
         let mut tasks = self.tasks();
         if self.stop.is_set() {
@@ -326,8 +320,8 @@ impl Transport {
     }
 
     /// Stops: no connection is made or taken any more, those that there are are closed, and their
-    /// `PeerDown` is handed over. What has not ended by the deadline is aborted. Then the peers are
-    /// told, for as long as the deadline leaves.
+    /// peers depart. What has not ended by the deadline is aborted, and its peer departs when the handler comes to
+    /// it. Then the peers are told, for as long as the deadline leaves.
     ///
     /// # Cancel safety
     ///

@@ -51,7 +51,7 @@ pub enum StartError {
 pub struct TransportReport {
     /// Tasks that panicked since the transport was bound.
     pub failed_tasks: u64,
-    /// Tasks that had not ended by the deadline and were aborted, so that a departure may not have been handed over.
+    /// Tasks that had not ended by the deadline and were aborted, so that a peer may not have departed yet.
     pub aborted_tasks: usize,
 }
 

@@ -64,7 +64,8 @@ impl Proven {
 impl<H: Handler> PeerContext<H> {
     /// Keeps a connection with the peer until the transport stops or the peer is listed no longer.
     pub(super) async fn keep(mut self) {
-        self.recover().await;
+        // What it was may be left from before a panic.
+        self.slot.status.set(PeerState::Away);
         let mut backoff = Backoff::new();
         loop {
             let (stop, removed) = (self.stop.clone(), self.slot.removed.clone());
@@ -105,14 +106,6 @@ impl<H: Handler> PeerContext<H> {
                 () = removed.wait() => return,
                 () = sleep(CONNECTION_SPACING) => {}
             }
-        }
-    }
-
-    /// After a panic: what was announced has to depart.
-    async fn recover(&mut self) {
-        self.slot.status.set(PeerState::Away);
-        if self.slot.is_announced() {
-            self.depart().await;
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    FlowType, NodeId, Submitted, TransportEvent, TransportMessage,
+    FlowType, NodeId, Submitted, TransportMessage,
     wire::{self, DecodeError},
 };
 use quinn::{ReadError, RecvStream};
@@ -173,7 +173,7 @@ impl<H: Handler> Inbound<H> {
         let length = payload.len();
         let message = TransportMessage { peer_id: self.peer, payload };
         let cells = self.counters.flow(stream);
-        match deliver(&mut self.handler, TransportEvent::Message(message)).await {
+        match deliver(&mut self.handler, message).await {
             Ok(submitted) => {
                 cells.frames_in.increment();
                 cells.bytes_in.add(length);

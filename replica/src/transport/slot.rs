@@ -3,10 +3,7 @@
 //! It begins when the peer is listed and ends when it is listed no longer. A key that is listed again gets another
 //! slot, whose task waits until the one before it has ended, so that its departure comes before the next arrival.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gossip_engine::NodeId;
 use tokio::sync::Notify;
@@ -34,8 +31,6 @@ pub(super) struct PeerSlot {
     pub(super) moved: Notify,
     address: Mutex<PeerAddress>,
     penalty: Mutex<Penalty>,
-    /// `PeerUp` has been taken and `PeerDown` not yet. Here, because the task that knows may panic.
-    announced: AtomicBool,
 }
 
 impl PeerSlot {
@@ -50,7 +45,6 @@ impl PeerSlot {
             moved: Notify::new(),
             address: Mutex::new(address),
             penalty: Mutex::new(penalty),
-            announced: AtomicBool::new(false),
         }
     }
 
@@ -72,15 +66,6 @@ impl PeerSlot {
 
     pub(super) fn penalty(&self) -> MutexGuard<'_, Penalty> {
         self.penalty.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_announced(&self, announced: bool) {
-        // Relaxed: tasks of one peer follow each other, and the runtime orders them.
-        self.announced.store(announced, Relaxed);
-    }
-
-    pub(super) fn is_announced(&self) -> bool {
-        self.announced.load(Relaxed)
     }
 
     pub(super) fn status(&self) -> PeerStatus {

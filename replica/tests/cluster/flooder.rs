@@ -10,13 +10,13 @@ use std::{
 use bytes::Bytes;
 use gossip_engine::{
     ArtifactFilter, ArtifactId, EventError, FlowType, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, Submitted, TransportEvent,
+    GossipMessage, IntegrityHash, NodeId, Submitted, TransportEvent,
 };
 use gossip_replica::{
     identity::Identity,
     outbox::{Outbox, SendError},
     replica::Replica,
-    transport::{Peer, Transport, TransportOptions, frame::STREAM_FLOWS},
+    transport::{Handler, Peer, Transport, TransportOptions, frame::STREAM_FLOWS},
 };
 use tokio::{runtime, sync::oneshot};
 use tower_service::Service;
@@ -50,6 +50,14 @@ impl Service<TransportEvent> for Deaf {
 
     fn call(&mut self, _: TransportEvent) -> Self::Future {
         ready(Ok(Submitted::Admitted))
+    }
+}
+
+impl Handler for Deaf {
+    type Connection = ();
+
+    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+        Ok(())
     }
 }
 

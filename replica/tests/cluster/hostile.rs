@@ -13,14 +13,15 @@ use std::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, Submitted, TransportEvent, wire,
+    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, NodeId, Submitted,
+    TransportEvent, wire,
 };
 use gossip_replica::{
     identity::Identity,
     outbox::Outbox,
     replica::Replica,
     tls,
-    transport::{Peer, Transport, TransportOptions, frame::tag_of},
+    transport::{Handler, Peer, Transport, TransportOptions, frame::tag_of},
 };
 use quinn::{ClientConfig, Connection, Endpoint, crypto::rustls::QuicClientConfig};
 use tower_service::Service;
@@ -74,6 +75,14 @@ impl Service<TransportEvent> for Liar {
             self.lies.fetch_add(1, Relaxed);
         }
         ready(Ok(Submitted::Admitted))
+    }
+}
+
+impl Handler for Liar {
+    type Connection = ();
+
+    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+        Ok(())
     }
 }
 

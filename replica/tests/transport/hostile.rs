@@ -437,8 +437,11 @@ async fn a_connection_that_waits_is_cut_off_with_its_peer() {
     assert_closed(&before, REPLACED, "replaced").await;
     scene.victim.transport.set_peers(vec![scene.honest.as_peer()]).unwrap();
     assert_closed(&waits, UNLISTED, "not listed any more").await;
-    scene.victim.recorder.release(FlowType::Transport);
+    // Its arrival still waits, and is given up.
     assert_closed(&served, UNLISTED, "not listed any more").await;
+    scene.victim.recorder.release(FlowType::Transport);
+    let id = scene.hostile.identity.node_id();
+    assert_eq!(scene.victim.recorder.events_of(id), []);
     scene.assert_unharmed().await;
 }
 

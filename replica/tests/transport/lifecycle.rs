@@ -219,8 +219,9 @@ async fn shutdown_does_not_wait_longer_than_it_may() {
     let [one, two] = connected().await;
     two.recorder.hold(FlowType::Transport);
     within("the deadline holds", two.transport.shutdown(Duration::from_millis(50))).await;
-    // Its `PeerDown` was never taken, and its task is gone all the same.
-    assert_eq!(two.recorder.ups_and_downs(one.id()), (1, 0));
+    // Its task is gone, and with it the guard, by which the peer departs all the same.
+    assert_eq!(two.recorder.waiting(), 0);
+    assert_eq!(two.recorder.ups_and_downs(one.id()), (1, 1));
     one.until_down(two.id(), 1).await;
 }
 
@@ -231,7 +232,39 @@ async fn dropping_ends_everything() {
     drop(two.transport);
     until("the queues are gone", || outbox.send(id, message(FlowType::Advert, 1)).is_err()).await;
     one.until_down(two.identity.node_id(), 1).await;
-    assert_eq!(recorder.ups_and_downs(id), (1, 0));
+    until("the peer has departed", || recorder.ups_and_downs(id) == (1, 1)).await;
+}
+
+/// A connection that ends, and a transport that stops, while an arrival waits for the handler.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arrival_that_waits_is_given_up_with_its_connection() {
+    let [one, two] = identities().map(|identity| Replica::bind(&identity));
+    one.recorder.hold(FlowType::Transport);
+    one.start(&[two.as_peer()]);
+    two.start(&[one.as_peer()]);
+    one.recorder.until_one_waits().await;
+    let (identity, address) = (two.identity.clone(), two.transport.local_addr());
+    two.transport.shutdown(LIMIT).await;
+    drop(two);
+    until("nobody waits", || one.recorder.waiting() == 0).await;
+    assert_eq!(one.transport.counters().connections, 0);
+    // The next one waits again, and arrives alone.
+    let two = Replica::bind_again(&identity, address).await;
+    two.start(&[one.as_peer()]);
+    one.recorder.until_one_waits().await;
+    one.recorder.release(FlowType::Transport);
+    assert_they_talk(&one, &two, 1).await;
+    assert_eq!(one.recorder.ups_and_downs(two.id()), (1, 0));
+
+    two.transport.shutdown(LIMIT).await;
+    drop(two);
+    one.until_down(identity.node_id(), 1).await;
+    one.recorder.hold(FlowType::Transport);
+    let two = Replica::bind_again(&identity, address).await;
+    two.start(&[one.as_peer()]);
+    one.recorder.until_one_waits().await;
+    assert!(one.transport.shutdown(LIMIT).await.is_clean());
+    assert_eq!(one.recorder.ups_and_downs(two.id()), (1, 1));
 }
 
 #[tokio::test]

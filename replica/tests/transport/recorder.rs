@@ -13,6 +13,7 @@ use gossip_engine::{
     EventError, FlowType, GossipMessage, NodeId, RefusalReason, Submitted, TransportEvent,
     wire::{self, DecodeError},
 };
+use gossip_replica::transport::Handler;
 use tokio::sync::watch;
 use tower_service::Service;
 
@@ -194,22 +195,60 @@ impl Service<TransportEvent> for Recorder {
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         let inner = self.0.clone();
         Box::pin(async move {
-            let flow = flow_of(&event)?;
-            let panics = inner.panics.lock().unwrap().remove(&flow);
-            assert!(!panics, "a handler that panics");
-            let mut held = inner.held.subscribe();
-            if held.borrow_and_update().contains(&flow) {
-                let _waiting = Waiting::new(&inner.waiting);
-                held.wait_for(|held| !held.contains(&flow)).await.unwrap();
-            }
-            if flow != FlowType::Transport {
+            inner.admit(flow_of(&event)?).await;
+            {
                 let mut answers = inner.answers.lock().unwrap();
                 if !answers.is_empty() {
                     return answers.remove(0);
                 }
             }
-            inner.taken.send_modify(|taken| taken.push(event));
+            inner.take(event);
             Ok(Submitted::Admitted)
         })
+    }
+}
+
+impl Inner {
+    /// Waits while the flow is held. Panics if that is what the test wants.
+    async fn admit(&self, flow: FlowType) {
+        let panics = self.panics.lock().unwrap().remove(&flow);
+        assert!(!panics, "a handler that panics");
+        let mut held = self.held.subscribe();
+        if held.borrow_and_update().contains(&flow) {
+            let _waiting = Waiting::new(&self.waiting);
+            held.wait_for(|held| !held.contains(&flow)).await.unwrap();
+        }
+    }
+
+    fn take(&self, event: TransportEvent) {
+        self.taken.send_modify(|taken| taken.push(event));
+    }
+}
+
+/// A peer that has arrived, and departs with it.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    inner: Arc<Inner>,
+    peer: NodeId,
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.inner.take(TransportEvent::PeerDown(self.peer));
+    }
+}
+
+impl Handler for Recorder {
+    type Connection = Arrived;
+
+    async fn connect(&mut self, peer: NodeId) -> Result<Arrived, EventError> {
+        let inner = self.0.clone();
+        inner.admit(FlowType::Transport).await;
+        inner.take(TransportEvent::PeerUp(peer));
+        Ok(Arrived { inner, peer })
+    }
+
+    async fn close(arrived: Arrived) {
+        arrived.inner.admit(FlowType::Transport).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     gossip::GossipOptions,
     identity::Identity,
     outbox::Outbox,
-    transport::{Peer, Transport, TransportOptions},
+    transport::{self, Peer, Transport, TransportOptions},
 };
 
 /// A peer's messages and its connection, handed to the protocol.
@@ -40,6 +40,15 @@ impl Service<TransportEvent> for Handler {
     fn call(&mut self, event: TransportEvent) -> Self::Future {
         (self.0)(event);
         ready(Ok(Submitted::Admitted))
+    }
+}
+
+impl transport::Handler for Handler {
+    type Connection = ();
+
+    async fn connect(&mut self, peer: NodeId) -> Result<(), EventError> {
+        (self.0)(TransportEvent::PeerUp(peer));
+        Ok(())
     }
 }
 

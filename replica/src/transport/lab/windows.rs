@@ -1,13 +1,12 @@
 //! How far a peer gets ahead of a reader that stands still.
 
 use std::{
-    future::{pending, ready},
-    pin::Pin,
+    future::{Pending, pending},
     task::{Context, Poll},
     time::Duration,
 };
 
-use gossip_engine::{EventError, FlowType, Submitted, TransportEvent, wire};
+use gossip_engine::{EventError, FlowType, NodeId, Submitted, TransportEvent, wire};
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -15,7 +14,7 @@ use super::{fetch::request, line::Weather, network::Network, unread::dial};
 use crate::{
     identity::Identity,
     transport::{
-        Peer, Transport, TransportOptions,
+        Handler, Peer, Transport, TransportOptions,
         frame::{header, tag_of},
         limits::{MAX_STREAM_WINDOW, READ_BYTES, Windows},
     },
@@ -31,17 +30,22 @@ struct Stuck;
 impl Service<TransportEvent> for Stuck {
     type Response = Submitted;
     type Error = EventError;
-    type Future = Pin<Box<dyn Future<Output = Result<Submitted, EventError>> + Send>>;
+    type Future = Pending<Result<Submitted, EventError>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), EventError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, event: TransportEvent) -> Self::Future {
-        match event {
-            TransportEvent::Message(_) => Box::pin(pending()),
-            _ => Box::pin(ready(Ok(Submitted::Admitted))),
-        }
+    fn call(&mut self, _: TransportEvent) -> Self::Future {
+        pending()
+    }
+}
+
+impl Handler for Stuck {
+    type Connection = ();
+
+    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+        Ok(())
     }
 }
 
