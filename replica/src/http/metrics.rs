@@ -66,13 +66,18 @@ struct Page {
 
 type Family<T> = (&'static str, &'static str, fn(&Reading) -> T);
 
-const COUNTERS: [Family<u64>; 14] = [
+const COUNTERS: [Family<u64>; 15] = [
     ("gossip_connections_made", "Connections with peers that were made", |of| {
         of.transport.connections
     }),
     ("gossip_connections_ended", "Connections with peers that have ended", |of| {
         of.transport.disconnections
     }),
+    (
+        "gossip_handshakes_given_up",
+        "Handshakes that the dialler gave up, as one of two whose dials cross does",
+        |of| of.transport.abandoned_handshakes,
+    ),
     ("gossip_artifacts_fetched", "Artifacts fetched and verified", |of| {
         of.gossip.fetched.artifacts
     }),

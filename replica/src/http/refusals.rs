@@ -19,7 +19,7 @@ pub(super) const REFUSALS: [Refusal; 39] = [
     ("peers_blamed", "peers that lied about an artifact", |of| of.gossip.fetched.blamed),
     ("cut_offs", "connections cut off for breaking the protocol", |of| of.transport.cut_offs),
     ("shut_out", "connections of peers that are shut out for it", |of| of.transport.shut_out),
-    ("handshakes_rejected", "handshakes not finished: no listed key, given up, or late", |of| {
+    ("handshakes_rejected", "handshakes not finished: no listed key, or late", |of| {
         of.transport.rejected_handshakes
     }),
     ("handshakes_deferred", "handshakes put off: too many unproven", |of| {

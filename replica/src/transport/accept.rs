@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
-use quinn::{Connection, Endpoint, Incoming, ServerConfig};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, ServerConfig, TransportErrorCode};
 use rustls::pki_types::CertificateDer;
 use tokio::{
     task::JoinSet,
@@ -28,6 +28,30 @@ use super::{
     supervisor::say_surely,
 };
 use crate::tls::{self, AllowedKeys, Credentials, Refused};
+
+/// How a handshake has ended.
+enum Handshake {
+    /// With a key that is listed.
+    Proven(Connection),
+    /// The dialler has left before it was proven, as an honest one does when both dial at the same time.
+    GivenUp,
+    /// Without a listed key, or not in time.
+    Rejected,
+}
+
+impl Handshake {
+    fn failed(error: &ConnectionError) -> Self {
+        let is_closed = match error {
+            ConnectionError::ApplicationClosed(_) => true,
+            // What stands for the same while the keys are not agreed upon (RFC 9000, section 10.2.3).
+            ConnectionError::ConnectionClosed(close) => {
+                close.error_code == TransportErrorCode::APPLICATION_ERROR
+            }
+            _ => false,
+        };
+        if is_closed { Self::GivenUp } else { Self::Rejected }
+    }
+}
 
 /// Accepts a transport's connections.
 #[derive(Debug)]
@@ -54,8 +78,9 @@ impl Acceptor {
             tokio::select! {
                 () = self.stop.wait() => break,
                 Some(ended) = handshakes.join_next() => match ended {
-                    Ok(Some(connection)) => self.hand_over(connection),
-                    Ok(None) => self.counters.rejected_handshakes.increment(),
+                    Ok(Handshake::Proven(connection)) => self.hand_over(connection),
+                    Ok(Handshake::GivenUp) => self.counters.abandoned_handshakes.increment(),
+                    Ok(Handshake::Rejected) => self.counters.rejected_handshakes.increment(),
                     Err(error) => {
                         self.counters.rejected_handshakes.increment();
                         if error.is_panic() {
@@ -81,7 +106,7 @@ impl Acceptor {
         self.endpoint.set_server_config(None);
     }
 
-    fn receive(self: &Arc<Self>, incoming: Incoming, handshakes: &mut JoinSet<Option<Connection>>) {
+    fn receive(self: &Arc<Self>, incoming: Incoming, handshakes: &mut JoinSet<Handshake>) {
         match self.places.enter(incoming.remote_address(), incoming.remote_address_validated()) {
             Entry::Enter(place) => {
                 handshakes.spawn(self.clone().shake_hands(incoming, place));
@@ -97,8 +122,8 @@ impl Acceptor {
         }
     }
 
-    /// The connection, if its key is proven in time.
-    async fn shake_hands(self: Arc<Self>, incoming: Incoming, _place: Place) -> Option<Connection> {
+    /// Waits until the key is proven, for [`HANDSHAKE_TIMEOUT`].
+    async fn shake_hands(self: Arc<Self>, incoming: Incoming, _place: Place) -> Handshake {
         let (from, refused) = (canonical(incoming.remote_address()), Refused::default());
         // Not the endpoint's own settings, which let nobody in.
         let config = endpoint::answer(
@@ -108,14 +133,21 @@ impl Acceptor {
             self.keys.clone(),
             refused.clone(),
         );
-        let connecting = incoming.accept_with(config).ok()?;
-        let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?;
-        if connection.is_err()
-            && let Some(key) = refused.get()
-        {
-            self.strangers.report(&self.credentials, *key, from);
+        let connecting = match incoming.accept_with(config) {
+            Ok(connecting) => connecting,
+            Err(error) => return Handshake::failed(&error),
+        };
+        match timeout(HANDSHAKE_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => Handshake::Proven(connection),
+            Ok(Err(error)) => match refused.get() {
+                Some(key) => {
+                    self.strangers.report(&self.credentials, *key, from);
+                    Handshake::Rejected
+                }
+                None => Handshake::failed(&error),
+            },
+            Err(_) => Handshake::Rejected,
         }
-        connection.ok()
     }
 
     fn hand_over(&self, connection: Connection) {

@@ -22,9 +22,10 @@ pub struct TransportCounters {
     pub cut_offs: u64,
     /// Connections of a peer that gave way to a newer one of the same peer.
     pub replaced: u64,
-    /// Incoming connections that did not prove a key that may dial us, or not in time, or that the other end gave up,
-    /// as an honest one does when both dial.
+    /// Incoming connections that did not prove a key that may dial us, or not in time.
     pub rejected_handshakes: u64,
+    /// Incoming connections that the other end gave up before it was proven, as an honest one does when both dial.
+    pub abandoned_handshakes: u64,
     /// Incoming connections that were put off because too many of their kind were unproven already.
     pub deferred_handshakes: u64,
     /// Incoming connections of a peer that was shut out after a break of the protocol.
@@ -87,6 +88,7 @@ pub(super) struct Counters {
     pub(super) cut_offs: Counter,
     pub(super) replaced: Counter,
     pub(super) rejected_handshakes: Counter,
+    pub(super) abandoned_handshakes: Counter,
     pub(super) deferred_handshakes: Counter,
     pub(super) shut_out: Counter,
     pub(super) failed_dials: Counter,
@@ -129,6 +131,7 @@ impl Counters {
             cut_offs: self.cut_offs.get(),
             replaced: self.replaced.get(),
             rejected_handshakes: self.rejected_handshakes.get(),
+            abandoned_handshakes: self.abandoned_handshakes.get(),
             deferred_handshakes: self.deferred_handshakes.get(),
             shut_out: self.shut_out.get(),
             failed_dials: self.failed_dials.get(),

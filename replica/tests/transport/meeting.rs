@@ -65,6 +65,9 @@ async fn dials_that_cross_leave_one_connection() {
         assert_eq!(large.recorder.ups_and_downs(small.id()), (1, 0));
         let [ours, theirs] = [small, large].map(|replica| replica.transport.peers()[0].clone());
         assert_eq!((ours.connections, theirs.connections), (1, 1));
+        for replica in [small, large] {
+            assert_eq!(replica.transport.counters().rejected_handshakes, 0);
+        }
     }
 }
 

@@ -147,3 +147,40 @@ async fn those_who_show_their_address_and_stay_take_few_places() {
     drop(crowd);
     assert_they_talk(&honest, &victim, 2).await;
 }
+
+/// A dial that is given up before its key is proven, as that of one of two ends whose dials cross.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dial_that_is_given_up_is_no_refusal() {
+    let [listed, victim] = identities();
+    let victim = Replica::bind(&victim);
+    let relay = UdpSocket::bind(LOOPBACK).await.unwrap();
+    let (here, there) = (relay.local_addr().unwrap(), victim.transport.local_addr());
+    victim.start(&[Peer { node_id: listed.node_id(), address: here.into() }]);
+    let endpoint = Endpoint::client(LOOPBACK).unwrap();
+    let config = bare_client(&listed, victim.id());
+    let mut dialled = Some(endpoint.connect_with(config, here, "any").unwrap());
+    // It leaves before it can know of an answer. Those that come are passed on as well: its farewell may get lost,
+    // and it repeats that when it is spoken to.
+    let passing_on = async {
+        let (mut dialler, mut buffer) = (None, [0; 2048]);
+        loop {
+            let (length, from) = relay.recv_from(&mut buffer).await.unwrap();
+            let to = if from == there { dialler } else { Some(there) };
+            if from != there {
+                dialler = Some(from);
+                dialled.take();
+            }
+            relay.send_to(&buffer[..length], to.unwrap()).await.unwrap();
+        }
+    };
+    let counted = until("it is counted", || {
+        let counters = victim.transport.counters();
+        counters.abandoned_handshakes + counters.rejected_handshakes > 0
+    });
+    tokio::select! {
+        () = passing_on => {}
+        () = counted => {}
+    }
+    let counters = victim.transport.counters();
+    assert_eq!(counters.rejected_handshakes, 0, "{counters:?}");
+}
