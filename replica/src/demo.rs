@@ -26,7 +26,7 @@ use std::{
 
 use gossip_replica::{
     gossip::GossipOptions,
-    http::HttpServer,
+    http::{HttpServer, Notices},
     replica::ReplicaOptions,
     store::{Durability, StoreOptions},
 };
@@ -84,7 +84,10 @@ async fn show(
     check_space(scratch, &folder, replicas)?;
 
     let page = match args.http {
-        Some(address) => Some(HttpServer::bind(address).await.map_err(Failure::runtime)?),
+        Some(address) => {
+            let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
+            Some(page.with_notices(Notices::new(logging::lost_lines)))
+        }
         None => None,
     };
     if let Some(page) = &page {

@@ -96,6 +96,11 @@ pub(crate) fn flush() {
     }
 }
 
+/// How many lines of the log could not be written since the start.
+pub(crate) fn lost_lines() -> u64 {
+    STDERR.get().map_or(0, Sink::dropped)
+}
+
 fn stderr() -> &'static Sink {
     STDERR.get_or_init(|| {
         Sink::new("log", true, |text| match BAR.get() {

@@ -23,7 +23,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use gossip_replica::{
     blocking::blocking,
     gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
-    http::HttpServer,
+    http::{HttpServer, Notices},
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
     transport::StartError,
@@ -58,7 +58,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     // First, so that no signal ends what has been begun.
     let (end, reload) = (EndRequest::new()?, ReloadRequest::new()?);
     logging::start(args.log.as_deref(), "info", &ProgressBar::hidden())?;
-    let reload = Reload::new(&args.config, reload)?;
+    let notices = Notices::new(logging::lost_lines);
+    let reload = Reload::new(&args.config, reload, notices.clone())?;
     let settings = reload.started().clone();
     let identity = check(&settings).await?;
     if args.check {
@@ -78,9 +79,13 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         rescan: settings.rescan,
         settle: settings.settle,
         own: folders::own(&args.config, &settings),
+        notices: notices.clone(),
     });
     let page = match settings.http {
-        Some(address) => Some(HttpServer::bind(address).await.map_err(Failure::runtime)?),
+        Some(address) => {
+            let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
+            Some(page.with_notices(notices))
+        }
         None => None,
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();

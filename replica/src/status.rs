@@ -43,6 +43,9 @@ fn text(status: &Status) -> String {
     for line in replica.faults.iter().chain(&replica.readiness.reasons) {
         let _ = writeln!(text, "  ! {}", one_line(line));
     }
+    for line in &status.notices {
+        let _ = writeln!(text, "  - {}", one_line(line));
+    }
     let _ = writeln!(
         text,
         "  {} listens on {}, up {}, version {}",

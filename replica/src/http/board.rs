@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     limits::{MAX_LISTENERS, MAX_SAMPLE_AGE},
+    notices::Noted,
     reading::Reading,
     status::{ReplicaView, Status, Summary},
 };
@@ -26,6 +27,7 @@ pub(super) struct Sample {
     pub(super) at: Instant,
     pub(super) now: f64,
     pub(super) started: f64,
+    pub(super) noted: Noted,
     pub(super) replicas: Vec<Seen>,
 }
 
@@ -56,6 +58,7 @@ impl Sample {
                 now: self.now,
                 started: self.started,
                 replicas: self.replicas.iter().map(|seen| summary(&seen.view)).collect(),
+                notices: self.noted.lines.clone(),
                 replica: self.replicas[place].view.clone(),
             };
             serde_json::to_vec(&status).unwrap_or_default().into()

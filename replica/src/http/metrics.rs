@@ -252,6 +252,13 @@ impl Page {
         let (name, help) =
             ("gossip_http_connections_refused", "Connections to this port beyond its limit");
         counter(to, (name, help), None, self.refused)?;
+        let noted = &self.sample.noted;
+        let help = "Configurations that were at fault when they were read anew";
+        counter(to, ("gossip_reloads_rejected", help), None, noted.rejected_reloads)?;
+        let help = "Lines of the log that could not be written";
+        counter(to, ("gossip_log_lines_lost", help), None, noted.lost_log_lines)?;
+        let help = "Private keys among the files to publish, which are not published";
+        gauge(to, ("gossip_private_keys_refused", help), None, noted.private_keys as f64)?;
         let help = "The program";
         let mut metric = to.encode_descriptor("gossip_build", help, None, MetricType::Info)?;
         metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])

@@ -6,7 +6,7 @@
 //!
 //! [`HttpServer::run`] looks at the replicas and serves what it has seen. Requests read the board and never a
 //! replica. The port is read-only. It listens on loopback unless an address says otherwise, and then answers
-//! to names of this machine only. Those who reach it see ids and addresses of peers, and no content.
+//! to names of this machine only. Those who reach it see ids, addresses and paths of files, and no content.
 //!
 //! Bounded by [`limits`]: connections, listeners, heads, time. Each connection serves one request. What a
 //! client does cannot end or hold up the replica. A look that does not come back holds up nothing but the looks
@@ -42,6 +42,7 @@ use self::{
         HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LISTENING, REQUEST_TIMEOUT,
         SAMPLE_INTERVAL, STALL_TIMEOUT,
     },
+    notices::Noted,
     reading::Reading,
     stall::StallGuard,
     track::{Numbers, Track},
@@ -54,6 +55,7 @@ pub mod client;
 mod history;
 pub mod limits;
 mod metrics;
+mod notices;
 mod process;
 mod reading;
 mod refusals;
@@ -65,6 +67,7 @@ mod tests_support;
 mod track;
 
 pub use address::{AddressError, HttpAddress};
+pub use notices::Notices;
 pub use track::{age, bytes};
 
 /// How long to wait after the system has refused to hand over a connection: for want of file descriptors,
@@ -85,6 +88,7 @@ pub struct HttpServer {
     listener: TcpListener,
     local_addr: SocketAddr,
     board: Arc<Board>,
+    notices: Notices,
     started: f64,
 }
 
@@ -105,7 +109,15 @@ impl HttpServer {
         if address.is_open() {
             tracing::warn!(%local_addr, "all who reach the page's port see what this replica does");
         }
-        Ok(Self { listener, local_addr, board: Arc::new(Board::new()), started: track::now() })
+        let (board, notices) = (Arc::new(Board::new()), Notices::default());
+        Ok(Self { listener, local_addr, board, notices, started: track::now() })
+    }
+
+    /// Shows these notices.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Notices) -> Self {
+        self.notices = notices;
+        self
     }
 
     /// Where it listens, with the port that was chosen.
@@ -142,9 +154,9 @@ impl HttpServer {
         loop {
             ticks.tick().await;
             // It asks the disk and takes locks, which may hang. One at a time, however long it takes.
-            let look = look.clone();
+            let (look, notices) = (look.clone(), self.notices.clone());
             let looking = spawn_blocking(move || {
-                let sample = sampler.take(look().into_iter(), Instant::now());
+                let sample = sampler.take(look().into_iter(), notices.read(), Instant::now());
                 (sampler, sample)
             });
             match looking.await {
@@ -244,7 +256,12 @@ impl Sampler {
         Self { started, tracks: Vec::new() }
     }
 
-    fn take(&mut self, readings: impl Iterator<Item = Reading>, at: Instant) -> Sample {
+    fn take(
+        &mut self,
+        readings: impl Iterator<Item = Reading>,
+        noted: Noted,
+        at: Instant,
+    ) -> Sample {
         let readings: Vec<Reading> = readings.collect();
         let ids = readings.iter().map(|reading| reading.node_id);
         let numbers: Numbers = ids.zip(1..).collect();
@@ -253,7 +270,7 @@ impl Sampler {
             let view = track.take(&reading, at, &numbers);
             Seen::new(reading, view)
         });
-        Sample { at, now: track::now(), started: self.started, replicas: seen.collect() }
+        Sample { at, now: track::now(), started: self.started, noted, replicas: seen.collect() }
     }
 }
 

@@ -129,6 +129,7 @@ function verdict(status) {
   const known = store.bytes + readiness.missing_bytes;
   $("progress").value = known > 0 ? store.bytes / known : readiness.missing_artifacts > 0 ? 0 : 1;
   list($("reasons"), faults, (fault) => fault, () => make("li"), text);
+  list($("notices"), status.notices, (notice) => notice, () => make("li"), text);
   document.title = faults.length > 0 || alone ? `! ${line}` : readiness.ready ? "all here" : line;
 }
 

@@ -18,6 +18,8 @@ pub struct Status {
     pub started: f64,
     /// All replicas of the process, in order. Outside of a demo there is one.
     pub replicas: Vec<Summary>,
+    /// What an operator should know and is no fault of the process, in words.
+    pub notices: Vec<String>,
     /// The one that was asked for.
     pub replica: ReplicaView,
 }

@@ -44,7 +44,18 @@ enum Order {
 #[derive(Debug, Default)]
 struct Counts {
     queued_bytes: AtomicUsize,
+    /// Not reported yet.
     dropped: AtomicU64,
+    /// All, since the start.
+    dropped_ever: AtomicU64,
+}
+
+impl Counts {
+    fn drop_line(&self) {
+        // Relaxed: figures that order nothing.
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.dropped_ever.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Sink {
@@ -71,8 +82,13 @@ impl Sink {
         let reserved =
             self.counts.queued_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         if reserved.is_err() || self.orders.send(Order::Write(text.into())).is_err() {
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.drop_line();
         }
+    }
+
+    /// How much was dropped since the start, in lines.
+    pub(super) fn dropped(&self) -> u64 {
+        self.counts.dropped_ever.load(Ordering::Relaxed)
     }
 
     /// Waits until what was sent before has been written or dropped, but not longer than `patience`.
@@ -103,7 +119,7 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
                     if written {
                         self.report_drops();
                     } else {
-                        self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+                        self.counts.drop_line();
                     }
                 }
                 Order::Answer(answer) => {

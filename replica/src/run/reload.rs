@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use gossip_replica::{blocking::blocking, file_version::FileVersion, replica::Replica};
+use gossip_replica::{
+    blocking::blocking, file_version::FileVersion, http::Notices, replica::Replica,
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{failure::Failure, settings::Settings, signals::ReloadRequest};
@@ -37,6 +39,8 @@ pub(super) struct Reload {
     /// What was different when it was last looked at, if it was.
     changing: Option<Versions>,
     request: ReloadRequest,
+    /// Where a fault is shown beside the log.
+    notices: Notices,
 }
 
 /// The configuration and the file of peers; `None` if there is none.
@@ -60,7 +64,11 @@ fn load(path: &Path) -> Result<(Settings, Versions), Failure> {
 
 impl Reload {
     /// Reads the configuration that a replica is to be started with.
-    pub(super) fn new(path: &Path, request: ReloadRequest) -> Result<Self, Failure> {
+    pub(super) fn new(
+        path: &Path,
+        request: ReloadRequest,
+        notices: Notices,
+    ) -> Result<Self, Failure> {
         let (settings, read) = load(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -69,6 +77,7 @@ impl Reload {
             read,
             changing: None,
             request,
+            notices,
         })
     }
 
@@ -118,6 +127,7 @@ impl Reload {
                 new
             }
             Err(fault) => {
+                self.notices.configuration_rejected(&fault);
                 tracing::warn!(%fault, "the new configuration is at fault; nothing changes");
                 return;
             }
@@ -127,12 +137,17 @@ impl Reload {
             let changed = fixed.join(", ");
             tracing::warn!(changed, "takes a restart; what holds is as it was at the start");
         }
-        self.apply(replica, &new);
+        if let Err(fault) = self.apply(replica, &new) {
+            self.notices.configuration_rejected(&fault);
+        } else {
+            self.notices.configuration_taken(fixed);
+        }
         self.current = new;
     }
 
-    fn apply(&self, replica: &Replica, new: &Settings) {
-        if let Err(error) = replica.reconfigure(new.channels.clone()) {
+    fn apply(&self, replica: &Replica, new: &Settings) -> Result<(), String> {
+        let flows = replica.reconfigure(new.channels.clone());
+        if let Err(error) = &flows {
             tracing::warn!(%error, "the flows stay as they are");
         } else if new.channels != self.current.channels {
             tracing::info!("the flows have changed");
@@ -142,7 +157,11 @@ impl Reload {
                 let (added, moved, removed) = (changes.added, changes.moved, changes.removed);
                 tracing::info!(added, moved, removed, "the configuration has been read anew");
             }
-            Err(error) => tracing::warn!(%error, "the peers stay as they are"),
+            Err(error) => {
+                tracing::warn!(%error, "the peers stay as they are");
+                return Err(error.to_string());
+            }
         }
+        flows.map_err(|error| error.to_string())
     }
 }

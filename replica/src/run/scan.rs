@@ -20,6 +20,7 @@ use std::{
 };
 
 use gossip_replica::{
+    http::Notices,
     publish::{SkipReason, Skipped, list_files},
     replica::Replica,
 };
@@ -41,6 +42,8 @@ pub(super) struct Publishing {
     pub(super) settle: Duration,
     /// The replica's own files and folders, which are left out.
     pub(super) own: Vec<PathBuf>,
+    /// Where it is shown that a private key lies in the folder.
+    pub(super) notices: Notices,
 }
 
 /// The thread that looks through the folder, if there is one.
@@ -59,7 +62,7 @@ impl Scanning {
     ) -> Result<Self, Failure> {
         let published = Arc::new(AtomicU64::new(0));
         let Some(publishing) = publishing else { return Ok(Self { thread: None, published }) };
-        let Publishing { folder, rescan, settle, own } = publishing;
+        let Publishing { folder, rescan, settle, own, notices } = publishing;
         let files = Files::new(replica.gossip().clone(), settle, published.clone());
         let mut scan = Scan {
             folder,
@@ -69,6 +72,7 @@ impl Scanning {
             reported: 0,
             said: HashMap::new(),
             unreadable: None,
+            notices,
         };
         let (stop, stopped) = mpsc::channel();
         let failures = failures.clone();
@@ -127,6 +131,7 @@ struct Scan<O> {
     said: HashMap<PathBuf, String>,
     /// Why the folder cannot be read, if it cannot.
     unreadable: Option<io::ErrorKind>,
+    notices: Notices,
 }
 
 impl<O: Outlet> Scan<O> {
@@ -146,7 +151,7 @@ impl<O: Outlet> Scan<O> {
                     break;
                 }
                 self.files.look_at_settling(Instant::now(), &is_stopped);
-                self.report_published();
+                self.report_files();
             }
         }
     }
@@ -165,10 +170,12 @@ impl<O: Outlet> Scan<O> {
                 }
             }
         }
-        self.report_published();
+        self.report_files();
     }
 
-    fn report_published(&mut self) {
+    fn report_files(&mut self) {
+        let (keys, first) = self.files.private_keys();
+        self.notices.private_keys(keys, first);
         let published = self.files.published();
         let artifacts = published - self.reported;
         if artifacts > 0 {

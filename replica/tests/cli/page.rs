@@ -15,6 +15,11 @@ use crate::program::{Running, command, output, until};
 
 /// A replica without peers in this folder, and where its page is.
 fn start(folder: &Path, http: &str) -> (Running, Option<String>) {
+    start_logging(folder, http, Stdio::null())
+}
+
+/// The same, with a log.
+fn start_logging(folder: &Path, http: &str, log: Stdio) -> (Running, Option<String>) {
     fs::create_dir_all(folder.join("outbox")).unwrap();
     assert!(output(["keygen", folder.join("key").to_str().unwrap()]).status.success());
     let config = folder.join("config.toml");
@@ -23,7 +28,7 @@ fn start(folder: &Path, http: &str) -> (Running, Option<String>) {
          rescan_seconds = 1\n{http}\npeers = []\n"
     );
     fs::write(&config, text).unwrap();
-    let running = Running::start(command(["run", "--config"]).arg(config));
+    let running = Running::start_logging(command(["run", "--config"]).arg(config), log);
     let ready = running.line();
     let http = ready.split_once(" http=").map(|(_, address)| address.to_owned());
     (running, http)
@@ -88,6 +93,65 @@ fn a_bound_that_is_read_anew_is_shown() {
     fs::write(&config, good).unwrap();
     running.signal("HUP");
     until("the first bound is back", || bound("Chunk") == before);
+    running.kill();
+}
+
+/// What only the log said is said where an operator looks, and goes with its cause.
+#[cfg(unix)]
+#[test]
+fn what_the_operator_should_know_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let (running, http) = start(folder.path(), "http = '0'\nsettle_seconds = 0");
+    let http = http.unwrap();
+    let text = || String::from_utf8(output(["status", "--http", &http]).stdout).unwrap();
+    let shows = |words: &[&str]| {
+        text()
+            .lines()
+            .any(|line| line.starts_with("  - ") && words.iter().all(|of| line.contains(of)))
+    };
+    let (config, key) = (folder.path().join("config.toml"), folder.path().join("outbox/id.pem"));
+    let good = fs::read_to_string(&config).unwrap();
+    until("it is seen", || text().starts_with("all here"));
+    assert!(!shows(&[]), "{}", text());
+
+    fs::write(&key, "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
+    until("the key is shown", || shows(&["a private key", "id.pem"]));
+    let line = format!("config.toml, line {}", good.lines().count() + 1);
+    fs::write(&config, format!("{good}colour = 1\n")).unwrap();
+    running.signal("HUP");
+    until("the fault is shown", || shows(&["at fault", &line, "`colour`"]));
+    assert!(text().starts_with("all here"), "{}", text());
+    assert_eq!(get(&http, "/health").split(" ").nth(1), Some("200"));
+    let metrics = get(&http, "/metrics");
+    for series in ["gossip_private_keys_refused 1", "gossip_reloads_rejected_total 1"] {
+        assert!(metrics.lines().any(|line| line.starts_with(series)), "{series}: {metrics}");
+    }
+
+    fs::write(&config, good.replace("settle_seconds = 0", "settle_seconds = 1")).unwrap();
+    running.signal("HUP");
+    until("what takes a restart is shown", || shows(&["restart", "settle_seconds"]));
+    fs::write(&config, good).unwrap();
+    fs::remove_file(key).unwrap();
+    running.signal("HUP");
+    until("nothing is left to know", || !shows(&[]));
+    running.kill();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn lines_that_the_log_has_lost_are_shown() {
+    let folder = TempDir::new().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (running, http) = start_logging(folder.path(), "http = '0'", full.into());
+    let http = http.unwrap();
+    until("the lines are counted", || {
+        let metrics = get(&http, "/metrics");
+        let count =
+            metrics.lines().find_map(|line| line.strip_prefix("gossip_log_lines_lost_total "));
+        count.is_some_and(|count| count != "0")
+    });
+    let text = String::from_utf8(output(["status", "--http", &http]).stdout).unwrap();
+    assert!(text.contains("of the log could not be written"), "{text}");
     running.kill();
 }
 

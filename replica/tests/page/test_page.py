@@ -76,6 +76,13 @@ def test(program, found):
         page.wait("the file shows", f"document.querySelector('#recent [data-id=\"{artifact}\"]')")
         page.wait("it is counted", "document.getElementById('held').textContent == '200 kB'")
 
+        notices = "document.getElementById('notices').textContent"
+        assert page.value(notices) == "", page.value(notices)
+        first.publish("id.pem", b"-----BEGIN PRIVATE KEY-----\n")
+        page.wait("the key is shown", f"{notices}.includes('a private key') && {notices}.includes('id.pem')")
+        (first.folder / "outbox" / "id.pem").unlink()
+        page.wait("it is gone", f"{notices} == ''")
+
         row = f"document.querySelector('.peer[data-id=\"{third.id}\"]')"
         colour = f"getComputedStyle({row}, '::before').backgroundColor"
         before = page.value(colour)

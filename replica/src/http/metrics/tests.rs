@@ -3,12 +3,13 @@ use std::collections::{HashMap, HashSet};
 use super::*;
 use crate::http::{
     Sampler,
+    notices::Noted,
     reading::Reading,
     tests_support::{peer, reading},
 };
 
 fn text(readings: Vec<Reading>, place: usize) -> String {
-    let sample = Sampler::new(0.0).take(readings.into_iter(), Instant::now());
+    let sample = Sampler::new(0.0).take(readings.into_iter(), Noted::default(), Instant::now());
     render(&Board::new(), Arc::new(sample), place, Instant::now()).unwrap()
 }
 

@@ -8,6 +8,7 @@ use crate::{
     http::{
         Sampler,
         limits::MAX_SAMPLE_AGE,
+        notices::Noted,
         reading::Reading,
         tests_support::{peer, reading},
     },
@@ -19,7 +20,7 @@ fn board(readings: Vec<Reading>, age: Duration) -> Arc<Board> {
     let board = Arc::new(Board::new());
     // A clock that is younger than that has no such time; then the age is what it can be.
     let at = Instant::now().checked_sub(age).expect("the machine has run for a while");
-    board.put(Sampler::new(0.0).take(readings.into_iter(), at));
+    board.put(Sampler::new(0.0).take(readings.into_iter(), Noted::default(), at));
     board
 }
 

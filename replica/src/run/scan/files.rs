@@ -74,7 +74,10 @@ enum State {
     /// It has had this version since then.
     Settling(Instant),
     Published(ArtifactId),
-    Refused(String),
+    Refused {
+        reason: String,
+        is_private_key: bool,
+    },
 }
 
 /// The store takes no file at the moment.
@@ -98,6 +101,14 @@ impl<O: Outlet> Files<O> {
     pub(super) fn published(&self) -> u64 {
         // Relaxed, here and below: a figure that orders nothing.
         self.published.load(Ordering::Relaxed)
+    }
+
+    /// How many files are private keys, and the first of them.
+    pub(super) fn private_keys(&self) -> (usize, Option<&Path>) {
+        let keys = self.known.iter().filter(|(_, known)| {
+            matches!(known.state, State::Refused { is_private_key: true, .. })
+        });
+        (keys.clone().count(), keys.map(|(path, _)| path.as_path()).min())
     }
 
     /// When the next file has settled, unless it changes.
@@ -163,7 +174,7 @@ impl<O: Outlet> Files<O> {
             Some(Known { version: known, state, .. }) if *known == version => match state {
                 State::Settling(since) if now.duration_since(*since) < self.settle => return Ok(()),
                 State::Published(id) if self.outlet.holds(*id) => return Ok(()),
-                State::Refused(reason) => Some(reason.clone()),
+                State::Refused { reason, .. } => Some(reason.clone()),
                 State::Settling(_) | State::Published(_) => None,
             },
             _ if self.settle.is_zero() => None,
@@ -214,7 +225,9 @@ impl<O: Outlet> Files<O> {
                 if refused.as_ref() != Some(&reason) {
                     tracing::warn!(reason, "cannot publish a file");
                 }
-                Ok(State::Refused(reason))
+                let is_private_key =
+                    matches!(error, PublishError::Store(StoreError::PrivateKey { .. }));
+                Ok(State::Refused { reason, is_private_key })
             }
         }
     }

@@ -1,0 +1,116 @@
+//! What an operator should know and `/health` does not mind: one list for the page, the terminal and `/metrics`.
+//!
+//! The process runs on as it should; something outside of it is not as its operator wants it. A notice goes when what it
+//! is about does. That lines of the log are lost is of the past and stays. At most four notices stand at a time.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::track::{plural, shortened};
+
+/// Where those parts of a program that find something out say so. Clones share what is said.
+#[derive(Clone, Debug)]
+pub struct Notices {
+    lost_log_lines: fn() -> u64,
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    /// Why the configuration that was read last does not hold.
+    fault: Option<String>,
+    rejected_reloads: u64,
+    /// Settings that have changed and take a restart.
+    waiting: Vec<&'static str>,
+    private_keys: usize,
+    /// One of them.
+    private_key: Option<PathBuf>,
+}
+
+/// What is said at one time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Noted {
+    /// In words.
+    pub(super) lines: Vec<String>,
+    pub(super) rejected_reloads: u64,
+    pub(super) lost_log_lines: u64,
+    pub(super) private_keys: u64,
+}
+
+impl Notices {
+    /// Nothing is said yet. `lost_log_lines` says how many lines of the log could not be written since the start.
+    #[must_use]
+    pub fn new(lost_log_lines: fn() -> u64) -> Self {
+        Self { lost_log_lines, said: Arc::default() }
+    }
+
+    /// The configuration was read anew and is at fault, so that what held before holds on.
+    pub fn configuration_rejected(&self, fault: &impl fmt::Display) {
+        let mut said = self.said();
+        said.fault = Some(fault.to_string());
+        said.rejected_reloads += 1;
+    }
+
+    /// The configuration was read anew and holds, but for the settings `waiting`, which take a restart.
+    pub fn configuration_taken(&self, waiting: Vec<&'static str>) {
+        let mut said = self.said();
+        said.fault = None;
+        said.waiting = waiting;
+    }
+
+    /// So many files that were to be published are private keys, `first` among them.
+    pub fn private_keys(&self, count: usize, first: Option<&Path>) {
+        let mut said = self.said();
+        if (said.private_keys, said.private_key.as_deref()) != (count, first) {
+            said.private_keys = count;
+            said.private_key = first.map(Path::to_owned);
+        }
+    }
+
+    pub(super) fn read(&self) -> Noted {
+        let lost = (self.lost_log_lines)();
+        let said = self.said();
+        let mut lines = Vec::new();
+        if let Some(fault) = &said.fault {
+            lines.push(format!("the new configuration is at fault and does not hold: {fault}"));
+        }
+        if !said.waiting.is_empty() {
+            lines.push(format!("takes a restart to change: {}", said.waiting.join(", ")));
+        }
+        if let Some(path) = &said.private_key {
+            let path = path.display();
+            lines.push(match said.private_keys {
+                1 => format!("a private key lies among the files to publish, and is not: {path}"),
+                keys => format!(
+                    "{keys} private keys lie among the files to publish, and are not: {path} is one"
+                ),
+            });
+        }
+        if lost > 0 {
+            lines.push(format!("{lost} line{} of the log could not be written", plural(lost)));
+        }
+        Noted {
+            lines: lines.iter().map(|line| shortened(line)).collect(),
+            rejected_reloads: said.rejected_reloads,
+            lost_log_lines: lost,
+            private_keys: said.private_keys as u64,
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of a program whose log is not counted.
+impl Default for Notices {
+    fn default() -> Self {
+        Self::new(|| 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
