@@ -39,6 +39,7 @@ pub(crate) mod fuzzing;
 mod help;
 mod numbers;
 mod peers;
+mod texts;
 
 use std::{
     fs::File,
@@ -103,8 +104,11 @@ pub(crate) struct StoreLimits {
 struct Words {
     #[serde(deserialize_with = "peers::listen")]
     listen: String,
+    #[serde(deserialize_with = "texts::key_file")]
     key_file: PathBuf,
+    #[serde(deserialize_with = "texts::store")]
     store: PathBuf,
+    #[serde(default, deserialize_with = "texts::publish")]
     publish: Option<PathBuf>,
     #[serde(default = "chunk_size", deserialize_with = "numbers::chunk_size")]
     chunk_size: u32,
@@ -118,9 +122,11 @@ struct Words {
     max_store_bytes: Option<u64>,
     #[serde(default, deserialize_with = "numbers::verify_bytes_per_second")]
     verify_bytes_per_second: Option<u64>,
+    #[serde(default, deserialize_with = "texts::http")]
     http: Option<HttpAddress>,
+    #[serde(default, deserialize_with = "texts::peers_file")]
     peers_file: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "peers::list")]
     peers: Vec<Spanned<PeerSettings>>,
     #[serde(default)]
     flows: FlowsSettings,
@@ -169,6 +175,7 @@ impl Settings {
     pub(crate) fn http_in(path: &Path) -> Result<Option<HttpAddress>, Failure> {
         #[derive(Deserialize)]
         struct Http {
+            #[serde(default, deserialize_with = "texts::http")]
             http: Option<HttpAddress>,
         }
         let text = decode(read(path, "configuration")?, path, "configuration")?;

@@ -6,8 +6,6 @@ use std::{
     str::FromStr,
 };
 
-use serde::{Deserialize, Deserializer};
-
 /// An address to listen on: `127.0.0.1:4180`, `[::1]:4180`, `localhost:4180`, or a port alone, which is on
 /// loopback. Port 0 lets the operating system choose.
 ///
@@ -59,11 +57,5 @@ impl FromStr for HttpAddress {
 impl fmt::Display for HttpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for HttpAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -6,11 +6,11 @@ use gossip_engine::{ChannelConfig, ConfigError, FlowConfig, FlowType, OverloadPo
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::numbers;
+use super::{numbers, texts};
 
 /// The tables `[flows.advert]` and so on.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "tables, as [flows.chunk]")]
 pub(super) struct FlowsSettings {
     advert: Option<Spanned<FlowSettings>>,
     request: Option<Spanned<FlowSettings>>,
@@ -20,7 +20,7 @@ pub(super) struct FlowsSettings {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, as [flows.chunk]")]
 struct FlowSettings {
     #[serde(deserialize_with = "numbers::max_inflight")]
     max_inflight: Option<usize>,
@@ -30,6 +30,7 @@ struct FlowSettings {
     max_bytes: Option<u64>,
     #[serde(deserialize_with = "numbers::peer_bytes")]
     peer_max_bytes: Option<u64>,
+    #[serde(deserialize_with = "texts::policy")]
     policy: Option<Policy>,
     #[serde(deserialize_with = "numbers::max_age", rename = "max_age_ms")]
     max_age: Option<Duration>,
@@ -37,7 +38,7 @@ struct FlowSettings {
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
-enum Policy {
+pub(super) enum Policy {
     Wait,
     Refuse,
     DropNewest,

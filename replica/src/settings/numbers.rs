@@ -5,6 +5,9 @@ use std::{fmt, time::Duration};
 use gossip_engine::{MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, wire::MAX_CHUNK_DATA_BYTES};
 use gossip_replica::gossip::MIN_CHUNK_BYTES;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::Value;
+
+use super::texts::shown;
 
 /// A number that a configuration may say.
 #[derive(Debug)]
@@ -38,11 +41,11 @@ pub(super) const MAX_AGE_MS: Number = number("max_age_ms", 1, MAX_AGE.as_millis(
 
 impl Number {
     pub(super) fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<u64, D::Error> {
-        let said = i64::deserialize(deserializer)?;
-        u64::try_from(said)
-            .ok()
-            .filter(|number| (self.least..=self.most).contains(number))
-            .ok_or_else(|| D::Error::custom(format_args!("{} is {said}, not {self}", self.name)))
+        let said = Value::deserialize(deserializer)?;
+        let number = said.as_integer().and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| (self.least..=self.most).contains(number)).ok_or_else(|| {
+            D::Error::custom(format_args!("{} is {}, not {self}", self.name, shown(&said)))
+        })
     }
 }
 

@@ -2,19 +2,24 @@
 //!
 //! One file of peers may serve all machines of a cluster: a replica skips its own entry.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, fmt, net::SocketAddr};
 
 use gossip_engine::NodeId;
 use gossip_replica::transport::{AddressError, PeerAddress, limits::MAX_PEERS};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
 use toml::Spanned;
+
+use super::texts;
 
 /// The longest `host:port`: the longest name of DNS, a colon and five digits.
 const MAX_ADDRESS_BYTES: usize = 253 + 1 + 5;
 
 /// What a configuration says of a peer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, as [[peers]]")]
 pub(crate) struct PeerSettings {
     #[serde(deserialize_with = "node_id")]
     pub(crate) key: NodeId,
@@ -27,7 +32,7 @@ pub(crate) struct PeerSettings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PeersFile {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(super) peers: Vec<Spanned<PeerSettings>>,
 }
 
@@ -78,14 +83,40 @@ fn canonical(address: &str) -> String {
     }
 }
 
+/// The peers of a file, each with its place.
+pub(super) fn list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Spanned<PeerSettings>>, D::Error> {
+    struct Tables;
+
+    impl<'de> Visitor<'de> for Tables {
+        type Value = Vec<Spanned<PeerSettings>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tables, each as [[peers]]")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
+            let mut peers = Vec::new();
+            while let Some(peer) = tables.next_element()? {
+                peers.push(peer);
+            }
+            Ok(peers)
+        }
+    }
+
+    deserializer.deserialize_seq(Tables)
+}
+
 fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
-    String::deserialize(deserializer)?
+    texts::KEY
+        .read(deserializer)?
         .parse()
         .map_err(|error| D::Error::custom(format_args!("the key of a peer: {error}")))
 }
 
 fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddress, D::Error> {
-    let address = String::deserialize(deserializer)?;
+    let address = texts::ADDRESS.read(deserializer)?;
     address.parse().map_err(|error: AddressError| {
         D::Error::custom(format_args!("the address of a peer, {address:?}: {}", error.reason()))
     })
@@ -93,7 +124,7 @@ fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddres
 
 /// Where the replica listens, as `host:port`.
 pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let address = String::deserialize(deserializer)?;
+    let address = texts::LISTEN.read(deserializer)?;
     check_form(&address)
         .map_err(|reason| D::Error::custom(format_args!("listen, {address:?}: {reason}")))?;
     Ok(address)

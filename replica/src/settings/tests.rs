@@ -57,6 +57,61 @@ fn the_ranges_of_the_documentation_are_those_that_hold() {
     assert!(module.contains(&format!("at most {}", MAX_PEERS)));
 }
 
+/// Of another type than it should be: each setting says what it expects, and none tells a name of the program's.
+#[test]
+fn what_is_of_another_type_is_told_what_to_write() {
+    let module = include_str!("../settings.rs");
+    let texts = [
+        texts::LISTEN,
+        texts::KEY_FILE,
+        texts::STORE,
+        texts::PUBLISH,
+        texts::HTTP,
+        texts::PEERS_FILE,
+        texts::KEY,
+        texts::ADDRESS,
+        texts::POLICY,
+    ];
+    let wrong = [
+        ("4391", "4391"),
+        ("true", "true"),
+        ("1.5", "1.5"),
+        ("1979-05-27", "a date or a time"),
+        ("[1]", "a list"),
+        ("{ a = 1 }", "a table"),
+    ];
+    for text in &texts {
+        let (name, example) = (text.name, text.example);
+        let write = format!("{name} = \"{example}\"");
+        assert!(module.contains(&format!("//! {write}")), "{write}");
+        let (before, own) = match name {
+            "key" | "address" => (format!("{SHORTEST}[[peers]]\n"), 5),
+            "policy" => (format!("{SHORTEST}[flows.chunk]\n"), 5),
+            "listen" | "key_file" | "store" => (String::new(), 1),
+            _ => (SHORTEST.to_owned(), 4),
+        };
+        for (value, shown) in wrong {
+            let error = parse(&format!("{before}{name} = {value}\n")).unwrap_err();
+            assert_eq!(error, format!("line {own}: {name} is {shown}, not a text; write {write}"));
+        }
+    }
+    for (more, error) in [
+        ("rescan_seconds = '10'", "rescan_seconds is \"10\", not 1 to 86400"),
+        ("rescan_seconds = 1.5", "rescan_seconds is 1.5, not 1 to 86400"),
+        ("max_store_bytes = []", "max_store_bytes is a list, not 1 or more"),
+        ("flows = 3", "invalid type: integer `3`, expected tables, as [flows.chunk]"),
+        ("flows.chunk = 3", "invalid type: integer `3`, expected a table, as [flows.chunk]"),
+        ("peers = 3", "invalid type: integer `3`, expected tables, each as [[peers]]"),
+        ("peers = [3]", "invalid type: integer `3`, expected a table, as [[peers]]"),
+        ("peers = { key = 3 }", "invalid type: map, expected tables, each as [[peers]]"),
+    ] {
+        let found = parse(&format!("{SHORTEST}{more}\n")).unwrap_err();
+        assert_eq!(found, format!("line 4: {error}"));
+    }
+    let long = parse(&format!("{SHORTEST}chunk_size = '{}'", "x".repeat(99))).unwrap_err();
+    assert!(long.contains("x\"…, not 1024"), "{long}");
+}
+
 #[test]
 fn everything_can_be_said() {
     let settings = parse(
@@ -117,7 +172,10 @@ fn peer(peer: &str) -> String {
 fn what_is_wrong_is_named_in_one_line() {
     let other = KEY.replace('0', "1");
     for (text, names) in [
-        ("listen = 1".to_owned(), "line 1: invalid type: integer `1`, expected a string"),
+        (
+            "listen = 1".to_owned(),
+            "line 1: listen is 1, not a text; write listen = \"0.0.0.0:4100\"",
+        ),
         ("listen = 'a:1'\nlisten".to_owned(), "line 2: "),
         (SHORTEST.replace("store", "stroe"), "line 3: unknown field `stroe`"),
         (SHORTEST.replace("store = '/s'\n", ""), "lines 1 to 2: missing field `store`"),
@@ -206,7 +264,7 @@ fn peers_may_stand_in_a_file_of_their_own() {
         (format!("{file}\n[[peers]]\nkey = '{KEY}'\naddress = 'c:1'"), "line 5: the list of peers"),
         (file.replace("b:1", "A:1"), "line 1: "),
         ("listen = 'a:1'".to_owned(), "line 1: unknown field `listen`"),
-        ("\n[[peers]]\nkey = 1".to_owned(), "line 3: invalid type"),
+        ("\n[[peers]]\nkey = 1".to_owned(), "line 3: key is 1, not a text"),
     ] {
         let error = load(&config, file.as_bytes()).unwrap_err();
         assert!(error.contains("peers.toml, ") && error.contains(names), "{error}");

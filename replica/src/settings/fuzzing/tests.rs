@@ -34,11 +34,13 @@ fn the_seeds_are_configurations_and_faults_as_their_names_say() {
             "chunk_size_too_large" => "line 4: chunk_size is 2097153, not 1024 to 2097152",
             "max_inflight_of_none" => "line 5: max_inflight is 0, not 1 to 1048576",
             "transport_that_drops" => "line 4: Transport flow: it cannot drop messages",
+            "http_a_number" => "line 4: http is 4391, not a text; write http = \"127.0.0.1:4180\"",
+            "chunk_size_a_text" => "line 4: chunk_size is \"131072\", not 1024 to 2097152",
             "peer_twice" => "line 7: the list of peers names",
             "port_zero" => "line 6: the address of a peer, \"a:0\": nobody listens on port 0",
             "address_twice" => "/folder/p, line 1: ",
             "too_deep" => "replica.toml, lines 1 to 4: ",
-            "peers_file_at_fault" => "/folder/p, line 3: invalid type",
+            "peers_file_at_fault" => "/folder/p, line 3: key is 1, not a text",
             other => panic!("{other} is not known: say here what it leads to"),
         };
         let error = read.unwrap_err();
