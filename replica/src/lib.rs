@@ -50,3 +50,4 @@ mod settings;
 pub mod store;
 pub mod tls;
 pub mod transport;
+pub mod words;

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let failed = replica.failed_tasks() + failures.count() + of_page;
     let clean = replica.shutdown(FAREWELL).await.is_clean() && ended && failed == 0;
     if failed > 0 {
-        tracing::warn!(failed, "tasks have panicked since the start");
+        tracing::warn!(failed, "panics of tasks since the start");
     }
     logging::announce(format_args!(
         "stopped: artifacts={artifacts} bytes={bytes} published={published} fetched={fetched} clean={clean}"

@@ -5,10 +5,13 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, TableStyle};
-use gossip_replica::http::{
-    age, bytes,
-    client::fetch,
-    status::{FlowView, PeerView, ReplicaView, Status},
+use gossip_replica::{
+    http::{
+        age, bytes,
+        client::fetch,
+        status::{FlowView, PeerView, ReplicaView, Status},
+    },
+    words::counted,
 };
 
 use crate::{
@@ -56,7 +59,8 @@ fn text(status: &Status) -> String {
     );
     let store = &replica.store;
     let free = store.free_bytes.map(|free| format!(", {} free", bytes(free))).unwrap_or_default();
-    let _ = writeln!(text, "  {} artifacts, {}{free}", store.artifacts, bytes(store.bytes));
+    let _ =
+        writeln!(text, "  {}, {}{free}", counted(store.artifacts, "artifact"), bytes(store.bytes));
     let traffic = &replica.traffic;
     let _ = writeln!(
         text,
@@ -72,15 +76,20 @@ fn text(status: &Status) -> String {
     section(&mut text, &refusals(replica), replica.refusals.is_empty());
     if status.replicas.len() > 1 {
         let ready = status.replicas.iter().filter(|replica| replica.ready).count();
-        let _ =
-            writeln!(text, "\nreplica 1 of {}, {ready} of which are ready", status.replicas.len());
+        let are = if ready == 1 { "is" } else { "are" };
+        let _ = writeln!(
+            text,
+            "\nreplica 1 of {}, {ready} of which {are} ready",
+            status.replicas.len()
+        );
     }
     text
 }
 
 fn headline(replica: &ReplicaView) -> String {
     let readiness = &replica.readiness;
-    let peers = format!("{} of {} peers connected", readiness.connected, readiness.peers);
+    let peers =
+        format!("{} of {} connected", readiness.connected, counted(readiness.peers as u64, "peer"));
     match (replica.faults.is_empty(), readiness.ready) {
         (false, _) => format!("FAULTY, {peers}"),
         (true, true) => format!("all here, {peers}"),

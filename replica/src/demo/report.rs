@@ -8,6 +8,7 @@ use std::{
 
 use comfy_table::{CellAlignment, LineStyle, Row, Table, TableStyle};
 use gossip_engine::{FlowSnapshot, FlowType, LatencySnapshot, MetricsSnapshot, Outcome};
+use gossip_replica::words::counted;
 use indicatif::HumanCount;
 use serde::Serialize;
 
@@ -181,12 +182,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n{}\n", self.totals().trim_fmt(), self.by_flow().trim_fmt())?;
         if self.skipped > 0 {
-            writeln!(f, "skipped: {} files were gone or changing", self.skipped)?;
+            let were = if self.skipped == 1 { "was" } else { "were" };
+            let skipped = counted(self.skipped as u64, "file");
+            writeln!(f, "skipped: {skipped} {were} gone or changing")?;
         }
         write!(
             f,
-            "verified: {} replicas hold {} artifacts, every file compared byte for byte",
-            self.replicas, self.artifacts
+            "verified: {} hold {}, every file compared byte for byte",
+            counted(self.replicas as u64, "replica"),
+            counted(self.artifacts as u64, "artifact"),
         )
     }
 }

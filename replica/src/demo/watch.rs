@@ -11,6 +11,7 @@ use std::{
 };
 
 use gossip_engine::ArtifactId;
+use gossip_replica::words::counted;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -63,7 +64,8 @@ impl<'a> Watch<'a> {
                 };
                 let lonely: Vec<_> = connected.iter().enumerate().filter_map(lonely).collect();
                 return Err(self.stalled(&format!(
-                    "not all replicas are connected with all {others} others ({})",
+                    "not all replicas are connected with {} ({})",
+                    counted(others, "other"),
                     lonely.join(", "),
                 )));
             }
@@ -118,8 +120,10 @@ impl<'a> Watch<'a> {
             }
             if stall.is_over((done, standing)) {
                 return Err(match &published {
-                    None => self
-                        .stalled(&format!("{done} of {} files are published", folder.files.len())),
+                    None => self.stalled(&format!(
+                        "published {done} of {}",
+                        counted(folder.files.len() as u64, "file")
+                    )),
                     Some((result, _)) => self.stalled(&self.missing(&result.files)),
                 });
             }

@@ -20,6 +20,7 @@ use super::{
     reading::Reading,
     status::{ReplicaView, Status, Summary},
 };
+use crate::words::counted;
 
 /// One look at all replicas. Plain data.
 #[derive(Debug)]
@@ -156,8 +157,7 @@ impl Board {
         };
         let panics = self.panics();
         if panics > 0 {
-            let s = if panics == 1 { "" } else { "s" };
-            faults.push(format!("{panics} task{s} of the page panicked"));
+            faults.push(format!("{} of the page panicked", counted(panics, "task")));
         }
         faults
     }

@@ -9,7 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::track::{plural, shortened};
+use super::track::shortened;
+use crate::words::counted;
 
 /// Where those parts of a program that find something out say so. Clones share what is said.
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ impl Notices {
             });
         }
         if lost > 0 {
-            lines.push(format!("{lost} line{} of the log could not be written", plural(lost)));
+            lines.push(format!("{} of the log could not be written", counted(lost, "line")));
         }
         Noted {
             lines: lines.iter().map(|line| shortened(line)).collect(),

@@ -123,7 +123,7 @@ function verdict(status) {
   const away = readiness.peers - readiness.connected;
   const waits = readiness.waiting_for_space > 0 ? `, ${number(readiness.waiting_for_space)} waiting for space` : "";
   const peers = readiness.peers === 0 ? "no peers on the list"
-    : away === 0 ? `all ${plural(readiness.peers, "peer")} connected`
+    : away === 0 ? `${readiness.peers === 1 ? "" : "all "}${plural(readiness.peers, "peer")} connected`
     : `${plural(away, "peer")} of ${readiness.peers} away`;
   text($("subline"), `${behind}${waits}; ${peers}`);
   const known = store.bytes + readiness.missing_bytes;

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     gossip::DownloadStatus,
     transport::{PeerState, PeerStatus},
+    words::counted,
 };
 
 /// The numbers of the replicas of this process.
@@ -127,16 +128,13 @@ impl Track {
         };
         let Readiness { reasons, missing_artifacts, missing_bytes, .. } = &mut readiness;
         if *missing_artifacts > 0 {
-            let (s, bytes) = (plural(*missing_artifacts), bytes(*missing_bytes));
-            reasons.push(format!("{missing_artifacts} artifact{s} known and not held ({bytes})"));
+            let (missing, bytes) = (counted(*missing_artifacts, "artifact"), bytes(*missing_bytes));
+            reasons.push(format!("{missing} known and not held ({bytes})"));
         }
         if reading.gossip.waiting_for_space > 0 {
-            let (count, s) =
-                (reading.gossip.waiting_for_space, plural(reading.gossip.waiting_for_space));
-            reasons.push(format!(
-                "{count} artifact{s} wait{} for space",
-                if count == 1 { "s" } else { "" }
-            ));
+            let waiting = reading.gossip.waiting_for_space;
+            let wait = if waiting == 1 { "waits" } else { "wait" };
+            reasons.push(format!("{} {wait} for space", counted(waiting, "artifact")));
         }
         if connected == 0 && !reading.peers.is_empty() {
             reasons.push("no peer is connected".to_owned());
@@ -254,8 +252,7 @@ impl FlowTrack {
 pub(super) fn faults(reading: &Reading) -> Vec<String> {
     let mut faults = Vec::new();
     if reading.failed_tasks > 0 {
-        let (count, s) = (reading.failed_tasks, plural(reading.failed_tasks));
-        faults.push(format!("{count} task{s} panicked"));
+        faults.push(format!("{} panicked", counted(reading.failed_tasks, "task")));
     }
     if let Some(error) = &reading.store.last_error {
         faults.push(format!("the store: {}", shortened(error)));
@@ -299,10 +296,6 @@ pub(super) fn state(state: PeerState) -> &'static str {
         PeerState::Connected => "connected",
         PeerState::ShutOut => "shut out",
     }
-}
-
-pub(super) fn plural(count: u64) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 /// An error may quote what is long.

@@ -23,6 +23,8 @@ use std::{
     time::Duration,
 };
 
+use gossip_replica::words::counted;
+
 /// The most bytes that wait to be written: some ten thousand lines.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 /// What a line takes in the queue beside its text.
@@ -140,8 +142,8 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
             return;
         }
         let begin = if self.is_torn { "\n" } else { "" };
-        let notice =
-            format!("{begin}{dropped} lines of this log were dropped: they could not be written\n");
+        let lines = counted(dropped, "line");
+        let notice = format!("{begin}{lines} of this log could not be written\n");
         if !self.write(notice.as_bytes()) {
             self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
         }

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use gossip_engine::ArtifactId;
 
+use crate::words::counted;
+
 /// Why the store could not do something. No half-written artifact remains, and those held before are
 /// untouched.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The content does not hash to the id that it was to have. It is gone.
-    #[error("content of {size} bytes hashes to {found:x}, not to {expected:x}")]
+    #[error("content of {} hashes to {found:x}, not to {expected:x}", counted(*size, "byte"))]
     Mismatch {
         /// The id that was asked for.
         expected: ArtifactId,
@@ -54,7 +56,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The artifact does not fit: into the disk beside what is to stay free, or into the store.
-    #[error("no space for {needed} bytes, {available} are available")]
+    #[error("no space for {}, {available} available", counted(*needed, "byte"))]
     NoSpace {
         /// How many bytes it needs.
         needed: u64,

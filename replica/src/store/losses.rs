@@ -16,6 +16,8 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
+use crate::words::counted;
+
 /// How many losses wait to be taken.
 const MAX_UNTAKEN: usize = 1024;
 /// How many lost artifacts are known. 50 bytes each.
@@ -28,7 +30,7 @@ pub(super) enum Damage {
     Gone,
     #[error("what stands under its name is no regular file")]
     NotAFile,
-    #[error("it has {found} bytes instead of {expected}")]
+    #[error("it has {} instead of {expected}", counted(*found, "byte"))]
     Length { found: u64, expected: u64 },
     #[error("its content hashes to {0:x}")]
     Content(ArtifactId),

@@ -62,7 +62,7 @@ fn a_replica_prints_its_status() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(text.starts_with("all here, 0 of 0 peers connected\n"), "{text}");
-    assert!(text.contains("1 artifacts, 5.0 kB"), "{text}");
+    assert!(text.contains("  1 artifact, 5.0 kB"), "{text}");
     running.kill();
 }
 
