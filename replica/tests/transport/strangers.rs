@@ -11,7 +11,7 @@ use std::{
 
 use gossip_replica::{
     identity::Identity,
-    transport::{Peer, limits::HANDSHAKE_TIMEOUT},
+    transport::{Peer, PeerState, limits::HANDSHAKE_TIMEOUT},
 };
 use quinn::Endpoint;
 use tokio::{net::UdpSocket, task::JoinSet, time::timeout};
@@ -183,4 +183,54 @@ async fn a_dial_that_is_given_up_is_no_refusal() {
     }
     let counters = victim.transport.counters();
     assert_eq!(counters.rejected_handshakes, 0, "{counters:?}");
+}
+
+/// The id by which the sender of a first packet is answered: behind the form, the version and the receiver's id.
+fn sender_of(packet: &[u8]) -> &[u8] {
+    let rest = &packet[6 + usize::from(packet[5])..];
+    &rest[1..=usize::from(rest[0])]
+}
+
+/// Whether a first packet from this socket, of a key that is not listed, is let in at once. A stranger's is answered
+/// by the question to show that somebody receives there.
+async fn is_let_in_at_once(socket: &UdpSocket, victim: &Replica) -> bool {
+    let first = first_packets(1, victim).await.remove(0);
+    socket.send_to(&first, victim.transport.local_addr()).await.unwrap();
+    let mut answer = [0; 2048];
+    within("the first packet is answered", async {
+        loop {
+            let length = socket.recv(&mut answer).await.unwrap();
+            // The victim dials this address as well.
+            if answer[..length][6..].starts_with(sender_of(&first)) {
+                return answer[0] & 0xf0 != 0xf0;
+            }
+        }
+    })
+    .await
+}
+
+/// Its address is forgotten when its old task ends, which may be after it was listed again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_listed_again_has_its_place_again() {
+    let [listed, victim] = identities();
+    let victim = Replica::bind(&victim);
+    victim.start(&[]);
+    let until_dialled =
+        || until("it is dialled", || victim.transport.peers()[0].state == PeerState::Connecting);
+    for _ in 0..4 {
+        // Another address in each round: one that has shown nothing has one place at a time.
+        let socket = UdpSocket::bind(LOOPBACK).await.unwrap();
+        let address = socket.local_addr().unwrap().into();
+        let peers = vec![Peer { node_id: listed.node_id(), address }];
+        victim.transport.set_peers(peers.clone()).unwrap();
+        until_dialled().await;
+        victim.transport.set_peers(Vec::new()).unwrap();
+        victim.transport.set_peers(peers).unwrap();
+        // Its new task has begun, so the old one has ended.
+        until_dialled().await;
+        assert!(is_let_in_at_once(&socket, &victim).await);
+        let stranger = UdpSocket::bind(LOOPBACK).await.unwrap();
+        assert!(!is_let_in_at_once(&stranger, &victim).await);
+        victim.transport.set_peers(Vec::new()).unwrap();
+    }
 }
