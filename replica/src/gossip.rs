@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gossip_engine::{ArtifactDestination, GossipAdvert};
+use gossip_engine::{ArtifactDestination, ArtifactId, GossipAdvert};
 
 pub use self::{
     counters::{DownloadStatus, FetchCounters, GossipSnapshot, ServeCounters},
@@ -102,6 +102,8 @@ struct State {
     served: ServeCounters,
     /// When losses are looked at next.
     losses_at: Duration,
+    /// How often the store's folder had been found again when this was looked at last.
+    restorations: u64,
     /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -169,6 +171,7 @@ impl ReplicaGossip {
             answers: Answers::default(),
             served: ServeCounters::default(),
             losses_at: Duration::ZERO,
+            restorations: 0,
             partials: BTreeMap::new(),
         };
         Ok(Self {
@@ -255,6 +258,20 @@ impl ReplicaGossip {
         state.losses_at = now + LOSSES_INTERVAL;
         for peer in state.answers.peers() {
             state.downloads.ask_soon(peer, now);
+        }
+    }
+
+    /// Wants no longer what lies in a folder that was moved away and is back.
+    fn notice_found(&self, state: &mut State, now: Duration) {
+        let restorations = self.store.restorations();
+        if restorations == state.restorations {
+            return;
+        }
+        state.restorations = restorations;
+        let wanted = state.downloads.wanted();
+        let found: Vec<ArtifactId> = wanted.filter(|id| self.store.contains(*id)).collect();
+        for id in found {
+            state.downloads.held(id, now);
         }
     }
 

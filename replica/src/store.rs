@@ -195,6 +195,12 @@ impl Store {
         self.inner.losses().take()
     }
 
+    /// How often the folder was made again, or found again, with whatever lay in it.
+    pub(crate) fn restorations(&self) -> u64 {
+        // Acquire: whoever sees the count sees what was found before it.
+        self.inner.restorations.load(Ordering::Acquire)
+    }
+
     /// How the store stands. Asks the system for the free space.
     #[must_use]
     pub fn status(&self) -> StoreStatus {

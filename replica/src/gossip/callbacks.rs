@@ -86,6 +86,7 @@ impl Gossip for ReplicaGossip {
     fn on_gossip_timer(&self) {
         let now = (self.clock)();
         let due = self.act(|state| {
+            self.notice_found(state, now);
             self.ask_for_losses(state, now);
             state.downloads.tick(now);
             state.served.retransmissions_answered += state.answers.tick(now);

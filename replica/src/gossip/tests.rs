@@ -280,6 +280,32 @@ fn what_was_lost_on_disk_is_fetched_again() {
     assert_eq!((store.status().damaged, store.status().repaired), (1, 1));
 }
 
+/// Its artifacts are wanted by then, and nobody gives them.
+#[test]
+fn a_store_that_is_moved_away_and_back_is_found_again() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    let id = cluster.publish(0, &content(1, 5_000));
+    cluster.run_until_all_hold(&[id], 5);
+    let store = cluster.replica(1).store().clone();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let aside = elsewhere.path().join("store");
+    fs::rename(store.folder(), &aside).unwrap();
+    assert!(!store.verify(id).unwrap());
+    cluster.lose_chunks_of(0);
+    cluster.run_until(15, |cluster| cluster.replica(1).snapshot().wanted == 1);
+
+    fs::remove_dir_all(store.folder()).unwrap();
+    fs::rename(&aside, store.folder()).unwrap();
+    // Whatever is written next looks at the folder; elsewhere the verifier does, each second.
+    cluster.publish(1, &content(2, 100));
+    assert!(store.verify(id).unwrap());
+    cluster.run_until(15, |cluster| cluster.replica(1).snapshot().wanted == 0);
+    assert_eq!(cluster.replica(1).snapshot().fetched.artifacts, 1, "not fetched anew");
+    assert_eq!(store.status().repaired, 1);
+    cluster.check_at_rest();
+}
+
 #[test]
 fn what_nobody_would_fetch_is_not_published() {
     let options = GossipOptions { max_artifact_bytes: 1_000, ..small_chunks() };

@@ -83,8 +83,8 @@ impl Inner {
                 state.reported = None;
                 let lost = self.lose_all_but(&found);
                 let count = self.adopt(found);
-                // Relaxed: the verifier needs no more than to see it at some time.
-                self.restorations.fetch_add(1, Ordering::Relaxed);
+                // Release: whoever sees the count sees what was found.
+                self.restorations.fetch_add(1, Ordering::Release);
                 self.losses().last_error =
                     Some(format!("{folder} was removed or replaced, and is made again"));
                 tracing::error!(

@@ -23,7 +23,7 @@
 mod asked;
 mod thread;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use gossip_engine::ArtifactId;
 
@@ -109,7 +109,7 @@ impl Verifier {
             // What is wrong it says itself.
             let _ = self.store.inner.restore_folder();
             // Relaxed: seen a step later, it is as good.
-            let restorations = self.store.inner.restorations.load(Ordering::Relaxed);
+            let restorations = self.store.restorations();
             if restorations != self.restorations {
                 self.restorations = restorations;
                 self.begin_pass(now);

@@ -7,11 +7,6 @@ use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
 use super::*;
 
 impl Downloads {
-    /// What this replica lacks.
-    pub(crate) fn wanted(&self) -> impl Iterator<Item = ArtifactId> {
-        self.wanted.keys().copied()
-    }
-
     /// The sizes of all for which there is space.
     pub(crate) fn granted_bytes(&self) -> u64 {
         let granted = self.attempts.values().filter(|attempt| attempt.granted);

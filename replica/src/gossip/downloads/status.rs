@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+use gossip_engine::ArtifactId;
+
 use super::Downloads;
 use crate::gossip::counters::DownloadStatus;
 
 impl Downloads {
+    /// What this replica lacks.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = ArtifactId> {
+        self.wanted.keys().copied()
+    }
+
     pub(crate) fn wanted_count(&self) -> usize {
         self.wanted.len()
     }
