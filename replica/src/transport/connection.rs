@@ -14,7 +14,7 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use gossip_engine::FlowType;
-use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode, VarInt};
+use quinn::{Connection, ConnectionError, RecvStream, TransportErrorCode};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -153,7 +153,7 @@ impl<H: Handler> PeerContext<H> {
             Ok(guard) => {
                 arrived = Some(Arrived::<H>::new(guard, &self.counters));
                 self.counters.older_connections.add(is_oldest(&connection).into());
-                self.slot.status.connected(&connection);
+                self.slot.status.connected(&connection, &self.dialler.settings);
                 self.notices.up(canonical(connection.remote_address()), dialled);
                 self.run(&connection, first, answers, &mut tasks, replaced, moved).await
             }
@@ -207,9 +207,6 @@ impl<H: Handler> PeerContext<H> {
         moved: impl Future<Output = ()>,
     ) -> Outcome {
         let since = Instant::now();
-        // Those of now: a list that has grown since the handshake must not have more than its budget.
-        let windows = self.dialler.settings.load().windows;
-        connection.set_receive_window(VarInt::from_u32(windows.receive));
         let inbound = Inbound {
             peer: self.slot.peer,
             handler: self.handler.clone(),

@@ -14,8 +14,11 @@
 //! almost empty. A connection that is not served, because its key is not proven yet or another one of the
 //! same peer still is, takes [`UNSERVED_RECEIVE_WINDOW`] and QUIC's own few KiB.
 //!
-//! A connection keeps the windows of the list of peers that it was made under. So each growth of the list adds the
-//! shares of those that it brings, at most the budget once more, until the connections from before it have ended.
+//! A list that grows narrows the windows of the connections that are there, and one that shrinks widens those of new
+//! ones only. What may be under way to a peer is narrowed at once. What a peer may send ahead is narrowed as fast as it
+//! uses it up: QUIC cannot take back what it has allowed (RFC 9000, section 4.1). So a peer that has sent less since
+//! the list grew than it was allowed before may still send that once. If the list grows by one peer at a time, and
+//! all of them hold it back for an attack, they make the transport hold 1.7 GiB in receive windows, once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,8 +55,9 @@ pub const MAX_UNANSWERED: usize = 1024;
 /// What QUIC buffers for all connections that nobody has answered yet, in bytes.
 pub const MAX_UNANSWERED_BYTES: u64 = 1 << 20;
 
-/// What the windows of all connections that are made under one list of peers may hold together, in bytes. It holds
-/// for up to 1 365 peers; each one beyond them adds six of the [smallest windows](MIN_STREAM_WINDOW).
+/// What the windows of all connections may hold together, in bytes, but for what peers were allowed under a shorter
+/// list and have not used. It holds for up to 1 365 peers; each one beyond them adds six of the
+/// [smallest windows](MIN_STREAM_WINDOW).
 pub const WINDOW_BUDGET: u64 = 512 << 20;
 /// The largest window of a stream, in bytes: at a round trip of 100 ms it carries 40 MB a second.
 pub const MAX_STREAM_WINDOW: u32 = 4 << 20;

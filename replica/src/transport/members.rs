@@ -170,9 +170,12 @@ impl Tasks {
             before.values().filter(|slot| !slots.contains_key(&slot.peer)).cloned().collect();
         changes.removed = removed.len();
 
-        // Connections that are there keep their windows.
         let settings = Settings { windows: Windows::of(slots.len()), ..**readers.settings.load() };
         readers.settings.store(Arc::new(settings));
+        // Those that are served, after the change: one that is served from here on reads it.
+        for slot in slots.values() {
+            slot.status.narrow(&readers.settings);
+        }
         // The verifier first: all who are let in from here on are listed.
         readers.keys.set(slots.keys().copied().collect());
         readers.links.publish(slots.iter().map(|(id, slot)| (*id, slot.link.clone())).collect());

@@ -257,7 +257,7 @@ impl Transport {
 
     /// Makes `peers` the list: connects with those that are new, dials those that have moved at their new
     /// address, and cuts off at once those that are listed no longer. Our own entry is skipped. A peer that
-    /// has moved keeps a connection that it made itself. Connections that are kept keep their windows, see
+    /// has moved keeps a connection that it made itself. Connections that are kept get no wider windows, see
     /// [`limits`]. Concurrent calls follow each other.
     ///
     /// # Errors

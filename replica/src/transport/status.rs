@@ -4,7 +4,8 @@
 //! Away <-> Connecting -> Connected -> Away or ShutOut
 //! ```
 //!
-//! What is shown decides nothing: no task looks here for what it does next.
+//! What is shown decides nothing: no task looks here for what it does next. The connection that is served is kept here
+//! for its figures, and so that a list of peers that grows can narrow its windows.
 
 use std::{
     net::SocketAddr,
@@ -12,10 +13,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use gossip_engine::NodeId;
-use quinn::Connection;
+use quinn::{Connection, VarInt};
 
-use super::address::canonical;
+use super::{address::canonical, endpoint::Settings, limits::Windows};
 
 /// How a peer stands with us.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,8 @@ struct Inner {
     last_error: Option<String>,
     /// The connection that is served.
     connection: Option<Connection>,
+    /// What it may receive and send ahead.
+    windows: Option<Windows>,
     /// Of the connections before it.
     bytes_in: u64,
     bytes_out: u64,
@@ -80,6 +84,7 @@ impl Default for Status {
             since: SystemTime::now(),
             last_error: None,
             connection: None,
+            windows: None,
             bytes_in: 0,
             bytes_out: 0,
             connections: 0,
@@ -88,14 +93,21 @@ impl Default for Status {
 }
 
 impl Status {
-    /// A connection is served from now on.
-    pub(super) fn connected(&self, connection: &Connection) {
+    /// A connection is served from now on, with the windows of now.
+    pub(super) fn connected(&self, connection: &Connection, settings: &ArcSwap<Settings>) {
         let mut inner = self.lock();
         inner.retire();
         inner.connection = Some(connection.clone());
+        inner.windows = None;
+        inner.narrow(settings);
         inner.connections += 1;
         inner.last_error = None;
         inner.enter(PeerState::Connected);
+    }
+
+    /// Narrows the windows of the connection that is served, if those of now are smaller.
+    pub(super) fn narrow(&self, settings: &ArcSwap<Settings>) {
+        self.lock().narrow(settings);
     }
 
     /// No connection is served any more, or none is yet.
@@ -139,6 +151,18 @@ impl Status {
 }
 
 impl Inner {
+    /// The windows of now are read here, under the lock, so that the last call has the latest.
+    fn narrow(&mut self, settings: &ArcSwap<Settings>) {
+        let Some(connection) = &self.connection else { return };
+        let now = settings.load().windows;
+        // Never wider again: QUIC would give the difference anew each time, and not take it back.
+        if self.windows.is_none_or(|windows| now.stream < windows.stream) {
+            connection.set_receive_window(VarInt::from_u32(now.receive));
+            connection.set_send_window(now.send.into());
+            self.windows = Some(now);
+        }
+    }
+
     fn enter(&mut self, state: PeerState) {
         if self.state != state {
             self.state = state;
