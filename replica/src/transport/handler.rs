@@ -34,7 +34,7 @@ pub trait Handler:
     fn connect(
         &mut self,
         peer: NodeId,
-    ) -> impl Future<Output = Result<Self::Connection, EventError>> + Send;
+    ) -> impl Future<Output = Result<Self::Connection, RefusalReason>> + Send;
 
     /// A peer departs; it has when the future resolves. The peer's next arrival comes after it.
     ///
@@ -51,12 +51,12 @@ where
     G: Gossip + ?Sized,
     WireCodec: Codec<G, Error = DecodeError>,
 {
-    type Connection = Connection<G>;
+    type Connection = Connection;
 
     fn connect(
         &mut self,
         peer: NodeId,
-    ) -> impl Future<Output = Result<Self::Connection, EventError>> + Send {
+    ) -> impl Future<Output = Result<Self::Connection, RefusalReason>> + Send {
         Self::connect(self, peer)
     }
 
@@ -83,7 +83,16 @@ impl From<EventError> for Refusal {
         match error {
             EventError::Malformed { source, .. } => Self::Malformed(source),
             EventError::Unknown { source, .. } => Self::Unknown(source),
-            EventError::Refused { reason: RefusalReason::Closed, .. } => Self::Closed,
+            EventError::Refused { reason, .. } => reason.into(),
+            _ => Self::Full,
+        }
+    }
+}
+
+impl From<RefusalReason> for Refusal {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::Closed => Self::Closed,
             _ => Self::Full,
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use gossip_engine::{
     ArtifactFilter, ArtifactId, EventError, FlowType, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, NodeId, Submitted, TransportEvent,
+    GossipMessage, IntegrityHash, NodeId, RefusalReason, Submitted, TransportEvent,
 };
 use gossip_replica::{
     identity::Identity,
@@ -56,7 +56,7 @@ impl Service<TransportEvent> for Deaf {
 impl Handler for Deaf {
     type Connection = ();
 
-    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+    async fn connect(&mut self, _: NodeId) -> Result<(), RefusalReason> {
         Ok(())
     }
 }

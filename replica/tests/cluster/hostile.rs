@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use gossip_engine::{
-    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, NodeId, Submitted,
+    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, NodeId, RefusalReason, Submitted,
     TransportEvent, wire,
 };
 use gossip_replica::{
@@ -81,7 +81,7 @@ impl Service<TransportEvent> for Liar {
 impl Handler for Liar {
     type Connection = ();
 
-    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+    async fn connect(&mut self, _: NodeId) -> Result<(), RefusalReason> {
         Ok(())
     }
 }

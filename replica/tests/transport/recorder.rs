@@ -241,7 +241,7 @@ impl Drop for Arrived {
 impl Handler for Recorder {
     type Connection = Arrived;
 
-    async fn connect(&mut self, peer: NodeId) -> Result<Arrived, EventError> {
+    async fn connect(&mut self, peer: NodeId) -> Result<Arrived, RefusalReason> {
         let inner = self.0.clone();
         inner.admit(FlowType::Transport).await;
         inner.take(TransportEvent::PeerUp(peer));

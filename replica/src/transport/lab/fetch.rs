@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use gossip_engine::{
     ArtifactId, EventError, FlowType, GossipChunk, GossipChunkRequest, GossipMessage,
-    IntegrityHash, NodeId, Submitted, TransportEvent, wire,
+    IntegrityHash, NodeId, RefusalReason, Submitted, TransportEvent, wire,
 };
 use tokio::{sync::watch, time::Instant};
 use tower_service::Service;
@@ -46,7 +46,7 @@ impl Service<TransportEvent> for Handler {
 impl transport::Handler for Handler {
     type Connection = ();
 
-    async fn connect(&mut self, peer: NodeId) -> Result<(), EventError> {
+    async fn connect(&mut self, peer: NodeId) -> Result<(), RefusalReason> {
         (self.0)(TransportEvent::PeerUp(peer));
         Ok(())
     }

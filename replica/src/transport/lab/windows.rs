@@ -12,8 +12,8 @@ use std::{
 };
 
 use gossip_engine::{
-    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, IntegrityHash, NodeId, Submitted,
-    TransportEvent, wire,
+    ArtifactId, EventError, FlowType, GossipChunk, GossipMessage, IntegrityHash, NodeId,
+    RefusalReason, Submitted, TransportEvent, wire,
 };
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
@@ -55,7 +55,7 @@ impl Service<TransportEvent> for Stuck {
 impl Handler for Stuck {
     type Connection = ();
 
-    async fn connect(&mut self, _: NodeId) -> Result<(), EventError> {
+    async fn connect(&mut self, _: NodeId) -> Result<(), RefusalReason> {
         Ok(())
     }
 }
