@@ -51,8 +51,8 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// that uses [`connect`](Self::connect) instead has a guard of each connection, and repeats nothing.
 ///
 /// A `PeerDown` cancels the messages that the peer has queued: they do not start and are counted as
-/// [`Cancelled`](crate::Outcome::Cancelled). Calls that wait on the peer's behalf are refused. [`Gossip`] says what
-/// that means for the order of callbacks.
+/// [`Cancelled`](crate::Outcome::Cancelled). In a flow that is told to [drain](crate::Departure::Drain) they run first.
+/// Calls that wait on the peer's behalf are refused. [`Gossip`] says what that means for the order of callbacks.
 ///
 /// Clones are the same handler and cost one reference count. Use one for each stream: a clone remembers for each flow
 /// the lane of the peer whose messages it submits, and saves the lookup. When the last

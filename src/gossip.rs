@@ -28,7 +28,8 @@ use crate::{
 /// - The future of a `PeerUp` resolves when `on_peer_up` has returned or panicked. A message that is submitted after
 ///   that starts after it.
 /// - When `on_peer_down` starts, no message of the peer that was submitted before the `PeerDown` starts any
-///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s. The future of the
+///   more, and its callbacks that ran have returned, but for those that take longer than 0.1 s. What was queued is
+///   cancelled, or runs first where the flow [drains](crate::Departure::Drain). The future of the
 ///   `PeerDown` resolves when `on_peer_down` has returned.
 ///
 /// The messages of one peer in one flow run one at a time, in their order, unless

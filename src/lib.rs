@@ -3,12 +3,14 @@
 //! A transport hands every event to this engine: payloads from peers, some of them malicious, and peers that come and
 //! go. The engine decodes the payloads, sorts the messages into five *flows* by their type, bounds each flow, and runs
 //! the replica's [`Gossip`] callbacks on threads of the flow's own. Within a flow each peer has a bounded *lane*; lanes
-//! are served in turn, by time. The engine has no network, no async runtime and no unsafe code of its own.
+//! are served in turn, by time. A program with other messages names its own flows, by an [`Engine`]. The crate has no
+//! network, no async runtime and no unsafe code of its own.
 //!
 //! | | |
 //! |---|---|
 //! | [`Gossip`] | what a replica implements: the callbacks |
 //! | [`AsyncTransportEventHandlerImpl`] | the face to the transport, a `tower` service |
+//! | [`Engine`] | flows, messages and peers of a program's own; the event handler is one of five flows |
 //! | [`FlowWorker`] | one flow: its bound, a lane for each peer, its threads, its counters |
 //! | [`ChannelConfig`], [`FlowConfig`] | limits, threads, policies; what differs from the Internet Computer |
 //! | [`AdvertBroadcaster`] | what the replica's own side calls to announce an artifact |
@@ -91,7 +93,7 @@
 //!   submitters in within 10 µs. If a handler turns out long just then, they are let in within [50 ms](WATCH_PERIOD).
 //! - **Futures may be dropped** at any moment; a message that waits is dropped with its future, and counted.
 //! - **Departures are clean**: when `on_peer_down` starts, nothing that the peer sent before starts any more
-//!   ([`Gossip`]).
+//!   ([`Gossip`]). What was queued is cancelled, or has run ([`Departure`]).
 //! - **Panics are contained**: those of callbacks, wakers, `Drop`s and log subscribers ([`PanicPolicy`]).
 //! - **A handler may use rayon**, and may hold a lock meanwhile: no handler ever runs on top of another
 //!   ([`with_forking_handlers`](FlowConfig::with_forking_handlers)).
@@ -112,6 +114,7 @@
 //! | their bytes | none | [`FlowConfig::with_max_bytes`], [`FlowConfig::with_peer_max_bytes`] |
 //! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
 //! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`MAX_PEERS`] |
+//! | flows of an engine | [`MAX_FLOWS`] | fixed |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
 //! | peers whose panics are remembered | [`MAX_PANIC_TABLE`] | fixed |
 //! | the replica's own adverts, sent and not yet broadcast | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
@@ -119,7 +122,7 @@
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
 //!
 //! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector).
-//! Threads are called `P2P_Advert_Thread` and so on, `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
+//! Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]), `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
 //! `P2P_Watch_Thread`.
 
 mod advert_broadcaster;

@@ -67,7 +67,7 @@ pub const MAX_WEIGHT: u32 = 1_000;
 /// All that serves one flow: its name, its counters, its threads and its bound.
 ///
 /// At most [`max_inflight_requests`](FlowConfig::max_inflight_requests) messages are admitted and
-/// not yet finished. Handlers run on the flow's own threads (`P2P_Advert_Thread` and the like), which
+/// not yet finished. Handlers run on the flow's own threads ([`FlowName`] says what they are called), which
 /// belong to a rayon pool. Each peer has a lane of its own, with a quota; lanes are served in turn.
 ///
 /// ```
@@ -79,7 +79,7 @@ pub const MAX_WEIGHT: u32 = 1_000;
 ///     FlowType::Advert,
 ///     &FlowConfig::new(100),
 ///     &MetricsRegistry::new(),
-///     move |peer: &K, message: &'static str| sender.send((peer, message)).unwrap(),
+///     move |peer: &NodeId, message: &'static str| sender.send((*peer, message)).unwrap(),
 /// )?;
 /// let peer = NodeId::new([7; 32]);
 /// # futures_executor::block_on(async {
@@ -89,11 +89,12 @@ pub const MAX_WEIGHT: u32 = 1_000;
 /// # Ok::<(), gossip_engine::BuildError>(())
 /// ```
 ///
-/// # Alone, or in a handler
+/// # Alone, or in an engine
 ///
-/// Five of them make up an [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl), which adds what
-/// takes more than one flow: peers that come and go in order, notices of what was dropped, quarantine. A flow alone
-/// counts its drops and notifies nobody. Its registry lacks the events that a handler counts, so check its counts by
+/// An [`Engine`](crate::Engine) has several and adds what takes more than one: peers that come and go in order, notices
+/// of what was dropped. Five of them make up an
+/// [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl). A flow alone counts its drops and notifies
+/// nobody. Its registry lacks the events that an engine counts, so check its counts by
 /// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify).
 ///
 /// # Dropping
@@ -104,7 +105,7 @@ pub struct FlowWorker<M: Send + 'static, K: PeerKey = NodeId> {
     inner: FlowHandle<M, K>,
     /// Where the events of its engine are counted, whose users call it directly.
     events: Option<MetricsRegistry>,
-    /// Its own, unless it belongs to a handler, which has one for all flows.
+    /// Its own, unless it belongs to an engine, which has one for all flows.
     _watch: Option<Watch>,
 }
 
