@@ -19,6 +19,7 @@ use std::{
 };
 
 use super::{
+    batch::Batcher,
     core::{Core, Envelope},
     handler::MessageHandler,
     pace::Pace,
@@ -89,19 +90,20 @@ pub(crate) fn as_another_thread(run: impl FnOnce()) {
 /// What a worker keeps between its runs.
 #[derive(Debug)]
 pub(crate) struct Drainer<M, K: PeerKey> {
-    index: usize,
-    queue: queue::Worker<K, Envelope<M>>,
-    runtime: Arc<RuntimeConfig<M, K>>,
+    pub(super) index: usize,
+    pub(super) queue: queue::Worker<K, Envelope<M>>,
+    pub(super) batcher: Batcher<M, K>,
+    pub(super) runtime: Arc<RuntimeConfig<M, K>>,
     /// How often that had changed when it was read.
     runtime_changes: u64,
-    wake: WakeList,
+    pub(super) wake: WakeList,
     pace: Pace,
-    owed: Option<Owed<K>>,
+    pub(super) owed: Option<Owed<K>>,
 }
 
 /// Those who wait are to be let in, by then at the latest: something of this lane has finished.
 #[derive(Debug)]
-struct Owed<K> {
+pub(super) struct Owed<K> {
     lane: Arc<Lane<K>>,
     by: Moment,
 }
@@ -122,6 +124,7 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
         Drainer {
             index,
             queue: self.queue.worker(index),
+            batcher: Batcher::default(),
             runtime: self.runtime.load_full(),
             runtime_changes,
             wake: WakeList::default(),
@@ -155,6 +158,14 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
             self.let_in_owed(worker);
             self.refresh(worker);
             began = None;
+        }
+        if worker.runtime.batch > 1 {
+            let runs = self.gather_runs(worker);
+            if runs > 0 || worker.queue.taken() > 1 {
+                let ended = self.run_batch(worker, runs, began.unwrap_or_else(Moment::now));
+                ON_WORKER.set(outside);
+                return ended;
+            }
         }
         let Drainer { index, queue, runtime, wake, pace, owed, .. } = worker;
         let ledger = &self.ledger.workers[*index];
@@ -279,6 +290,39 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         Moment::now()
     }
 
+    /// The outcome of a message that a worker has taken and that is not to start, having waited so many nanoseconds.
+    #[inline]
+    pub(super) fn outcome_before(
+        &self,
+        lane: &Lane<K>,
+        waited: u64,
+        runtime: &RuntimeConfig<M, K>,
+    ) -> Option<Outcome> {
+        if self.abandoned.load(Ordering::Acquire) {
+            Some(Outcome::DroppedAtShutdown)
+        } else if lane.is_cancelled() {
+            Some(Outcome::Cancelled)
+        } else {
+            (waited > runtime.max_age).then_some(Outcome::Expired)
+        }
+    }
+
+    /// Lets a message go that a worker has taken, and counts it.
+    #[cold]
+    pub(super) fn drop_taken(
+        &self,
+        lane: &Arc<Lane<K>>,
+        envelope: Envelope<M>,
+        outcome: Outcome,
+        ledger: &WorkerLedger,
+    ) {
+        self.let_go(lane.key(), envelope.message, outcome);
+        if outcome.was_dropped() {
+            self.drops.record(lane);
+        }
+        ledger.discarded(outcome);
+    }
+
     /// Runs one message, or lets it go; returns when that ended, which is when the next begins, and whether the message
     /// is held by its [slot](super::Slot), which finishes it.
     fn run_message(
@@ -293,19 +337,8 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         // A message that arrived after the last reading of the clock has not waited.
         let began = now.max(envelope.arrived);
         let waited = began.nanos_since(envelope.arrived);
-        let outcome = if self.abandoned.load(Ordering::Acquire) {
-            Some(Outcome::DroppedAtShutdown)
-        } else if lane.is_cancelled() {
-            Some(Outcome::Cancelled)
-        } else {
-            (waited > runtime.max_age).then_some(Outcome::Expired)
-        };
-        if let Some(outcome) = outcome {
-            self.let_go(lane.key(), envelope.message, outcome);
-            if outcome.was_dropped() {
-                self.drops.record(lane);
-            }
-            ledger.discarded(outcome);
+        if let Some(outcome) = self.outcome_before(lane, waited, runtime) {
+            self.drop_taken(lane, envelope, outcome, ledger);
             return (Moment::now(), false);
         }
         ledger.begins(lane.number(), began.nanos_since(self.epoch));
@@ -333,7 +366,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
 
     /// Does what is to be done when a handler has panicked.
     #[cold]
-    fn answer_panic(&self, peer: &K, runtime: &RuntimeConfig<M, K>) {
+    pub(super) fn answer_panic(&self, peer: &K, runtime: &RuntimeConfig<M, K>) {
         contain(|| runtime.handler.panicked(peer));
         if runtime.config.panic_policy() != PanicPolicy::FailFast {
             return;

@@ -9,7 +9,7 @@
 //! | file | its subject |
 //! |---|---|
 //! | `submit`, `execute`, `submitter` | how a message is submitted: without capacity, its future, many of a peer |
-//! | `drain`, `pace` | what a worker does with a run of messages, and when it lets some come together |
+//! | `drain`, `batch`, `pace` | what a worker does with a run of messages, and when it lets some come together |
 //! | `handler`, `slot` | what a flow does with a message, and how it finishes later |
 //! | `runtime_config` | what can change while messages flow |
 //! | `shutdown` | a flow's end |
@@ -33,6 +33,7 @@ use crate::{
     watch::{Watch, Watched},
 };
 
+mod batch;
 mod core;
 mod drain;
 mod drop_notices;
@@ -53,6 +54,7 @@ pub(crate) use self::{
     stuck::Reported,
     submitter::RememberedLane,
 };
+pub use batch::{MAX_BATCH, Received};
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
 pub use drain::queue_delay;

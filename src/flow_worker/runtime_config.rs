@@ -10,6 +10,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use super::{
+    batch::MAX_BATCH,
     core::{Core, limits, longest_look},
     handler::MessageHandler,
     pace::Pace,
@@ -27,9 +28,11 @@ pub(super) struct RuntimeConfig<M, K: PeerKey> {
     pub(super) max_age: u64,
     /// How many messages a worker lets come together.
     pub(super) gathers: u64,
+    /// How many messages a call takes.
+    pub(super) batch: usize,
 }
 
-impl<M, K: PeerKey> RuntimeConfig<M, K> {
+impl<M: 'static, K: PeerKey> RuntimeConfig<M, K> {
     pub(super) fn new(config: &FlowConfig, handler: Box<dyn MessageHandler<M, K>>) -> Self {
         Self::of(config, Arc::new(HandlerCell(Some(handler))))
     }
@@ -41,7 +44,8 @@ impl<M, K: PeerKey> RuntimeConfig<M, K> {
             WaitStrategy::Spin => 0,
             _ => Pace::most(config.max_inflight_requests(), config.peer_quota()),
         };
-        Self { config: *config, handler, max_age, gathers }
+        let batch = handler.get().map_or(1, |handler| handler.max_batch().min(MAX_BATCH));
+        Self { config: *config, handler, max_age, gathers, batch }
     }
 }
 

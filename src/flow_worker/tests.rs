@@ -21,6 +21,7 @@ use crate::{
     sync::{AtomicBool, AtomicU64, Ordering},
 };
 
+mod batches;
 mod changes;
 mod counts;
 mod departure;
