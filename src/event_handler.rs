@@ -184,6 +184,12 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
         report
     }
 
+    /// The engine of its flows.
+    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+    pub(crate) fn engine(&self) -> &crate::Engine {
+        &self.shared.flows.engine
+    }
+
     fn message(&mut self, peer: NodeId, payload: Bytes) -> Admission<G, C::Error> {
         let (flows, lanes) = (&self.shared.flows, &mut self.lanes);
         if flows.is_quarantined(peer) {

@@ -28,8 +28,8 @@ const REPEATS: usize = 64;
 
 /// A departure that the flow of the peers has not admitted yet.
 enum Departing<K: PeerKey> {
-    /// What the peer has queued runs first.
-    Drains(PeerChange<K>),
+    /// What the peer has queued runs first. `follows` says that another departure of the peer was kept before it.
+    Drains { change: PeerChange<K>, follows: bool },
     /// It waits in its peer's lane.
     Waits(Execute<PeerChange<K>, K>),
     /// It was refused, and is to be submitted again.
@@ -56,7 +56,9 @@ impl<K: PeerKey> Departures<K> {
     /// Keeps a departure until what the peer has queued has run.
     pub(super) fn drain(&self, peer: &K, change: PeerChange<K>) {
         let peer = peer.clone();
-        self.kept.lock().push((peer, Departing::Drains(change)));
+        let mut kept = self.kept.lock();
+        let follows = kept.iter().any(|(of, _)| *of == peer);
+        kept.push((peer, Departing::Drains { change, follows }));
     }
 
     /// Looks at a departure that was submitted, and keeps it if it has not been admitted; whether it is kept.
@@ -86,7 +88,7 @@ impl<K: PeerKey> Departures<K> {
         let holds = |(of, departing): &(K, Departing<K>)| {
             of == peer
                 && match departing {
-                    Departing::Drains(_) | Departing::Refused(_) => true,
+                    Departing::Drains { .. } | Departing::Refused(_) => true,
                     Departing::Moves(told) => told.as_ref().is_none_or(|told| !told.has_ended()),
                     // What is submitted later waits behind it.
                     Departing::Waits(_) => false,
@@ -133,13 +135,17 @@ impl<K: PeerKey> Inner<K> {
         // Where nothing is admitted any more there is nothing to wait for: all are refused.
         let is_closed = self.peers.is_closed();
         let mut repeats = if is_closed { usize::MAX } else { REPEATS };
-        let mut looked_at = Vec::new();
+        let (mut looked_at, mut is_blocked, mut has_moved) = (Vec::new(), false, false);
         {
             let mut kept = self.departures.kept.lock();
             for (peer, departing) in std::mem::take(&mut *kept) {
                 let moves = match &departing {
-                    Departing::Drains(change) => {
-                        (is_closed || change.is_due()).then(|| change.completion())
+                    Departing::Drains { change, follows } => {
+                        // One before it stays, or moves in this turn.
+                        let is_behind = *follows && kept.iter().any(|(of, _)| *of == peer);
+                        is_blocked |= is_behind;
+                        let moves = !is_behind && (is_closed || change.is_due());
+                        moves.then(|| change.completion())
                     }
                     Departing::Refused(change) if repeats > 0 => {
                         repeats -= 1;
@@ -153,6 +159,7 @@ impl<K: PeerKey> Inner<K> {
                     Departing::Refused(_) | Departing::Moves(_) => None,
                 };
                 if let Some(told) = moves {
+                    has_moved = true;
                     kept.push((peer.clone(), Departing::Moves(told)));
                     looked_at.push((peer, departing));
                 } else {
@@ -168,7 +175,7 @@ impl<K: PeerKey> Inner<K> {
         for (peer, departing) in looked_at {
             let execute = match departing {
                 Departing::Waits(execute) => execute,
-                Departing::Drains(change) => self.peers.execute(&peer, change),
+                Departing::Drains { change, .. } => self.peers.execute(&peer, change),
                 Departing::Refused(change) => {
                     // The refusal was counted, and so will be what becomes of this.
                     self.registry.notice();
@@ -179,8 +186,8 @@ impl<K: PeerKey> Inner<K> {
             is_kept |= self.departures.keep(peer, execute);
         }
         self.departures.kept.lock().retain(|(_, left)| !matches!(left, Departing::Moves(_)));
-        if is_kept && !is_closed && self.peers.is_closed() {
-            // The watch may have found none, and ended.
+        // What moved may have been in the way. And once all is closed, the watch may have found none, and ended.
+        if is_blocked && has_moved || is_kept && !is_closed && self.peers.is_closed() {
             self.look_at_departures();
         }
     }

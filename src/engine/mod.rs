@@ -245,7 +245,8 @@ impl<K: PeerKey> Inner<K> {
         let lanes: Vec<_> = self.flows.0.iter().filter_map(|flow| flow.depart(peer)).collect();
         let (completer, completion) = completion();
         let change = PeerChange::Down(lanes, completer);
-        if change.is_due() {
+        // Not before an earlier one, of the same connection or of one that ended without it.
+        if change.is_due() && !self.departures.hold(peer) {
             return (Some(self.peers.execute(peer, change)), completion);
         }
         self.departures.drain(peer, change);

@@ -17,7 +17,8 @@ use super::{
     replica::{NoMessage, Replica, encode},
 };
 use crate::{
-    CallFuture, EventError, FlowType, NodeId, Submitted, TransportEvent, TransportMessage,
+    CallFuture, EventError, FlowType, NodeId, RefusalReason, Submitted, TransportEvent,
+    TransportMessage,
     sync::{AtomicBool, Ordering},
 };
 
@@ -84,6 +85,16 @@ impl Driver {
 
     pub(super) fn peer_changes(&self, peer: NodeId, up: bool) {
         let event = if up { TransportEvent::PeerUp(peer) } else { TransportEvent::PeerDown(peer) };
+        if up && self.handler.engine().departs(&peer) {
+            let mut call = self.call_by_its_stream(event);
+            let polled = Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()));
+            let reason = RefusalReason::TooManyWaiters;
+            let refused = EventError::Refused { peer, flow: FlowType::Transport, reason };
+            self.oracle().check(polled == Poll::Ready(Err(refused)), || {
+                format!("{peer} comes before it has gone: {polled:?}")
+            });
+            return;
+        }
         let change = self.oracle().peer_changes(peer, up);
         self.call(Err((peer, change)), event);
     }

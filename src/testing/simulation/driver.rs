@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     AdvertBroadcaster, ArtifactDestination, AsyncTransportEventHandlerImpl, ChannelConfig,
-    DropReason, FlowType, MetricsRegistry, NodeId, RefusalReason, Submitted,
+    DropReason, FlowType, MetricsRegistry, NodeId, RefusalReason, Slot, Submitted,
     flow_worker::as_another_thread, sync::Ordering,
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Driver {
     pub(super) handler: Handler,
     /// By peer, the clones that its events come by.
     pub(super) streams: RefCell<BTreeMap<NodeId, Handler>>,
+    /// What handlers hold.
+    pub(super) slots: RefCell<Vec<(Id, Slot)>>,
     broadcaster: AdvertBroadcaster<Replica>,
     registry: MetricsRegistry,
     built: Built,
@@ -83,6 +85,7 @@ pub fn run(bytes: &[u8], scope: Scope) -> u64 {
         calls: RefCell::default(),
         handler: handler.expect("the configuration is in range"),
         streams: RefCell::default(),
+        slots: RefCell::default(),
         broadcaster: broadcaster.expect("threads are simulated"),
         registry,
         built,
@@ -202,6 +205,7 @@ impl Driver {
             }
             Operation::Poll(call) => self.poll(call),
             Operation::GiveUp(call) => self.give_up_one(call),
+            Operation::Finish(choice) => drop(self.finish(choice)),
             Operation::Run(worker) => drop(self.run_one(worker)),
             Operation::Pass(time) => drop(clock::pass(time)),
             Operation::Look => self.on_another_thread(threads::look),
@@ -251,6 +255,18 @@ impl Driver {
         self.oracle().check(changed.is_ok() == valid, || format!("reconfigure: {changed:?}"));
     }
 
+    /// Drops a slot that is held; false if there is none.
+    fn finish(&self, choice: usize) -> bool {
+        let held = self.slots.borrow().len();
+        if held == 0 {
+            return false;
+        }
+        let (id, slot) = self.slots.borrow_mut().remove(choice % held);
+        self.oracle().finishes(id);
+        self.on_another_thread(|| as_another_thread(|| drop(slot)));
+        true
+    }
+
     fn send(&self, conduct: u8) {
         let id = self.new_id();
         self.oracle().sends(id, NodeId::new([0; 32]));
@@ -278,7 +294,7 @@ impl Driver {
         loop {
             assert!(rounds < CALM_ROUNDS, "the engine does not come to rest");
             rounds += 1;
-            let mut busy = self.run_one(0);
+            let mut busy = self.run_one(0) | self.finish(0);
             let woken = |call: &Call| call.woken.0.load(Ordering::Acquire);
             if let Some(call) = self.take_call(0, woken) {
                 busy = true;

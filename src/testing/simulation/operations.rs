@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    ChannelConfig, FlowConfig, FlowType, NodeId, OverloadPolicy, PanicPolicy, Quarantine,
-    WaitStrategy,
+    ChannelConfig, Departure, FlowConfig, FlowType, NodeId, OverloadPolicy, PanicPolicy,
+    Quarantine, WaitStrategy,
 };
 
 /// The flows in which messages are sent.
@@ -70,6 +70,8 @@ pub(super) enum Operation {
     /// One of the pending calls is polled, or dropped.
     Poll(usize),
     GiveUp(usize),
+    /// A slot that is held is dropped.
+    Finish(usize),
     /// One of the workers that were woken runs.
     Run(usize),
     Pass(Duration),
@@ -155,7 +157,8 @@ impl Operation {
             13..17 => Self::Poll(source.byte().into()),
             17..19 => Self::GiveUp(source.byte().into()),
             19..27 => Self::Run(source.byte().into()),
-            27..29 => Self::Pass(Duration::from_micros(source.byte().into())),
+            27 => Self::Finish(source.byte().into()),
+            28 => Self::Pass(Duration::from_micros(source.byte().into())),
             29 => Self::Pass(Duration::from_millis(source.byte().into())),
             30 => Self::Look,
             _ => Self::Weigh(source.peer(), source.byte().into()),
@@ -228,6 +231,10 @@ fn flow_config(source: &mut Source, built: &Built) -> FlowConfig {
             WaitStrategy::Adaptive(Duration::from_micros(20))
         } else {
             WaitStrategy::Park
+        })
+        .with_departure(match source.chance(96) {
+            true => Departure::Drain,
+            false => Departure::Cancel,
         });
     if source.chance(64) {
         config = config.with_max_age(Some(Duration::from_micros(1 + u64::from(source.byte()))));

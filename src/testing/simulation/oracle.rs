@@ -76,8 +76,8 @@ struct Peer {
 pub(super) struct Oracle {
     messages: HashMap<Id, Known>,
     peers: BTreeMap<NodeId, Peer>,
-    /// By flow and peer, the last that has started, where order is kept.
-    last: BTreeMap<(FlowType, NodeId), Id>,
+    /// By flow, peer and how often it had gone, the last that has started, where order is kept.
+    last: BTreeMap<(FlowType, NodeId, u32), Id>,
     running: BTreeMap<(FlowType, NodeId, u32), usize>,
     handled: BTreeMap<FlowType, u64>,
     panicked: BTreeMap<FlowType, u64>,
@@ -300,7 +300,8 @@ impl Oracle {
         self.check(!is_early, || format!("{id} starts before on_peer_up has returned"));
         self.check_not_over();
         if in_order {
-            let last = self.last.insert((flow, peer), id);
+            // What it had queued when it went may run beside what comes after.
+            let last = self.last.insert((flow, peer, downs), id);
             self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
             // A handler that runs when its peer goes may run beside those of the next connection.
             let running = self.running.entry((flow, peer, downs)).or_default();
@@ -309,6 +310,22 @@ impl Oracle {
             self.check(running == 1, || format!("{id} is one of {running} of a peer at a time"));
         }
         self.observe("starts", &[id.into()]);
+    }
+
+    /// A handler ends whose message is held by its slot.
+    pub(super) fn holds(&mut self, id: Id, in_order: bool) {
+        let Known { flow, peer, downs, .. } = self.messages[&id];
+        if in_order {
+            *self.running.entry((flow, peer, downs)).or_default() -= 1;
+        }
+        self.observe("holds", &[id.into()]);
+    }
+
+    /// The slot of a message is about to be dropped.
+    pub(super) fn finishes(&mut self, id: Id) {
+        let flow = self.messages[&id].flow;
+        *self.handled.entry(flow).or_default() += 1;
+        self.observe("finishes", &[id.into()]);
     }
 
     /// A handler ends.
@@ -357,7 +374,7 @@ impl Oracle {
         let known = self.messages.get_mut(&id).expect("it was sent");
         let was = std::mem::replace(&mut known.started, true);
         let is_first = !was && !known.gone && known.may_run();
-        let last = self.last.insert((FlowType::Transport, NodeId::new([0; 32])), id);
+        let last = self.last.insert((FlowType::Transport, NodeId::new([0; 32]), 0), id);
         self.check(is_first, || format!("{id} is broadcast twice, or after its end"));
         self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
         self.check_not_over();

@@ -9,7 +9,8 @@ use super::{
     oracle::Id,
 };
 use crate::{
-    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, queue_delay,
+    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, Slot,
+    queue_delay,
 };
 
 /// What a handler does with a message. It panics without the panic hook, which is the fuzzer's.
@@ -23,6 +24,8 @@ pub(super) enum Conduct {
     IsSlowAndPanics,
     /// The message panics when it is dropped.
     DropPanics,
+    /// Its slot is held beyond the call.
+    Holds,
 }
 
 impl Conduct {
@@ -32,7 +35,8 @@ impl Conduct {
             8 => Self::Panics,
             9..13 => Self::IsSlow,
             13 => Self::IsSlowAndPanics,
-            _ => Self::DropPanics,
+            14 => Self::DropPanics,
+            _ => Self::Holds,
         }
     }
 }
@@ -120,6 +124,13 @@ impl Replica {
             let conduct = message.conduct;
             if matches!(conduct, Conduct::IsSlow | Conduct::IsSlowAndPanics) {
                 driver.meanwhile();
+            }
+            if conduct == Conduct::Holds {
+                let slot = Slot::take();
+                driver.oracle().check(slot.is_some(), || "a handler has no slot".into());
+                driver.oracle().holds(message.id, in_order);
+                driver.slots.borrow_mut().extend(slot.map(|slot| (message.id, slot)));
+                return;
             }
             let panics = !matches!(conduct, Conduct::Returns | Conduct::IsSlow);
             driver.oracle().ends(message.id, panics, in_order);
