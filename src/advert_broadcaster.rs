@@ -105,9 +105,6 @@ impl<G: Gossip + ?Sized> MessageHandler<Outgoing<G>> for Broadcasts<G> {
 /// #     fn on_chunk_request(&self, _: GossipChunkRequest, _: NodeId) {}
 /// #     fn on_gossip_chunk(&self, _: GossipChunk, _: NodeId) {}
 /// #     fn on_gossip_retransmission_request(&self, _: ArtifactFilter, _: NodeId) {}
-/// #     fn on_peer_up(&self, _: NodeId) {}
-/// #     fn on_peer_down(&self, _: NodeId) {}
-/// #     fn on_gossip_timer(&self) {}
 /// #     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
 /// # }
 /// # let replica: GossipArc = Arc::new(Replica);

@@ -44,9 +44,6 @@ pub type MessageOf<G> = GossipMessage<
 ///     fn on_chunk_request(&self, (): (), _: NodeId) {}
 ///     fn on_gossip_chunk(&self, (): (), _: NodeId) {}
 ///     fn on_gossip_retransmission_request(&self, (): (), _: NodeId) {}
-///     fn on_peer_up(&self, _: NodeId) {}
-///     fn on_peer_down(&self, _: NodeId) {}
-///     fn on_gossip_timer(&self) {}
 ///     fn broadcast_advert(&self, _: String, _: ArtifactDestination) {}
 /// }
 ///

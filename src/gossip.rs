@@ -63,11 +63,17 @@ pub trait Gossip: Send + Sync + 'static {
         peer: NodeId,
     );
 
-    /// `peer` is connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
-    fn on_peer_up(&self, peer: NodeId);
+    /// `peer` is connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport). Does nothing, unless it is
+    /// implemented.
+    fn on_peer_up(&self, peer: NodeId) {
+        let _ = peer;
+    }
 
-    /// `peer` is no longer connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
-    fn on_peer_down(&self, peer: NodeId);
+    /// `peer` is no longer connected. Runs in [`FlowType::Transport`](crate::FlowType::Transport). Does nothing, unless
+    /// it is implemented.
+    fn on_peer_down(&self, peer: NodeId) {
+        let _ = peer;
+    }
 
     /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too old when
     /// their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. What was lost is for the
@@ -95,8 +101,9 @@ pub trait Gossip: Send + Sync + 'static {
     }
 
     /// Time has passed: [`P2PThreadJoiner`](crate::P2PThreadJoiner) calls this on its own thread,
-    /// every [`P2P_TIMER_DURATION_MS`](crate::P2P_TIMER_DURATION_MS) unless told otherwise.
-    fn on_gossip_timer(&self);
+    /// every [`P2P_TIMER_DURATION_MS`](crate::P2P_TIMER_DURATION_MS) unless told otherwise. Does nothing, unless it is
+    /// implemented.
+    fn on_gossip_timer(&self) {}
 
     /// The replica itself announces an artifact to `dst`.
     /// [`AdvertBroadcaster`](crate::AdvertBroadcaster) calls this on its own thread, in the order in

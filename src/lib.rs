@@ -47,9 +47,6 @@
 //!     fn on_chunk_request(&self, _: GossipChunkRequest, _: NodeId) {}
 //!     fn on_gossip_chunk(&self, _: GossipChunk, _: NodeId) {}
 //!     fn on_gossip_retransmission_request(&self, _: ArtifactFilter, _: NodeId) {}
-//!     fn on_peer_up(&self, _: NodeId) {}
-//!     fn on_peer_down(&self, _: NodeId) {}
-//!     fn on_gossip_timer(&self) {}
 //!     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
 //! }
 //!
