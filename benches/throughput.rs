@@ -28,8 +28,8 @@ use serde_json::{Value, json};
 use self::{
     contenders::{
         Contender, async_channel::AsyncChannel, base::Base, baseline::Baseline, channel::Channel,
-        crossfire::Crossfire, engine::Engine, floor::Floor, rayon::Rayon, tokio::Tokio,
-        tower::Tower,
+        crossfire::Crossfire, engine::Engine, engine_rows::EngineRows, floor::Floor, rayon::Rayon,
+        tokio::Tokio, tower::Tower,
     },
     harness::{
         ledger::{Ledger, Message},
@@ -56,10 +56,11 @@ struct Workload {
 type Entry = (&'static str, fn(Workload) -> f64);
 
 /// In the order in which a round runs them.
-fn entries() -> [Entry; 10] {
+fn entries() -> [Entry; 11] {
     type Tally = Arc<Ledger>;
     [
         entry::<Engine>(),
+        entry::<EngineRows>(),
         entry::<Baseline<Tally>>(),
         entry::<Tokio<Tally>>(),
         entry::<Rayon<Tally>>(),
@@ -87,17 +88,14 @@ fn run<C: Contender<Arc<Ledger>>>(workload: Workload) -> f64 {
             move || {
                 let peer = NodeId::new([number as u8; 32]);
                 let mut sequences = (number..messages).step_by(producers);
-                let mut submit = contender.submitter(peer);
                 futures_executor::block_on(async {
                     // Whatever is made for a peer's first message is made before the clock starts.
                     for sequence in sequences.by_ref().take(1) {
-                        submit(Message::new(sequence)).await;
+                        contender.submit(peer, Message::new(sequence)).await;
                     }
                     start.wait();
                     let started = Instant::now();
-                    for sequence in sequences {
-                        submit(Message::new(sequence)).await;
-                    }
+                    contender.submit_all(peer, sequences.map(Message::new)).await;
                     started
                 })
             }

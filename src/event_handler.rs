@@ -276,7 +276,7 @@ impl<G: Gossip + ?Sized, C: Codec<G>> Service<TransportEvent>
             }
         };
         // After the codec, so that one that panics leaves no event without an end.
-        self.shared.metrics.received();
+        self.shared.metrics.received(1);
         CallFuture { peer, admission }
     }
 }

@@ -71,7 +71,11 @@ struct Counter(AtomicU64);
 
 impl Counter {
     fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -196,9 +200,9 @@ impl MetricsRegistry {
         self.shared.broadcast.rcu(|current| current.with(ledger));
     }
 
-    /// An event has come.
-    pub(crate) fn received(&self) {
-        self.shared.received.increment();
+    /// So many events have come.
+    pub(crate) fn received(&self, events: u64) {
+        self.shared.received.add(events);
     }
 
     /// A payload was no message.

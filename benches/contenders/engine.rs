@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use gossip_engine::{FlowConfig, FlowType, FlowWorker, MessageHandler, MetricsRegistry, NodeId};
+use gossip_engine::{
+    FlowConfig, FlowType, FlowWorker, MessageHandler, MetricsRegistry, NodeId, Submitter,
+};
 
 use super::{Contender, Handler};
 use crate::harness::ledger::Message;
@@ -33,6 +35,11 @@ impl Engine {
         Self { flow, _registry: registry }
     }
 
+    /// Who submits many messages of this peer.
+    pub(crate) fn submits(&self, peer: NodeId) -> Submitter<'_, Message> {
+        self.flow.submitter(peer)
+    }
+
     /// Gives a peer's lane a weight; false if the peer has no lane.
     pub(crate) fn set_peer_weight(&self, peer: NodeId, weight: u32) -> bool {
         self.flow.set_peer_weight(peer, weight)
@@ -55,7 +62,7 @@ impl<H: Handler> Contender<H> for Engine {
     }
 
     fn submitter(&self, peer: NodeId) -> impl AsyncFnMut(Message) {
-        let mut submitter = self.flow.submitter(peer);
+        let mut submitter = self.submits(peer);
         async move |message| {
             if submitter.execute(message).await.is_err() {
                 panic!("void: the flow is open and few wait");

@@ -10,6 +10,7 @@ pub(crate) mod baseline;
 pub(crate) mod channel;
 pub(crate) mod crossfire;
 pub(crate) mod engine;
+pub(crate) mod engine_rows;
 pub(crate) mod floor;
 pub(crate) mod rayon;
 pub(crate) mod tokio;
@@ -37,6 +38,14 @@ pub(crate) trait Contender<H: Handler>: Send + Sync + Sized + 'static {
     /// How somebody submits who submits many messages of this peer.
     fn submitter(&self, peer: NodeId) -> impl AsyncFnMut(Message) {
         async move |message| self.submit(peer, message).await
+    }
+
+    /// Submits all of them; the last has been admitted when it resolves.
+    async fn submit_all(&self, peer: NodeId, messages: impl Iterator<Item = Message>) {
+        let mut submit = self.submitter(peer);
+        for message in messages {
+            submit(message).await;
+        }
     }
 
     /// Returns when all that was admitted has been handled and no handler can run any more. The

@@ -12,6 +12,7 @@
 )]
 
 use std::{
+    collections::VecDeque,
     hint::black_box,
     mem,
     sync::{
@@ -46,7 +47,7 @@ const MANY: [usize; 2] = [10_000, 30_000];
 /// For a case whose producer sleeps with each message.
 const FEW: [usize; 2] = [2_000, 6_000];
 
-pub(crate) const CASES: [Case; 6] = {
+pub(crate) const CASES: [Case; 7] = {
     const fn case(name: &'static str, messages: [usize; 2], run: fn(usize)) -> Case {
         Case { name, messages, run }
     }
@@ -54,6 +55,7 @@ pub(crate) const CASES: [Case; 6] = {
         case("one_peer_long_turns", MANY, |messages| worker(messages, 1, MAX_QUANTUM)),
         case("hundred_peers_short_turns", MANY, |messages| worker(messages, 100, Duration::ZERO)),
         case("submitter_to_a_busy_flow", MANY, submitter),
+        case("rows_to_a_busy_flow", MANY, rows),
         case("empty_lanes", MANY, empty_lanes),
         case("one_at_a_time", FEW, one_at_a_time),
         case("decoded_adverts", MANY, adverts),
@@ -152,6 +154,34 @@ fn submitter(messages: usize) {
         Box::new(move |sequence| {
             let admitted = submitter.execute(black_box([sequence; 12])).now_or_never();
             assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
+        })
+    });
+}
+
+/// Like [`submitter`], 16 messages at a time.
+fn rows(messages: usize) {
+    const ROW: usize = 16;
+    assert!(messages.is_multiple_of(ROW), "the last row is full, too");
+    run(messages, |gate| {
+        let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
+        let config = flow(1, MAX_QUANTUM);
+        let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
+            .expect("the configuration is in range");
+        // Never dropped in any case.
+        let flow: &'static _ = Box::leak(Box::new(flow));
+        let mut submitter = flow.submitter(NodeId::new([1; 32]));
+        let mut row = VecDeque::with_capacity(ROW);
+        Box::new(move |sequence| {
+            let message = black_box([sequence; 12]);
+            if sequence == 0 {
+                let admitted = submitter.execute(message).now_or_never();
+                assert!(admitted.is_some_and(|admitted| admitted.is_ok()), "there is capacity");
+                return;
+            }
+            row.push_back((message, size_of_val(&message)));
+            if row.len() == ROW {
+                assert_eq!(submitter.try_execute_many(&mut row), ROW, "there is capacity");
+            }
         })
     });
 }

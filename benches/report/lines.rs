@@ -97,6 +97,7 @@ enum Mark {
 fn style(contender: &str) -> (RGBColor, Mark) {
     match contender {
         "engine" => (RGBColor(200, 80, 30), Mark::Disc),
+        "engine-rows" => (RGBColor(230, 130, 90), Mark::Ring),
         "baseline" => (RGBColor(60, 100, 170), Mark::Square),
         "channel" => (RGBColor(50, 140, 80), Mark::Triangle),
         "crossfire" => (RGBColor(20, 160, 170), Mark::Cross),

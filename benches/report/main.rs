@@ -45,6 +45,7 @@ const CONTENDERS: &str = "\
 | name | what it is |
 |---|---|
 | `engine` | this crate, with all that it counts and times |
+| `engine-rows` | the same, by producers that hand over 16 messages at a time |
 | `baseline` | the design that it replaces, rebuilt: `threadpool` behind a mutex, permits of tokio's `Semaphore`, a `prometheus` timer for each message, a boxed future for each call |
 | `tokio` | a task for each message, behind a `Semaphore` |
 | `rayon` | a job for each message, behind a `Semaphore` |

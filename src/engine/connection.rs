@@ -102,7 +102,7 @@ impl<K: PeerKey> Connecting<K> {
         let arrival = if is_refused {
             Arrival::Refused
         } else {
-            inner.registry.received();
+            inner.registry.received(1);
             let (execute, completion): Change<K> = engine.peer_up(&peer);
             Arrival::Submitted(execute, completion)
         };

@@ -101,7 +101,7 @@ impl<K: PeerKey> Departures<K> {
 impl<K: PeerKey> Inner<K> {
     /// A peer has gone: as [`peer_down`](Self::peer_down), and nobody need wait for it or submit it again.
     pub(super) fn depart(&self, peer: &K) -> Completion {
-        self.registry.received();
+        self.registry.received(1);
         let (execute, completion) = self.peer_down(peer);
         // The watch ends when it has found the flows over and no departure. One that is kept later is refused here.
         let is_kept = execute.is_some_and(|execute| self.departures.keep(peer.clone(), execute));

@@ -192,7 +192,7 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     ///
     /// As for [`execute`](Self::execute).
     pub fn execute_sized(&self, peer: impl Borrow<K>, message: M, bytes: usize) -> Execute<M, K> {
-        self.count_event();
+        self.count_events(1);
         Execute::of(self.inner.submit(None, peer.borrow(), message, bytes, true), &self.inner)
     }
 
@@ -277,15 +277,15 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         message: M,
         bytes: usize,
     ) -> Result<(), Refused<M>> {
-        self.count_event();
+        self.count_events(1);
         self.inner.try_submit(peer.borrow(), message, bytes)
     }
 
-    /// An event has come, if this is where events come to the engine.
+    /// So many events have come, if this is where events come to the engine.
     #[inline]
-    pub(crate) fn count_event(&self) {
-        if let Some(events) = &self.events {
-            events.received();
+    pub(crate) fn count_events(&self, events: u64) {
+        if let Some(registry) = &self.events {
+            registry.received(events);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The way of a message in: its lane, and what becomes of it if there is no capacity.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     core::{Core, Envelope},
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Outcome, OverloadPolicy, PeerKey, RefusalReason,
     clock::Moment,
-    queue::{Denied, Lane, WakeList},
+    queue::{Denied, Lane, Offer, WakeList},
 };
 
 /// How many messages are dropped for one, at the most. One is enough, unless another submitter is quicker.
@@ -39,8 +39,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         bytes: usize,
         may_wait: bool,
     ) -> Decision<M> {
-        // One of no bytes counts as one byte, one of more than a count holds as that many.
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        let bytes = charged(bytes);
         // Taken out where it is admitted, so that it moves once.
         let mut envelope = Some(Envelope { message, arrived: Moment::now() });
         let mut wake = WakeList::default();
@@ -60,6 +59,34 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         };
         self.wake(&mut wake);
         submitted
+    }
+
+    /// Submits messages of a peer with the bytes of each, as far as there is capacity, and returns how many. They are
+    /// taken from the front and count as admitted. The others stay where they are and count as nothing: the first of
+    /// them is for [`submit`](Self::submit), which says why it is not admitted, or lets it wait.
+    pub(crate) fn submit_many(
+        &self,
+        remembered: Option<&Arc<Lane<K>>>,
+        peer: &K,
+        messages: &mut VecDeque<(M, usize)>,
+    ) -> usize {
+        if messages.is_empty() {
+            return 0;
+        }
+        let mut wake = WakeList::default();
+        let mut offered = Offered { messages, arrived: Moment::now() };
+        let submitted = match remembered {
+            Some(lane) => self.queue.submit_many(lane, &mut offered, &mut wake),
+            None => self.queue.with_lane(peer, |lane| match lane {
+                Some(lane) => self.queue.submit_many(lane, &mut offered, &mut wake),
+                None => Err(Denied::LaneClosed),
+            }),
+        };
+        if !messages.is_empty() {
+            self.ledger.note_in_flight(self.queue.in_flight());
+        }
+        self.wake(&mut wake);
+        submitted.unwrap_or(0)
     }
 
     /// What is done with a message that has not been admitted at the first attempt.
@@ -137,5 +164,37 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         self.ledger.count(Outcome::DroppedNewest);
         self.let_go(lane.key(), envelope.message, Outcome::DroppedNewest);
         Decision::Dropped(Outcome::DroppedNewest)
+    }
+}
+
+/// What a message of so many bytes is charged. One of no bytes counts as one byte, one of more than a count holds as
+/// that many.
+#[inline]
+fn charged(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
+}
+
+/// Messages that are submitted together, with the bytes of each.
+struct Offered<'a, M> {
+    messages: &'a mut VecDeque<(M, usize)>,
+    arrived: Moment,
+}
+
+impl<M> Offer for Offered<'_, M> {
+    type Item = Envelope<M>;
+
+    fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    #[inline]
+    fn bytes(&self, at: usize) -> u32 {
+        charged(self.messages[at].1)
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<Envelope<M>> {
+        let (message, _) = self.messages.pop_front()?;
+        Some(Envelope { message, arrived: self.arrived })
     }
 }

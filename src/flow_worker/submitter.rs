@@ -4,7 +4,7 @@
 //! closed lane refuses a message, whose lane is then looked up like that of any other. So a remembered lane saves the
 //! lookup, and is the one that the table has.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use super::{Execute, FlowWorker, core::PeerQueue};
 use crate::{NodeId, PeerKey, queue::Lane};
@@ -81,6 +81,15 @@ pub(super) enum Holder<'a, M: Send + 'static, K: PeerKey> {
     Owns(Arc<FlowWorker<M, K>>),
 }
 
+impl<M: Send + 'static, K: PeerKey> Holder<'_, M, K> {
+    fn get(&self) -> &FlowWorker<M, K> {
+        match self {
+            Self::Borrows(flow) => flow,
+            Self::Owns(flow) => flow,
+        }
+    }
+}
+
 impl<'a, M: Send + 'static, K: PeerKey> Submitter<'a, M, K> {
     pub(super) fn new(flow: Holder<'a, M, K>, peer: &K) -> Self {
         let remembered = RememberedLane { peer: Some(peer.clone()), lane: None };
@@ -116,12 +125,46 @@ impl<'a, M: Send + 'static, K: PeerKey> Submitter<'a, M, K> {
     ///
     /// As for [`FlowWorker::execute`].
     pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, K> {
-        let flow = match &self.flow {
-            Holder::Borrows(flow) => flow,
-            Holder::Owns(flow) => &**flow,
-        };
-        flow.count_event();
+        let flow = self.flow.get();
+        flow.count_events(1);
         flow.execute_from(&self.peer, message, bytes, &mut self.remembered)
+    }
+
+    /// Submits a row of messages, with the bytes of each, at the cost of little more than one: for a transport that
+    /// reads several frames at once. It admits as many as there is capacity for, up to 16 at a time, takes them from
+    /// the front, and returns how many. The others stay where they are. The first of them is for
+    /// [`execute_sized`](Self::execute_sized), which lets it wait or says why it is not admitted:
+    ///
+    /// ```
+    /// use std::collections::VecDeque;
+    /// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId, Refused};
+    ///
+    /// # let registry = MetricsRegistry::new();
+    /// # let config = FlowConfig::new(4);
+    /// # let handler = |_: &NodeId, _: u32| {};
+    /// let flow = FlowWorker::new(FlowType::Advert, &config, &registry, handler)?;
+    /// let mut submitter = flow.submitter(NodeId::new([7; 32]));
+    /// let mut row: VecDeque<_> = (0..100).map(|frame| (frame, size_of::<u32>())).collect();
+    /// # futures_executor::block_on(async {
+    /// while !row.is_empty() {
+    ///     if submitter.try_execute_many(&mut row) == 0
+    ///         && let Some((frame, bytes)) = row.pop_front()
+    ///     {
+    ///         submitter.execute_sized(frame, bytes).await?;
+    ///     }
+    /// }
+    /// # Ok::<(), Refused<u32>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Nothing is counted of those that stay, and none is dropped, whatever the flow's policy.
+    pub fn try_execute_many(&mut self, messages: &mut VecDeque<(M, usize)>) -> usize {
+        let flow = self.flow.get();
+        let lane = self.remembered.lane(&self.peer, &flow.inner.queue);
+        let admitted = flow.inner.submit_many(lane, &self.peer, messages);
+        flow.count_events(admitted as u64);
+        admitted
     }
 }
 

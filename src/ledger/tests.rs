@@ -75,7 +75,7 @@ fn a_snapshot_names_what_it_counts() {
     let (flow, _gauge) = registered(&registry, 2, 1);
     flow.count(Outcome::Closed);
     flow.workers[0].ran(3_000, 5_000, false);
-    registry.received();
+    registry.received(1);
     let snapshot = registry.snapshot();
     assert_eq!(
         snapshot.to_string(),
@@ -91,7 +91,7 @@ fn a_snapshot_names_what_it_counts() {
 #[test]
 fn what_is_counted_before_a_payload_is_decoded_is_shown() {
     let registry = MetricsRegistry::new();
-    (0..3).for_each(|_| registry.received());
+    (0..3).for_each(|_| registry.received(1));
     registry.malformed();
     registry.unknown();
     registry.quarantined();
@@ -175,7 +175,7 @@ fn each_reason_and_destination_has_a_count_of_its_own() {
 fn snapshots_of_several_registries_add_up() {
     let registries = [MetricsRegistry::new(), MetricsRegistry::new()];
     for registry in &registries {
-        registry.received();
+        registry.received(1);
         registry.malformed();
         registry.unknown();
         registry.quarantined();

@@ -12,6 +12,9 @@ pub(crate) const RUN: usize = 32;
 /// For how many items a new chunk has space: a lane of many is seldom longer.
 const FIRST: usize = 4;
 
+/// Up to so many items that come together are moved into the last chunk if they fit; more of them are a chunk as they are.
+const FEW: usize = 8;
+
 /// For how many items all chunks have space that are kept.
 pub(super) const KEEP: usize = 32_768;
 
@@ -62,17 +65,17 @@ pub(super) struct Chunks<T> {
     /// The last. Without capacity while the lane is empty.
     tail: Chunk<T>,
     /// Those before it. Few lanes have any.
-    full: Option<Box<Full<T>>>,
+    before: Option<Box<Before<T>>>,
     len: usize,
 }
 
-/// Full but for the first, of which some may have been taken.
+/// None is empty. Of the first some items may have been taken.
 #[derive(Debug)]
-struct Full<T>(VecDeque<Chunk<T>>);
+struct Before<T>(VecDeque<Chunk<T>>);
 
 impl<T> Chunks<T> {
     pub(super) fn new() -> Self {
-        Self { tail: Chunk::new(), full: None, len: 0 }
+        Self { tail: Chunk::new(), before: None, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -86,28 +89,38 @@ impl<T> Chunks<T> {
     #[inline]
     pub(super) fn push(&mut self, item: T, pool: &mut Pool<T>) {
         if matches!(self.tail.len(), 0 | RUN) {
-            self.begin_chunk(pool);
+            let space = if self.tail.is_empty() { FIRST } else { RUN };
+            self.push_chunk(pool.take(space));
         }
         self.tail.push_back(item);
         self.len += 1;
     }
 
-    fn begin_chunk(&mut self, pool: &mut Pool<T>) {
-        if self.tail.is_empty() {
-            self.tail = pool.take(FIRST);
+    /// Takes all of `items`, at least one and at most [`RUN`], and gives an empty chunk back, with space if one is free.
+    pub(super) fn append(&mut self, items: &mut Chunk<T>, pool: &mut Pool<T>) {
+        debug_assert!((1..=RUN).contains(&items.len()));
+        self.len += items.len();
+        if items.len() <= FEW && (1..=RUN - FEW).contains(&self.tail.len()) {
+            self.tail.append(items);
         } else {
-            let before = std::mem::replace(&mut self.tail, pool.take(RUN));
-            self.full.get_or_insert_with(|| Box::new(Full(VecDeque::new()))).0.push_back(before);
+            self.push_chunk(std::mem::replace(items, pool.take(0)));
+        }
+    }
+
+    fn push_chunk(&mut self, chunk: Chunk<T>) {
+        let last = std::mem::replace(&mut self.tail, chunk);
+        if !last.is_empty() {
+            self.before.get_or_insert_with(|| Box::new(Before(VecDeque::new()))).0.push_back(last);
         }
     }
 
     fn first(&mut self) -> &mut Chunk<T> {
-        self.full.as_mut().and_then(|full| full.0.front_mut()).unwrap_or(&mut self.tail)
+        self.before.as_mut().and_then(|before| before.0.front_mut()).unwrap_or(&mut self.tail)
     }
 
     fn take_first(&mut self) -> Chunk<T> {
-        let full = self.full.as_mut().and_then(|full| full.0.pop_front());
-        full.unwrap_or_else(|| std::mem::take(&mut self.tail))
+        let first = self.before.as_mut().and_then(|before| before.0.pop_front());
+        first.unwrap_or_else(|| std::mem::take(&mut self.tail))
     }
 
     /// Moves up to `most` items into `run`, which is empty.
@@ -137,6 +150,6 @@ impl<T> Chunks<T> {
     }
 
     pub(super) fn front(&self) -> Option<&T> {
-        self.full.as_ref().and_then(|full| full.0.front()).unwrap_or(&self.tail).front()
+        self.before.as_ref().and_then(|before| before.0.front()).unwrap_or(&self.tail).front()
     }
 }

@@ -35,9 +35,14 @@ impl Gate {
         Self { entered: AtomicU64::new(0), seen: AtomicU64::new(0) }
     }
 
-    /// Enters if fewer than `limit` are in flight.
+    /// Enters up to `most` times, as far as not more than `limit` are in flight by that; returns how often.
     #[inline]
-    pub(super) fn enter(&self, limit: u64, finished: impl Fn() -> u64) -> Result<(), Barred> {
+    pub(super) fn enter(
+        &self,
+        limit: u64,
+        most: u64,
+        finished: impl Fn() -> u64,
+    ) -> Result<u64, Barred> {
         // Relaxed: the exchange below checks it.
         let mut entered = self.entered.load(Ordering::Relaxed);
         loop {
@@ -45,10 +50,13 @@ impl Gate {
                 return Err(Barred::Closed);
             }
             // Relaxed: an older value is a lower one, which bars too early and is corrected below.
-            if entered.saturating_sub(self.seen.load(Ordering::Relaxed)) >= limit {
+            let in_flight = entered.saturating_sub(self.seen.load(Ordering::Relaxed));
+            let mut capacity = limit.saturating_sub(in_flight);
+            if capacity < most {
                 let finished = finished();
                 self.seen.store(finished, Ordering::Relaxed);
-                if entered.saturating_sub(finished) >= limit {
+                capacity = limit.saturating_sub(entered.saturating_sub(finished));
+                if capacity == 0 {
                     let now = self.entered.load(Ordering::Relaxed);
                     if now == entered {
                         return Err(Barred::Full);
@@ -58,22 +66,23 @@ impl Gate {
                 }
             }
             // AcqRel: who enters sees what those before it have done, and `close` is not passed.
+            let count = capacity.min(most);
             match self.entered.compare_exchange_weak(
                 entered,
-                entered + 1,
+                entered + count,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(count),
                 Err(now) => entered = now,
             }
         }
     }
 
-    /// Takes back an entry that came to nothing; true if the gate has been closed meanwhile.
-    pub(super) fn undo(&self) -> bool {
+    /// Takes back so many entries that came to nothing; true if the gate has been closed meanwhile.
+    pub(super) fn undo(&self, count: u64) -> bool {
         // AcqRel: as for entering.
-        self.entered.fetch_sub(1, Ordering::AcqRel) & CLOSED != 0
+        self.entered.fetch_sub(count, Ordering::AcqRel) & CLOSED != 0
     }
 
     /// Bars all who come later; false if that was so already.
@@ -111,17 +120,35 @@ impl Bytes {
         Self(AtomicU64::new(0))
     }
 
-    pub(super) fn enter(&self, bytes: u32, limit: u64) -> bool {
-        // AcqRel: as for a gate.
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
-                (used < limit).then(|| used.saturating_add(bytes.into()))
-            })
-            .is_ok()
+    /// Enters with up to `most` items, whose `bytes` are given by their number, while any byte is free; returns with
+    /// how many, and their bytes in all.
+    pub(super) fn enter(&self, most: u64, bytes: impl Fn(u64) -> u32, limit: u64) -> (u64, u64) {
+        // Relaxed: the exchange below checks it.
+        let mut used = self.0.load(Ordering::Relaxed);
+        loop {
+            let (mut count, mut sum) = (0, 0);
+            while count < most && used.saturating_add(sum) < limit {
+                sum += u64::from(bytes(count));
+                count += 1;
+            }
+            if count == 0 {
+                return (0, 0);
+            }
+            // AcqRel: as for a gate.
+            match self.0.compare_exchange_weak(
+                used,
+                used.saturating_add(sum),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return (count, sum),
+                Err(now) => used = now,
+            }
+        }
     }
 
-    pub(super) fn leave(&self, bytes: u32) {
-        self.0.fetch_sub(bytes.into(), Ordering::AcqRel);
+    pub(super) fn leave(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     pub(super) fn used(&self) -> u64 {

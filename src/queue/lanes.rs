@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         let refused = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();
         self.table.remove(lane);
-        self.drain(&mut schedule, self.inbox.len());
+        self.drain_present(&mut schedule);
         let items = if is_in(&schedule, lane) { schedule.clear(lane.index) } else { Vec::new() };
         wake.left |= self.remove_if_over(&mut schedule, lane);
         self.leave_changed(schedule, wake);
@@ -112,7 +112,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Takes the oldest item that is queued in a lane. It is to be [discarded](Self::finish_discarded).
     pub(crate) fn evict(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Option<(T, u32)> {
         let mut schedule = self.schedule.lock();
-        self.drain(&mut schedule, self.inbox.len());
+        self.drain_present(&mut schedule);
         let item = if is_in(&schedule, lane) { schedule.pop(lane.index) } else { None };
         self.leave_changed(schedule, wake);
         item.map(|Charged { item, charge }| (item, charge))
@@ -121,7 +121,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Takes all that is queued. Each of these items is to be [discarded](Self::finish_discarded).
     pub(crate) fn clear(&self, wake: &mut WakeList) -> Vec<(Arc<Lane<K>>, T, u32)> {
         let mut schedule = self.schedule.lock();
-        self.drain(&mut schedule, self.inbox.len());
+        self.drain_present(&mut schedule);
         let lanes: Vec<_> = schedule.all_lanes().cloned().collect();
         let mut items = Vec::new();
         for lane in lanes {
@@ -165,7 +165,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     ) -> R {
         let mut schedule = self.schedule.lock();
         // What stands in the inbox may be the oldest, if all workers are busy.
-        self.drain(&mut schedule, self.inbox.len());
+        self.drain_present(&mut schedule);
         self.leave(&schedule);
         // As in `push_into_full`.
         wake.worker |= schedule.is_ready();

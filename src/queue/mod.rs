@@ -10,15 +10,16 @@
 //! ```
 //!
 //! A submitter takes a permit of its lane and one of the queue, each by one exchange, and pushes its item into the
-//! inbox. Order and policy are nobody's business there. A worker that wants work takes the schedule's lock (it never
+//! inbox; or the permits of up to 16 items, which are pushed as a row. Order and policy are nobody's business there. A worker that wants work takes the schedule's lock (it never
 //! waits for it: [`Take::Busy`]), moves what is in the inbox into the lanes, and takes the next run in fair order.
 //! What it has finished it counts on a cache line of its own; the submitters' bounds are computed from that.
 //!
 //! | word | written by | with |
 //! |---|---|---|
-//! | [`Gate`] of the queue and of the lane | submitters | one exchange an item |
-//! | tail of the inbox | submitters | one exchange an item |
-//! | head of the inbox | the worker that has the schedule | one exchange an item |
+//! | [`Gate`] of the queue and of the lane | submitters | one exchange an item, or a row |
+//! | tail of the inbox | submitters | the same |
+//! | head of the inbox | the worker that has the schedule | the same |
+//! | rows that are empty | that worker, and who submits rows | the same |
 //! | what has finished, of the lane and of each worker | that worker | a store an item |
 //! | who serves the lane | that worker | two stores a run |
 //! | who waits | those who wait, under the waiters' lock | |
@@ -26,6 +27,7 @@
 //! | file | its subject |
 //! |---|---|
 //! | `submit`, `gate` | the way in: two permits, the inbox, a knock |
+//! | `rows` | the same for up to 16 items at once |
 //! | `wait`, `waiters` | those who wait, and in which turn they are let in |
 //! | `take`, `schedule`, `turns`, `chunks` | the way out: whose turn it is, and what of its lane |
 //! | `lanes`, `lane`, `table` | lanes that come and go, and how a key finds its own |
@@ -35,8 +37,8 @@
 //! Four pairs of steps must not miss each other. In each of them both sides write, fence, and then read what the
 //! other has written; the fences are sequentially consistent, so at least one of them sees the other.
 //!
-//! 1. *An item and a worker.* A lane is *active* while the schedule knows that something is queued in it, or as many
-//!    workers serve it as may. [`FairQueue::submit`] pushes, fences, and reads whether the lane is active. If so it
+//! 1. *An item, or a row of them, and a worker.* A lane is *active* while the schedule knows that something is queued in it, or as many
+//!    workers serve it as may. [`FairQueue::submit`] (or `submit_many`, for each row) pushes, fences, and reads whether the lane is active. If so it
 //!    wakes nobody: the worker that ends the activity says so, fences, and moves all that is in the inbox
 //!    ([`FairQueue::drain_all`]; where there is one worker, before it sleeps). If not it *knocks*, fences, and reads
 //!    whether workers sleep. A worker that goes to sleep says so, fences, and reads whether somebody has knocked. Who
@@ -51,9 +53,9 @@
 //!    The lock orders the worker and the third: a worker that ends its turn before the third has the lock is found to
 //!    serve the lane no longer, one that ends it after finds that the lane *departs*, and looks. A newcomer that sees a
 //!    lane over may take its place before. The one that comes for it then still finds the lane over, finds nothing to
-//!    remove, and gives the event. *Left* is written under the lock, by who gives the event and the first time only: so
-//!    the event comes once, and who reads that a lane is not left before anybody had the lock after him is followed by
-//!    it.
+//!    remove, and gives the event. *Left* is written under the lock, the first time only, and before the event is given:
+//!    so the event comes once. Who retires a lane and then reads that it is not left, under a lock that is taken for the
+//!    event, too, gets the event after that.
 //!
 //! A worker settles with those who wait not after each item but at the latest when its run ends. Should an item turn
 //! out long in the middle of a run, the caller of [`FairQueue::grant`] does it in the worker's stead.
@@ -74,6 +76,7 @@ use crossbeam::utils::CachePadded;
 use self::{
     chunks::Chunk,
     gate::{Bytes, Gate},
+    rows::{Entry, Row, SPARE_ROWS},
     schedule::{Charged, Ended, Rules, Schedule},
     table::Table,
     waiters::Waiters,
@@ -84,6 +87,7 @@ mod chunks;
 mod gate;
 mod lane;
 mod lanes;
+mod rows;
 mod schedule;
 mod submit;
 mod table;
@@ -100,6 +104,7 @@ mod tests;
 pub(crate) use self::{
     chunks::RUN,
     lane::Lane,
+    rows::Offer,
     waiters::{Refusal, Waited, WakeList},
 };
 
@@ -178,13 +183,6 @@ pub(crate) enum Take {
     Busy,
 }
 
-/// An item in the inbox.
-#[derive(Debug)]
-struct Entry<T> {
-    lane: u32,
-    item: Charged<T>,
-}
-
 /// Read with every item and written seldom.
 #[derive(Debug)]
 struct Signals {
@@ -244,6 +242,8 @@ pub(crate) struct FairQueue<K, T> {
     bytes: CachePadded<Bytes>,
     signals: CachePadded<Signals>,
     inbox: ArrayQueue<Entry<T>>,
+    /// Rows that are empty.
+    spare_rows: ArrayQueue<Box<Row<T>>>,
     /// Items that each worker has finished.
     finished: Box<[CachePadded<AtomicU64>]>,
     /// Items that others took out.
@@ -276,6 +276,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
                 closed: AtomicBool::new(false),
             }),
             inbox: ArrayQueue::new(limits.items.clamp(1, INBOX)),
+            spare_rows: ArrayQueue::new(SPARE_ROWS),
             finished: (0..limits.workers).map(|_| CachePadded::default()).collect(),
             discarded: CachePadded::new(AtomicU64::new(0)),
             ready: CachePadded::new(AtomicBool::new(false)),

@@ -25,6 +25,7 @@ mod capacity;
 mod end;
 mod lanes;
 mod retire;
+mod rows;
 mod work;
 
 const WIDE: Limits = Limits {
@@ -66,6 +67,14 @@ fn lane_of(queue: &Queue, key: u32) -> OneLane {
 fn submit(queue: &Queue, lane: &OneLane, item: u32) -> Result<bool, Denied> {
     let mut wake = WakeList::default();
     queue.submit(lane, &mut Some(item), 1, &mut wake).map(|()| wake.worker)
+}
+
+/// Submits two items together; returns how many were admitted, and whether a worker is to be woken.
+fn submit_two(queue: &Queue, lane: &OneLane, first: u32) -> Result<(usize, bool), Denied> {
+    let mut wake = WakeList::default();
+    let mut items = std::collections::VecDeque::from([(first, 1), (first + 1, 1)]);
+    let submitted = queue.submit_many(lane, &mut items, &mut wake);
+    submitted.map(|submitted| (submitted, wake.worker))
 }
 
 fn wait(queue: &Queue, lane: &OneLane, item: u32) -> Result<usize, Denied> {

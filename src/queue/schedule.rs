@@ -18,9 +18,10 @@
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use super::{
-    Entry, HANDFUL,
+    HANDFUL,
     chunks::{Chunk, Chunks, Pool, RUN},
     lane::Lane,
+    rows::Entry,
     turns::{Turns, UNITS},
 };
 use crate::sync::Ordering;
@@ -232,6 +233,17 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         slot.queue.push(item, &mut self.pool);
         self.queued += 1;
         // A lane that has something queued is backlogged, and stands where it belongs.
+        if was_empty {
+            self.begin_backlog(index);
+        }
+    }
+
+    /// Queues the items of a row in their lane; an empty chunk comes back.
+    pub(super) fn accept_row(&mut self, index: u32, items: &mut Chunk<Charged<T>>) {
+        let slot = &mut self.slots[index as usize];
+        let was_empty = slot.queue.is_empty();
+        self.queued += items.len();
+        slot.queue.append(items, &mut self.pool);
         if was_empty {
             self.begin_backlog(index);
         }

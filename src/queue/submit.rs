@@ -3,9 +3,20 @@
 use std::{hash::Hash, sync::Arc};
 
 use super::{
-    DRAIN, Denied, Entry, FairQueue, Lane, Signals, WakeList, gate::Barred, schedule::Charged,
+    DRAIN, Denied, FairQueue, Lane, Signals, WakeList, gate::Barred, rows::Entry, schedule::Charged,
 };
 use crate::sync::{Ordering, fence};
+
+/// What came of taking permits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entered {
+    /// How many items have entered: at least one.
+    pub(super) count: u64,
+    /// Their bytes are in flight.
+    pub(super) is_charged: bool,
+    /// Permits of the lane were held for a moment, for others that did not enter.
+    pub(super) has_taken_back: bool,
+}
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Admits an item of so many bytes if the lane and the queue have capacity and nobody waits for it. Otherwise the
@@ -22,81 +33,104 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         bytes: u32,
         wake: &mut WakeList,
     ) -> Result<(), Denied> {
-        // Acquire: an item comes behind those of its lane that were let in before. A waiter that joins at this moment
-        // may be passed by it. Relaxed: the order among lanes.
-        let others_wait = lane.entrance.waiting.load(Ordering::Acquire) > 0
-            || self.signals.blocked.load(Ordering::Relaxed);
-        if others_wait {
+        if self.others_wait(lane) {
             return Err(Denied::Full);
         }
-        match self.enter(lane, bytes, wake) {
-            Ok(charge) => {
+        match self.enter(lane, 1, |_| bytes, wake) {
+            Ok(Entered { is_charged, .. }) => {
                 let item = item.take().expect("an item is submitted");
+                let charge = if is_charged { bytes } else { 0 };
                 wake.worker |= self.push(lane, Charged { item, charge });
                 Ok(())
             }
             Err((denied, was_in_lane)) => {
-                // Somebody may have gone to wait because of the permit that was held for a moment.
                 if was_in_lane {
-                    self.publish();
-                    if self.has_waiters() {
-                        self.grant(Some(lane), wake);
-                    }
+                    self.note_taken_back(lane, wake);
                 }
                 Err(denied)
             }
         }
     }
 
-    /// Takes a permit of the lane, then one of the queue: the queue's, whose count is shown, is never taken back.
-    /// Returns what is charged; or why not, and whether the lane's permit was held for a moment.
+    /// Whether a submitter to this lane would pass somebody who waits.
+    #[inline]
+    pub(super) fn others_wait(&self, lane: &Lane<K>) -> bool {
+        // Acquire: an item comes behind those of its lane that were let in before. A waiter that joins at this moment
+        // may be passed by it. Relaxed: the order among lanes.
+        lane.entrance.waiting.load(Ordering::Acquire) > 0
+            || self.signals.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Somebody may have gone to wait because of permits that were held for a moment.
+    #[cold]
+    pub(super) fn note_taken_back(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) {
+        self.publish();
+        if self.has_waiters() {
+            self.grant(Some(lane), wake);
+        }
+    }
+
+    /// Takes up to `most` permits of the lane, at least one, then as many of the queue: the queue's, whose count is
+    /// shown, is never taken back. `bytes` are those of an item by its number. Returns how many items have entered; or
+    /// why none, and whether permits of the lane were held for a moment.
     #[inline]
     pub(super) fn enter(
         &self,
         lane: &Arc<Lane<K>>,
-        bytes: u32,
+        most: u64,
+        bytes: impl Fn(u64) -> u32,
         wake: &mut WakeList,
-    ) -> Result<u32, (Denied, bool)> {
-        let Signals { items, lane_items, bytes: most, lane_bytes: lane_most, .. } = &*self.signals;
+    ) -> Result<Entered, (Denied, bool)> {
+        let Signals { items, lane_items, bytes: most_bytes, lane_bytes, .. } = &*self.signals;
         let entrance = &lane.entrance;
         // Relaxed, here and below: a bound that changes at this moment holds for the next.
-        match entrance.gate.enter(lane_items.load(Ordering::Relaxed), || lane.finished()) {
-            Ok(()) => {}
-            Err(Barred::Full) => return Err((Denied::Full, false)),
-            Err(Barred::Closed) => return Err((Denied::LaneClosed, false)),
-        }
-        let (most, lane_most) = (most.load(Ordering::Relaxed), lane_most.load(Ordering::Relaxed));
-        let charge = if most & lane_most == u64::MAX { 0 } else { bytes };
-        if charge > 0 {
-            if !entrance.bytes.enter(charge, lane_most) {
-                self.undo(lane, 0, wake);
-                return Err((Denied::Full, true));
+        let held =
+            match entrance.gate.enter(lane_items.load(Ordering::Relaxed), most, || lane.finished())
+            {
+                Ok(held) => held,
+                Err(Barred::Full) => return Err((Denied::Full, false)),
+                Err(Barred::Closed) => return Err((Denied::LaneClosed, false)),
+            };
+        let (most_bytes, lane_bytes) =
+            (most_bytes.load(Ordering::Relaxed), lane_bytes.load(Ordering::Relaxed));
+        let is_charged = most_bytes & lane_bytes != u64::MAX;
+        let fits = if is_charged {
+            let (in_lane, of_lane) = entrance.bytes.enter(held, &bytes, lane_bytes);
+            let (fits, of_queue) = self.bytes.enter(in_lane, &bytes, most_bytes);
+            if of_queue < of_lane {
+                entrance.bytes.leave(of_lane - of_queue);
             }
-            if !self.bytes.enter(charge, most) {
-                self.undo(lane, charge, wake);
-                return Err((Denied::Full, true));
-            }
-        }
-        self.gate.enter(items.load(Ordering::Relaxed), || self.finished()).map(|()| charge).map_err(
-            |barred| {
-                if charge > 0 {
-                    self.bytes.leave(charge);
-                }
-                self.undo(lane, charge, wake);
-                match barred {
-                    Barred::Full => (Denied::Full, true),
-                    Barred::Closed => (Denied::Closed, true),
-                }
+            fits
+        } else {
+            held
+        };
+        let (count, denied) = match fits {
+            0 => (0, Denied::Full),
+            _ => match self.gate.enter(items.load(Ordering::Relaxed), fits, || self.finished()) {
+                Ok(count) => (count, Denied::Full),
+                Err(Barred::Full) => (0, Denied::Full),
+                Err(Barred::Closed) => (0, Denied::Closed),
             },
-        )
+        };
+        if count < held {
+            if is_charged {
+                let rest = (count..fits).map(|item| u64::from(bytes(item))).sum();
+                entrance.bytes.leave(rest);
+                self.bytes.leave(rest);
+            }
+            self.undo(lane, held - count, wake);
+            if count == 0 {
+                return Err((denied, true));
+            }
+        }
+        Ok(Entered { count, is_charged, has_taken_back: count < held })
     }
 
-    pub(super) fn undo(&self, lane: &Arc<Lane<K>>, charge: u32, wake: &mut WakeList) {
-        if charge > 0 {
-            lane.entrance.bytes.leave(charge);
-        }
+    /// Takes back so many permits of a lane.
+    #[cold]
+    pub(super) fn undo(&self, lane: &Arc<Lane<K>>, count: u64, wake: &mut WakeList) {
         // A thread that has closed it meanwhile could not remove it.
-        if lane.entrance.gate.undo() {
+        if lane.entrance.gate.undo(count) {
             self.publish();
             wake.left |= self.remove_if_over(&mut self.schedule.lock(), lane);
         }
@@ -105,7 +139,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Hands an item that was admitted over; true if a worker is to be woken.
     #[inline]
     pub(super) fn push(&self, lane: &Lane<K>, item: Charged<T>) -> bool {
-        if let Err(back) = self.inbox.push(Entry { lane: lane.index, item }) {
+        self.push_entry(lane, Entry::one(lane.index, item))
+    }
+
+    /// The same for an entry of the inbox.
+    #[inline]
+    pub(super) fn push_entry(&self, lane: &Lane<K>, entry: Entry<T>) -> bool {
+        if let Err(back) = self.inbox.push(entry) {
             return self.push_into_full(lane, back);
         }
         self.knock(lane)

@@ -3,7 +3,7 @@
 use std::{hash::Hash, sync::Arc};
 
 use super::{
-    AHEAD, BRIEF, DRAIN, Entry, FairQueue, HANDFUL, Lane, RUN, Take, WARM_LANES, WakeList, Worker,
+    AHEAD, BRIEF, DRAIN, FairQueue, HANDFUL, Lane, RUN, Take, WARM_LANES, WakeList, Worker,
     chunks::Chunk,
     schedule::{Ended, Schedule},
 };
@@ -69,8 +69,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     pub(crate) fn finish(&self, worker: &Worker<K, T>, charge: u32) {
         let lane = worker.lane();
         if charge > 0 {
-            lane.entrance.bytes.leave(charge);
-            self.bytes.leave(charge);
+            lane.entrance.bytes.leave(charge.into());
+            self.bytes.leave(charge.into());
         }
         if self.lane_workers == 1 {
             // Relaxed load: nobody else writes it. Release: who sees the item finished sees what it did.
@@ -127,8 +127,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// An item that no worker took is gone, and its capacity is free.
     pub(crate) fn finish_discarded(&self, lane: &Arc<Lane<K>>, charge: u32, wake: &mut WakeList) {
         if charge > 0 {
-            lane.entrance.bytes.leave(charge);
-            self.bytes.leave(charge);
+            lane.entrance.bytes.leave(charge.into());
+            self.bytes.leave(charge.into());
         }
         // Release: as for `finish`.
         lane.entrance.discarded.fetch_add(1, Ordering::Release);
@@ -173,31 +173,47 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.knocked.store(false, Ordering::Relaxed);
         // SeqCst: step 1 of the proof: who finds that somebody has knocked already has pushed before this.
         fence(Ordering::SeqCst);
-        self.drain(schedule, self.inbox.len());
+        self.drain_present(schedule);
     }
 
-    /// Moves up to `most` items from the inbox into the lanes.
+    /// Moves up to `most` items from the inbox into the lanes, and the rest of the row that the last of them is in.
     pub(super) fn drain(&self, schedule: &mut Schedule<K, T>, most: usize) {
+        self.drain_up_to(schedule, most, most);
+    }
+
+    /// Moves all items that are in the inbox now.
+    pub(super) fn drain_present(&self, schedule: &mut Schedule<K, T>) {
+        self.drain_up_to(schedule, self.inbox.len(), usize::MAX);
+    }
+
+    /// Moves items until so many entries of the inbox or so many items are moved.
+    fn drain_up_to(&self, schedule: &mut Schedule<K, T>, entries: usize, items: usize) {
         if schedule.lanes() > WARM_LANES {
-            self.drain_by_handfuls(schedule, most);
+            self.drain_by_handfuls(schedule, entries, items);
         } else {
-            for _ in 0..most {
-                let Some(Entry { lane, item }) = self.inbox.pop() else { break };
-                schedule.accept(lane, item);
+            let mut left = items;
+            for _ in 0..entries {
+                let Some(entry) = self.inbox.pop() else { break };
+                left = left.saturating_sub(self.accept(schedule, entry));
+                if left == 0 {
+                    break;
+                }
             }
         }
         schedule.queued_before = schedule.queued();
     }
 
     /// The same where lanes are many: a pop waits for all cache lines that were asked for before it.
-    fn drain_by_handfuls(&self, schedule: &mut Schedule<K, T>, most: usize) {
+    fn drain_by_handfuls(&self, schedule: &mut Schedule<K, T>, entries: usize, items: usize) {
         let mut arrivals = std::mem::take(&mut schedule.arrivals);
-        let mut left = most;
-        while left > 0 {
-            let handful = left.min(HANDFUL);
+        let (mut entries, mut items) = (entries, items);
+        while entries > 0 && items > 0 {
+            let handful = entries.min(items).min(HANDFUL);
             arrivals.extend(std::iter::from_fn(|| self.inbox.pop()).take(handful));
-            left = if arrivals.len() == handful { left - handful } else { 0 };
-            arrivals.drain(..).for_each(|Entry { lane, item }| schedule.accept(lane, item));
+            entries = if arrivals.len() == handful { entries - handful } else { 0 };
+            for entry in arrivals.drain(..) {
+                items = items.saturating_sub(self.accept(schedule, entry));
+            }
         }
         schedule.arrivals = arrivals;
     }

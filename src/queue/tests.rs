@@ -145,33 +145,82 @@ fn a_lane_keeps_its_order_over_many_chunks_whatever_is_taken_at_once() {
     }
 }
 
+#[test]
+fn a_lane_keeps_its_order_whatever_is_appended_to_it() {
+    for most in [1, 5, RUN - 1, RUN] {
+        let (mut pool, mut items) = (Pool::new(), Chunks::new());
+        let (mut next, mut expected) = (0, 0);
+        let (mut run, mut row) = (Chunk::new(), Chunk::new());
+        for round in 0..200 {
+            for _ in 0..round % 4 {
+                let length = (next * 7) % RUN + 1;
+                row.extend(next..next + length);
+                items.append(&mut row, &mut pool);
+                assert!(row.is_empty());
+                next += length;
+                (0..next % 3).for_each(|single| items.push(next + single, &mut pool));
+                next += next % 3;
+            }
+            assert_eq!(items.front().copied(), (expected < next).then_some(expected));
+            items.take_run(most, &mut run, &mut pool);
+            assert!(run.len() <= most && (!run.is_empty() || expected == next));
+            for item in run.drain(..) {
+                assert_eq!(item, expected);
+                expected += 1;
+            }
+            assert_eq!((items.len(), items.is_empty()), (next - expected, next == expected));
+        }
+        while let Some(item) = items.pop(&mut pool) {
+            assert_eq!(item, expected);
+            expected += 1;
+        }
+        assert!(items.is_empty() && expected == next);
+    }
+}
+
 // ---- gate ----
 
 #[test]
 fn a_gate_bars_at_its_limit_until_something_has_finished() {
     let gate = Gate::new();
-    let enter = |limit, finished: u64| gate.enter(limit, || finished);
+    let enter = |limit, finished: u64| gate.enter(limit, 1, || finished);
     assert_eq!(enter(0, 0), Err(Barred::Full));
-    assert_eq!((enter(2, 0), enter(2, 0), enter(2, 0)), (Ok(()), Ok(()), Err(Barred::Full)));
-    assert_eq!((enter(2, 1), enter(2, 1)), (Ok(()), Err(Barred::Full)));
+    assert_eq!((enter(2, 0), enter(2, 0), enter(2, 0)), (Ok(1), Ok(1), Err(Barred::Full)));
+    assert_eq!((enter(2, 1), enter(2, 1)), (Ok(1), Err(Barred::Full)));
     // A lower limit bars until it is kept, a higher one lets in.
-    assert_eq!((enter(1, 2), enter(1, 3)), (Err(Barred::Full), Ok(())));
-    assert_eq!((enter(u64::MAX, 3), gate.entered()), (Ok(()), 5));
-    assert!(!gate.undo());
+    assert_eq!((enter(1, 2), enter(1, 3)), (Err(Barred::Full), Ok(1)));
+    assert_eq!((enter(u64::MAX, 3), gate.entered()), (Ok(1), 5));
+    assert!(!gate.undo(1));
     assert_eq!(gate.entered(), 4);
     assert!(!gate.close_if_unused(3) && !gate.is_closed());
     assert!(gate.close_if_unused(4) && gate.is_closed());
     assert_eq!((enter(9, 4), gate.entered()), (Err(Barred::Closed), 4));
-    assert!(!gate.close_if_unused(4) && !gate.close() && gate.undo());
+    assert!(!gate.close_if_unused(4) && !gate.close() && gate.undo(1));
+}
+
+#[test]
+fn as_many_enter_a_gate_at_once_as_have_capacity() {
+    let gate = Gate::new();
+    assert_eq!((gate.enter(20, 16, || 0), gate.enter(20, 16, || 0)), (Ok(16), Ok(4)));
+    assert_eq!(gate.enter(20, 16, || 0), Err(Barred::Full));
+    // What has finished is asked before a row is divided.
+    assert_eq!((gate.enter(20, 16, || 20), gate.entered()), (Ok(16), 36));
+    assert_eq!((gate.undo(16), gate.entered()), (false, 20));
 }
 
 #[test]
 fn bytes_are_exceeded_by_one_entry_at_the_most() {
     let bytes = Bytes::new();
-    assert!(bytes.enter(9, 10) && bytes.enter(u32::MAX, 10) && !bytes.enter(1, 10));
-    bytes.leave(u32::MAX);
+    let enter = |each: u32, limit| bytes.enter(1, |_| each, limit).0 == 1;
+    assert!(enter(9, 10) && enter(u32::MAX, 10) && !enter(1, 10));
+    bytes.leave(u32::MAX.into());
     assert_eq!(bytes.used(), 9);
-    assert!(!bytes.enter(0, 9) && !bytes.enter(0, 0) && bytes.enter(1, 10));
+    assert!(!enter(0, 9) && !enter(0, 0) && enter(1, 10));
+    bytes.leave(10);
+    let row = [3, 4, 5, 6];
+    let enter = |limit| bytes.enter(4, |item| row[item as usize], limit);
+    assert_eq!((enter(8), enter(8), bytes.used()), ((3, 12), (0, 0), 12));
+    assert_eq!((enter(100), enter(u64::MAX), bytes.used()), ((4, 18), (4, 18), 48));
 }
 
 // ---- table ----
@@ -814,6 +863,138 @@ fn a_lane_that_is_cancelled_late_takes_nothing_from_its_successor() {
     assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
 }
 
+/// Submits items of one byte from the front; returns how many, and whether a worker is to be woken.
+fn submit_many(
+    queue: &Queue,
+    lane: &Arc<Lane<u32>>,
+    items: &mut VecDeque<(u32, u32)>,
+) -> Result<(usize, bool), Denied> {
+    let mut wake = WakeList::default();
+    let before = items.len();
+    let submitted = queue.submit_many(lane, items, &mut wake);
+    assert!(!wake.has_submitters());
+    assert_eq!(before - items.len(), submitted.unwrap_or(0));
+    submitted.map(|submitted| (submitted, wake.worker))
+}
+
+fn items(numbers: std::ops::Range<u32>) -> VecDeque<(u32, u32)> {
+    numbers.map(|item| (item, 1)).collect()
+}
+
+#[test]
+fn items_that_are_submitted_together_are_one_entry_for_sixteen_of_them_and_keep_their_order() {
+    let queue = Queue::new(&WIDE);
+    let lane = lane_of(&queue, 1);
+    assert_eq!(submit_many(&queue, &lane, &mut items(0..0)), Ok((0, false)));
+    assert_eq!(submit(&queue, &lane, 0), Ok(true));
+    assert_eq!(submit_many(&queue, &lane, &mut items(1..36)), Ok((35, true)));
+    assert_eq!(submit(&queue, &lane, 36), Ok(true));
+    assert_eq!((queue.inbox.len(), queue.in_flight()), (1 + 3 + 1, 37));
+    let mut worker = queue.worker(0);
+    let runs: Vec<_> = (0..4).map(|_| serve(&queue, &mut worker, 1)).collect();
+    // A row becomes a chunk, and a run, without a copy; a short one is moved behind the last.
+    assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [1, 16, 20, 0]);
+    assert!(runs.into_iter().flatten().eq(0..37));
+    assert_eq!((queue.finished(), queue.in_flight()), (37, 0));
+    // The rows are used again.
+    assert_eq!(queue.spare_rows.len(), 3);
+    assert!(submit_many(&queue, &lane, &mut items(0..20)).is_ok());
+    assert_eq!(queue.spare_rows.len(), 1);
+    assert_eq!(queue.clear(&mut WakeList::default()).len(), 20);
+    assert_eq!(queue.spare_rows.len(), 3);
+}
+
+#[test]
+fn as_many_items_are_admitted_as_the_bounds_allow_and_the_rest_stays() {
+    let limits = Limits { items: 30, lane_items: 20, ..WIDE };
+    let queue = Queue::new(&limits);
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    let mut offered = items(0..40);
+    assert_eq!(submit_many(&queue, &a, &mut offered), Ok((20, true)));
+    assert_eq!(submit_many(&queue, &a, &mut offered), Err(Denied::Full));
+    assert_eq!((offered.len(), offered[0]), (20, (20, 1)));
+    // The permits of the lane that came to nothing are taken back, the queue's never shown.
+    assert_eq!(submit_many(&queue, &b, &mut offered), Ok((10, true)));
+    assert_eq!((b.entrance.gate.entered(), queue.admitted()), (10, 30));
+    assert_eq!(submit_many(&queue, &b, &mut offered), Err(Denied::Full));
+    assert_eq!((b.entrance.gate.entered(), queue.admitted(), offered.len()), (10, 30, 10));
+    queue.cancel_lane(&a, &mut WakeList::default());
+    assert_eq!(submit_many(&queue, &a, &mut offered), Err(Denied::LaneClosed));
+    queue.close(&mut WakeList::default());
+    assert_eq!(submit_many(&queue, &b, &mut offered), Err(Denied::Closed));
+    assert_eq!((b.entrance.gate.entered(), offered.len()), (10, 10));
+}
+
+#[test]
+fn bytes_bound_what_is_submitted_together() {
+    for (bytes, lane_bytes) in [(Some(10), None), (None, Some(10)), (Some(10), Some(100))] {
+        let queue = Queue::new(&Limits { bytes, lane_bytes, ..WIDE });
+        let lane = lane_of(&queue, 1);
+        let mut offered: VecDeque<_> = [(0, 3), (1, 3), (2, 3), (3, 7), (4, 1)].into();
+        assert_eq!(submit_many(&queue, &lane, &mut offered), Ok((4, true)));
+        let in_flight = (queue.bytes.used(), lane.entrance.bytes.used(), queue.in_flight());
+        assert_eq!(in_flight, (16, 16, 4), "the last may exceed the bound");
+        assert_eq!(submit_many(&queue, &lane, &mut offered), Err(Denied::Full));
+        assert_eq!((lane.entrance.gate.entered(), lane.entrance.bytes.used()), (4, 16));
+        let mut worker = queue.worker(0);
+        let served: Vec<_> = (0..2).flat_map(|_| serve(&queue, &mut worker, 1)).collect();
+        assert_eq!((served, lane.entrance.bytes.used()), (vec![0, 1, 2, 3], 0));
+        assert_eq!(submit_many(&queue, &lane, &mut offered), Ok((1, true)));
+    }
+    // Where the queue has fewer permits than bytes, the rest of the bytes is given back.
+    let queue = Queue::new(&Limits { items: 2, bytes: Some(10), lane_bytes: Some(10), ..WIDE });
+    let lane = lane_of(&queue, 1);
+    assert_eq!(submit_many(&queue, &lane, &mut items(0..4)), Ok((2, true)));
+    assert_eq!((queue.bytes.used(), lane.entrance.bytes.used()), (2, 2));
+}
+
+#[test]
+fn items_that_are_submitted_together_pass_nobody_who_waits() {
+    let queue = Queue::new(&Limits { lane_items: 1, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &a, 0).is_ok());
+    let ticket = wait(&queue, &a, 1).unwrap();
+    queue.set_limits(&WIDE);
+    assert_eq!(submit_many(&queue, &a, &mut items(2..4)), Err(Denied::Full));
+    assert_eq!(submit_many(&queue, &b, &mut items(2..4)), Ok((2, true)), "that is another lane");
+    queue.grant_all(&mut WakeList::default());
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
+    assert!(submit_many(&queue, &a, &mut items(2..4)).is_ok());
+}
+
+#[test]
+fn a_worker_moves_so_many_items_and_not_so_many_rows() {
+    for other_lanes in [0, WARM_LANES as u32 + 1] {
+        let queue = Queue::new(&Limits { items: 10_000, lane_items: 10_000, workers: 1, ..WIDE });
+        let lane = lane_of(&queue, 1);
+        (0..other_lanes).for_each(|key| _ = lane_of(&queue, 10 + key));
+        assert!(submit_many(&queue, &lane, &mut items(0..2_000)).is_ok());
+        let mut worker = queue.worker(0);
+        assert!(matches!(queue.take(&mut worker), Take::Run { .. }));
+        let taken = worker.taken();
+        let queued = queue.schedule.lock().queued() + taken;
+        let most = if other_lanes == 0 { AHEAD } else { HANDFUL * rows::ROW };
+        assert!((AHEAD..=most).contains(&queued), "{queued}");
+        let mut served = end(&queue, &mut worker, 1);
+        while queue.in_flight() > 0 {
+            served.extend(serve(&queue, &mut worker, 1));
+        }
+        assert!(served.into_iter().eq(0..2_000));
+    }
+}
+
+#[test]
+fn a_row_that_finds_the_inbox_full_makes_space() {
+    // The inbox is as long as the first bound, which is raised.
+    let queue = Queue::new(&Limits { items: 2, ..WIDE });
+    queue.set_limits(&WIDE);
+    let lane = lane_of(&queue, 1);
+    assert_eq!(submit_many(&queue, &lane, &mut items(0..100)), Ok((100, true)));
+    let mut worker = queue.worker(0);
+    let served: Vec<_> = (0..10).flat_map(|_| serve(&queue, &mut worker, 1)).collect();
+    assert!(served.into_iter().eq(0..100));
+}
+
 /// Does what another thread may see of `cancel_lane` that has not yet come to its locks.
 fn begin_to_cancel(lane: &Lane<u32>) {
     lane.service.cancelled.store(true, Ordering::Release);
@@ -864,11 +1045,11 @@ fn a_lane_that_was_cancelled_while_a_permit_was_held_for_a_moment_is_removed() {
     let queue = Queue::new(&Limits { items: 0, ..WIDE });
     let a = lane_of(&queue, 1);
     // What another thread sees of a submitter that has the lane's permit and finds none of the queue's.
-    assert_eq!(a.entrance.gate.enter(9, || 0), Ok(()));
+    assert_eq!(a.entrance.gate.enter(9, 1, || 0), Ok(1));
     queue.cancel_lane(&a, &mut WakeList::default());
     assert_eq!(queue.schedule.lock().lanes(), 1, "the item may still come");
     let mut wake = WakeList::default();
-    queue.undo(&a, 0, &mut wake);
+    queue.undo(&a, 1, &mut wake);
     assert_eq!((queue.schedule.lock().lanes(), wake.left, a.is_left()), (0, true, true));
 }
 

@@ -3,7 +3,8 @@
 use std::{hash::Hash, sync::Arc, task::Waker};
 
 use super::{
-    Denied, FairQueue, GRANTS, Lane, Refusal, Waited, WakeList, schedule::Charged, waiters::Waiters,
+    Denied, FairQueue, GRANTS, Lane, Refusal, Waited, WakeList, schedule::Charged, submit::Entered,
+    waiters::Waiters,
 };
 use crate::{
     panics::contain,
@@ -72,8 +73,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
                 break;
             }
             let Some((lane, bytes)) = waiters.next() else { break };
-            match self.enter(&lane, bytes, wake) {
-                Ok(charge) => {
+            match self.enter(&lane, 1, |_| bytes, wake) {
+                Ok(Entered { is_charged, .. }) => {
+                    let charge = if is_charged { bytes } else { 0 };
                     let item = waiters.admit_next(wake).item;
                     wake.worker |= self.push(&lane, Charged { item, charge });
                     // Only now: a submitter that finds nobody waiting pushes at once, and may be this peer's next.

@@ -86,6 +86,45 @@ fn what_is_submitted_after_the_peer_has_gone_belongs_to_its_next_connection() {
 }
 
 #[test]
+fn messages_that_are_submitted_together_count_as_far_as_they_are_admitted_and_the_rest_stays() {
+    let (started, starts) = channel();
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let config = FlowConfig::new(40).with_peer_quota(30).with_threads(1);
+    let flow = flow(&config, move |_, message| {
+        started.send(message).unwrap();
+        leaves.recv_timeout(LIMIT).expect("the test gives leave");
+    });
+    let mut submitter = flow.submitter(peer(1));
+    let mut messages: VecDeque<_> = (0..50).map(|message| (message, 4)).collect();
+    // A lane is made for one message, which says so if there may be none.
+    assert_eq!(submitter.try_execute_many(&mut messages), 0);
+    let (first, bytes) = messages.pop_front().unwrap();
+    assert!(
+        submitter.execute_sized(first, bytes).now_or_never().is_some_and(|first| first.is_ok())
+    );
+    assert_eq!(submitter.try_execute_many(&mut messages), 29);
+    assert_eq!((submitter.try_execute_many(&mut messages), messages.len()), (0, 20));
+    let counts = flow.snapshot();
+    assert_eq!((counts.admitted, counts.refused(), counts.high_water), (30, 0, 30));
+    (0..30).for_each(|_| leave.send(()).unwrap());
+    // The next one waits for capacity, and the others follow it.
+    let (next, bytes) = messages.pop_front().unwrap();
+    block_on(submitter.execute_sized(next, bytes)).expect("the flow is open");
+    (0..20).for_each(|_| leave.send(()).unwrap());
+    while !messages.is_empty() {
+        if submitter.try_execute_many(&mut messages) == 0 {
+            thread::yield_now();
+        }
+    }
+    assert!(flow.shutdown(LIMIT).is_clean());
+    messages.push_back((50, 4));
+    assert_eq!((submitter.try_execute_many(&mut messages), messages.len()), (0, 1));
+    assert!(starts.try_iter().eq(0..50));
+    let counts = flow.snapshot();
+    assert_eq!((counts.admitted, counts.handled(), counts.refused()), (50, 50, 0));
+}
+
+#[test]
 fn peers_who_take_each_others_only_lane_have_their_messages_run_as_their_own() {
     const EACH: u32 = 2_000;
     let (sender, receiver) = channel();

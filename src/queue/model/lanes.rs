@@ -150,11 +150,11 @@ fn a_cancelled_lane_is_removed_by_its_last_worker_or_by_who_takes_a_permit_back(
         let a = lane_of(&queue, 1);
         let mut worker = serving(&queue, &a);
         // A submitter that has the lane's permit and does not get the queue's.
-        a.entrance.gate.enter(4, || 0).unwrap();
+        a.entrance.gate.enter(4, 1, || 0).unwrap();
         queue.cancel_lane(&a, &mut WakeList::default());
         let submitter = {
             let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.undo(&a, 0, &mut WakeList::default()))
+            thread::spawn(move || queue.undo(&a, 1, &mut WakeList::default()))
         };
         end(&queue, &mut worker);
         assert!(!look(&queue, &mut worker));

@@ -24,18 +24,18 @@ fn an_item_is_found_by_the_worker_of_its_lane_or_another_is_woken() {
 
 /// Where a worker sleeps, as `workers::sleep` has it.
 #[derive(Debug)]
-struct Bed {
+pub(super) struct Bed {
     sleeps: AtomicBool,
     woken: AtomicBool,
 }
 
 impl Bed {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { sleeps: AtomicBool::new(false), woken: AtomicBool::new(false) })
     }
 
     /// Looks, and falls asleep if there is nothing; true if it has taken a run.
-    fn work(&self, queue: &Queue, worker: &mut OneWorker) -> bool {
+    pub(super) fn work(&self, queue: &Queue, worker: &mut OneWorker) -> bool {
         if look(queue, worker) {
             return true;
         }
@@ -45,14 +45,19 @@ impl Bed {
     }
 
     /// Wakes, as `Sleep::notify` does.
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.sleeps.load(Ordering::Relaxed) {
             self.woken.store(true, Ordering::Relaxed);
         }
     }
 
-    fn assert_awake_or_idle(&self, queue: &Queue, worker: &mut OneWorker, has_taken: bool) {
+    pub(super) fn assert_awake_or_idle(
+        &self,
+        queue: &Queue,
+        worker: &mut OneWorker,
+        has_taken: bool,
+    ) {
         if has_taken || self.woken.load(Ordering::Relaxed) {
             return;
         }

@@ -24,6 +24,12 @@ enum Step {
         lane: usize,
         bytes: u32,
     },
+    /// Several at once; 0 bytes stand for one to three by turns.
+    SubmitMany {
+        lane: usize,
+        count: usize,
+        bytes: u32,
+    },
     Poll(usize),
     LeaveTicket(usize),
     Take(usize),
@@ -44,8 +50,14 @@ enum Step {
 type Bounds = (usize, usize, Option<u64>, Option<u64>, u64);
 
 fn bounds() -> impl Strategy<Value = Bounds> {
-    let bytes = || prop_oneof![3 => Just(None), 1 => (0..12_u64).prop_map(Some)];
-    (0..8_usize, 0..5_usize, bytes(), bytes(), prop_oneof![Just(0_u64), Just(100), Just(10_000)])
+    let bytes = || prop_oneof![3 => Just(None), 1 => (0..40_u64).prop_map(Some)];
+    (
+        prop_oneof![0..8_usize, 0..60_usize],
+        prop_oneof![0..5_usize, 0..40_usize],
+        bytes(),
+        bytes(),
+        prop_oneof![Just(0_u64), Just(100), Just(10_000)],
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -55,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (key.clone(), bytes.clone(), any::<bool>())
             .prop_map(|(key, bytes, may_wait)| Step::Submit { key, bytes, may_wait }),
         2 => (any::<usize>(), bytes).prop_map(|(lane, bytes)| Step::SubmitRemembered { lane, bytes }),
+        4 => (any::<usize>(), 0..40_usize, 0..4_u32)
+            .prop_map(|(lane, count, bytes)| Step::SubmitMany { lane, count, bytes }),
         4 => any::<usize>().prop_map(Step::Poll),
         2 => any::<usize>().prop_map(Step::LeaveTicket),
         8 => (0..WORKERS).prop_map(Step::Take),
@@ -200,6 +214,39 @@ impl Trial {
                 if denied == Denied::Full && may_wait {
                     self.wait(lane, item, bytes, wake);
                 }
+            }
+        }
+    }
+
+    fn submit_many(
+        &mut self,
+        lane: &Arc<Lane<u32>>,
+        count: usize,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) {
+        let first = self.next_item;
+        self.next_item += count as u32;
+        let bytes = |item: u32| if bytes == 0 { item % 3 + 1 } else { bytes };
+        let mut items: VecDeque<_> =
+            (first..self.next_item).map(|item| (item, bytes(item))).collect();
+        let submitted = self.queue.submit_many(lane, &mut items, wake);
+        let admitted = count - items.len();
+        let next = first + admitted as u32;
+        assert!(items.into_iter().eq((next..self.next_item).map(|item| (item, bytes(item)))));
+        assert!(admitted == 0 || !lane.is_closed() && !self.closed);
+        self.oracle.entry(lane.serial()).or_default().extend(first..next);
+        match submitted {
+            Ok(submitted) => {
+                assert!(submitted == admitted && (submitted > 0 || count == 0));
+                // As many as there is capacity for.
+                if submitted < count {
+                    self.judge(lane, Denied::Full);
+                }
+            }
+            Err(denied) => {
+                assert_eq!(admitted, 0);
+                self.judge(lane, denied);
             }
         }
     }
@@ -394,6 +441,11 @@ impl Trial {
             Step::SubmitRemembered { lane, bytes } => {
                 if let Some(lane) = self.remembered(lane) {
                     self.submit(&lane, bytes, true, &mut wake);
+                }
+            }
+            Step::SubmitMany { lane, count, bytes } => {
+                if let Some(lane) = self.remembered(lane) {
+                    self.submit_many(&lane, count, bytes, &mut wake);
                 }
             }
             Step::Poll(at) if !self.tickets.is_empty() => self.poll(at % self.tickets.len()),
