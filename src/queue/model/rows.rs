@@ -59,7 +59,7 @@ fn a_row_and_a_sleeping_worker_do_not_rest_together_while_another_evicts() {
 
 /// A row that has two permits of its lane for a moment and gets one of the queue, or none, and a submitter to the lane
 /// that goes to wait because of it, while what they want becomes free.
-fn permits_that_a_row_holds_for_a_moment(limits: Limits) {
+fn permits_that_a_row_holds_for_a_moment(limits: Limits, most: usize) {
     explore(3, move || {
         let queue = queue(limits);
         let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
@@ -79,20 +79,28 @@ fn permits_that_a_row_holds_for_a_moment(limits: Limits) {
         end(&queue, &mut worker);
         let admitted = row.join().unwrap();
         waiter.join().unwrap();
-        assert_let_in(&queue, 2);
+        assert_let_in(&queue, most);
         assert_eq!(queue.in_flight(), admitted + 1 - queue.waiting());
-        assert!(queue.in_flight() <= 2 && queue.bytes_in_flight() <= queue.in_flight());
+        assert!(queue.in_flight() <= most && queue.bytes_in_flight() <= queue.in_flight());
     });
 }
 
 #[test]
 fn permits_that_a_row_holds_for_a_moment_keep_nobody_waiting() {
-    permits_that_a_row_holds_for_a_moment(Limits { items: 2, lane_items: 2, ..WIDE });
+    permits_that_a_row_holds_for_a_moment(Limits { items: 2, lane_items: 2, ..WIDE }, 2);
+}
+
+#[test]
+fn permits_of_a_row_that_is_refused_keep_nobody_waiting() {
+    permits_that_a_row_holds_for_a_moment(Limits { items: 1, lane_items: 2, ..WIDE }, 1);
 }
 
 #[test]
 fn bytes_that_a_row_holds_for_a_moment_keep_nobody_waiting() {
-    permits_that_a_row_holds_for_a_moment(Limits { bytes: Some(2), lane_bytes: Some(2), ..WIDE });
+    permits_that_a_row_holds_for_a_moment(
+        Limits { bytes: Some(2), lane_bytes: Some(2), ..WIDE },
+        2,
+    );
 }
 
 #[test]
