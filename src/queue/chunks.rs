@@ -12,7 +12,8 @@ pub(crate) const RUN: usize = 32;
 /// For how many items a new chunk has space: a lane of many is seldom longer.
 const FIRST: usize = 4;
 
-/// Up to so many items that come together are moved into the last chunk if they fit; more of them are a chunk as they are.
+/// Up to so many items that come together are moved into the last chunk if they fit; more of them are a chunk as they
+/// are.
 const FEW: usize = 8;
 
 /// For how many items all chunks have space that are kept.
@@ -96,7 +97,8 @@ impl<T> Chunks<T> {
         self.len += 1;
     }
 
-    /// Takes all of `items`, at least one and at most [`RUN`], and gives an empty chunk back, with space if one is free.
+    /// Takes all of `items`, at least one and at most [`RUN`], and gives an empty chunk back, with space if one is
+    /// free.
     pub(super) fn append(&mut self, items: &mut Chunk<T>, pool: &mut Pool<T>) {
         debug_assert!((1..=RUN).contains(&items.len()));
         self.len += items.len();

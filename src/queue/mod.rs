@@ -10,9 +10,10 @@
 //! ```
 //!
 //! A submitter takes a permit of its lane and one of the queue, each by one exchange, and pushes its item into the
-//! inbox; or the permits of up to 16 items, which are pushed as a row. Order and policy are nobody's business there. A worker that wants work takes the schedule's lock (it never
-//! waits for it: [`Take::Busy`]), moves what is in the inbox into the lanes, and takes the next run in fair order.
-//! What it has finished it counts on a cache line of its own; the submitters' bounds are computed from that.
+//! inbox; or the permits of up to 16 items, which are pushed as a row. Order and policy are nobody's business there.
+//! A worker that wants work takes the schedule's lock (it never waits for it: [`Take::Busy`]), moves what is in the
+//! inbox into the lanes, and takes the next run in fair order. What it has finished it counts on a cache line of its
+//! own; the submitters' bounds are computed from that.
 //!
 //! | word | written by | with |
 //! |---|---|---|
@@ -37,25 +38,26 @@
 //! Four pairs of steps must not miss each other. In each of them both sides write, fence, and then read what the
 //! other has written; the fences are sequentially consistent, so at least one of them sees the other.
 //!
-//! 1. *An item, or a row of them, and a worker.* A lane is *active* while the schedule knows that something is queued in it, or as many
-//!    workers serve it as may. [`FairQueue::submit`] (or `submit_many`, for each row) pushes, fences, and reads whether the lane is active. If so it
-//!    wakes nobody: the worker that ends the activity says so, fences, and moves all that is in the inbox
-//!    ([`FairQueue::drain_all`]; where there is one worker, before it sleeps). If not it *knocks*, fences, and reads
-//!    whether workers sleep. A worker that goes to sleep says so, fences, and reads whether somebody has knocked. Who
-//!    takes the knock back fences and moves all that is in the inbox.
+//! 1. *An item, or a row of them, and a worker.* A lane is *active* while the schedule knows that something is queued
+//!    in it, or as many workers serve it as may. [`FairQueue::submit`], and [`FairQueue::submit_many`] with each row,
+//!    pushes, fences, and reads whether the lane is active. If so it wakes nobody: the worker that ends the activity
+//!    says so, fences, and moves all that is in the inbox ([`FairQueue::drain_all`]; where there is one worker,
+//!    before it sleeps). If not it *knocks*, fences, and reads whether workers sleep. A worker that goes to sleep
+//!    says so, fences, and reads whether somebody has knocked. Who takes the knock back fences and moves all that is
+//!    in the inbox.
 //! 2. *Capacity and somebody who waits.* [`FairQueue::wait`] joins the line, fences, and tries to enter once more. A
 //!    worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether somebody waits.
 //! 3. *The last item and the end.* Who closes the queue says so, fences, and looks whether anything is in flight. Who
 //!    finishes an item counts it, fences, and looks whether the queue is closed. So one of them finds it over.
-//! 4. *The last two who let go of a lane that is cancelled or retired.* A worker counts its item as finished, somebody
-//!    else takes his item or his permit out, a third closes the lane. Each fences and looks whether the lane is over, and
-//!    the one that finds it so takes the schedule's lock, removes the lane, says that it is *left*, and gives the event.
-//!    The lock orders the worker and the third: a worker that ends its turn before the third has the lock is found to
-//!    serve the lane no longer, one that ends it after finds that the lane *departs*, and looks. A newcomer that sees a
-//!    lane over may take its place before. The one that comes for it then still finds the lane over, finds nothing to
-//!    remove, and gives the event. *Left* is written under the lock, the first time only, and before the event is given:
-//!    so the event comes once. Who retires a lane and then reads that it is not left, under a lock that is taken for the
-//!    event, too, gets the event after that.
+//! 4. *The last two who let go of a lane that is cancelled or retired.* A worker counts its item as finished,
+//!    somebody else takes his item or his permit out, a third closes the lane. Each fences and looks whether the lane
+//!    is over, and the one that finds it so takes the schedule's lock, removes the lane, says that it is *left*, and
+//!    gives the event. The lock orders the worker and the third: a worker that ends its turn before the third has the
+//!    lock is found to serve the lane no longer, one that ends it after finds that the lane *departs*, and looks. A
+//!    newcomer that sees a lane over may take its place before. The one that comes for it then still finds the lane
+//!    over, finds nothing to remove, and gives the event. *Left* is written under the lock, the first time only, and
+//!    before the event is given: so the event comes once. Who retires a lane and then reads that it is not left,
+//!    under a lock that is taken for the event, too, gets the event after that.
 //!
 //! A worker settles with those who wait not after each item but at the latest when its run ends. Should an item turn
 //! out long in the middle of a run, the caller of [`FairQueue::grant`] does it in the worker's stead.

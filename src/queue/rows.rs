@@ -1,8 +1,8 @@
 //! Rows: items of one lane that are submitted together, and cost little more than one.
 //!
 //! A row takes its permits by one exchange on each gate, and one slot of the inbox. What is moved from one core to
-//! another for each item is the item, and no word that both of them write. A worker makes the row a chunk of its lane, as
-//! it is, and gives an empty one back.
+//! another for each item is the item, and no word that both of them write. A worker makes the row a chunk of its
+//! lane, as it is, and gives an empty one back.
 //!
 //! Bounds: a row has from two to [`ROW`] items, and space for at least [`ROW`]. Up to [`SPARE_ROWS`] that are empty are
 //! kept to be used again, each with space for up to [`RUN`](super::RUN) items.
@@ -89,8 +89,8 @@ impl<T> Entry<T> {
 }
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Admits items from the front, as many as the lane and the queue have capacity for, if nobody waits for it; returns
-    /// how many. The others stay where they are. If there are any and none is admitted, says why.
+    /// Admits items from the front, as many as the lane and the queue have capacity for, if nobody waits for it;
+    /// returns how many. The others stay where they are. If there are any and none is admitted, says why.
     pub(crate) fn submit_many(
         &self,
         lane: &Arc<Lane<K>>,
