@@ -79,11 +79,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     }
 
     /// Retires a lane: it takes nothing more, who waits in its line is refused, and its key may have another lane at
-    /// once. What is queued in it stays and is served in its turn; between it and the key's next lane there is no order.
+    /// once. What is queued in it stays and is served in its turn. Between it and the key's next lane there is no order.
     /// It keeps its place among the lanes until it is [left](Lane::is_left). That is an event, which comes once: in the
-    /// [`WakeList`] of the call by which the lane is left, this one included, or as [`take_left`](super::Worker::take_left)
-    /// of a worker. Of a lane that was cancelled it comes, too; of one that was retired and then cancelled it comes
-    /// once. Returns how many were refused.
+    /// [`WakeList`] of the call by which the lane is left, this one included, or by a worker's
+    /// [`take_left`](super::Worker::take_left). Of a lane that was cancelled it comes, too; of one that was retired and
+    /// then cancelled it comes once. Returns how many were refused.
     pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
         let refused = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();
