@@ -163,7 +163,7 @@ fn rows(messages: usize) {
     const ROW: usize = 16;
     assert!(messages.is_multiple_of(ROW), "the last row is full, too");
     run(messages, |gate| {
-        let handler = move |_: NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
+        let handler = move |_: &NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
         let config = flow(1, MAX_QUANTUM);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");

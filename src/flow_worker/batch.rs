@@ -89,7 +89,7 @@ impl<M, K> Default for Batcher<M, K> {
 impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Takes further runs beside the one that the worker has, while there are fewer messages than a call takes; returns
     /// how many runs.
-    pub(super) fn gather_runs(&self, worker: &mut Drainer<M, K>) -> usize {
+    fn gather_runs(&self, worker: &mut Drainer<M, K>) -> usize {
         let Drainer { index, queue, batcher, runtime, .. } = worker;
         let (mut messages, mut runs) = (queue.taken(), 0);
         // The last run may bring more than there is room for, by a run at the most.
@@ -111,8 +111,20 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         runs
     }
 
-    /// Runs what the worker has taken, and so many runs beside it, by one call; returns when that ended.
-    pub(super) fn run_batch(&self, worker: &mut Drainer<M, K>, runs: usize, now: Moment) -> Moment {
+    /// Runs what the worker has taken and what has gathered beside it, by one call; returns when that ended. `None` if
+    /// it is a message alone.
+    // Apart from the way of a message alone, whose instructions are counted.
+    #[inline(never)]
+    pub(super) fn run_batch(
+        &self,
+        worker: &mut Drainer<M, K>,
+        began: Option<Moment>,
+    ) -> Option<Moment> {
+        let runs = self.gather_runs(worker);
+        if runs == 0 && worker.queue.taken() == 1 {
+            return None;
+        }
+        let now = began.unwrap_or_else(Moment::now);
         let Drainer { index, queue, batcher, runtime, wake, owed, .. } = worker;
         let ledger = &self.ledger.workers[*index];
         let Batcher { others, admitted } = batcher;
@@ -181,6 +193,6 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         if self.queue.is_closed() {
             self.end_if_over();
         }
-        Moment::now()
+        Some(Moment::now())
     }
 }

@@ -160,9 +160,7 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
             began = None;
         }
         if worker.runtime.batch > 1 {
-            let runs = self.gather_runs(worker);
-            if runs > 0 || worker.queue.taken() > 1 {
-                let ended = self.run_batch(worker, runs, began.unwrap_or_else(Moment::now));
+            if let Some(ended) = self.run_batch(worker, began) {
                 ON_WORKER.set(outside);
                 return ended;
             }

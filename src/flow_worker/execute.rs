@@ -181,8 +181,8 @@ impl<M: Send + 'static, K: PeerKey> Future for Execute<M, K> {
             return outcome;
         }
         if let State::Submitted(submitted) = *state {
-            // Apart, because there is no message to move.
-            *state = State::Resolved;
+            // Apart, because there is no message to move, and nothing to drop.
+            mem::forget(mem::replace(state, State::Resolved));
             return Poll::Ready(Ok(submitted));
         }
         match mem::replace(state, State::Resolved) {

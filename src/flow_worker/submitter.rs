@@ -31,6 +31,12 @@ impl<K: PeerKey> RememberedLane<K> {
             *self = Self { peer: Some(peer.clone()), lane: None };
             return None;
         }
+        self.lane_again(peer, queue)
+    }
+
+    /// The same for the next message of the same peer.
+    #[inline]
+    fn lane_again<M>(&mut self, peer: &K, queue: &PeerQueue<M, K>) -> Option<&Arc<Lane<K>>> {
         if self.lane.as_ref().is_none_or(|lane| lane.is_closed()) {
             self.lane = queue.with_lane(peer, |lane| lane.cloned());
         }
@@ -127,7 +133,9 @@ impl<'a, M: Send + 'static, K: PeerKey> Submitter<'a, M, K> {
     pub fn execute_sized(&mut self, message: M, bytes: usize) -> Execute<M, K> {
         let flow = self.flow.get();
         flow.count_events(1);
-        flow.execute_from(&self.peer, message, bytes, &mut self.remembered)
+        let core = &flow.inner;
+        let lane = self.remembered.lane_again(&self.peer, &core.queue);
+        Execute::of(core.submit(lane, &self.peer, message, bytes, true), core)
     }
 
     /// Submits a row of messages, with the bytes of each, at the cost of little more than one: for a transport that
@@ -161,7 +169,7 @@ impl<'a, M: Send + 'static, K: PeerKey> Submitter<'a, M, K> {
     /// Nothing is counted of those that stay, and none is dropped, whatever the flow's policy.
     pub fn try_execute_many(&mut self, messages: &mut VecDeque<(M, usize)>) -> usize {
         let flow = self.flow.get();
-        let lane = self.remembered.lane(&self.peer, &flow.inner.queue);
+        let lane = self.remembered.lane_again(&self.peer, &flow.inner.queue);
         let admitted = flow.inner.submit_many(lane, &self.peer, messages);
         flow.count_events(admitted as u64);
         admitted
