@@ -11,6 +11,8 @@ use strum::{EnumCount, IntoEnumIterator};
 use crate::{FlowType, wire};
 
 mod flow;
+#[cfg(feature = "serde")]
+mod forms;
 mod policy;
 mod validate;
 mod wait;
@@ -204,7 +206,10 @@ pub enum ConfigError {
 /// );
 /// # Ok::<(), gossip_engine::ConfigError>(())
 /// ```
+#[cfg_attr(feature = "serde", doc = include_str!("config/forms.md"))]
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "forms::ChannelForm", into = "forms::ChannelForm"))]
 pub struct ChannelConfig {
     flows: [FlowConfig; FlowType::COUNT],
     drop_notice_interval: Duration,

@@ -42,6 +42,8 @@ pub enum TransportEvent {
     strum::IntoStaticStr,
     thiserror::Error,
 )]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RefusalReason {
     /// The flow has been closed, shut down or dropped, or has failed

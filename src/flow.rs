@@ -25,6 +25,8 @@ use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
     PartialEq,
     PartialOrd,
 )]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FlowType {
     /// Announcements of artifacts: small, many.
     Advert,

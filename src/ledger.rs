@@ -23,6 +23,8 @@ use crate::{
 #[cfg(feature = "prometheus")]
 mod export;
 mod flow_ledger;
+#[cfg(feature = "serde")]
+mod forms;
 mod latency;
 mod show;
 mod snapshot;

@@ -118,8 +118,9 @@
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed, or your own [`Codec`] |
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
 //!
-//! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector).
-//! Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]), `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
+//! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector),
+//! `serde` ([configurations](ChannelConfig), policies, ids and names of flows and outcomes are read and written,
+//! [snapshots](MetricsSnapshot) are written). Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]), `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
 //! `P2P_Watch_Thread`.
 
 mod advert_broadcaster;
@@ -133,6 +134,8 @@ mod event_handler;
 mod flow;
 mod flow_worker;
 mod gossip;
+#[cfg(feature = "serde")]
+mod human;
 mod ledger;
 mod lifecycle;
 mod log_limit;

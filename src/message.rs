@@ -13,6 +13,9 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "serde")]
+mod forms;
+
 /// How many leading bytes of an id its short form shows.
 const SHORT_BYTES: usize = 4;
 

@@ -30,6 +30,8 @@ use crate::RefusalReason;
     PartialEq,
     PartialOrd,
 )]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {

@@ -18,6 +18,7 @@ use super::{
 /// To change one figure of a flow, begin with the flow's own configuration, since [`new`](Self::new) begins with
 /// the defaults: `config.with_flow(flow, config.flow(flow).with_quantum(quantum))`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(into = "super::forms::FlowForm"))]
 pub struct FlowConfig {
     pub(super) max_inflight_requests: usize,
     pub(super) peer_quota: Option<usize>,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// What a flow does with a message for which there is no capacity.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OverloadPolicy {
     /// Its submitter waits: the back pressure of a transport that awaits it before it reads on.
@@ -22,6 +24,8 @@ pub enum OverloadPolicy {
 
 /// What a flow does with what a peer has queued when it departs.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Departure {
     /// It is cancelled: it does not start, and is counted as [`Outcome::Cancelled`](crate::Outcome::Cancelled). A
@@ -45,6 +49,8 @@ pub enum Departure {
 /// peer may find a message that makes a callback panic, set a hook that writes less ([`std::panic::set_hook`]), or give
 /// the handler a [`Quarantine`](crate::ChannelConfig::with_quarantine).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum PanicPolicy {
     /// Nothing more.
@@ -68,6 +74,11 @@ pub enum PanicPolicy {
 /// A handler remembers the panics of at most [`MAX_PANIC_TABLE`](crate::MAX_PANIC_TABLE) peers. Beyond that it forgets
 /// the peer whose panic is the longest ago. It forgets peers in quarantine last.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "super::forms::QuarantineForm", into = "super::forms::QuarantineForm")
+)]
 pub struct Quarantine {
     pub(crate) panics: u32,
     pub(crate) window: Duration,

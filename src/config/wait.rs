@@ -7,6 +7,11 @@ use super::DEFAULT_SPIN_WINDOW;
 /// What a flow's worker does when there is nothing to run. It keeps its thread whatever it does, and an idle flow
 /// allocates nothing when the next message wakes it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "super::forms::WaitForm", into = "super::forms::WaitForm")
+)]
 #[non_exhaustive]
 pub enum WaitStrategy {
     /// It looks for the next message before it sleeps, for at most this long: zero to

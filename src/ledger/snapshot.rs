@@ -5,10 +5,13 @@ use std::{sync::OnceLock, time::Duration};
 use strum::{EnumCount, IntoEnumIterator};
 
 use super::DestinationKind;
+#[cfg(feature = "serde")]
+use super::forms;
 use crate::{FlowName, LatencySnapshot, Outcome};
 
 /// What one flow has counted. Plain data: nothing in it changes any more. As text it is a line, with what matters.
 #[derive(Clone, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FlowSnapshot {
     /// Messages admitted and not yet finished, at the moment.
@@ -24,6 +27,10 @@ pub struct FlowSnapshot {
     pub waiting: usize,
     /// How long the oldest message that is queued has waited, at the moment. Looked for in
     /// 4 096 lanes at the most.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_age_ns", serialize_with = "forms::nanos")
+    )]
     pub oldest_age: Duration,
     /// The most messages that were ever seen in flight, when a snapshot was taken or a message found no capacity.
     pub high_water: usize,
@@ -40,6 +47,7 @@ pub struct FlowSnapshot {
     /// Messages that found no capacity at first, their peer's or the flow's, so that their submitters had to wait; all
     /// there ever were, by the Internet Computer's name for it. [`waiting`](Self::waiting) is how many do now.
     pub waiting_for_peer_permit: u64,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "forms::outcomes"))]
     pub(super) outcomes: [u64; Outcome::COUNT],
     /// Panics on the flow's threads outside of any message: in what handlers have spawned there, or, by a fault of the
     /// engine, in its own code. The latter closes the flow.
@@ -166,6 +174,7 @@ impl FlowSnapshot {
 /// At rest the counts add up, which [`verify`](Self::verify) checks; while messages flow they may differ
 /// by those under way. As text it is a line, and one more for each flow to which messages were submitted.
 #[derive(Clone, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MetricsSnapshot {
     /// Events that the handlers were called with.
@@ -183,9 +192,11 @@ pub struct MetricsSnapshot {
     pub timer_ticks: u64,
     /// Those that panicked.
     pub timer_panics: u64,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "forms::flows"))]
     pub(super) flows: Vec<(&'static str, FlowSnapshot)>,
     /// Adverts of the replica's own, on their way out.
     pub broadcast: FlowSnapshot,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "forms::dropped_adverts"))]
     pub(super) dropped_adverts: [u64; DestinationKind::COUNT],
 }
 
