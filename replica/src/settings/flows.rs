@@ -31,18 +31,9 @@ struct FlowSettings {
     #[serde(deserialize_with = "numbers::peer_bytes")]
     peer_max_bytes: Option<u64>,
     #[serde(deserialize_with = "texts::policy")]
-    policy: Option<Policy>,
+    policy: Option<OverloadPolicy>,
     #[serde(deserialize_with = "numbers::max_age", rename = "max_age_ms")]
     max_age: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Policy {
-    Wait,
-    Refuse,
-    DropNewest,
-    DropOldest,
 }
 
 /// A flow that cannot be as it is said to be.
@@ -82,12 +73,7 @@ impl FlowSettings {
             flow = flow.with_peer_quota(quota);
         }
         if let Some(policy) = self.policy {
-            flow = flow.with_overload_policy(match policy {
-                Policy::Wait => OverloadPolicy::Wait,
-                Policy::Refuse => OverloadPolicy::Refuse,
-                Policy::DropNewest => OverloadPolicy::DropNewest,
-                Policy::DropOldest => OverloadPolicy::DropOldest,
-            });
+            flow = flow.with_overload_policy(policy);
         }
         // Their default is no bound.
         flow.with_max_bytes(self.max_bytes)

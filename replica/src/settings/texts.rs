@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
+use gossip_engine::OverloadPolicy;
 use gossip_replica::http::HttpAddress;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IntoDeserializer as _},
 };
 use toml::Value;
-
-use super::flows::Policy;
 
 /// How much of a text is quoted, in characters.
 const QUOTED: usize = 40;
@@ -87,7 +86,7 @@ pub(super) fn http<'de, D: Deserializer<'de>>(
 
 pub(super) fn policy<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Policy>, D::Error> {
+) -> Result<Option<OverloadPolicy>, D::Error> {
     let name = POLICY.read(deserializer)?;
-    Policy::deserialize(name.as_str().into_deserializer()).map(Some)
+    OverloadPolicy::deserialize(name.as_str().into_deserializer()).map(Some)
 }
