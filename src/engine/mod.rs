@@ -195,7 +195,8 @@ impl<K: PeerKey> Engine<K> {
     /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
     /// [`FlowWorker::shutdown`] says what happens to a handler that is stuck.
     ///
-    /// Called from inside a handler it closes all flows and returns at once, with a report that is not clean.
+    /// Called on a thread of a flow, or by a waker or the `Drop` of a message that a flow calls, it closes all flows and
+    /// returns at once, with a report that is not clean.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shut_down_by(instant_after(deadline))
     }

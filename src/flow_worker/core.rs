@@ -9,8 +9,8 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    drop_notices::DropNotices, handler::MessageHandler, runtime_config::RuntimeConfig,
-    shutdown::Over,
+    drain::within, drop_notices::DropNotices, handler::MessageHandler,
+    runtime_config::RuntimeConfig, shutdown::Over,
 };
 use crate::{
     BuildError, Departure, MetricsRegistry, Outcome, PeerKey,
@@ -195,7 +195,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             self.workers.notify();
         }
         if wake.has_submitters() {
-            wake.wake_submitters();
+            within(|| wake.wake_submitters());
         }
         if std::mem::take(&mut wake.left) {
             self.lane_left();
@@ -206,7 +206,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     #[cold]
     pub(super) fn lane_left(&self) {
         if let Some(left) = &self.left {
-            contain(|| left.lane_left());
+            within(|| contain(|| left.lane_left()));
         }
     }
 
@@ -263,11 +263,15 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
 
     /// Lets a message go, whose `Drop` may panic.
     pub(super) fn let_go(&self, peer: &K, message: M, outcome: Outcome) {
-        let runtime = self.runtime.load_full();
-        let dropped = catch_unwind(AssertUnwindSafe(|| match runtime.handler.get() {
-            Some(handler) => handler.discarded(peer, message, outcome),
-            None => drop(message),
-        }));
+        let let_go = || {
+            // A handler that was replaced may go with it.
+            let runtime = self.runtime.load_full();
+            match runtime.handler.get() {
+                Some(handler) => handler.discarded(peer, message, outcome),
+                None => drop(message),
+            }
+        };
+        let dropped = catch_unwind(AssertUnwindSafe(|| within(let_go)));
         if let Err(payload) = dropped {
             self.panics.report(payload);
         }

@@ -43,8 +43,9 @@ const BRIEF: u64 = 2_000;
 const LET_IN_WITHIN: u64 = 10_000;
 
 thread_local! {
-    /// This thread is in the middle of a run: in a handler, in the `Drop` of a message, or in a waker.
-    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
+    /// This thread is a worker's, or runs the user's code in the middle of something of a flow: the `Drop` of a message,
+    /// or a waker.
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How long the message has waited that the calling handler runs, from its submitter's call to the
@@ -74,17 +75,29 @@ pub fn queue_delay() -> Option<Duration> {
     slot::waited().map(Duration::from_nanos)
 }
 
-/// Whether a worker is in the middle of a run on this thread, below the caller.
-pub(super) fn is_on_worker() -> bool {
-    ON_WORKER.get()
+/// Whether this thread is a worker's, or a flow is in the middle of something below the caller.
+pub(super) fn is_within() -> bool {
+    WITHIN.get()
+}
+
+/// Runs the user's code, on whatever thread it is, in the middle of something of a flow.
+pub(super) fn within<R>(code: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WITHIN.set(self.0);
+        }
+    }
+    let _restore = Restore(WITHIN.replace(true));
+    code()
 }
 
 /// Runs something as if it were on another thread.
 #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 pub(crate) fn as_another_thread(run: impl FnOnce()) {
-    let on_worker = ON_WORKER.replace(false);
+    let within = WITHIN.replace(false);
     slot::as_another_thread(run);
-    ON_WORKER.set(on_worker);
+    WITHIN.set(within);
 }
 
 /// What a worker keeps between its runs.
@@ -119,6 +132,7 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
 
     fn worker(&self, index: usize) -> Self::Worker {
         self.take_post(index);
+        WITHIN.set(true);
         // The count first: what changes in between is read again.
         let runtime_changes = self.runtime_changes.load(Ordering::Acquire);
         Drainer {
@@ -151,7 +165,6 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
     }
 
     fn run(&self, worker: &mut Self::Worker, began: Option<Moment>) -> Moment {
-        let outside = ON_WORKER.replace(true);
         let mut began = began;
         if worker.owes_another_lane() || self.is_outdated(worker) {
             // Only one lane is remembered. Wakers, and the `Drop` of a replaced handler, may take long.
@@ -201,7 +214,6 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
         if self.queue.is_closed() {
             self.end_if_over();
         }
-        ON_WORKER.set(outside);
         let wait = pace.ended(now.as_nanos(), queue.taken() as u64, runtime.gathers);
         if self.queue.has_ready() { now } else { self.gather(wait, now) }
     }

@@ -360,8 +360,8 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     ///
     /// When the threads have ended the flow lets go of the handler, which may own the flow.
     ///
-    /// Called from inside a handler, of this flow or another, it closes the flow and returns at once. Its report is not
-    /// clean. What was admitted still runs; call it again from elsewhere to wait for that.
+    /// Called on a thread of a flow, this one or another, or by a waker or the `Drop` of a message that a flow calls, it
+    /// closes the flow and returns at once. Its report is not clean. What was admitted still runs; call it again from elsewhere to wait for that.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         self.shut_down_by(instant_after(deadline))
     }

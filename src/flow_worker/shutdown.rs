@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{core::Core, drain::is_on_worker};
+use super::{core::Core, drain::is_within};
 use crate::{
     FlowReport, Outcome, PeerKey,
     queue::WakeList,
@@ -87,8 +87,9 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Closes the flow, waits for what was admitted, drops the rest at the deadline and ends the threads.
     pub(super) fn shut_down(&self, deadline: Instant) -> FlowReport {
         self.close();
-        if is_on_worker() {
-            // The handler below this call, or the user's `Drop` or waker, ends after it: it cannot wait for that.
+        if is_within() {
+            // The thread, the handler below this call, or what has called the user's `Drop` or waker, ends after it: it
+            // cannot wait for that.
             return FlowReport { dropped: 0, running: self.queue.in_flight(), joined: false };
         }
         let before = self.dropped_at_shutdown();

@@ -1,6 +1,7 @@
 //! Flows that end: by a shutdown, from inside, with their owner.
 
 use super::*;
+use crate::sync::Mutex;
 
 #[test]
 fn a_shutdown_runs_what_was_admitted_and_refuses_those_who_wait() {
@@ -217,4 +218,156 @@ fn two_handlers_that_shut_their_flow_down_do_not_wait_for_each_other() {
         assert!(!report.joined);
     }
     at_rest(&flow);
+}
+
+type Code = Box<dyn FnOnce() + Send + Sync>;
+
+/// Runs something when it is dropped.
+struct OnDrop(Option<Code>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|code| code());
+    }
+}
+
+/// Runs something when it wakes.
+struct OnWake(Mutex<Option<Code>>);
+
+impl std::task::Wake for OnWake {
+    fn wake(self: Arc<Self>) {
+        let code = self.0.lock().take();
+        code.into_iter().for_each(|code| code());
+    }
+}
+
+/// A flow whose handler waits for leave, and has begun on a message of peer 1; and code that shuts the flow down.
+struct Ending {
+    flow: Arc<FlowWorker<OnDrop>>,
+    leave: crossbeam::channel::Sender<()>,
+    told: crossbeam::channel::Sender<Option<FlowReport>>,
+    hears: crossbeam::channel::Receiver<Option<FlowReport>>,
+}
+
+fn ending(config: FlowConfig) -> Ending {
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let (begins, begun) = crossbeam::channel::unbounded::<()>();
+    let (told, hears) = crossbeam::channel::unbounded();
+    let flow = flow(config.with_threads(1), move |_, _: OnDrop| {
+        begins.send(()).unwrap();
+        leaves.recv_timeout(LIMIT).expect("the test gives leave");
+    });
+    assert!(at_once(flow.execute(peer(1), OnDrop(None))).is_ok());
+    begun.recv_timeout(LIMIT).unwrap();
+    Ending { flow: Arc::new(flow), leave, told, hears }
+}
+
+impl Ending {
+    fn shuts_down(&self) -> Code {
+        let (flow, told) = (Arc::downgrade(&self.flow), self.told.clone());
+        Box::new(move || {
+            let flow = flow.upgrade().expect("the test keeps the flow");
+            told.send(None).unwrap();
+            // Nobody waits for so long.
+            told.send(Some(flow.shutdown(Duration::from_secs(3_600)))).unwrap();
+        })
+    }
+
+    fn queue(&self, from: u8, code: Option<Code>) {
+        assert!(at_once(self.flow.execute(peer(from), OnDrop(code))).is_ok());
+    }
+
+    /// Does something, in which a shutdown is called that does not wait.
+    fn does(self, run: impl FnOnce(&FlowWorker<OnDrop>) + Send + 'static) {
+        let Self { flow, leave, hears, .. } = self;
+        let runs = thread::spawn({
+            let flow = Arc::clone(&flow);
+            move || run(&flow)
+        });
+        assert_eq!(hears.recv_timeout(LIMIT), Ok(None), "it has begun");
+        // It would wait for the thread that it is called on, whatever else ends.
+        (0..10).for_each(|_| leave.send(()).unwrap());
+        let report = hears.recv_timeout(LIMIT).expect("it does not wait for itself");
+        assert!(report.is_some_and(|report| !report.is_clean()));
+        runs.join().unwrap();
+        assert!(flow.shutdown(LIMIT).is_clean());
+        flow.snapshot().verify("test").unwrap();
+    }
+}
+
+#[test]
+fn the_drop_of_a_message_of_a_peer_that_goes_may_shut_the_flow_down() {
+    let ending = ending(FlowConfig::new(10));
+    ending.queue(2, Some(ending.shuts_down()));
+    ending.does(|flow| flow.cancel_peer(peer(2)));
+}
+
+#[test]
+fn the_drop_of_a_message_that_makes_place_may_shut_the_flow_down() {
+    let config = FlowConfig::new(2).with_overload_policy(OverloadPolicy::DropOldest);
+    let ending = ending(config);
+    ending.queue(2, Some(ending.shuts_down()));
+    ending.does(|flow| drop(at_once(flow.execute(peer(2), OnDrop(None)))));
+}
+
+#[test]
+fn the_drop_of_a_message_at_a_shutdown_may_shut_the_flow_down() {
+    let ending = ending(FlowConfig::new(10));
+    ending.queue(2, Some(ending.shuts_down()));
+    ending.does(|flow| _ = flow.shutdown(Duration::ZERO));
+}
+
+#[test]
+fn a_waker_of_a_peer_that_goes_may_shut_the_flow_down() {
+    let ending = ending(FlowConfig::new(2));
+    ending.queue(2, None);
+    let waker = Arc::new(OnWake(Mutex::new(Some(ending.shuts_down())))).into();
+    let mut waits = ending.flow.execute(peer(2), OnDrop(None));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(waits.poll_unpin(&mut context).is_pending());
+    ending.does(|flow| flow.cancel_peer(peer(2)));
+    drop(waits);
+}
+
+#[test]
+fn a_handler_that_is_replaced_may_shut_its_flow_down_when_it_is_dropped() {
+    let (told, hears) = crossbeam::channel::unbounded();
+    let own = Arc::new(std::sync::OnceLock::<Weak<FlowWorker<()>>>::new());
+    let code: Code = {
+        let own = Arc::clone(&own);
+        Box::new(move || {
+            let flow = own.get().and_then(Weak::upgrade).expect("the test keeps the flow");
+            told.send((flow.shutdown(Duration::from_secs(3_600)), thread::current().id())).unwrap();
+        })
+    };
+    let bomb = OnDrop(Some(code));
+    let flow = Arc::new(flow(FlowConfig::new(10).with_threads(1), move |_, (): ()| _ = &bomb));
+    own.set(Arc::downgrade(&flow)).unwrap();
+    block_on(flow.execute(peer(1), ())).unwrap();
+    at_rest(&flow);
+    flow.replace_handler(|_: &NodeId, (): ()| {});
+    let (report, by) = hears.recv_timeout(LIMIT).expect("it does not wait for itself");
+    assert!(by == thread::current().id() || !report.is_clean());
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
+fn what_a_handler_has_given_to_rayon_may_shut_the_flow_down() {
+    let (told, hears) = crossbeam::channel::unbounded();
+    let own = Arc::new(std::sync::OnceLock::<Weak<FlowWorker<()>>>::new());
+    let flow = {
+        let own = Arc::clone(&own);
+        Arc::new(flow(FlowConfig::new(10).with_threads(1), move |_, (): ()| {
+            let flow = own.get().and_then(Weak::upgrade).expect("the test keeps the flow");
+            let told = told.clone();
+            rayon::spawn(move || {
+                told.send(flow.shutdown(Duration::from_secs(3_600))).unwrap();
+            });
+        }))
+    };
+    own.set(Arc::downgrade(&flow)).unwrap();
+    block_on(flow.execute(peer(1), ())).unwrap();
+    let report = hears.recv_timeout(LIMIT).expect("it does not wait for itself");
+    assert!(!report.joined);
+    assert!(flow.shutdown(LIMIT).is_clean());
 }
