@@ -259,6 +259,14 @@ impl<K: PeerKey> Inner<K> {
 
 impl<K: PeerKey> Watched for Inner<K> {
     /// For each flow, that of the peers last.
+impl<K: PeerKey> Drop for Inner<K> {
+    fn drop(&mut self) {
+        // What is kept is refused, and counted so. It wakes submitters, whose wakers are the user's code.
+        contain(|| self.peers.close());
+        self.look_at_departures();
+    }
+}
+
     type Known = Vec<Reported>;
 
     fn look(&self, known: &mut Self::Known) {

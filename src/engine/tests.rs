@@ -531,3 +531,19 @@ fn twelve_flows_of_a_program_add_up_whatever_happens() {
         assert!(flow.panicked() > 0, "{name}");
     }
 }
+
+#[test]
+fn a_departure_that_ends_with_the_engine_has_its_outcome() {
+    let Site { registry, engine, numbers, hears, leave } = site(draining(10), FlowConfig::new(10));
+    let peer = block_on(engine.connect("bern".to_owned())).unwrap();
+    for message in [1, 2] {
+        at_once(numbers.execute(peer.id(), message));
+    }
+    assert_eq!([(); 2].map(|()| hears.recv_timeout(LIMIT).is_ok()), [true; 2]);
+    let closing = peer.close();
+    drop(engine);
+    block_on(closing);
+    leave.send(()).unwrap();
+    wait_until("the end", || numbers.snapshot().in_flight == 0);
+    registry.snapshot().verify().unwrap();
+}
