@@ -547,3 +547,31 @@ fn a_departure_that_ends_with_the_engine_has_its_outcome() {
     wait_until("the end", || numbers.snapshot().in_flight == 0);
     registry.snapshot().verify().unwrap();
 }
+
+#[test]
+fn drops_are_remembered_of_no_more_peers_than_have_lanes() {
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let registry = MetricsRegistry::new();
+    let hour = Duration::from_secs(3_600);
+    let mut builder = Engine::<u64>::builder(&registry).with_drop_notice_interval(hour);
+    let config = FlowConfig::new(1)
+        .with_threads(1)
+        .with_max_peers(2)
+        .with_overload_policy(OverloadPolicy::DropNewest);
+    let flow = builder
+        .flow("gated", config, move |_: &u64, (): ()| {
+            leaves.recv_timeout(LIMIT).expect("the test gives leave");
+        })
+        .unwrap();
+    let engine = builder.build().unwrap();
+    at_once(flow.execute(0, ()));
+    let mut known = Default::default();
+    for peer in 1..100 {
+        let dropped = Submitted::Dropped(Outcome::DroppedNewest);
+        assert_eq!(at_once(flow.execute(peer, ())), dropped);
+        engine.inner().look(&mut known);
+    }
+    assert!(flow.drops_listed() <= 2, "{} of them", flow.drops_listed());
+    leave.send(()).unwrap();
+    assert!(engine.shutdown(LIMIT).is_clean());
+}

@@ -2,8 +2,8 @@
 //! that it can ask for them again.
 //!
 //! A drop is counted in its lane. The first since the last notice puts the lane into a list, behind a mutex that is
-//! taken for nothing else. Bounds: one entry for each peer with a lane. May lose: what was dropped of a peer that goes
-//! before the notice is due.
+//! taken for nothing else. Bounds: one entry for each peer that has a lane, or had one since the last call of
+//! [`notify`](DropNotices::notify). May lose: what was dropped of a peer that goes before the notice is due.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,6 +28,12 @@ impl<K: PeerKey> DropNotices<K> {
         Self { is_heard, lanes: Mutex::default() }
     }
 
+    /// How many lanes are in the list.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn listed(&self) -> usize {
+        self.lanes.lock().len()
+    }
+
     /// A message of this lane was dropped.
     pub(super) fn record(&self, lane: &Arc<Lane<K>>) {
         if !self.is_heard || !lane.count_dropped() {
@@ -47,7 +53,8 @@ impl<K: PeerKey> DropNotices<K> {
     pub(super) fn notify(&self, now: u64, interval: u64, notify: impl Fn(&K, u64) -> bool) {
         let mut due: Vec<_> = {
             let mut lanes = self.lanes.lock();
-            lanes.retain(|_, dropped| !dropped.lane.is_cancelled());
+            // Nobody is notified of a peer that has gone, or whose lane has made place for another.
+            lanes.retain(|_, dropped| !dropped.lane.is_closed());
             let is_due = |dropped: &&Dropped<K>| {
                 dropped.last.is_none_or(|last| now.saturating_sub(last) >= interval)
             };

@@ -339,6 +339,12 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         self.inner.replace_handler(Box::new(handler))
     }
 
+    /// How many lanes are remembered for what was dropped of them.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(crate) fn drops_listed(&self) -> usize {
+        self.inner.drops.listed()
+    }
+
     /// What the flow has counted so far.
     #[must_use]
     pub fn snapshot(&self) -> FlowSnapshot {
