@@ -11,8 +11,8 @@ use crate::{FlowReport, FlowWorker, PeerKey, flow_worker::Reported, queue::Lane}
 pub(super) trait AnyFlow<K>: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// A peer has gone: cancels what it has queued, or lets it run, and returns its lane.
-    fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>>;
+    /// A peer has gone: cancels what it has queued, or lets it run, and returns its lanes that may be served.
+    fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>>;
 
     fn set_peer_weight(&self, peer: &K, weight: u32) -> bool;
 
@@ -32,7 +32,7 @@ impl<M: Send + 'static, K: PeerKey> AnyFlow<K> for Arc<FlowWorker<M, K>> {
         FlowWorker::name(self)
     }
 
-    fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+    fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
         FlowWorker::depart(self, peer)
     }
 

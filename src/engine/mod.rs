@@ -243,7 +243,7 @@ impl<K: PeerKey> Engine<K> {
 
 impl<K: PeerKey> Inner<K> {
     fn peer_down(&self, peer: &K) -> Change<K> {
-        let lanes: Vec<_> = self.flows.0.iter().filter_map(|flow| flow.depart(peer)).collect();
+        let lanes: Vec<_> = self.flows.0.iter().flat_map(|flow| flow.depart(peer)).collect();
         let (completer, completion) = completion();
         let change = PeerChange::Down(lanes, completer);
         // Not before an earlier one, of the same connection or of one that ended without it.

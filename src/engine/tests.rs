@@ -549,6 +549,39 @@ fn a_departure_that_ends_with_the_engine_has_its_outcome() {
 }
 
 #[test]
+fn a_departure_waits_for_a_handler_whose_message_was_cancelled_before() {
+    let registry = MetricsRegistry::new();
+    let (begins, begun) = channel();
+    let (told, hears) = channel();
+    struct Down(Sender<()>);
+    impl PeerHandler<u64> for Down {
+        fn on_peer_down(&self, _: &u64) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let (leave, leaves) = crossbeam::channel::bounded::<()>(1);
+    let mut builder = Engine::<u64>::builder(&registry);
+    let flow = builder
+        .flow("gated", FlowConfig::new(2).with_threads(1), move |_: &u64, (): ()| {
+            begins.send(()).unwrap();
+            leaves.recv_timeout(LIMIT).expect("the test gives leave");
+        })
+        .unwrap();
+    let engine = builder.build_with(Down(told)).unwrap();
+    let peer = block_on(engine.connect(7)).unwrap();
+    at_once(flow.execute(7, ()));
+    begun.recv_timeout(LIMIT).unwrap();
+    flow.cancel_peer(7);
+    let began = Instant::now();
+    drop(peer.close());
+    hears.recv_timeout(LIMIT).unwrap();
+    let took = began.elapsed();
+    leave.send(()).unwrap();
+    assert!(took >= Duration::from_millis(100), "its handler runs");
+    assert!(engine.shutdown(LIMIT).is_clean());
+}
+
+#[test]
 fn drops_are_remembered_of_no_more_peers_than_have_lanes() {
     let (leave, leaves) = crossbeam::channel::unbounded::<()>();
     let registry = MetricsRegistry::new();

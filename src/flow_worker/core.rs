@@ -20,7 +20,7 @@ use crate::{
     ledger::{FlowLedger, Gauges, Load},
     panics::{PanicLog, contain},
     queue::{FairQueue, Lane, Limits, WakeList},
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering},
     workers::{Spec, Workers},
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     /// Workers whose loop has panicked.
     pub(super) broken: AtomicUsize,
     pub(super) drops: DropNotices<K>,
+    /// Lanes that were cancelled while workers served them. Those that are served no longer go when another comes.
+    served: Mutex<Vec<Arc<Lane<K>>>>,
     left: Option<Arc<dyn LaneLeft>>,
     pub(super) over: Over,
     pub(super) panics: Arc<PanicLog>,
@@ -166,6 +168,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             held: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
             drops: DropNotices::new(spec.notifies),
+            served: Mutex::default(),
             left: spec.left,
             over: Over::default(),
             panics,
@@ -211,17 +214,28 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     }
 
     /// The peer has gone: what it has queued is cancelled, or runs to its end, as the flow is told. Those who wait are
-    /// refused. Returns its lane, whose handlers may still run.
-    pub(super) fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+    /// refused. Returns its lane, whose handlers may still run, and those that were cancelled before and are served.
+    pub(super) fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
         if self.runtime.load().config.departure() == Departure::Cancel {
-            return self.cancel(peer);
+            // It is among those that follow, if it is served.
+            let _ = self.cancel(peer);
+            return self.served(peer).collect();
         }
-        let lane = self.queue.with_lane(peer, |lane| lane.cloned())?;
-        let mut wake = WakeList::default();
-        let refused = self.queue.retire_lane(&lane, &mut wake);
-        self.ledger.count_many(Outcome::Disconnected, refused as u64);
-        self.wake(&mut wake);
-        Some(lane)
+        let lane = self.queue.with_lane(peer, |lane| lane.cloned());
+        if let Some(lane) = &lane {
+            let mut wake = WakeList::default();
+            let refused = self.queue.retire_lane(lane, &mut wake);
+            self.ledger.count_many(Outcome::Disconnected, refused as u64);
+            self.wake(&mut wake);
+        }
+        self.served(peer).chain(lane).collect()
+    }
+
+    /// The peer's lanes that are cancelled and served.
+    fn served(&self, peer: &K) -> impl Iterator<Item = Arc<Lane<K>>> + use<M, K> {
+        let served = self.served.lock();
+        let of_peer = served.iter().filter(|lane| lane.is_served() && lane.key() == peer);
+        of_peer.cloned().collect::<Vec<_>>().into_iter()
     }
 
     /// The peer has gone: nothing that it has queued starts, and those who wait are refused. Returns its lane, whose
@@ -230,6 +244,11 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         let lane = self.queue.with_lane(peer, |lane| lane.cloned())?;
         let mut wake = WakeList::default();
         let (queued, refused) = self.queue.cancel_lane(&lane, &mut wake);
+        if lane.is_served() {
+            let mut served = self.served.lock();
+            served.retain(|lane| lane.is_served());
+            served.push(Arc::clone(&lane));
+        }
         self.ledger.count_many(Outcome::Disconnected, refused as u64);
         // Before the user's code runs, and again after each of it.
         self.wake(&mut wake);

@@ -238,7 +238,7 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     }
 
     /// Does that, or lets what is queued run, as the flow is told by its [`Departure`](crate::Departure).
-    pub(crate) fn depart(&self, peer: &K) -> Option<Arc<Lane<K>>> {
+    pub(crate) fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
         self.inner.depart(peer)
     }
 

@@ -188,20 +188,25 @@ impl<K> Lane<K> {
         self.seldom.dropped.fetch_add(count, Ordering::AcqRel);
     }
 
+    /// Whether a worker serves this lane. Once it is false of one that is cancelled it stays so.
+    pub(crate) fn is_served(&self) -> bool {
+        // Acquire: who sees the worker gone sees what it did.
+        self.service.workers.load(Ordering::Acquire) > 0
+    }
+
     /// Waits until no worker serves this lane, which must be cancelled; false if `patience` is over first.
     pub(crate) fn wait_until_left(&self, patience: Duration) -> bool {
         // The caller has cancelled the lane, and held the schedule's lock after that. A worker that left before is seen
         // to have left; one that leaves later finds the lane cancelled, and notifies.
-        let is_served = || self.service.workers.load(Ordering::Acquire) > 0;
-        if !is_served() {
+        if !self.is_served() {
             return true;
         }
         if crate::clock::pass(patience) {
-            return !is_served();
+            return !self.is_served();
         }
         let mut lock = self.seldom.left.0.lock();
         let until = std::time::Instant::now() + patience;
-        while is_served() {
+        while self.is_served() {
             let left = until.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
                 return false;
