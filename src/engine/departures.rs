@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Who moves a departure on takes it out and leaves [`Departing::Moves`] in its place, so that no arrival of the peer
-//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each connection.
+//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each connection;
+//! where [`REPEATS`] were refused, no arrival is admitted.
 
 use std::{
     future::Future,
@@ -23,7 +24,8 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering},
 };
 
-/// How many departures that were refused are submitted again at a time, at the most.
+/// How many departures that were refused are submitted again at a time, at the most. Where as many are kept, nobody
+/// arrives.
 const REPEATS: usize = 64;
 
 /// A departure that the flow of the peers has not admitted yet.
@@ -36,6 +38,17 @@ enum Departing<K: PeerKey> {
     Refused(PeerChange<K>),
     /// Who looks is submitting it at the moment. It may have been told by now.
     Moves(Option<Completion>),
+}
+
+impl<K: PeerKey> Departing<K> {
+    fn is_to_be_submitted(&self) -> bool {
+        match self {
+            Self::Drains { .. } | Self::Refused(_) => true,
+            Self::Moves(told) => told.as_ref().is_none_or(|told| !told.has_ended()),
+            // What is submitted later waits behind it.
+            Self::Waits(_) => false,
+        }
+    }
 }
 
 /// Those of all peers.
@@ -83,18 +96,25 @@ impl<K: PeerKey> Departures<K> {
         self.kept.lock().is_empty()
     }
 
-    /// Whether a departure of this peer is yet to be submitted.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn count(&self) -> usize {
+        self.kept.lock().len()
+    }
+
+    /// Whether an arrival of this peer is to be refused: a departure of it is yet to be submitted, or so many were
+    /// refused that arrivals, whose departures would be refused in their turn, have to give way.
     pub(super) fn hold(&self, peer: &K) -> bool {
-        let holds = |(of, departing): &(K, Departing<K>)| {
-            of == peer
-                && match departing {
-                    Departing::Drains { .. } | Departing::Refused(_) => true,
-                    Departing::Moves(told) => told.as_ref().is_none_or(|told| !told.has_ended()),
-                    // What is submitted later waits behind it.
-                    Departing::Waits(_) => false,
-                }
-        };
-        self.kept.lock().iter().any(holds)
+        let mut refused = 0;
+        self.kept.lock().iter().any(|(of, departing)| {
+            refused += usize::from(matches!(departing, Departing::Refused(_)));
+            refused >= REPEATS || of == peer && departing.is_to_be_submitted()
+        })
+    }
+
+    /// Whether a departure of this peer is yet to be submitted.
+    pub(super) fn hold_one_of(&self, peer: &K) -> bool {
+        let kept = self.kept.lock();
+        kept.iter().any(|(of, departing)| of == peer && departing.is_to_be_submitted())
     }
 }
 

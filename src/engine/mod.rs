@@ -247,7 +247,7 @@ impl<K: PeerKey> Inner<K> {
         let (completer, completion) = completion();
         let change = PeerChange::Down(lanes, completer);
         // Not before an earlier one, of the same connection or of one that ended without it.
-        if change.is_due() && !self.departures.hold(peer) {
+        if change.is_due() && !self.departures.hold_one_of(peer) {
             return (Some(self.peers.execute(peer, change)), completion);
         }
         self.departures.drain(peer, change);

@@ -582,6 +582,45 @@ fn a_departure_waits_for_a_handler_whose_message_was_cancelled_before() {
 }
 
 #[test]
+fn arrivals_give_way_to_departures_that_were_refused() {
+    let refuses = FlowConfig::new(1).with_threads(1).with_overload_policy(OverloadPolicy::Refuse);
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let registry = MetricsRegistry::new();
+    struct Gated(crossbeam::channel::Receiver<()>);
+    impl PeerHandler<u32> for Gated {
+        fn on_peer_up(&self, _: &u32) {
+            self.0.recv_timeout(LIMIT).expect("the test gives leave");
+        }
+    }
+    let builder = Engine::<u32>::builder(&registry).with_peers_flow(refuses);
+    let engine = builder.build_with(Gated(leaves)).unwrap();
+    let mut before: Option<Connection<u32>> = None;
+    let mut most = 0;
+    for peer in 0..1_000 {
+        let limit = Instant::now() + LIMIT;
+        let connection = loop {
+            let mut connecting = engine.connect(peer);
+            let Some(refused) = (&mut connecting).now_or_never() else {
+                // The flow is full.
+                drop(before.take());
+                most = most.max(engine.inner().departures.count());
+                leave.send(()).unwrap();
+                break block_on(connecting).unwrap();
+            };
+            assert!(refused.is_err() && Instant::now() < limit, "the capacity is not free yet");
+            engine.inner().look_at_departures();
+        };
+        before = Some(connection);
+    }
+    // As many again, and their marks, while they are submitted again.
+    assert!(most <= 4 * 64, "{most} are kept");
+    drop(before);
+    wait_until("all departures", || engine.inner().departures.are_none());
+    assert!(engine.shutdown(LIMIT).is_clean());
+    registry.snapshot().verify().unwrap();
+}
+
+#[test]
 fn drops_are_remembered_of_no_more_peers_than_have_lanes() {
     let (leave, leaves) = crossbeam::channel::unbounded::<()>();
     let registry = MetricsRegistry::new();
