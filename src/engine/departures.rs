@@ -66,12 +66,15 @@ impl<K: PeerKey> Default for Departures<K> {
 }
 
 impl<K: PeerKey> Departures<K> {
-    /// Keeps a departure until what the peer has queued has run.
-    pub(super) fn drain(&self, peer: &K, change: PeerChange<K>) {
+    /// Keeps a departure until what the peer has queued has run; true if that is so already. Otherwise who leaves the
+    /// last of its lanes finds it here: he locks this after it was kept, or his lane is seen left.
+    pub(super) fn drain(&self, peer: &K, change: PeerChange<K>) -> bool {
         let peer = peer.clone();
         let mut kept = self.kept.lock();
         let follows = kept.iter().any(|(of, _)| *of == peer);
+        let is_due = change.is_due();
         kept.push((peer, Departing::Drains { change, follows }));
+        is_due
     }
 
     /// Looks at a departure that was submitted, and keeps it if it has not been admitted; whether it is kept.

@@ -250,15 +250,15 @@ impl<K: PeerKey> Inner<K> {
         if change.is_due() && !self.departures.hold_one_of(peer) {
             return (Some(self.peers.execute(peer, change)), completion);
         }
-        self.departures.drain(peer, change);
-        // What was left before it was kept has told of it in vain.
-        self.look_at_departures();
+        let is_due = self.departures.drain(peer, change);
+        // What was left before it was kept has told of it in vain; the watch may have found none, and ended.
+        if is_due || self.peers.is_closed() {
+            self.look_at_departures();
+        }
         (None, completion)
     }
 }
 
-impl<K: PeerKey> Watched for Inner<K> {
-    /// For each flow, that of the peers last.
 impl<K: PeerKey> Drop for Inner<K> {
     fn drop(&mut self) {
         // What is kept is refused, and counted so. It wakes submitters, whose wakers are the user's code.
@@ -267,6 +267,8 @@ impl<K: PeerKey> Drop for Inner<K> {
     }
 }
 
+impl<K: PeerKey> Watched for Inner<K> {
+    /// For each flow, that of the peers last.
     type Known = Vec<Reported>;
 
     fn look(&self, known: &mut Self::Known) {

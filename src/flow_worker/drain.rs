@@ -172,11 +172,10 @@ impl<M: Send + 'static, K: PeerKey> Source for Core<M, K> {
             self.refresh(worker);
             began = None;
         }
-        if worker.runtime.batch > 1 {
-            if let Some(ended) = self.run_batch(worker, began) {
-                ON_WORKER.set(outside);
-                return ended;
-            }
+        if worker.runtime.batch > 1
+            && let Some(ended) = self.run_batch(worker, began)
+        {
+            return ended;
         }
         let Drainer { index, queue, runtime, wake, pace, owed, .. } = worker;
         let ledger = &self.ledger.workers[*index];
