@@ -8,7 +8,7 @@ use std::{fmt::Display, hash::Hash};
 /// the log alone. Peers choose their ids in many systems; keys are hashed with a key of the process's own, so that nobody
 /// can make them collide.
 ///
-/// `Clone`, `Eq` and `Hash` run under locks of the engine, so they must not call it. What tells one connection of a peer
+/// `Clone`, `Drop`, `Eq` and `Hash` run under locks of the engine, so they must not call it. What tells one connection of a peer
 /// from the next must not be part of it.
 pub trait PeerKey: Clone + Display + Eq + Hash + Send + Sync + 'static {}
 

@@ -168,7 +168,9 @@ impl<K: PeerKey> Engine<K> {
     /// # Errors
     ///
     /// The future resolves to a [`RefusalReason`] if the flow of the peers does not admit the event. The transport may
-    /// close the connection then: `on_peer_down` will not be called. A future that resolves says so a moment before its
+    /// close the connection then: `on_peer_down` will not be called. The reason is
+    /// [`TooManyWaiters`](RefusalReason::TooManyWaiters), too, if a departure of the peer is yet to be submitted, or 64
+    /// departures were refused and are to be submitted again. A future that resolves says so a moment before its
     /// capacity is free, so a flow that [refuses](crate::OverloadPolicy::Refuse) may be full then.
     ///
     /// # Cancel safety

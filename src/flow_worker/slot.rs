@@ -115,7 +115,8 @@ pub(super) trait Held: Send + Sync {
 /// # Order
 ///
 /// The peer's next message may start when the handler has returned, although the slot is held. A peer departs without
-/// waiting for slots: a task that must not outlive its peer asks [`is_cancelled`](Self::is_cancelled).
+/// waiting for slots, unless the flow [drains](crate::Departure::Drain): a task that must not outlive its peer asks
+/// [`is_cancelled`](Self::is_cancelled).
 ///
 /// # Whose code runs at its end
 ///
@@ -126,6 +127,9 @@ pub struct Slot(Box<dyn Held>);
 impl Slot {
     /// Takes the slot of the message whose handler calls this. `None` outside of handlers, on other threads that help
     /// one, and if the handler has taken it already.
+    ///
+    /// Not in what a handler gives to rayon: that may run on the thread of another handler, which waits for rayon, and
+    /// would take its slot.
     pub fn take() -> Option<Self> {
         let waited = waited()?;
         // One that is held has a charge that no message has.
