@@ -44,11 +44,12 @@ use serde_json::{Value, json};
 use self::{
     contenders::{Contender, Handler, baseline::Baseline, engine::Engine, rayon::Rayon},
     harness::{
-        clock::{even, sleep_until, split_mix},
+        clock::{even, sleep_until},
         ledger::Message,
         output,
         rounds::interleaved,
         statistics::Quartiles,
+        work::{steps_in, work},
     },
 };
 
@@ -68,25 +69,6 @@ const LOCKED_MESSAGES: usize = 400;
 const LOCKED: [&str; 4] = ["engine", "engine, forking", "rayon", "baseline"];
 /// Tells the program that it is a round of the contender of this name.
 const ROUND: &str = "GOSSIP_BENCH_LOCKED";
-
-/// So much work as takes this long on a core that is free.
-fn steps_in(time: Duration) -> u64 {
-    const STEPS: u64 = 1 << 20;
-    let times = (0..9).map(|_| {
-        let started = Instant::now();
-        work(STEPS);
-        started.elapsed().as_secs_f64()
-    });
-    // The lower quartile: what disturbs makes it longer only.
-    (STEPS as f64 * time.as_secs_f64() / Quartiles::of(times).lower) as u64
-}
-
-fn work(steps: u64) {
-    let mut state = black_box(steps);
-    for _ in 0..steps {
-        black_box(split_mix(&mut state));
-    }
-}
 
 fn joined(parts: usize, steps: u64) {
     if parts == 1 {

@@ -14,3 +14,4 @@ pub(crate) mod processor;
 pub(crate) mod rounds;
 pub(crate) mod statistics;
 pub(crate) mod streams;
+pub(crate) mod work;
