@@ -10,6 +10,7 @@ mod flood;
 #[path = "../harness/folder.rs"]
 mod folder;
 mod forking;
+mod handlers;
 mod latency;
 mod lines;
 mod machine;
@@ -82,7 +83,7 @@ impl Measured {
 /// A bench, a title, and what is said of it.
 type Section = (&'static str, &'static str, fn(&[Value], &Path) -> Result<String, Box<dyn Error>>);
 
-const SECTIONS: [Section; 19] = [
+const SECTIONS: [Section; 20] = [
     ("stalls", "What the machine takes", small::stalls),
     ("throughput", "Throughput", throughput::section),
     ("latency", "Latency", latency::section),
@@ -99,6 +100,7 @@ const SECTIONS: [Section; 19] = [
     ("five_flows", "Five flows, one of them stuck", five_flows::section),
     ("inside", "rayon inside a handler", small::inside),
     ("forking", "Handlers that fork", forking::section),
+    ("handlers", "Departures, slots and batches", handlers::section),
     ("instructions", "Instructions", small::instructions),
     ("wire", "Wire format", wire::section),
     ("fuzz", "Fuzzing", small::fuzz),
@@ -126,11 +128,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = csv::FOLDER;
     let text = format!(
         "# Results\n\n{warning}## What is won\n\n{}\nRatios are of medians, over the workloads of a table.\n\n\
-         ## Where the engine loses\n\n{}\n## Method\n\n{METHOD} [All tables]({folder}/tables.md) and their data lie \
+         ## Where the engine loses\n\n{}{}\n## Method\n\n{METHOD} [All tables]({folder}/tables.md) and their data lie \
          beside each other in [{folder}]({folder}).\n\n{}\n```sh\n{COMMAND}\n```\n\n\
          ## Contenders\n\n{CONTENDERS}{}\n{}",
         rivals::won()?,
         rivals::lost()?,
+        handlers::lost()?,
         machine::describe(),
         workloads::told(folder)?,
         fs::read_to_string(package.join("benches/discussion.md"))?,

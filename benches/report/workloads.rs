@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{Measured, SECTIONS, replica, rivals};
+use super::{Measured, SECTIONS, handlers, replica, rivals};
 
 /// What is said of a bench. The figures come from what it left.
 struct Workload {
@@ -14,7 +14,7 @@ struct Workload {
 }
 
 /// In the order in which they are told.
-const WORKLOADS: [Workload; 8] = [
+const WORKLOADS: [Workload; 9] = [
     Workload {
         bench: "throughput",
         pictures: &[
@@ -74,6 +74,15 @@ const WORKLOADS: [Workload; 8] = [
         claim: "A flow whose handlers are stuck holds up no other.",
         cause: "Each flow has its own queue and its own threads; the flows share nothing but the cores.",
     },
+    Workload {
+        bench: "handlers",
+        pictures: &[],
+        claim: "What a peer has sent before it hung up is handled; work that outlasts its handler keeps to the flow's \
+                bound; calls that cost much are shared by many messages, and nobody waits for a batch to fill.",
+        cause: "A peer whose lane drains is gone when the last message of the lane has finished. A slot holds the \
+                message's place in the bounds until it is dropped. A batch is what has gathered while the worker was \
+                busy, so a message that comes alone runs alone.",
+    },
 ];
 
 /// Those of the reference replica, which have no rivals.
@@ -132,7 +141,12 @@ impl Workload {
 pub(crate) fn told(folder: &str) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     for workload in &WORKLOADS {
-        text += &workload.told("##", "gossip-engine", rivals::figures(workload.bench)?, folder)?;
+        let figures = match workload.bench {
+            // It compares ways to use the engine, and has no rivals.
+            "handlers" => handlers::figures()?,
+            bench => rivals::figures(bench)?,
+        };
+        text += &workload.told("##", "gossip-engine", figures, folder)?;
     }
     text += "\n## The replica\n\n\
              The reference replica on the engine, by benches of its own. Nothing here is compared with another \
