@@ -1,5 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
+use gossip_engine::{FlowConfig, FlowWorker, NodeId};
+
 use super::*;
 use crate::http::{
     Sampler,
@@ -26,12 +28,16 @@ fn series(text: &str) -> HashMap<&str, f64> {
 #[test]
 fn it_says_what_was_read() {
     let mut reading = reading();
+    // The engine's part has the flows that were made.
+    let (config, handler) = (FlowConfig::new(1), |_: &NodeId, (): ()| {});
+    let flow = FlowWorker::new(FlowType::Chunk, &config, &reading.registry, handler).unwrap();
     reading.peers = vec![peer(1, PeerState::Connected), peer(2, PeerState::ShutOut)];
     (reading.peers[0].bytes_in, reading.peers[1].bytes_in) = (100, 11);
     (reading.gossip.wanted, reading.gossip.missing_bytes) = (3, 4_000);
     reading.gossip.fetched.hash_mismatches = 9;
     reading.store.free_bytes = Some(77);
     let text = text(vec![reading], 0);
+    drop(flow);
     let series = series(&text);
     for (name, value) in [
         ("gossip_peers{state=\"connected\"}", 1.0),
