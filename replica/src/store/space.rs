@@ -17,6 +17,9 @@
 //! others from the start, and everybody else's only as far as it is earned: twice as much as is written. What is not
 //! earned yet may be gone by then; the write that would earn it is refused.
 //!
+//! What does not fit is no fault of the store: the limits are its operator's, and a peer may claim any size. The store
+//! does not remember it; what waits for space is the protocol's to say.
+//!
 //! The free space is asked of the system each time, since other programs use it too. A system that does
 //! not say limits nothing here; its refusals do.
 
@@ -161,7 +164,7 @@ impl Reservation {
         let held = store.bytes();
         let hoped = whose.and_then(|peer| reserved.hoped.get(&peer)).copied().unwrap_or(0);
         let fits = store.space.fits(&reserved, &store.folder, held, size, hoped);
-        fits.map_err(|error| store.note(error))?;
+        fits?;
         let earned = if let Some(peer) = whose {
             *reserved.hoped.entry(peer).or_default() += size;
             0
@@ -192,8 +195,7 @@ impl Reservation {
         if let Some(peer) = self.whose
             && more > 0
         {
-            let fits = store.space.fits(&reserved, &store.folder, held, more, 0);
-            fits.map_err(|error| store.note(error))?;
+            store.space.fits(&reserved, &store.folder, held, more, 0)?;
             reserved.give_up_hope(peer, more);
             reserved.total += more;
             reserved.unwritten += more;
