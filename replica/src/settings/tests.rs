@@ -57,6 +57,25 @@ fn the_ranges_of_the_documentation_are_those_that_hold() {
     assert!(module.contains(&format!("at most {}", MAX_PEERS)));
 }
 
+#[test]
+fn the_help_says_the_defaults() {
+    let defaults = StoreOptions::default();
+    for (name, default) in [
+        ("min_free_bytes", defaults.min_free_bytes),
+        ("verify_bytes_per_second", defaults.verify_bytes_per_second),
+    ] {
+        let line = help().lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        assert!(line.ends_with(&format!("[default: {default}]")), "{line}");
+    }
+    let channels = ReplicaOptions::default().channels;
+    for flow in FlowType::ALL {
+        let (name, flow) = (flow.name().to_lowercase(), channels.flow(flow));
+        for figure in [flow.max_inflight_requests(), flow.peer_quota()] {
+            assert!(help().contains(&format!("{name} {figure}")), "{name} {figure}: {}", help());
+        }
+    }
+}
+
 /// Of another type than it should be: each setting says what it expects, and none tells a name of the program's.
 #[test]
 fn what_is_of_another_type_is_told_what_to_write() {
