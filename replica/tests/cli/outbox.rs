@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -159,6 +159,43 @@ fn what_is_not_published_is_said_once_with_the_reason() {
         assert_eq!(said(&log, words), 1, "{words:?}: {log}");
     }
     drop(running);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once_with_its_path_and_the_reason() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let alone = Alone::new();
+    let locked = alone.outbox("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::write(locked.join("file"), "hidden").unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root reads everything.
+    let is_locked = fs::read_dir(&locked).is_err();
+    make_overlong(&alone.node.folder.join("outbox"));
+    let running = alone.start("settle_seconds = 0");
+    // Scans later.
+    for number in 1..=2 {
+        fs::write(alone.outbox(&format!("file {number}")), number.to_string()).unwrap();
+        let whole = number.to_string();
+        until("it is published", || alone.node.held().contains(whole.as_bytes()));
+    }
+    let log = alone.log();
+    assert_eq!(said(&log, &["outbox/deep", "not published", "File name too long"]), 1, "{log}");
+    if is_locked {
+        assert_eq!(said(&log, &["outbox/locked", "not published", "denied"]), 1, "{log}");
+    }
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
+    drop(running);
+}
+
+/// Folders in folders, until the system takes their path no more.
+fn make_overlong(outbox: &Path) {
+    let shell = "i=0; while [ $i -lt 50 ]; do mkdir deep && cd -P deep 2>/dev/null || exit 1; i=$((i+1)); done";
+    let name = format!("deep{}", "x".repeat(200));
+    let shell = shell.replace("deep", &name);
+    let made = Command::new("sh").args(["-c", &shell]).current_dir(outbox).status().unwrap();
+    assert!(made.success());
 }
 
 #[test]
