@@ -15,6 +15,7 @@
 //! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
 
 mod folders;
+mod patience;
 mod reload;
 mod scan;
 
@@ -59,16 +60,25 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let (end, reload) = (EndRequest::new()?, ReloadRequest::new()?);
     logging::start(args.log.as_deref(), "info", &ProgressBar::hidden())?;
     let notices = Notices::new(logging::lost_lines);
-    let reload = Reload::new(&args.config, reload, notices.clone())?;
+    let end = end.wait();
+    tokio::pin!(end);
+    // A disk may not answer, and the end must not wait for that.
+    let checked = async {
+        let reload = Reload::new(&args.config, reload, notices.clone()).await?;
+        let settings = reload.started().clone();
+        let identity = blocking(move || check(&settings)).await?;
+        Ok::<_, Failure>((reload, identity))
+    };
+    let (reload, identity) = tokio::select! {
+        checked = checked => checked?,
+        () = &mut end => return Ok(()),
+    };
     let settings = reload.started().clone();
-    let identity = check(&settings).await?;
     if args.check {
         let peers = settings.peers.iter().filter(|peer| peer.key != identity.node_id()).count();
         return say(format_args!("ok: id={:x} peers={peers}", identity.node_id()));
     }
     let reload = Mutex::new(reload);
-    let end = end.wait();
-    tokio::pin!(end);
     let replica = tokio::select! {
         replica = start(&identity, &settings) => replica?,
         () = &mut end => return Ok(()),
@@ -122,7 +132,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// Finds what is at fault before anything is made or started.
-async fn check(settings: &Settings) -> Result<Identity, Failure> {
+fn check(settings: &Settings) -> Result<Identity, Failure> {
     let identity = Identity::load(&settings.key_file).map_err(Failure::runtime)?;
     if Identity::is_exposed(&settings.key_file) {
         let key_file = settings.key_file.display();

@@ -42,7 +42,7 @@ mod peers;
 mod texts;
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
@@ -184,6 +184,18 @@ impl Settings {
         Ok(words.http)
     }
 
+    /// Which file of peers a configuration names, whatever else is at fault in it.
+    pub(crate) fn peers_file_in(path: &Path) -> Option<PathBuf> {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(default, deserialize_with = "texts::peers_file")]
+            peers_file: Option<PathBuf>,
+        }
+        let text = decode(read(path, "configuration").ok()?, path, "configuration").ok()?;
+        let named: Named = parse(&text).ok()?;
+        Some(path.parent().unwrap_or(Path::new("")).join(named.peers_file?))
+    }
+
     /// All but the peers of another file. Those of this one are not in the settings yet.
     fn parse(text: &str, folder: &Path) -> Result<(Self, PeerList), String> {
         let words: Words = parse(text)?;
@@ -254,6 +266,13 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
         Failure::usage(format_args!("cannot read the {what} {}: {error}", path.display()))
     };
     let mut content = Vec::new();
+    // A pipe may never end, and cannot be read again.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Failure::usage(format_args!(
+            "{} is no {what}: it is not a regular file",
+            path.display()
+        )));
+    }
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     Ok(content)

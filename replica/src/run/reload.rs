@@ -8,7 +8,10 @@
 //!
 //! What cannot change while the replica runs is named in a warning, and stays as it was at the start. A change is seen
 //! by looking at the files every [`POLL`]; one that is still going on is waited for, so that half a file is not taken
-//! for a whole one.
+//! for a whole one. The files are those that the configuration names that was read last, at fault or not.
+//!
+//! A disk may not answer. What takes longer than [`LIMIT`] is said once and given up; the files are read again when
+//! the disk answers, or when SIGHUP asks for it.
 
 use std::{
     fs,
@@ -21,10 +24,13 @@ use gossip_replica::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::patience::Patience;
 use crate::{failure::Failure, settings::Settings, signals::ReloadRequest};
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_secs(2);
+/// How long looking at the files, or reading them, may take.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The files of a configuration, and what holds.
 #[derive(Debug)]
@@ -34,10 +40,15 @@ pub(super) struct Reload {
     started: Settings,
     /// What was applied last.
     current: Settings,
+    /// The file of peers that the configuration names that was read last, be it at fault.
+    peers_file: Option<PathBuf>,
     /// As they were when they were read.
     read: Versions,
     /// What was different when it was last looked at, if it was.
     changing: Option<Versions>,
+    patience: Patience,
+    /// Whether the files could not be read in time.
+    is_late: bool,
     request: ReloadRequest,
     /// Where a fault is shown beside the log.
     notices: Notices,
@@ -54,28 +65,44 @@ impl Versions {
     }
 }
 
+/// What was read.
+#[derive(Debug)]
+struct Loaded {
+    settings: Result<Settings, Failure>,
+    /// The file of peers that the configuration names.
+    peers_file: Option<PathBuf>,
+    versions: Versions,
+}
+
 /// Reads a configuration, and what its files were at the latest when they were read. What changes after this is seen
 /// to have changed, so the versions come first; which file of peers it is, the configuration has to say before.
-fn load(path: &Path) -> Result<(Settings, Versions), Failure> {
-    let peers_file = Settings::load(path)?.peers_file;
+fn load(path: &Path) -> Loaded {
+    let peers_file = Settings::peers_file_in(path);
     let versions = Versions::of(path, peers_file.as_deref());
-    Ok((Settings::load(path)?, versions))
+    let settings = Settings::load(path);
+    let peers_file = settings.as_ref().map_or(peers_file, |settings| settings.peers_file.clone());
+    Loaded { settings, peers_file, versions }
 }
 
 impl Reload {
     /// Reads the configuration that a replica is to be started with.
-    pub(super) fn new(
+    pub(super) async fn new(
         path: &Path,
         request: ReloadRequest,
         notices: Notices,
     ) -> Result<Self, Failure> {
-        let (settings, read) = load(path)?;
+        let path = path.to_owned();
+        let (path, loaded) = blocking(move || (path.clone(), load(&path))).await;
+        let settings = loaded.settings?;
         Ok(Self {
-            path: path.to_owned(),
+            path,
             started: settings.clone(),
             current: settings,
-            read,
+            peers_file: loaded.peers_file,
+            read: loaded.versions,
             changing: None,
+            patience: Patience::default(),
+            is_late: false,
             request,
             notices,
         })
@@ -95,8 +122,15 @@ impl Reload {
                 () = self.request.next() => true,
                 _ = ticks.tick() => false,
             };
-            let now = self.look().await;
-            if is_asked || self.has_changed(now) {
+            // A disk that does not answer is not asked again, unless by SIGHUP.
+            if self.is_late && !is_asked && self.patience.under_way() > 0 {
+                continue;
+            }
+            let Some(now) = self.look().await else {
+                self.say_late();
+                continue;
+            };
+            if is_asked || self.is_late || self.has_changed(now) {
                 self.read = now;
                 self.changing = None;
                 self.reload(replica).await;
@@ -105,9 +139,21 @@ impl Reload {
     }
 
     /// The disk may be slow, or not answer at all.
-    async fn look(&self) -> Versions {
-        let (path, peers) = (self.path.clone(), self.current.peers_file.clone());
-        blocking(move || Versions::of(&path, peers.as_deref())).await
+    async fn look(&self) -> Option<Versions> {
+        let (path, peers) = (self.path.clone(), self.peers_file.clone());
+        self.patience.run(LIMIT, move || Versions::of(&path, peers.as_deref())).await
+    }
+
+    fn say_late(&mut self) {
+        if !std::mem::replace(&mut self.is_late, true) {
+            let fault = format!(
+                "{} or its file of peers cannot be read within {} s",
+                self.path.display(),
+                LIMIT.as_secs()
+            );
+            self.notices.configuration_rejected(&fault);
+            tracing::warn!(%fault, "the configuration is not read anew; nothing changes");
+        }
     }
 
     /// Whether it differs from what was read, and is what it was a while ago.
@@ -121,11 +167,15 @@ impl Reload {
 
     async fn reload(&mut self, replica: &Replica) {
         let path = self.path.clone();
-        let new = match blocking(move || load(&path)).await {
-            Ok((new, read)) => {
-                self.read = read;
-                new
-            }
+        let Some(loaded) = self.patience.run(LIMIT, move || load(&path)).await else {
+            self.say_late();
+            return;
+        };
+        self.is_late = false;
+        self.read = loaded.versions;
+        self.peers_file = loaded.peers_file;
+        let new = match loaded.settings {
+            Ok(new) => new,
             Err(fault) => {
                 self.notices.configuration_rejected(&fault);
                 tracing::warn!(%fault, "the new configuration is at fault; nothing changes");

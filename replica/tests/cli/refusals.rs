@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     net::UdpSocket,
     path::Path,
+    process::Command,
 };
 
 use tempfile::TempDir;
@@ -137,6 +138,7 @@ fn of_a_configuration() {
     assert_refused(&["run", "--config", "/no/such.toml"], 2, &["/no/such.toml", "No such file"]);
     let folder = scene.path().to_str().unwrap();
     assert_refused(&["run", "--log", "off", "--config", folder], 2, &[folder]);
+    assert_refused(&["run", "--log", "off", "--config", folder], 2, &["not a regular file"]);
     scene.assert_refused("listen = ", 2, &["config.toml, line 1"]);
     scene.assert_refused("\u{0}", 2, &["config.toml, line 1"]);
     scene.assert_refused(&format!("{GOOD}colour = 1"), 2, &["line 5", "`colour`"]);
@@ -158,6 +160,16 @@ fn of_a_configuration() {
     scene.assert_refused(&dropping, 2, &["line 5", "Transport flow"]);
     scene.assert_refused(&format!("{GOOD}http = 'x'"), 2, &["line 5", "neither an address"]);
     scene.assert_refused(&format!("{GOOD}peers_file = 'x'"), 2, &["file of peers", "No such file"]);
+    #[cfg(unix)]
+    {
+        // A pipe, as a shell's `<(…)` is; nobody writes to it.
+        let pipe = scene.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let arguments = ["run", "--log", "off", "--config", pipe.to_str().unwrap()];
+        assert_refused(&arguments, 2, &["pipe is no configuration", "not a regular file"]);
+        let text = format!("{GOOD}peers_file = 'pipe'");
+        scene.assert_refused(&text, 2, &["pipe is no file of peers", "not a regular file"]);
+    }
     fs::write(scene.path().join("peers"), "\n[[peers]]\nkey = 1\n").unwrap();
     scene.assert_refused(&format!("{GOOD}peers_file = 'peers'"), 2, &["peers, line 3"]);
 }

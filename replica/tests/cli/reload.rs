@@ -2,14 +2,17 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
 };
 
 use tempfile::TempDir;
 
 use crate::{
     node::{Node, until_all_hold},
-    program::{Running, command, until},
+    program::{PATIENCE, Running, command, until},
 };
 
 /// A replica by itself that logs to a file.
@@ -100,6 +103,55 @@ fn a_changed_file_of_peers_is_read_anew_and_the_own_entry_is_skipped() {
     fs::write(&peers, own).unwrap();
     logged.until_said(&["read anew", "removed=1"]);
     logged.end();
+}
+
+/// It is the one that the faulty configuration names, which is not what it was before.
+#[test]
+fn a_faulty_file_of_peers_that_is_mended_is_read_anew() {
+    let logged = Logged::start();
+    let peers = logged.node.folder.join("peers.toml");
+    fs::write(&peers, "colour = 1\n").unwrap();
+    logged.add("peers_file = 'peers.toml'\n");
+    logged.until_said(&["at fault", "peers.toml, line 1"]);
+    fs::write(&peers, format!("[[peers]]\nkey = {KEY:?}\naddress = '127.0.0.1:9'\n")).unwrap();
+    logged.until_said(&["read anew", "added=1"]);
+    logged.end();
+}
+
+#[test]
+fn a_pipe_in_place_of_the_configuration_is_refused_and_later_files_are_read() {
+    let logged = Logged::start();
+    let good = fs::read_to_string(&logged.config).unwrap();
+    fs::remove_file(&logged.config).unwrap();
+    make_pipe(&logged.config);
+    logged.running.signal("HUP");
+    logged.until_said(&["at fault", "config.toml", "not a regular file"]);
+    fs::remove_file(&logged.config).unwrap();
+    fs::write(&logged.config, good).unwrap();
+    logged.until_said(&["read anew", "added=0"]);
+    logged.end();
+}
+
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// As one whose disk does not answer.
+#[test]
+fn one_that_hangs_at_its_start_ends_when_it_is_asked_to() {
+    let folder = TempDir::new().unwrap();
+    let node = Node::new(folder.path().join("node"));
+    let config = node.write_config(&[]);
+    let key = node.folder.join("key");
+    fs::remove_file(&key).unwrap();
+    make_pipe(&key);
+    let mut running = Running::start(command(["run", "--config"]).arg(config));
+    let (sender, opened) = mpsc::channel();
+    // Opened once the program reads from it.
+    thread::spawn(move || sender.send(File::create(key)));
+    let _writer = opened.recv_timeout(PATIENCE).expect("the program reads its key").unwrap();
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
 }
 
 #[test]
