@@ -4,7 +4,7 @@
 //! |--------|----------------------------------------------------------------------|
 //! | 0      | nothing                                                              |
 //! | 1      | what the program met: files, ports, disks, replicas that do not agree |
-//! | 2      | the command line or the configuration file                           |
+//! | 2      | the command line or the configuration file, or what this names       |
 //! | 130    | the user, who interrupted a demo                                     |
 
 use std::{

@@ -133,21 +133,24 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// Finds what is at fault before anything is made or started.
 fn check(settings: &Settings) -> Result<Identity, Failure> {
-    let identity = Identity::load(&settings.key_file).map_err(Failure::runtime)?;
+    let places = &settings.places;
+    let identity =
+        Identity::load(&settings.key_file).map_err(|error| places.fault("key_file", error))?;
     if Identity::is_exposed(&settings.key_file) {
         let key_file = settings.key_file.display();
         tracing::warn!(%key_file, "others than its owner may use the key file; chmod it to 600");
     }
     folders::check_apart(settings)?;
     if let Some(publish) = &settings.publish {
-        scan::check_folder(publish)?;
+        scan::check_folder(publish).map_err(|error| places.fault("publish", error))?;
     }
-    folders::check_store(&settings.store)?;
+    folders::check_store(&settings.store).map_err(|error| places.fault("store", error))?;
     Ok(identity)
 }
 
 async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Failure> {
-    let listen = resolve("listen", &settings.listen).await?;
+    let listen = resolve(&settings.listen).await;
+    let listen = listen.map_err(|fault| settings.places.fault("listen", fault))?;
     let options = ReplicaOptions {
         gossip: GossipOptions { chunk_bytes: settings.chunk_size, ..GossipOptions::default() },
         channels: settings.channels.clone(),
@@ -166,13 +169,11 @@ async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Fail
 }
 
 /// The first address of a name.
-async fn resolve(what: &str, name: &str) -> Result<SocketAddr, Failure> {
-    let mut addresses = lookup_host(name).await.map_err(|error| {
-        Failure::runtime(format_args!("{what}, {name:?}, does not resolve: {error}"))
-    })?;
-    addresses
-        .next()
-        .ok_or_else(|| Failure::runtime(format_args!("{what}, {name:?}, does not resolve")))
+async fn resolve(name: &str) -> Result<SocketAddr, String> {
+    let addresses = lookup_host(name).await;
+    let mut addresses =
+        addresses.map_err(|error| format!("listen, {name:?}, does not resolve: {error}"))?;
+    addresses.next().ok_or_else(|| format!("listen, {name:?}, does not resolve"))
 }
 
 /// Serves the page, if there is to be one. Does not end.

@@ -39,6 +39,7 @@ pub(crate) mod fuzzing;
 mod help;
 mod numbers;
 mod peers;
+mod places;
 mod texts;
 
 use std::{
@@ -57,7 +58,7 @@ use gossip_replica::{
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) use self::{help::help, peers::PeerSettings};
+pub(crate) use self::{help::help, peers::PeerSettings, places::Places};
 
 use self::{
     flows::FlowsSettings,
@@ -88,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) peers: Vec<PeerSettings>,
     pub(crate) peers_file: Option<PathBuf>,
     pub(crate) channels: ChannelConfig,
+    /// Where it says what a fault may be found of later.
+    pub(crate) places: Places,
 }
 
 /// What a configuration says of the store; what it does not say is the store's to choose.
@@ -167,6 +170,7 @@ impl Settings {
             list.add(file.peers).map_err(|error| fault(at(&text, error.at, &error.message)))?;
         }
         settings.peers = list.peers;
+        settings.places.file = path.to_owned();
         Ok(settings)
     }
 
@@ -219,6 +223,7 @@ impl Settings {
             peers: Vec::new(),
             peers_file: words.peers_file.map(|path| folder.join(path)),
             channels: channels.map_err(|fault| at(text, fault.at, &fault.error.to_string()))?,
+            places: Places::of(text),
         };
         Ok((settings, list))
     }

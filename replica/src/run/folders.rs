@@ -15,14 +15,17 @@ use crate::{failure::Failure, settings::Settings};
 /// Refuses folders that lie within each other.
 pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
     let Some(publish) = &settings.publish else { return Ok(()) };
-    let resolve = |path: &Path| {
+    let resolve = |name, path: &Path| {
         resolve(path).map_err(|error| {
-            Failure::runtime(format_args!("cannot find out where {} is: {error}", path.display()))
+            let fault = format_args!("cannot find out where {} is: {error}", path.display());
+            settings.places.fault(name, fault)
         })
     };
-    let (outbox, store) = (resolve(publish)?, resolve(&settings.store)?);
+    let (outbox, store) = (resolve("publish", publish)?, resolve("store", &settings.store)?);
     let publish = publish.display();
-    let fault = |what: String| Err(Failure::usage(format_args!("publish is {publish}, {what}")));
+    let fault = |what: String| {
+        Err(settings.places.fault("publish", format_args!("publish is {publish}, {what}")))
+    };
     let shown = settings.store.display();
     if outbox == store {
         return fault("which is the store".to_owned());
@@ -33,7 +36,11 @@ pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
     if outbox.starts_with(&store) {
         return fault(format!("which lies in the store, {shown}"));
     }
-    if resolve(&settings.key_file)?.starts_with(&outbox) {
+    let key = resolve("key_file", &settings.key_file)?;
+    if key == outbox {
+        return fault("which is the key file".to_owned());
+    }
+    if key.starts_with(&outbox) {
         return fault(format!(
             "which contains the key file, {}: every peer would get what lies beside it",
             settings.key_file.display(),
@@ -43,10 +50,10 @@ pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Finds out whether the store can be written, without making it.
-pub(super) fn check_store(store: &Path) -> Result<(), Failure> {
+pub(super) fn check_store(store: &Path) -> Result<(), String> {
     let failed = |folder: &Path, error: &io::Error| {
         let (store, folder) = (store.display(), folder.display());
-        Err(Failure::runtime(format_args!("cannot create the store {store} in {folder}: {error}")))
+        Err(format!("cannot create the store {store} in {folder}: {error}"))
     };
     let mut folder = store;
     loop {

@@ -106,17 +106,15 @@ fn wait(stopped: &mpsc::Receiver<()>, time: Duration) -> bool {
 }
 
 /// Finds out before the replica starts what cannot be published at all.
-pub(super) fn check_folder(folder: &Path) -> Result<(), Failure> {
+pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
     // A folder that is not there from the beginning is a mistake; later it may come and go.
-    match fs::read_dir(folder) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let folder = folder.display();
-            Err(Failure::runtime(format_args!(
-                "cannot read the folder to publish, {folder}: {error}"
-            )))
-        }
+    let shown = folder.display();
+    if fs::metadata(folder).is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(format!("publish is {shown}, which is no folder"));
     }
+    fs::read_dir(folder)
+        .map(drop)
+        .map_err(|error| format!("publish is {shown}, which cannot be read: {error}"))
 }
 
 #[derive(Debug)]

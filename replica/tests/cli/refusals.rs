@@ -177,11 +177,23 @@ fn of_a_configuration() {
 #[test]
 fn of_what_a_configuration_names() {
     let scene = Configured::new();
-    scene.assert_refused(&GOOD.replace("'key'", "'nokey'"), 1, &["nokey", "No such file"]);
+    let nokey = GOOD.replace("'key'", "'nokey'");
+    scene.assert_refused(&nokey, 2, &["config.toml, line 2: ", "nokey", "No such file"]);
     fs::write(scene.path().join("nokey"), "nothing").unwrap();
-    scene.assert_refused(&GOOD.replace("'key'", "'nokey'"), 1, &["nokey", "no key file"]);
-    scene.assert_refused(&GOOD.replace("'store'", "'key'"), 1, &["key", "cannot create"]);
-    scene.assert_refused(&format!("{GOOD}publish = 'nowhere'"), 1, &["nowhere", "No such file"]);
+    scene.assert_refused(&nokey, 2, &["config.toml, line 2: ", "nokey", "no key file"]);
+    let in_key = GOOD.replace("'store'", "'key'");
+    scene.assert_refused(&in_key, 2, &["config.toml, line 3: ", "key", "cannot create"]);
+    for (publish, words) in [
+        ("nowhere", "No such file"),
+        ("key", "which is the key file"),
+        ("nokey", "which is no folder"),
+        (".", "contains the store"),
+    ] {
+        let text = format!("{GOOD}publish = '{publish}'");
+        scene.assert_refused(&text, 2, &["config.toml, line 5: publish is ", publish, words]);
+    }
+    let nobody = GOOD.replace("127.0.0.1:0", "nobody.invalid:1");
+    scene.assert_refused(&nobody, 2, &["config.toml, line 1: ", "nobody.invalid", "not resolve"]);
 
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -221,6 +233,6 @@ fn of_nothing_if_it_is_only_to_be_checked() {
     assert!(stderr.contains("WARN") && stderr.contains("chmod"), "{stderr}");
     assert!(out.status.success());
     assert_eq!(check(&format!("{without}store_size = 1")).status.code(), Some(2));
-    assert_eq!(check(&format!("{without}publish = 'nowhere'")).status.code(), Some(1));
-    assert_eq!(check(&without.replace("'store'", "'key'")).status.code(), Some(1));
+    assert_eq!(check(&format!("{without}publish = 'nowhere'")).status.code(), Some(2));
+    assert_eq!(check(&without.replace("'store'", "'key'")).status.code(), Some(2));
 }

@@ -21,6 +21,7 @@ fn settings(folder: &TempDir, key: &str, store: &str, publish: &str) -> Settings
         peers: Vec::new(),
         peers_file: None,
         channels: ReplicaOptions::default().channels,
+        places: Default::default(),
     }
 }
 
