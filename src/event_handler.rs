@@ -51,7 +51,7 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// that uses [`connect`](Self::connect) instead has a guard of each connection, and repeats nothing.
 ///
 /// A `PeerDown` cancels the messages that the peer has queued: they do not start and are counted as
-/// [`Cancelled`](crate::Outcome::Cancelled). In a flow that is told to [drain](crate::Departure::Drain) they run first.
+/// [`Cancelled`](crate::Outcome::Cancelled). In a flow that [drains](crate::Departure::Drain) they run first.
 /// Calls that wait on the peer's behalf are refused. [`Gossip`] says what that means for the order of callbacks.
 ///
 /// Clones are the same handler and cost one reference count. Use one for each stream: a clone remembers for each flow
@@ -117,9 +117,10 @@ impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
     ///
     /// # Errors
     ///
-    /// The future resolves to a [`RefusalReason`](crate::RefusalReason) if the Transport flow does not admit the event. The transport may
-    /// close the connection then: `on_peer_down` will not be called. A future that resolves tells of its callback a
-    /// moment before its capacity is free, so a flow that [refuses](crate::OverloadPolicy::Refuse) may be full then.
+    /// The future resolves to a [`RefusalReason`](crate::RefusalReason) if the Transport flow does not admit the event.
+    /// The transport may close the connection then: `on_peer_down` will not be called. The future resolves a moment
+    /// before the event's capacity is free, so a flow that [refuses](crate::OverloadPolicy::Refuse) may be full then.
+    /// [`Engine::connect`](crate::Engine::connect) says when departures bar an arrival.
     ///
     /// # Cancel safety
     ///

@@ -32,7 +32,7 @@ pub enum Departure {
     /// departed peer takes no more of the flow's time.
     #[default]
     Cancel,
-    /// It runs before the peer's departure is told: every message that was answered as admitted is handled, or comes to
+    /// It runs before `on_peer_down` is called: every message that was answered as admitted is handled, or comes to
     /// another outcome of its own. These are at most as many as the peer's
     /// [quota](crate::FlowConfig::with_peer_quota).
     ///

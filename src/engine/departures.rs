@@ -36,7 +36,7 @@ enum Departing<K: PeerKey> {
     Waits(Execute<PeerChange<K>, K>),
     /// It was refused, and is to be submitted again.
     Refused(PeerChange<K>),
-    /// Who looks is submitting it at the moment. It may have been told by now.
+    /// Who looks is submitting it at the moment. Its callback may have returned by now.
     Moves(Option<Completion>),
 }
 

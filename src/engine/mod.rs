@@ -121,7 +121,7 @@ struct Inner<K: PeerKey> {
     registry: MetricsRegistry,
 }
 
-/// What the flows of an engine tell that their departed peers' lanes are left. The engine is there after its flows.
+/// Notifies the engine when a lane of a departed peer is left. The engine is made after its flows.
 struct LeftBell<K: PeerKey>(OnceLock<Weak<Inner<K>>>);
 
 impl<K: PeerKey> LaneLeft for LeftBell<K> {
@@ -253,7 +253,7 @@ impl<K: PeerKey> Inner<K> {
             return (Some(self.peers.execute(peer, change)), completion);
         }
         let is_due = self.departures.drain(peer, change);
-        // What was left before it was kept has told of it in vain; the watch may have found none, and ended.
+        // A lane that was left before has notified in vain; the watch may have found none, and ended.
         if is_due || self.peers.is_closed() {
             self.look_at_departures();
         }

@@ -29,7 +29,7 @@ pub trait PeerHandler<K: PeerKey>: Send + Sync + 'static {
     fn on_peer_up(&self, _peer: &K) {}
 
     /// `peer` is no longer connected. No message that it sent before starts any more, and its handlers that ran have
-    /// returned, but for those that take longer than 0.1 s. Where a flow is told to [drain](crate::Departure::Drain),
+    /// returned, but for those that take longer than 0.1 s. Where a flow [drains](crate::Departure::Drain),
     /// all that it had admitted of the peer has finished.
     fn on_peer_down(&self, _peer: &K) {}
 
@@ -64,7 +64,7 @@ pub(crate) enum PeerChange<K> {
 }
 
 impl<K> PeerChange<K> {
-    /// Whether it can be told: what the peer had queued has run, where it was to run.
+    /// Whether its callback may be called: what the peer had queued has run, where it was to run.
     pub(super) fn is_due(&self) -> bool {
         match self {
             // What was cancelled does not start any more.
@@ -73,7 +73,7 @@ impl<K> PeerChange<K> {
         }
     }
 
-    /// How to know that it was told, if anybody wants to.
+    /// How to know that its callback has returned, if anybody wants to.
     pub(super) fn completion(&self) -> Option<Completion> {
         match self {
             Self::Up(completer) | Self::Down(_, completer) => Some(completer.completion()),

@@ -71,7 +71,7 @@ pub(crate) struct Core<M: Send + 'static, K: PeerKey> {
     pub(super) epoch: Moment,
 }
 
-/// Is told when a lane of a departed peer is left. Called on whatever thread it was by, outside of all locks.
+/// Is notified when a lane of a departed peer is left, by the thread that has left it, outside of all locks.
 pub(crate) trait LaneLeft: Send + Sync {
     fn lane_left(&self);
 }
@@ -84,7 +84,7 @@ pub(crate) struct FlowSpec<'a> {
     pub(crate) registry: &'a MetricsRegistry,
     /// Somebody asks for drops, to notify the replica.
     pub(crate) notifies: bool,
-    /// Who is told that a departed peer's lane is left.
+    /// Who is notified when a departed peer's lane is left.
     pub(crate) left: Option<Arc<dyn LaneLeft>>,
     /// It is that of the replica's own adverts, which do not run until the flow is [open](Core::open).
     pub(crate) broadcasts: bool,
@@ -213,7 +213,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         }
     }
 
-    /// The peer has gone: what it has queued is cancelled, or runs to its end, as the flow is told. Those who wait are
+    /// The peer has gone: what it has queued is cancelled, or runs, as its configuration says. Those who wait are
     /// refused. Returns its lane, whose handlers may still run, and those that were cancelled before and are served.
     pub(super) fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
         if self.runtime.load().config.departure() == Departure::Cancel {

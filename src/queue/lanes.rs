@@ -137,7 +137,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     }
 
     /// Gives the place of a lane back that is over, unless a newcomer has taken it; true if the lane is left by that,
-    /// of which somebody is to be told.
+    /// of which somebody is to be notified.
     pub(super) fn remove_if_over(
         &self,
         schedule: &mut Schedule<K, T>,
