@@ -120,8 +120,8 @@
 //!
 //! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector),
 //! `serde` ([configurations](ChannelConfig), policies, ids and names of flows and outcomes are read and written,
-//! [snapshots](MetricsSnapshot) are written). Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]), `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
-//! `P2P_Watch_Thread`.
+//! [snapshots](MetricsSnapshot) are written). Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]),
+//! `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and `P2P_Watch_Thread`.
 
 mod advert_broadcaster;
 mod blocking;

@@ -185,8 +185,8 @@ fn measure_load(costs: Costs, messages: usize, rounds: usize) -> (Vec<Value>, f6
         let of_used = Quartiles::of_ratio(&uses(&found[0]), &uses(own));
         let per_call = Quartiles::of(own.iter().map(|round| round.per_call));
         println!(
-            "{way:>16}: {:.0} [{:.0} {:.0}] messages a second, {:.2} [{:.2} {:.2}] of one by one; {:.0} ns of processor \
-             time each, {:.2} times as many by that; {:.1} a call",
+            "{way:>16}: {:.0} [{:.0} {:.0}] messages a second, {:.2} [{:.2} {:.2}] of one by one; {:.0} ns of \
+             processor time each, {:.2} times as many by that; {:.1} a call",
             rate.median,
             rate.lower,
             rate.upper,

@@ -108,8 +108,8 @@ pub(crate) fn departures(rows: &[Value], _: &Path) -> Result<String, Box<dyn Err
     Ok(format!(
         "Every peer advertises every artifact and answers nothing, so that all downloads run and all peers may be \
          asked in each. A *departure* is the call that the engine makes when a peer has left, a *tick* the one that \
-         it makes each 100 ms; both hold the protocol's lock. Times are processor time of the calling thread, with what is \
-         sent. The target is 1 ms for the longest.\n\n{}",
+         it makes each 100 ms; both hold the protocol's lock. Times are processor time of the calling thread, \
+         with what is sent. The target is 1 ms for the longest.\n\n{}",
         markdown(&head.map(str::to_owned), &lines),
     ))
 }

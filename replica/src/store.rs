@@ -197,7 +197,7 @@ impl Store {
 
     /// How often the folder was made again, or found again, with whatever lay in it.
     pub(crate) fn restorations(&self) -> u64 {
-        // Acquire: whoever sees the count sees what was found before it.
+        // Acquire: a thread that sees the count sees what was found before it.
         self.inner.restorations.load(Ordering::Acquire)
     }
 

@@ -183,9 +183,9 @@ impl<K: PeerKey> fmt::Debug for Connecting<K> {
 pub struct Closing(Completion);
 
 impl Closing {
-    /// Parks the calling thread until this resolves, for a thread that has no executor. Not in a callback of the
-    /// flow of the peers, nor in a handler of the peer's in a flow that [drains](crate::Departure::Drain): they may have
-    /// to return first.
+    /// Parks the calling thread until this resolves, for a thread that has no executor. Not in a callback of the flow
+    /// of the peers, nor in a handler of the peer's in a flow that [drains](crate::Departure::Drain): they may have to
+    /// return first.
     pub fn wait(self) {
         blocking::wait(self);
     }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Who moves a departure on takes it out and leaves [`Departing::Moves`] in its place, so that no arrival of the peer
-//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each connection;
-//! where [`REPEATS`] were refused, no arrival is admitted.
+//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each
+//! connection; where [`REPEATS`] were refused, no arrival is admitted.
 
 use std::{
     future::Future,

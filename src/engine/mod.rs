@@ -59,10 +59,10 @@ pub(crate) use self::{
 
 /// Flows of a program's own, and the peers whose messages they run.
 ///
-/// Each flow is a [`FlowWorker`] with a name, a bound, threads and a message type of its own. The engine adds what takes
-/// more than one flow: peers that come and go in order, notices of what was dropped, a watch for handlers that are
-/// stuck. [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl) is an engine of five flows with a
-/// codec in front.
+/// Each flow is a [`FlowWorker`] with a name, a bound, threads and a message type of its own. The engine adds what
+/// takes more than one flow: peers that come and go in order, notices of what was dropped, a watch for handlers that
+/// are stuck. [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl) is an engine of five flows with
+/// a codec in front.
 ///
 /// ```
 /// use std::{sync::mpsc, time::Duration};
@@ -132,7 +132,7 @@ impl<K: PeerKey> LaneLeft for LeftBell<K> {
     }
 }
 
-/// All flows but that of the peers. They close when this is dropped, whoever else has them.
+/// All flows but that of the peers. They close when this is dropped, also if others have them.
 struct Flows<K: PeerKey>(Vec<Box<dyn AnyFlow<K>>>);
 
 impl<K: PeerKey> Drop for Flows<K> {
@@ -197,8 +197,8 @@ impl<K: PeerKey> Engine<K> {
     /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
     /// [`FlowWorker::shutdown`] says what happens to a handler that is stuck.
     ///
-    /// Called on a thread of a flow, or by a waker or the `Drop` of a message that a flow calls, it closes all flows and
-    /// returns at once, with a report that is not clean.
+    /// Called on a thread of a flow, or by a waker or the `Drop` of a message that a flow calls, it closes all flows
+    /// and returns at once, with a report that is not clean.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shut_down_by(instant_after(deadline))
     }

@@ -43,8 +43,8 @@ const BRIEF: u64 = 2_000;
 const LET_IN_WITHIN: u64 = 10_000;
 
 thread_local! {
-    /// This thread is a worker's, or runs the user's code in the middle of something of a flow: the `Drop` of a message,
-    /// or a waker.
+    /// This thread is a worker's, or runs the user's code in the middle of something of a flow: the `Drop` of a
+    /// message, or a waker.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -359,7 +359,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         if is_held {
             ledger.is_held();
             if handled.is_err() {
-                // The message's outcome is told by its slot.
+                // The slot counts the message's outcome.
                 self.ledger.stray_panic();
             }
         } else {

@@ -44,8 +44,8 @@ pub trait MessageHandler<M, K: PeerKey = NodeId>: Send + Sync + 'static {
         drop(message);
     }
 
-    /// A method has panicked on a message of this peer, which is contained and counted. Called on the same thread, which may
-    /// shut the flow down; a panic in it is contained.
+    /// A method has panicked on a message of this peer, which is contained and counted. Called on the same thread,
+    /// which may shut the flow down; a panic in it is contained.
     fn panicked(&self, _peer: &K) {}
 
     /// The flow admits nothing more, because a handler has panicked on a message of this peer

@@ -95,8 +95,8 @@ pub const MAX_WEIGHT: u32 = 1_000;
 ///
 /// An [`Engine`](crate::Engine) has several and adds what takes more than one: peers that come and go in order, notices
 /// of what was dropped. Five of them make up an
-/// [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl). A flow alone counts its drops and notifies
-/// nobody. Its registry lacks the events that an engine counts, so check its counts by
+/// [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl). A flow alone counts its drops and
+/// notifies nobody. Its registry lacks the events that an engine counts, so check its counts by
 /// [`FlowSnapshot::verify`](crate::FlowSnapshot::verify).
 ///
 /// # Dropping
@@ -237,7 +237,7 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         self.inner.cancel(peer)
     }
 
-    /// Does that, or lets what is queued run, as the flow is told by its [`Departure`](crate::Departure).
+    /// Does that, or lets what is queued run: see [`Departure`](crate::Departure).
     pub(crate) fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
         self.inner.depart(peer)
     }
@@ -366,8 +366,9 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     ///
     /// When the threads have ended the flow lets go of the handler, which may own the flow.
     ///
-    /// Called on a thread of a flow, this one or another, or by a waker or the `Drop` of a message that a flow calls, it
-    /// closes the flow and returns at once. Its report is not clean. What was admitted still runs; call it again from elsewhere to wait for that.
+    /// Called on a thread of a flow, this one or another, or by a waker or the `Drop` of a message that a flow calls,
+    /// it closes the flow and returns at once. Its report is not clean. What was admitted still runs; call it again
+    /// from elsewhere to wait for that.
     pub fn shutdown(&self, deadline: Duration) -> FlowReport {
         self.shut_down_by(instant_after(deadline))
     }

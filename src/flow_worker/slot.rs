@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A worker says on its thread what it runs by numbers alone, so that a handler that takes no slot costs next to
-//! nothing. Who takes the slot looks the lane up. From then on the message is the slot's to finish, and not the worker's.
+//! nothing. Who takes the slot looks the lane up. From then on the message is the slot's to finish, and not the
+//! worker's.
 
 use std::{
     cell::Cell,
@@ -84,8 +85,8 @@ pub(super) trait Held: Send + Sync {
 /// The place of a message in its flow's bounds, held until the slot is dropped.
 ///
 /// A handler that only begins the work takes the slot and moves it along, into a task for instance. The message counts
-/// as in flight until the slot is dropped. So the flow's bound and the peer's quota bound the tasks, as they bound calls
-/// that block. The [service time](crate::FlowSnapshot::service) lasts until then, and the outcome is
+/// as in flight until the slot is dropped. So the flow's bound and the peer's quota bound the tasks, as they bound
+/// calls that block. The [service time](crate::FlowSnapshot::service) lasts until then, and the outcome is
 /// [`Handled`](crate::Outcome::Handled), or [`Panicked`](crate::Outcome::Panicked) if the slot is dropped by a panic.
 ///
 /// ```

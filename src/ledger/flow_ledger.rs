@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct FlowLedger {
     pub(crate) workers: Box<[CachePadded<WorkerLedger>]>,
-    /// Messages whose slots were held. Written under the lock, by whoever drops a slot.
+    /// Messages whose slots were held. Written under the lock, by the threads that drop slots.
     slots: (Mutex<()>, WorkerLedger),
     /// What the gauges have said so far, for a flow that is gone.
     admitted: AtomicU64,

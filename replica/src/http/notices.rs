@@ -1,7 +1,7 @@
 //! What an operator should know and `/health` does not mind: one list for the page, the terminal and `/metrics`.
 //!
-//! The process runs on as it should; something outside of it is not as its operator wants it. A notice goes when what it
-//! is about does. That lines of the log are lost is of the past and stays. At most four notices stand at a time.
+//! The process runs on as it should; something outside of it is not as its operator wants it. A notice goes when what
+//! it is about does. That lines of the log are lost is of the past and stays. At most four notices stand at a time.
 
 use std::{
     fmt,

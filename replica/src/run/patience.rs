@@ -1,6 +1,6 @@
 //! Work on files that may never end, as on a disk of the network that does not answer.
 //!
-//! What takes too long is given up: its thread goes on by itself, and whoever asked does something else. At most
+//! What takes too long is given up: its thread goes on by itself, and the caller does something else. At most
 //! [`MAX_GIVEN_UP`] such threads are there at a time.
 
 use std::{sync::Arc, time::Duration};

@@ -83,7 +83,7 @@ impl Inner {
                 state.reported = None;
                 let lost = self.lose_all_but(&found);
                 let count = self.adopt(found);
-                // Release: whoever sees the count sees what was found.
+                // Release: a thread that sees the count sees what was found.
                 self.restorations.fetch_add(1, Ordering::Release);
                 self.losses().last_error =
                     Some(format!("{folder} was removed or replaced, and is made again"));

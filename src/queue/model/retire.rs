@@ -1,4 +1,4 @@
-//! Lanes that are retired: whoever ends the last of what they held, one thread is told, and no event is lost.
+//! Lanes that are retired: the thread that ends the last of what they held is notified, and no event is lost.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn events() -> Shared {
 fn told(events: &Shared, lane: &OneLane, left: bool) {
     if left {
         let mut events = events.lock();
-        assert!(lane.is_left(), "it is told before it is so");
+        assert!(lane.is_left(), "the event comes before it is so");
         events.told += 1;
         events.heard |= events.waits;
     }
@@ -41,7 +41,7 @@ fn retire(events: &Shared, queue: &Queue, lane: &OneLane) {
 /// All threads are at rest, and nothing is queued.
 fn assert_told_once(events: &Shared, queue: &Queue, lane: &OneLane) {
     let events = events.lock();
-    assert_eq!(events.told, 1, "nobody is told, or two are");
+    assert_eq!(events.told, 1, "nobody is notified, or two are");
     assert_eq!(events.heard, events.waits, "who waits has missed it");
     assert!(lane.is_left() && queue.in_flight() == 0);
     assert_eq!(queue.schedule.lock().lanes(), 0, "its place is taken");

@@ -287,7 +287,7 @@ impl Trial {
         self.left += 1;
     }
 
-    /// Counts who is told that a lane is left.
+    /// How often somebody was notified that a lane is left.
     fn hear(&mut self, left: bool) {
         self.told += usize::from(left);
     }
@@ -545,7 +545,7 @@ impl Trial {
             assert_eq!(lane.is_left(), is_left, "left when nothing of it is left");
         }
         let left = self.seen.iter().filter(|lane| lane.is_left()).count();
-        assert_eq!(self.told, left, "somebody is told of each, once");
+        assert_eq!(self.told, left, "one notice of each");
         let blocked = self.queue.signals.blocked.load(Ordering::SeqCst);
         assert!(waiting > 0 || !blocked, "nobody waits, and all are barred");
         // What the plain queue holds has been admitted, or waits.
