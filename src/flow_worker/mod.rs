@@ -15,6 +15,7 @@
 //! | `shutdown` | a flow's end |
 //! | `drop_notices`, `stuck` | what the replica and the log are notified of |
 //! | `core`, `flow_handle` | all of it put together, and who owns it |
+//! | `of_engine` | what an engine does with its flows |
 
 use std::{
     borrow::Borrow,
@@ -26,10 +27,9 @@ use std::{
 use self::submitter::Holder;
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowName, FlowReport, MetricsRegistry, NodeId, PeerKey,
-    clock::{Moment, instant_after, nanos},
+    clock::instant_after,
     ledger::FlowSnapshot,
     panics::contain,
-    queue::Lane,
     watch::{Watch, Watched},
 };
 
@@ -40,6 +40,7 @@ mod drop_notices;
 mod execute;
 mod flow_handle;
 mod handler;
+mod of_engine;
 mod pace;
 mod runtime_config;
 mod shutdown;
@@ -132,16 +133,6 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         Ok(worker)
     }
 
-    /// Like [`new`](Self::new), for a flow of an engine, which watches it. What its users submit is counted as events
-    /// of this registry, if there is one.
-    pub(crate) fn of_engine(
-        spec: FlowSpec<'_>,
-        handler: impl MessageHandler<M, K>,
-        events: Option<MetricsRegistry>,
-    ) -> Result<Self, BuildError> {
-        Ok(Self { inner: FlowHandle::new(spec, handler)?, events, _watch: None })
-    }
-
     /// The flow's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -208,19 +199,6 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         Submitter::new(Holder::Owns(self), peer.borrow())
     }
 
-    /// Like [`execute_sized`](Self::execute_sized), for a submitter with a memory.
-    #[inline]
-    pub(crate) fn execute_from(
-        &self,
-        peer: &K,
-        message: M,
-        bytes: usize,
-        remembered: &mut RememberedLane<K>,
-    ) -> Execute<M, K> {
-        let lane = remembered.lane(peer, &self.inner.queue);
-        Execute::of(self.inner.submit(lane, peer, message, bytes, true), &self.inner)
-    }
-
     /// Cancels the messages of a peer that has gone. Those that are queued do not start and are counted as
     /// [`Cancelled`](crate::Outcome::Cancelled). Its submitters that wait are refused
     /// ([`RefusalReason::Disconnected`](crate::RefusalReason::Disconnected)). Its handlers that run go on. A message
@@ -230,16 +208,6 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     /// with the one that runs; it drops these itself.
     pub fn cancel_peer(&self, peer: impl Borrow<K>) {
         let _ = self.cancel(peer.borrow());
-    }
-
-    /// Does what [`cancel_peer`](Self::cancel_peer) does; returns the peer's lane, if it had one.
-    pub(crate) fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>> {
-        self.inner.cancel(peer)
-    }
-
-    /// Does that, or lets what is queued run: see [`Departure`](crate::Departure).
-    pub(crate) fn depart(&self, peer: &K) -> Vec<Arc<Lane<K>>> {
-        self.inner.depart(peer)
     }
 
     /// Sets the weight of a peer, which is its share of the flow's time: 1, the default, to [`MAX_WEIGHT`]. 0 counts as
@@ -281,25 +249,6 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         self.inner.try_submit(peer.borrow(), message, bytes)
     }
 
-    /// So many events have come, if this is where events come to the engine.
-    #[inline]
-    pub(crate) fn count_events(&self, events: u64) {
-        if let Some(registry) = &self.events {
-            registry.received(events);
-        }
-    }
-
-    /// Notifies of messages that were dropped; see [`DropNotices`](drop_notices::DropNotices::notify).
-    pub(crate) fn notify_drops(&self, interval: Duration, notify: impl Fn(&K, u64) -> bool) {
-        let now = Moment::now().nanos_since(self.inner.epoch);
-        self.inner.drops.notify(now, nanos(interval), notify);
-    }
-
-    /// Looks at the flow, as a watch does: see `stuck`.
-    pub(crate) fn look(&self, stuck_limit: Duration, reported: &mut Reported) {
-        self.inner.look(stuck_limit, reported);
-    }
-
     /// Changes the flow's configuration while messages flow. The change holds for every message that is submitted or
     /// taken up from then on. What was admitted under a larger bound stays admitted. Where a bound has grown, waiting
     /// submitters are let in at once.
@@ -318,25 +267,11 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         Ok(())
     }
 
-    /// Checks what [`reconfigure`](Self::reconfigure) would.
-    pub(crate) fn validate_change(&self, config: &FlowConfig) -> Result<(), ConfigError> {
-        self.inner.validate_change(config)
-    }
-
     /// Gives the flow another handler while messages flow: it runs every message that no worker has
     /// taken up. The flow lets go of the old one when the last worker that runs it has ended its run. After a
     /// [shutdown](Self::shutdown) that has ended the threads there is nothing to run, and it takes none.
     pub fn replace_handler(&self, handler: impl MessageHandler<M, K>) {
         drop(self.exchange_handler(handler));
-    }
-
-    /// Does what [`replace_handler`](Self::replace_handler) does, and returns what holds the old one, whose
-    /// `Drop` is the user's code.
-    pub(crate) fn exchange_handler<H: MessageHandler<M, K>>(
-        &self,
-        handler: H,
-    ) -> impl Sized + use<M, K, H> {
-        self.inner.replace_handler(Box::new(handler))
     }
 
     /// How many lanes are remembered for what was dropped of them.
@@ -380,16 +315,6 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
             self.inner.release_handler();
         }
         report
-    }
-
-    /// Whether nothing is admitted any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.inner.queue.is_closed()
-    }
-
-    /// Whether a shutdown has ended the threads.
-    pub(crate) fn is_over(&self) -> bool {
-        self.inner.is_released()
     }
 }
 

@@ -134,97 +134,6 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         }
     }
 
-    /// How many lanes there are.
-    pub(super) fn lanes(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    /// Makes a lane. The caller has made sure that there is none of this key, and that there may be one more.
-    pub(super) fn add_lane(&mut self, key: &K) -> Arc<Lane<K>> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                lane: None,
-                lent: None,
-                queue: Chunks::new(),
-                running: 0,
-                listed: false,
-                backlogged: false,
-                weight: 1,
-                time: 0,
-                service: 0,
-            });
-            (self.slots.len() - 1) as u32
-        });
-        self.made += 1;
-        let lane = Arc::new(Lane::new(key.clone(), index, self.made));
-        let weight = self.weights.get(key).copied().unwrap_or(1);
-        let slot = &mut self.slots[index as usize];
-        // A new key owes nothing for the one that had the place before.
-        (slot.lane, slot.weight, slot.service, slot.time) =
-            (Some(Arc::clone(&lane)), weight, 0, self.turns.time());
-        lane
-    }
-
-    /// Forgets a lane that is closed and has nothing in flight. The caller has taken it out of the table.
-    pub(super) fn remove_lane(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.queue.is_empty() && slot.running == 0 && !slot.listed);
-        (slot.lane, slot.lent) = (None, None);
-        self.free.push(index);
-    }
-
-    /// The lane at an index, if there is one.
-    pub(super) fn lane(&self, index: u32) -> Option<&Arc<Lane<K>>> {
-        self.slots.get(index as usize)?.lane.as_ref()
-    }
-
-    /// Looks at up to `most` lanes, going on where the last search stopped, for one that `is` what is looked for.
-    pub(super) fn find_lane(
-        &mut self,
-        most: usize,
-        mut is: impl FnMut(&Arc<Lane<K>>) -> bool,
-    ) -> Option<Arc<Lane<K>>> {
-        for _ in 0..most.min(self.slots.len()) {
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &self.slots[self.hand];
-            if let Some(lane) = &slot.lane
-                && slot.running == 0
-                && !slot.listed
-                && is(lane)
-            {
-                return Some(Arc::clone(lane));
-            }
-        }
-        None
-    }
-
-    /// All lanes.
-    pub(super) fn all_lanes(&self) -> impl Iterator<Item = &Arc<Lane<K>>> {
-        self.slots.iter().filter_map(|slot| slot.lane.as_ref())
-    }
-
-    /// Gives a key another weight; `most` is how many keys may have one other than 1. False if there are too many.
-    pub(super) fn set_weight(
-        &mut self,
-        key: &K,
-        weight: u64,
-        lane: Option<u32>,
-        most: usize,
-    ) -> bool {
-        if weight == 1 {
-            self.weights.remove(key);
-        } else if self.weights.len() >= most && !self.weights.contains_key(key) {
-            return false;
-        } else {
-            self.weights.insert(key.clone(), weight);
-        }
-        if let Some(index) = lane {
-            let slot = &mut self.slots[index as usize];
-            slot.weight = weight;
-        }
-        true
-    }
-
     /// Queues an item in its lane.
     #[inline]
     pub(super) fn accept(&mut self, index: u32, item: Charged<T>) {
@@ -395,37 +304,8 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         let heads = self.slots.iter().filter_map(|slot| slot.queue.front());
         heads.take(most).map(|charged| &charged.item)
     }
-
-    #[cfg(all(test, not(any(loom, shuttle))))]
-    pub(super) fn weight_of(&self, index: u32) -> u64 {
-        self.slots[index as usize].weight
-    }
-
-    /// Asserts what holds between any two steps.
-    #[cfg(all(test, not(any(loom, shuttle))))]
-    pub(super) fn assert_whole(&self) {
-        let mut listed = self.turns.listed();
-        listed.sort_unstable();
-        let mut queued = 0;
-        for (index, slot) in self.slots.iter().enumerate() {
-            let index = index as u32;
-            let is_free = self.free.contains(&index);
-            assert_eq!(slot.lane.is_none(), is_free, "a place is free or taken");
-            assert!(!is_free || self.is_idle(index) && !slot.backlogged, "a free place is empty");
-            let can_be_served = !slot.queue.is_empty() && slot.running < self.rules.lane_workers;
-            assert_eq!(slot.listed, can_be_served, "listed if it can be served");
-            assert_eq!(listed.binary_search(&index).is_ok(), slot.listed, "it stands in a list");
-            assert_eq!(slot.backlogged, !slot.queue.is_empty() || slot.running > 0);
-            if let Some(lane) = &slot.lane {
-                let is_active = lane.service.active.load(Ordering::Relaxed);
-                let is_full = slot.running >= self.rules.lane_workers;
-                assert_eq!(is_active, !slot.queue.is_empty() || is_full, "active if known to be");
-            }
-            queued += slot.queue.len();
-        }
-        let count = listed.len();
-        listed.dedup();
-        assert_eq!(listed.len(), count, "each stands there once");
-        assert_eq!(self.queued, queued, "the sum of the lanes");
-    }
 }
+
+mod places;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod whole;

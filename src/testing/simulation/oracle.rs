@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use strum::IntoEnumIterator;
+use crate::{FlowType, NodeId, Outcome, RefusalReason, Submitted};
 
-use crate::{FlowSnapshot, FlowType, MetricsSnapshot, NodeId, Outcome, RefusalReason, Submitted};
+mod peers;
+mod rest;
 
 /// How many observations are kept for the report of a failure.
 const RECENT: usize = 5_000;
@@ -215,66 +216,6 @@ impl Oracle {
         self.observe("gives up", &[id.into()]);
     }
 
-    // ---- peers that come and go ----
-
-    /// A `PeerUp` or `PeerDown` is about to be submitted.
-    pub(super) fn peer_changes(&mut self, peer: NodeId, up: bool) -> Change {
-        self.submits_event();
-        self.departures += u64::from(!up);
-        let known = self.peers.entry(peer).or_default();
-        let number = if up { &mut known.ups } else { &mut known.downs };
-        *number += 1;
-        let change = Change { up, number: *number };
-        known.expected.push_back(change);
-        change
-    }
-
-    /// The callback of a change begins.
-    pub(super) fn callback_begins(&mut self, peer: NodeId, up: bool) {
-        let known = self.peers.entry(peer).or_default();
-        let (expected, runs) = (known.expected.pop_front(), known.runs);
-        known.runs = expected;
-        if let Some(Change { up: false, number }) = expected {
-            known.down_began = number;
-        }
-        self.check(runs.is_none(), || format!("{peer}: {expected:?} while {runs:?} runs"));
-        self.check(expected.is_some_and(|change| change.up == up), || {
-            format!("{peer}: up {up} where {expected:?} is due")
-        });
-        self.check_not_over();
-        self.observe("change begins", &[up.into()]);
-    }
-
-    /// The callback of a change returns or panics.
-    pub(super) fn callback_ends(&mut self, peer: NodeId, panics: bool) {
-        let known = self.peers.entry(peer).or_default();
-        if let Some(change) = known.runs.take() {
-            known.returned.insert(change);
-        }
-        self.counts(FlowType::Transport, peer, panics);
-        self.observe("change ends", &[panics.into()]);
-    }
-
-    /// The future of a change has resolved to `Ok`.
-    pub(super) fn change_is_done(&mut self, peer: NodeId, change: Change) {
-        let known = self.peers.entry(peer).or_default();
-        let returned = known.returned.contains(&change);
-        if change.up {
-            known.up_resolved = known.up_resolved.max(change.number);
-        }
-        self.check(returned, || format!("{peer}: {change:?} is done before its callback"));
-        self.observe("change done", &[change.up.into(), change.number.into()]);
-    }
-
-    /// The future of a change has resolved to an error: there is no callback for it.
-    pub(super) fn change_is_refused(&mut self, peer: NodeId, change: Change) {
-        let known = self.peers.entry(peer).or_default();
-        let place = known.expected.iter().position(|other| *other == change);
-        place.map(|place| known.expected.remove(place));
-        self.check(place.is_some(), || format!("{peer}: {change:?} is refused after its callback"));
-        self.observe("change refused", &[change.up.into(), change.number.into()]);
-    }
-
     // ---- what runs ----
 
     fn check_not_over(&mut self) {
@@ -406,82 +347,5 @@ impl Oracle {
     /// A shutdown has returned from which on nothing starts.
     pub(super) fn is_over(&mut self) {
         self.over = true;
-    }
-
-    /// Everything is at rest; `has_lanes` if there was a lane for each peer.
-    pub(super) fn at_rest(&self, counts: &MetricsSnapshot, flows: &[FlowType], has_lanes: bool) {
-        counts.verify().unwrap();
-        assert_eq!(counts.received, self.submitted, "events that were submitted");
-        assert_eq!(counts.malformed, self.malformed, "malformed");
-        assert_eq!(counts.unknown, self.unknown, "unknown");
-        assert_eq!(counts.quarantined, self.quarantined, "quarantined");
-        assert_eq!(self.last_panic, None, "nobody was notified of a panic");
-        let left = self.messages.iter().find(|(_, known)| !known.gone);
-        assert!(left.is_none(), "a message is left: {left:?}");
-        for (peer, known) in &self.peers {
-            assert!(known.expected.is_empty(), "{peer}: {:?} was never called", known.expected);
-            assert_eq!(known.runs, None, "{peer}");
-        }
-        assert_eq!(counts.broadcast.handled(), self.broadcasts, "own adverts");
-        for flow in FlowType::ALL {
-            let counted = counts.flow(flow);
-            assert_eq!((counted.in_flight, counted.waiting), (0, 0), "{flow}");
-            assert_eq!((counted.queued, counted.overload), (0, 0), "{flow}");
-            assert_eq!(counted.bytes_in_flight, 0, "{flow}");
-            assert_eq!(counted.oldest_age.as_nanos(), 0, "{flow}");
-            assert_eq!(counted.handled(), of(&self.handled, flow), "{flow}: handled");
-            assert_eq!(counted.panicked(), of(&self.panicked, flow), "{flow}: panicked");
-        }
-        for &flow in flows {
-            let counted = counts.flow(flow);
-            self.outcomes_at_rest(flow, counted);
-            let (notified, dropped) = (of(&self.notified, flow), counted.dropped());
-            assert!(notified <= dropped, "{flow}: notified of {notified}, dropped {dropped}");
-            // Nobody is notified of what a peer that has gone has lost, nor one whose lane another needed.
-            if self.departures == 0 && !self.closed && has_lanes {
-                assert_eq!(notified, dropped, "{flow}: the replica was not notified of all");
-            }
-        }
-    }
-
-    /// The outcomes of a flow are those that submitters have heard of, and what became of the others.
-    fn outcomes_at_rest(&self, flow: FlowType, counted: &FlowSnapshot) {
-        let of_flow = || {
-            self.messages.values().filter(move |known| {
-                known.flow == flow && !known.quarantined && known.peer != NodeId::new([0; 32])
-            })
-        };
-        let number =
-            |is: &dyn Fn(&Known) -> bool| of_flow().filter(|known| is(known)).count() as u64;
-        assert_eq!(counted.submitted(), number(&|_| true), "{flow}: submitted");
-        let given_up = number(&|known| known.given_up);
-        let mut unheard = counted.count(Outcome::WaitCancelled);
-        for reason in RefusalReason::iter() {
-            let heard = number(&|known| known.heard == Some(Err(reason)));
-            let refused = counted.count(reason.into());
-            assert!(heard <= refused, "{flow}: {heard} have heard {reason}, {refused} are counted");
-            unheard += refused - heard;
-        }
-        assert!(unheard <= given_up, "{flow}: {unheard} of {given_up} have waited in vain");
-        let heard = number(&|known| known.heard == Some(DROPPED));
-        assert_eq!(heard, counted.count(Outcome::DroppedNewest), "{flow}: dropped at once");
-        // Of those that never ran some have an outcome of which nobody has heard.
-        let never_ran =
-            number(&|known| !known.started && known.heard.is_none_or(|heard| heard.is_ok()));
-        let let_go: u64 = [
-            Outcome::Expired,
-            Outcome::Cancelled,
-            Outcome::DroppedOldest,
-            Outcome::DroppedAtShutdown,
-            Outcome::DroppedNewest,
-        ]
-        .map(|outcome| counted.count(outcome))
-        .iter()
-        .sum();
-        assert_eq!(never_ran, let_go + unheard, "{flow}: messages that never ran");
-        let gone = counted.count(Outcome::Cancelled) + counted.count(Outcome::Disconnected);
-        assert!(self.departures > 0 || gone == 0, "{flow}: {gone} without a departure");
-        let at_shutdown = counted.count(Outcome::DroppedAtShutdown);
-        assert!(self.over || at_shutdown == 0, "{flow}: {at_shutdown} without a shutdown");
     }
 }
