@@ -7,9 +7,9 @@
 //!                    └────────────▶ Moves ◀── Refused, by the watch
 //! ```
 //!
-//! Who moves a departure on takes it out and leaves [`Departing::Moves`] in its place, so that no arrival of the peer
-//! overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each
-//! connection; where [`REPEATS`] were refused, no arrival is admitted.
+//! A thread that moves a departure on takes it out and leaves [`Departing::Moves`] in its place, so that no arrival of
+//! the peer overtakes it. A departure is lost only with the engine, or by its shutdown. There is at most one for each
+//! connection. Where [`REPEATS`] were refused, no arrival is admitted.
 
 use std::{
     future::Future,
@@ -24,8 +24,8 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering},
 };
 
-/// How many departures that were refused are submitted again at a time, at the most. Where as many are kept, nobody
-/// arrives.
+/// How many departures that were refused are submitted again at a time, at the most. Where as many are kept, no
+/// arrival is admitted.
 const REPEATS: usize = 64;
 
 /// A departure that the flow of the peers has not admitted yet.
@@ -36,7 +36,7 @@ enum Departing<K: PeerKey> {
     Waits(Execute<PeerChange<K>, K>),
     /// It was refused, and is to be submitted again.
     Refused(PeerChange<K>),
-    /// Who looks is submitting it at the moment. Its callback may have returned by now.
+    /// The thread that looks is submitting it at the moment. Its callback may have returned by now.
     Moves(Option<Completion>),
 }
 
@@ -66,8 +66,8 @@ impl<K: PeerKey> Default for Departures<K> {
 }
 
 impl<K: PeerKey> Departures<K> {
-    /// Keeps a departure until what the peer has queued has run; true if that is so already. Otherwise who leaves the
-    /// last of its lanes finds it here: he locks this after it was kept, or his lane is seen left.
+    /// Keeps a departure until what the peer has queued has run; true if that is so already. Otherwise the thread
+    /// that leaves the last of its lanes finds it here: it takes this lock later, or its lane is seen left.
     pub(super) fn drain(&self, peer: &K, change: PeerChange<K>) -> bool {
         let peer = peer.clone();
         let mut kept = self.kept.lock();

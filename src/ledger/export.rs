@@ -61,13 +61,14 @@ const COUNTERS: [Family<FlowSnapshot, u64>; 4] = [
     ("gossip_stuck_handlers", "Handlers that ran for longer than they should", |flow| flow.stuck),
 ];
 
-const GAUGES: [Family<FlowSnapshot, u64>; 5] = [
+const GAUGES: [Family<FlowSnapshot, u64>; 6] = [
     ("gossip_messages_in_flight", "Messages admitted and not finished", |flow| {
         flow.in_flight as u64
     }),
     ("gossip_messages_queued", "Messages in flight that no worker has taken up", |flow| {
         flow.queued as u64
     }),
+    ("gossip_messages_held", "Messages whose slots are held", |flow| flow.held as u64),
     ("gossip_messages_waiting", "Submitters that wait for capacity", |flow| flow.waiting as u64),
     ("gossip_messages_in_flight_max", "The most messages that were seen in flight", |flow| {
         flow.high_water as u64
@@ -120,7 +121,7 @@ fn histogram(mut to: MetricEncoder<'_>, times: &LatencySnapshot) -> Result<(), E
 /// | `gossip_messages_ended_total` | counter | `flow`, `end`: the names of [`Outcome`] |
 /// | `gossip_messages_admitted_total`, `gossip_messages_waited_total`, `gossip_stray_panics_total`, `gossip_stuck_handlers_total` | counter | `flow` |
 /// | `gossip_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
-/// | `gossip_messages_in_flight`, `gossip_messages_queued`, `gossip_messages_waiting`, `gossip_messages_in_flight_max`, `gossip_live_workers` | gauge | `flow` |
+/// | `gossip_messages_in_flight`, `gossip_messages_queued`, `gossip_messages_held`, `gossip_messages_waiting`, `gossip_messages_in_flight_max`, `gossip_live_workers` | gauge | `flow` |
 /// | `gossip_in_flight_bytes`, `gossip_oldest_message_age_seconds`, `gossip_overload_ratio` (0 to 1) | gauge | `flow` |
 /// | `gossip_message_wait_seconds`, `gossip_message_service_seconds` | histogram | `flow` |
 ///
