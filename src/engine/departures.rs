@@ -158,16 +158,16 @@ impl<K: PeerKey> Inner<K> {
         // Where nothing is admitted any more there is nothing to wait for: all are refused.
         let is_closed = self.peers.is_closed();
         let mut repeats = if is_closed { usize::MAX } else { REPEATS };
-        let (mut looked_at, mut is_blocked, mut has_moved) = (Vec::new(), false, false);
+        let mut looked_at = Vec::new();
         {
             let mut kept = self.departures.kept.lock();
             for (peer, departing) in std::mem::take(&mut *kept) {
                 let moves = match &departing {
                     Departing::Drains { change, follows } => {
-                        // One before it stays, or moves in this turn.
+                        // One before it stays, or moves in this turn: the next look finds this one, the watch's at
+                        // the latest.
                         let is_behind = *follows && kept.iter().any(|(of, _)| *of == peer);
-                        is_blocked |= is_behind;
-                        let moves = !is_behind && (is_closed || change.is_due());
+                        let moves = is_closed || !is_behind && change.is_due();
                         moves.then(|| change.completion())
                     }
                     Departing::Refused(change) if repeats > 0 => {
@@ -182,7 +182,6 @@ impl<K: PeerKey> Inner<K> {
                     Departing::Refused(_) | Departing::Moves(_) => None,
                 };
                 if let Some(told) = moves {
-                    has_moved = true;
                     kept.push((peer.clone(), Departing::Moves(told)));
                     looked_at.push((peer, departing));
                 } else {
@@ -209,8 +208,8 @@ impl<K: PeerKey> Inner<K> {
             is_kept |= self.departures.keep(peer, execute);
         }
         self.departures.kept.lock().retain(|(_, left)| !matches!(left, Departing::Moves(_)));
-        // What moved may have been in the way. And once all is closed, the watch may have found none, and ended.
-        if is_blocked && has_moved || is_kept && !is_closed && self.peers.is_closed() {
+        // Once all is closed, the watch may have found none, and ended.
+        if is_kept && !is_closed && self.peers.is_closed() {
             self.look_at_departures();
         }
     }
