@@ -166,8 +166,8 @@ pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
 pub use flow::{FlowName, FlowType};
 pub use flow_worker::{
-    Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, Received, Refused, Slot, Submitter,
-    queue_delay,
+    Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received, Refused,
+    Slot, Submitter, queue_delay,
 };
 pub use gossip::{DynGossip, Gossip, GossipArc};
 pub use ledger::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};

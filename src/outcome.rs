@@ -49,6 +49,9 @@ pub enum Outcome {
     DroppedOldest,
     /// Admitted, and not started because the flow was shut down.
     DroppedAtShutdown,
+    /// A permit for a message that never came: a [`PeerService`](crate::PeerService) was dropped when it was ready, or
+    /// its peer has gone, or the flow was closed.
+    PermitReleased,
     /// Not admitted, because there was no capacity:
     /// [`OverloadPolicy::DropNewest`](crate::OverloadPolicy::DropNewest), or nothing older was left to
     /// drop.
@@ -68,11 +71,22 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether a message that ends so had been admitted.
+    /// Whether a message that ends so had been admitted, or its permit was.
     #[must_use]
     pub const fn was_admitted(self) -> bool {
-        use Outcome::{Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked};
-        matches!(self, Handled | Panicked | Expired | Cancelled | DroppedOldest | DroppedAtShutdown)
+        use Outcome::{
+            Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked, PermitReleased,
+        };
+        matches!(
+            self,
+            Handled
+                | Panicked
+                | Expired
+                | Cancelled
+                | DroppedOldest
+                | DroppedAtShutdown
+                | PermitReleased
+        )
     }
 
     /// Whether the message's submitter got an error.

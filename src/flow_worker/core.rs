@@ -19,7 +19,7 @@ use crate::{
     flow::FlowName,
     ledger::{FlowLedger, Gauges, Load},
     panics::{PanicLog, contain},
-    queue::{FairQueue, Lane, Limits, WakeList},
+    queue::{Departed, FairQueue, Lane, Limits, WakeList},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering},
     workers::{Spec, Workers},
 };
@@ -224,8 +224,8 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         let lane = self.queue.with_lane(peer, |lane| lane.cloned());
         if let Some(lane) = &lane {
             let mut wake = WakeList::default();
-            let refused = self.queue.retire_lane(lane, &mut wake);
-            self.ledger.count_many(Outcome::Disconnected, refused as u64);
+            let departed = self.queue.retire_lane(lane, &mut wake);
+            self.count_departed(lane, departed, &mut wake);
             self.wake(&mut wake);
         }
         self.served(peer).chain(lane).collect()
@@ -243,19 +243,32 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     pub(super) fn cancel(&self, peer: &K) -> Option<Arc<Lane<K>>> {
         let lane = self.queue.with_lane(peer, |lane| lane.cloned())?;
         let mut wake = WakeList::default();
-        let (queued, refused) = self.queue.cancel_lane(&lane, &mut wake);
+        let (queued, departed) = self.queue.cancel_lane(&lane, &mut wake);
         if lane.is_served() {
             let mut served = self.served.lock();
             served.retain(|lane| lane.is_served());
             served.push(Arc::clone(&lane));
         }
-        self.ledger.count_many(Outcome::Disconnected, refused as u64);
+        self.count_departed(&lane, departed, &mut wake);
         // Before the user's code runs, and again after each of it.
         self.wake(&mut wake);
         for (envelope, charge) in queued {
             self.discard(&lane, envelope, charge, Outcome::Cancelled, &mut wake);
         }
         Some(lane)
+    }
+
+    /// Counts those who waited for a lane that departs, and gives back the permits of it.
+    fn count_departed(&self, lane: &Arc<Lane<K>>, departed: Departed, wake: &mut WakeList) {
+        self.ledger.count_many(Outcome::Disconnected, departed.refused as u64);
+        (0..departed.revoked).for_each(|_| self.give_back(lane, wake));
+    }
+
+    /// Gives a permit back for which no message came. What this wakes is put into the list.
+    pub(super) fn give_back(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) {
+        // Before its capacity is free: at rest everything is counted.
+        self.ledger.count(Outcome::PermitReleased);
+        self.queue.finish_discarded(lane, 0, wake);
     }
 
     /// Lets a message go that no worker has taken, frees its capacity, and wakes who is in the list.

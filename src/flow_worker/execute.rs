@@ -19,7 +19,7 @@ use super::{
 use crate::{
     NodeId, Outcome, PeerKey, RefusalReason, Submitted, blocking,
     ledger::FlowLedger,
-    queue::{Refusal, Waited, WakeList},
+    queue::{Left, Refusal, Waited, WakeList},
 };
 
 /// A message that a flow has not admitted, and why. The flow is unchanged.
@@ -36,6 +36,15 @@ pub struct Refused<M> {
 impl<M> fmt::Debug for Refused<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl From<Refusal> for RefusalReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => Self::Closed,
+            Refusal::Cancelled => Self::Disconnected,
+        }
     }
 }
 
@@ -134,12 +143,9 @@ impl<M: Send + 'static, K: PeerKey> Waiting<M, K> {
         let outcome = match self.queue.poll_ticket(ticket, context.waker()) {
             Waited::Pending => return Poll::Pending,
             Waited::Admitted => Ok(Submitted::Admitted),
-            Waited::Refused(Envelope { message, .. }, why) => {
-                let reason = match why {
-                    Refusal::Closed => RefusalReason::Closed,
-                    Refusal::Cancelled => RefusalReason::Disconnected,
-                };
-                Err(Refused { message, reason })
+            Waited::Refused(envelope, why) => {
+                let Envelope { message, .. } = envelope.expect("it waited with a message");
+                Err(Refused { message, reason: why.into() })
             }
         };
         self.ticket = None;
@@ -151,11 +157,15 @@ impl<M: Send + 'static, K: PeerKey> Drop for Waiting<M, K> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
         let mut wake = WakeList::default();
-        let (message, waited) = self.queue.leave_ticket(ticket, &mut wake);
-        if waited {
-            // Counted before the message is dropped, whose `Drop` may panic.
-            self.ledger.count(Outcome::WaitCancelled);
-        }
+        let message = match self.queue.leave_ticket(ticket, &mut wake) {
+            Left::Wait(message, _) => {
+                // Counted before the message is dropped, whose `Drop` may panic.
+                self.ledger.count(Outcome::WaitCancelled);
+                message
+            }
+            Left::Nothing(message) => message,
+            Left::Permit(_) => unreachable!("it waited with a message"),
+        };
         match self.core.upgrade() {
             Some(core) => core.wake(&mut wake),
             None => wake.wake_submitters(),

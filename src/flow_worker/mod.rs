@@ -8,7 +8,8 @@
 //!
 //! | file | its subject |
 //! |---|---|
-//! | `submit`, `execute`, `submitter` | how a message is submitted: without capacity, its future, many of a peer |
+//! | `submit`, `execute` | how a message is submitted, and what becomes of it without capacity |
+//! | `submitter`, `service` | many messages of one peer; the same, each by a permit |
 //! | `drain`, `batch`, `pace` | what a worker does with a run of messages, and when it lets some come together |
 //! | `handler`, `slot` | what a flow does with a message, and how it finishes later |
 //! | `runtime_config` | what can change while messages flow |
@@ -43,6 +44,7 @@ mod handler;
 mod of_engine;
 mod pace;
 mod runtime_config;
+mod service;
 mod shutdown;
 mod slot;
 mod stuck;
@@ -61,6 +63,7 @@ pub(crate) use drain::as_another_thread;
 pub use drain::queue_delay;
 pub use execute::{Execute, Refused};
 pub use handler::MessageHandler;
+pub use service::PeerService;
 pub use slot::Slot;
 pub use submitter::Submitter;
 
@@ -197,6 +200,12 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     #[must_use]
     pub fn submitter_owned(self: Arc<Self>, peer: impl Borrow<K>) -> Submitter<'static, M, K> {
         Submitter::new(Holder::Owns(self), peer.borrow())
+    }
+
+    /// Returns a tower service for messages of this peer, which is ready when it holds capacity for one.
+    #[must_use]
+    pub fn service(self: Arc<Self>, peer: impl Borrow<K>) -> PeerService<M, K> {
+        PeerService::new(self, peer.borrow().clone())
     }
 
     /// Cancels the messages of a peer that has gone. Those that are queued do not start and are counted as

@@ -33,8 +33,9 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     /// Admits nothing any more and refuses all who wait. What was admitted still runs.
     pub(super) fn close(&self) {
         let mut wake = WakeList::default();
-        let refused = self.queue.close(&mut wake);
+        let (refused, revoked) = self.queue.close(&mut wake);
         self.ledger.count_many(Outcome::Closed, refused as u64);
+        revoked.iter().for_each(|lane| self.give_back(lane, &mut wake));
         self.wake(&mut wake);
         self.end_if_over();
     }

@@ -129,19 +129,21 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                             return self.drop_newest(&lane, envelope);
                         }
                     }
-                    OverloadPolicy::Wait => match self.queue.wait(&lane, envelope, bytes, wake) {
-                        Ok(ticket) => {
-                            self.ledger.has_waited();
-                            return Decision::Waits(ticket);
-                        }
-                        Err((back, Denied::TooManyWaiters)) => {
+                    OverloadPolicy::Wait => {
+                        let waits = self.queue.wait(&lane, Some(envelope), bytes, wake);
+                        let (back, why) = match waits {
+                            Ok(ticket) => {
+                                self.ledger.has_waited();
+                                return Decision::Waits(ticket);
+                            }
+                            Err((back, why)) => (back.expect("it comes back"), why),
+                        };
+                        if why == Denied::TooManyWaiters {
                             return self.refuse(back, RefusalReason::TooManyWaiters);
                         }
-                        Err((back, _)) => {
-                            envelope = back;
-                            continue;
-                        }
-                    },
+                        envelope = back;
+                        continue;
+                    }
                 }
             }
             let mut again = Some(envelope);
@@ -170,7 +172,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
 /// What a message of so many bytes is charged. One of no bytes counts as one byte, one of more than a count holds as
 /// that many.
 #[inline]
-fn charged(bytes: usize) -> u32 {
+pub(super) fn charged(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
 }
 

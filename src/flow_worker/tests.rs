@@ -29,6 +29,7 @@ mod helpers;
 mod overload;
 mod panics;
 mod peers;
+mod services;
 mod shutdown;
 mod slots;
 mod stress;

@@ -147,6 +147,12 @@ impl Bytes {
         }
     }
 
+    /// Enters whatever the bound is.
+    pub(super) fn add(&self, bytes: u64) {
+        // AcqRel: as for a gate.
+        self.0.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     pub(super) fn leave(&self, bytes: u64) {
         self.0.fetch_sub(bytes, Ordering::AcqRel);
     }

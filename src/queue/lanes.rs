@@ -8,6 +8,16 @@ use super::{
 };
 use crate::sync::Ordering;
 
+/// What became of those who were at a lane that departs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[must_use = "permits are to be given back, and who was refused is to be counted"]
+pub(crate) struct Departed {
+    /// How many waited in its line.
+    pub(crate) refused: usize,
+    /// How many permits of it were held. Each is to be [given back](FairQueue::finish_discarded).
+    pub(crate) revoked: usize,
+}
+
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Uses the lane of a key, if it has one.
     #[inline]
@@ -57,44 +67,43 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         schedule.set_weight(key, weight.into(), index, self.lanes)
     }
 
-    /// Ends a lane: it takes nothing more, nothing in it starts, who waits in its line is refused, and what is queued
-    /// comes back. Each of these items is to be [discarded](Self::finish_discarded). Runs that workers have taken are
-    /// theirs to discard. Returns how many were refused.
+    /// Ends a lane: it takes nothing more, nothing in it starts, who waits in its line is refused, permits of it are
+    /// revoked, and what is queued comes back. Each of these items is to be [discarded](Self::finish_discarded). Runs
+    /// that workers have taken are theirs to discard.
     pub(crate) fn cancel_lane(
         &self,
         lane: &Arc<Lane<K>>,
         wake: &mut WakeList,
-    ) -> (Vec<(T, u32)>, usize) {
+    ) -> (Vec<(T, u32)>, Departed) {
         // Release: a worker that sees it, or takes the schedule's lock after this call, starts nothing of the lane.
         // A worker that had the lock before is seen by `wait_until_left` to serve it.
         lane.service.cancelled.store(true, Ordering::Release);
-        let refused = self.bar(lane, wake);
+        let departed = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();
         self.table.remove(lane);
         self.drain_present(&mut schedule);
         let items = if is_in(&schedule, lane) { schedule.clear(lane.index) } else { Vec::new() };
         wake.left |= self.remove_if_over(&mut schedule, lane);
         self.leave_changed(schedule, wake);
-        (items.into_iter().map(|Charged { item, charge }| (item, charge)).collect(), refused)
+        (items.into_iter().map(|Charged { item, charge }| (item, charge)).collect(), departed)
     }
 
-    /// Retires a lane: it takes nothing more, who waits in its line is refused, and its key may have another lane at
-    /// once. What is queued in it stays and is served in its turn. Between it and the key's next lane there is no
+    /// Retires a lane: it takes nothing more, who waits in its line is refused, permits of it are revoked, and its key
+    /// may have another lane at once. What is queued in it stays and is served in its turn. Between it and the key's next lane there is no
     /// order. It keeps its place among the lanes until it is [left](Lane::is_left). That is an event, which comes once:
     /// in the [`WakeList`] of the call by which the lane is left, this one included, or by a worker's
     /// [`take_left`](super::Worker::take_left). Of a lane that was cancelled it comes, too; of one that was retired and
-    /// then cancelled it comes once. Returns how many were refused.
-    pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
-        let refused = self.bar(lane, wake);
+    /// then cancelled it comes once.
+    pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Departed {
+        let departed = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();
         self.table.remove(lane);
         wake.left |= self.remove_if_over(&mut schedule, lane);
-        refused
+        departed
     }
 
-    /// Bars all who come later to a lane that departs, and refuses all who wait in its line; returns how many those
-    /// were.
-    fn bar(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> usize {
+    /// Bars all who come later to a lane that departs, refuses all who wait in its line, and revokes its permits.
+    fn bar(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Departed {
         // Relaxed: ordered by the exchange that closes the gate, and by the schedule's lock.
         lane.service.departs.store(true, Ordering::Relaxed);
         lane.entrance.gate.close();
@@ -104,9 +113,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             _ => waiters.refuse_lane(lane, Refusal::Cancelled, wake),
         };
         self.note_left(lane, refused, &waiters);
+        let revoked = waiters.revoke_lane(lane, Refusal::Cancelled);
         // They may have been the last who barred others. It fences, too: step 4 of the proof.
         self.grant_locked(&mut waiters, wake);
-        refused
+        Departed { refused, revoked }
     }
 
     /// Takes the oldest item that is queued in a lane. It is to be [discarded](Self::finish_discarded).

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A submitter takes a permit of its lane and one of the queue, each by one exchange, and pushes its item into the
-//! inbox; or the permits of up to 16 items, which are pushed as a row. Order and policy are nobody's business there.
+//! inbox; or the permits of up to 16 items, which are pushed as a row. It may also wait for the permits alone, hold
+//! them, and push an item later ([`FairQueue::fill`]). Order and policy are nobody's business there.
 //! A worker that wants work takes the schedule's lock (it never waits for it: [`Take::Busy`]), moves what is in the
 //! inbox into the lanes, and takes the next run in fair order. What it has finished it counts on a cache line of its
 //! own; the submitters' bounds are computed from that.
@@ -29,7 +30,7 @@
 //! |---|---|
 //! | `submit`, `gate` | the way in: two permits, the inbox, a knock |
 //! | `rows` | the same for up to 16 items at once |
-//! | `wait`, `waiters` | those who wait, and in which turn they are let in |
+//! | `wait`, `waiters` | those who wait, in which turn they are let in, and permits without an item |
 //! | `take`, `schedule`, `turns`, `chunks` | the way out: whose turn it is, and what of its lane |
 //! | `lanes`, `lane`, `table` | lanes that come and go, and how a key finds its own |
 //!
@@ -45,8 +46,9 @@
 //!    before it sleeps). If not it *knocks*, fences, and reads whether workers sleep. A worker that goes to sleep
 //!    says so, fences, and reads whether somebody has knocked. Who takes the knock back fences and moves all that is
 //!    in the inbox.
-//! 2. *Capacity and somebody who waits.* [`FairQueue::wait`] joins the line, fences, and tries to enter once more. A
-//!    worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether somebody waits.
+//! 2. *Capacity and somebody who waits.* [`FairQueue::wait`], with an item or for a permit, joins the line, fences, and
+//!    tries to enter once more. A worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether
+//!    somebody waits.
 //! 3. *The last item and the end.* Who closes the queue says so, fences, and looks whether anything is in flight. Who
 //!    finishes an item counts it, fences, and looks whether the queue is closed. So one of them finds it over.
 //! 4. *The last two who let go of a lane that is cancelled or retired.* A worker counts its item as finished,
@@ -97,6 +99,7 @@ mod take;
 mod turns;
 mod wait;
 mod waiters;
+mod wake_list;
 
 #[cfg(all(test, loom))]
 mod model;
@@ -106,8 +109,10 @@ mod tests;
 pub(crate) use self::{
     chunks::RUN,
     lane::Lane,
+    lanes::Departed,
     rows::Offer,
-    waiters::{Refusal, Waited, WakeList},
+    waiters::{Left, Refusal, Waited},
+    wake_list::WakeList,
 };
 
 /// The most slots of the inbox.

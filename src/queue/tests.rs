@@ -66,10 +66,20 @@ fn submit(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<bool, Denie
 
 fn wait(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<usize, Denied> {
     let mut wake = WakeList::default();
-    queue.wait(lane, item, 1, &mut wake).map_err(|(back, denied)| {
-        assert_eq!(back, item);
+    queue.wait(lane, Some(item), 1, &mut wake).map_err(|(back, denied)| {
+        assert_eq!(back, Some(item));
         denied
     })
+}
+
+/// Waits for a permit.
+fn wait_for_permit(queue: &Queue, lane: &Arc<Lane<u32>>) -> Result<usize, Denied> {
+    queue.wait(lane, None, 0, &mut WakeList::default()).map_err(|(_, denied)| denied)
+}
+
+/// So many waited, and nobody held a permit.
+fn refused(refused: usize) -> Departed {
+    Departed { refused, revoked: 0 }
 }
 
 /// Takes a run, finishes all of it and lets in who waits; returns its items.
@@ -257,20 +267,29 @@ fn charged(item: u32) -> Charged<u32> {
     Charged { item, charge: item }
 }
 
+/// Joins a line with an item that is charged its own value.
+fn join(waiters: &mut Waiters<u32, u32>, lane: &Arc<Lane<u32>>, item: u32) -> usize {
+    waiters.join(lane, Some(item), item)
+}
+
+fn admit(waiters: &mut Waiters<u32, u32>) -> Option<u32> {
+    waiters.admit_next(&mut WakeList::default())
+}
+
 #[test]
 fn lines_are_let_in_in_turn_and_each_in_its_order() {
     let mut waiters = Waiters::new();
     let lanes: Vec<_> = (0..3).map(|key| Arc::new(Lane::new(key, key, key.into()))).collect();
     for item in 0..3 {
         for lane in &lanes {
-            waiters.join(lane, charged(10 * lane.index + item));
+            join(&mut waiters, lane, 10 * lane.index + item);
             waiters.unblock(lane);
         }
     }
     let mut wake = WakeList::default();
     let mut admitted = Vec::new();
     while let Some((lane, charge)) = waiters.next() {
-        let item = waiters.admit_next(&mut wake).item;
+        let item = waiters.admit_next(&mut wake).expect("it waits with an item");
         assert_eq!((charge, *lane.key()), (item, item / 10));
         admitted.push(item);
     }
@@ -282,13 +301,13 @@ fn lines_are_let_in_in_turn_and_each_in_its_order() {
 fn a_line_whose_lane_is_full_stands_in_nobodys_way() {
     let mut waiters = Waiters::new();
     let (a, b) = (Arc::new(Lane::new(0, 0, 0)), Arc::new(Lane::new(1, 1, 1)));
-    waiters.join(&a, charged(1));
-    waiters.join(&b, charged(2));
+    join(&mut waiters, &a, 1);
+    join(&mut waiters, &b, 2);
     waiters.unblock_all();
     while waiters.next().expect("b can be let in").0.key() != b.key() {
         waiters.block_next();
     }
-    waiters.admit_next(&mut WakeList::default());
+    admit(&mut waiters);
     // The order in which all lines come into the ring is nobody's business.
     while waiters.next().is_some() {
         waiters.block_next();
@@ -299,7 +318,7 @@ fn a_line_whose_lane_is_full_stands_in_nobodys_way() {
     assert!(!waiters.is_blocked_on_queue(), "b has no line");
     waiters.unblock(&a);
     waiters.unblock(&a);
-    assert_eq!(waiters.admit_next(&mut WakeList::default()).item, 1);
+    assert_eq!(admit(&mut waiters), Some(1));
     assert!(waiters.next().is_none());
 }
 
@@ -308,7 +327,7 @@ fn a_ticket_ends_once_whichever_way() {
     let mut waiters = Waiters::new();
     let lane = Arc::new(Lane::new(0, 0, 0));
     let counts: Vec<_> = (0..4).map(|_| Arc::new(Counted::default())).collect();
-    let tickets: Vec<_> = (0..4).map(|item| waiters.join(&lane, charged(item))).collect();
+    let tickets: Vec<_> = (0..4).map(|item| join(&mut waiters, &lane, item)).collect();
     for (&ticket, count) in tickets.iter().zip(&counts) {
         assert!(matches!(waiters.poll(ticket, Waker::noop().clone()), (Waited::Pending, None)));
         let waker = Arc::clone(count).into();
@@ -316,11 +335,9 @@ fn a_ticket_ends_once_whichever_way() {
     }
     waiters.unblock(&lane);
     let mut wake = WakeList::default();
-    assert_eq!(waiters.admit_next(&mut wake).item, 0);
-    let (item, waker, left) = waiters.leave(tickets[1]);
-    assert!(
-        item == Some(1) && waker.is_some() && left.is_some_and(|left| Arc::ptr_eq(&left, &lane))
-    );
+    assert_eq!(waiters.admit_next(&mut wake), Some(0));
+    let (left, waker) = waiters.leave(tickets[1]);
+    assert!(matches!(left, Left::Wait(Some(1), of) if Arc::ptr_eq(&of, &lane)) && waker.is_some());
     assert_eq!(waiters.refuse_lane(&lane, Refusal::Cancelled, &mut wake), 2);
     assert!(!waiters.is_blocked_on_queue());
     wake.wake_submitters();
@@ -328,11 +345,10 @@ fn a_ticket_ends_once_whichever_way() {
     let noop = || Waker::noop().clone();
     assert!(matches!(waiters.poll(tickets[0], noop()), (Waited::Admitted, Some(_))));
     let (waited, _) = waiters.poll(tickets[2], noop());
-    assert!(matches!(waited, Waited::Refused(2, Refusal::Cancelled)));
-    let (item, _, left) = waiters.leave(tickets[3]);
-    assert!(item == Some(3) && left.is_none());
+    assert!(matches!(waited, Waited::Refused(Some(2), Refusal::Cancelled)));
+    assert!(matches!(waiters.leave(tickets[3]).0, Left::Nothing(Some(3))));
     // All four places are used again, each once.
-    let mut again: Vec<_> = (0..4).map(|item| waiters.join(&lane, charged(item))).collect();
+    let mut again: Vec<_> = (0..4).map(|item| join(&mut waiters, &lane, item)).collect();
     again.sort_unstable();
     assert_eq!(again, [0, 1, 2, 3]);
     assert_eq!(waiters.refuse_all(Refusal::Closed, &mut wake).0, 4);
@@ -343,12 +359,12 @@ fn a_ticket_ends_once_whichever_way() {
 fn lanes_that_follow_each_other_in_one_place_have_lines_of_their_own() {
     let mut waiters = Waiters::new();
     let (before, after) = (Arc::new(Lane::new(0, 0, 0)), Arc::new(Lane::new(1, 0, 1)));
-    waiters.join(&before, charged(1));
-    waiters.join(&after, charged(2));
+    join(&mut waiters, &before, 1);
+    join(&mut waiters, &after, 2);
     assert_eq!((waiters.in_line(&before), waiters.in_line(&after)), (1, 1));
     assert_eq!(waiters.refuse_lane(&before, Refusal::Cancelled, &mut WakeList::default()), 1);
     waiters.unblock(&after);
-    assert_eq!(waiters.admit_next(&mut WakeList::default()).item, 2);
+    assert_eq!(admit(&mut waiters), Some(2));
 }
 
 // ---- schedule ----
@@ -791,13 +807,98 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
     assert!(submit(&queue, &a, 0).is_ok());
     let (first, second) = (wait(&queue, &a, 1).unwrap(), wait(&queue, &b, 2).unwrap());
     let mut wake = WakeList::default();
-    assert_eq!(queue.leave_ticket(first, &mut wake), (Some(1), true));
+    assert!(matches!(queue.leave_ticket(first, &mut wake), Left::Wait(Some(1), _)));
     let mut worker = queue.worker(0);
     assert_eq!(serve(&queue, &mut worker, 1), [0]);
-    assert_eq!(queue.leave_ticket(second, &mut wake), (None, false), "it was admitted");
+    assert!(
+        matches!(queue.leave_ticket(second, &mut wake), Left::Nothing(None)),
+        "it was admitted"
+    );
     assert_eq!(serve(&queue, &mut worker, 1), [2]);
     let (waiting, blocked) = (queue.waiting(), queue.signals.blocked.load(Ordering::SeqCst));
     assert_eq!((waiting, blocked, queue.in_flight()), (0, false, 0));
+}
+
+#[test]
+fn a_permit_is_capacity_of_lane_and_queue_until_it_is_filled_or_given_back() {
+    let queue = Queue::new(&Limits { items: 2, lane_items: 1, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    let (first, second) =
+        (wait_for_permit(&queue, &a).unwrap(), wait_for_permit(&queue, &b).unwrap());
+    let poll = |ticket| queue.poll_ticket(ticket, Waker::noop());
+    // As often as it is asked.
+    assert!((0..2).all(|_| matches!(poll(first), Waited::Admitted)));
+    assert_eq!((submit(&queue, &a, 0), queue.in_flight()), (Err(Denied::Full), 2));
+    let third = wait_for_permit(&queue, &a).unwrap();
+    assert!(matches!(poll(third), Waited::Pending));
+    let mut wake = WakeList::default();
+    assert_eq!(queue.fill(first, 7, 1, &mut wake), Ok(()));
+    assert!(wake.worker && queue.in_flight() == 2);
+    let mut worker = queue.worker(0);
+    assert_eq!(serve(&queue, &mut worker, 1), [7]);
+    assert!(matches!(poll(third), Waited::Admitted), "its lane has capacity again");
+    for (ticket, own) in [(second, &b), (third, &a)] {
+        let Left::Permit(lane) = queue.leave_ticket(ticket, &mut wake) else { panic!("no permit") };
+        assert!(Arc::ptr_eq(&lane, own));
+        queue.finish_discarded(&lane, 0, &mut wake);
+    }
+    assert_eq!((queue.in_flight(), queue.waiting(), queue.admitted()), (0, 0, 3));
+}
+
+#[test]
+fn a_permit_is_granted_while_any_byte_is_free_and_filled_whatever_it_costs() {
+    let queue = Queue::new(&Limits { bytes: Some(4), ..WIDE });
+    let a = lane_of(&queue, 1);
+    let tickets: Vec<_> = (0..2).map(|_| wait_for_permit(&queue, &a).unwrap()).collect();
+    let mut wake = WakeList::default();
+    tickets.iter().for_each(|&ticket| assert_eq!(queue.fill(ticket, 0, 9, &mut wake), Ok(())));
+    assert_eq!(queue.bytes_in_flight(), 18);
+    let third = wait_for_permit(&queue, &a).unwrap();
+    assert!(matches!(queue.poll_ticket(third, Waker::noop()), Waited::Pending));
+    let mut worker = queue.worker(0);
+    while !serve(&queue, &mut worker, 1).is_empty() {}
+    assert_eq!(queue.bytes_in_flight(), 0);
+    assert!(matches!(queue.poll_ticket(third, Waker::noop()), Waited::Admitted));
+}
+
+#[test]
+fn permits_are_revoked_by_their_lanes_end_and_by_the_queues() {
+    let queue = Queue::new(&Limits { items: 3, ..WIDE });
+    let lanes: Vec<_> = (1..4).map(|key| lane_of(&queue, key)).collect();
+    let tickets: Vec<_> = lanes.iter().map(|lane| wait_for_permit(&queue, lane).unwrap()).collect();
+    let late = wait_for_permit(&queue, &lanes[0]).unwrap();
+    let mut wake = WakeList::default();
+    let revoked = Departed { refused: 1, revoked: 1 };
+    assert_eq!(queue.retire_lane(&lanes[0], &mut wake), revoked);
+    assert!(!wake.left && !lanes[0].is_left(), "its permit is yet to be given back");
+    queue.finish_discarded(&lanes[0], 0, &mut wake);
+    assert!(wake.left && lanes[0].is_left());
+    let revoked = Departed { refused: 0, revoked: 1 };
+    assert_eq!(queue.cancel_lane(&lanes[1], &mut wake), (vec![], revoked));
+    queue.finish_discarded(&lanes[1], 0, &mut wake);
+    let (refused, lanes_of_revoked) = queue.close(&mut wake);
+    assert!(refused == 0 && lanes_of_revoked.len() == 1);
+    assert!(Arc::ptr_eq(&lanes_of_revoked[0], &lanes[2]) && !queue.is_over());
+    queue.finish_discarded(&lanes[2], 0, &mut wake);
+    assert!(queue.is_over());
+    let fills: Vec<_> = tickets.iter().map(|&ticket| queue.fill(ticket, 5, 1, &mut wake)).collect();
+    let (cancelled, closed) = (Err((5, Refusal::Cancelled)), Err((5, Refusal::Closed)));
+    assert_eq!(fills, [cancelled, cancelled, closed]);
+    let waited = queue.poll_ticket(late, Waker::noop());
+    assert!(matches!(waited, Waited::Refused(None, Refusal::Cancelled)));
+}
+
+#[test]
+fn one_who_wants_a_permit_may_wait_where_nobody_else_may() {
+    let queue = Queue::new(&Limits { items: 1, lane_waiters: 0, ..WIDE });
+    let a = lane_of(&queue, 1);
+    assert!(submit(&queue, &a, 0).is_ok());
+    assert_eq!(wait(&queue, &a, 1), Err(Denied::TooManyWaiters));
+    let ticket = wait_for_permit(&queue, &a).unwrap();
+    assert_eq!(wait_for_permit(&queue, &a), Err(Denied::TooManyWaiters));
+    let mut worker = queue.worker(0);
+    assert_eq!(serve(&queue, &mut worker, 1), [0]);
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
 }
 
 #[test]
@@ -813,11 +914,11 @@ fn a_cancelled_lane_gives_its_items_back_and_refuses_who_waits() {
     let ticket = wait(&queue, &a, 4).unwrap();
     assert!(matches!(queue.poll_ticket(ticket, &Arc::clone(&count).into()), Waited::Pending));
     let mut wake = WakeList::default();
-    let (items, refused) = queue.cancel_lane(&a, &mut wake);
+    let (items, departed) = queue.cancel_lane(&a, &mut wake);
     wake.wake_submitters();
-    assert_eq!((items, refused, count.count()), (vec![(1, 0), (2, 0)], 1, 1));
+    assert_eq!((items, departed, count.count()), (vec![(1, 0), (2, 0)], refused(1), 1));
     let waited = queue.poll_ticket(ticket, Waker::noop());
-    assert!(matches!(waited, Waited::Refused(4, Refusal::Cancelled)));
+    assert!(matches!(waited, Waited::Refused(Some(4), Refusal::Cancelled)));
     assert_eq!(
         (submit(&queue, &a, 5), wait(&queue, &a, 5)),
         (Err(Denied::LaneClosed), Err(Denied::LaneClosed))
@@ -840,7 +941,7 @@ fn a_cancelled_lane_in_whose_line_the_last_waited_bars_nobody() {
     assert!(submit(&queue, &a, 0).is_ok());
     wait(&queue, &b, 1).unwrap();
     let mut wake = WakeList::default();
-    assert_eq!(queue.cancel_lane(&b, &mut wake).1, 1);
+    assert_eq!(queue.cancel_lane(&b, &mut wake).1, refused(1));
     let mut worker = queue.worker(0);
     assert_eq!(serve(&queue, &mut worker, 1), [0]);
     assert_eq!(submit(&queue, &a, 2), Ok(true), "nobody waits");
@@ -855,7 +956,7 @@ fn a_lane_that_is_cancelled_late_takes_nothing_from_its_successor() {
     assert!(submit(&queue, &after, 0).is_ok());
     let ticket = wait(&queue, &after, 1).unwrap();
     let mut wake = WakeList::default();
-    assert_eq!(queue.cancel_lane(&before, &mut wake), (vec![], 0));
+    assert_eq!(queue.cancel_lane(&before, &mut wake), (vec![], refused(0)));
     assert_eq!((queue.evict(&before, &mut WakeList::default()), queue.waiting()), (None, 1));
     assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Pending));
     assert_eq!(queue.evict(&after, &mut WakeList::default()), Some((0, 0)));
@@ -918,7 +1019,7 @@ fn as_many_items_are_admitted_as_the_bounds_allow_and_the_rest_stays() {
     assert_eq!((b.entrance.gate.entered(), queue.admitted()), (10, 30));
     assert_eq!(submit_many(&queue, &b, &mut offered), Err(Denied::Full));
     assert_eq!((b.entrance.gate.entered(), queue.admitted(), offered.len()), (10, 30, 10));
-    queue.cancel_lane(&a, &mut WakeList::default());
+    let _ = queue.cancel_lane(&a, &mut WakeList::default());
     assert_eq!(submit_many(&queue, &a, &mut offered), Err(Denied::LaneClosed));
     queue.close(&mut WakeList::default());
     assert_eq!(submit_many(&queue, &b, &mut offered), Err(Denied::Closed));
@@ -1013,8 +1114,8 @@ fn while_a_lane_is_being_cancelled_its_line_is_not_mistaken_for_another_lanes() 
     let c = lane_of(&queue, 3);
     let of_c = wait(&queue, &c, 2).unwrap();
     let mut wake = WakeList::default();
-    assert_eq!(queue.cancel_lane(&a, &mut wake).1, 1);
-    assert!(matches!(queue.poll_ticket(of_a, Waker::noop()), Waited::Refused(1, _)));
+    assert_eq!(queue.cancel_lane(&a, &mut wake).1, refused(1));
+    assert!(matches!(queue.poll_ticket(of_a, Waker::noop()), Waited::Refused(Some(1), _)));
     assert!(matches!(queue.poll_ticket(of_c, Waker::noop()), Waited::Pending));
     let mut worker = queue.worker(0);
     assert_eq!((serve(&queue, &mut worker, 1), serve(&queue, &mut worker, 1)), (vec![0], vec![2]));
@@ -1035,7 +1136,7 @@ fn a_weight_that_comes_while_the_lane_is_being_cancelled_is_not_given_to_another
     assert_eq!(b.number(), a.number());
     assert!(queue.set_weight(&1, 5));
     assert_eq!(queue.schedule.lock().weight_of(b.number()), 1);
-    queue.cancel_lane(&a, &mut WakeList::default());
+    let _ = queue.cancel_lane(&a, &mut WakeList::default());
     let again = lane_of(&queue, 1);
     assert_eq!(queue.schedule.lock().weight_of(again.number()), 5);
 }
@@ -1046,7 +1147,7 @@ fn a_lane_that_was_cancelled_while_a_permit_was_held_for_a_moment_is_removed() {
     let a = lane_of(&queue, 1);
     // What another thread sees of a submitter that has the lane's permit and finds none of the queue's.
     assert_eq!(a.entrance.gate.enter(9, 1, || 0), Ok(1));
-    queue.cancel_lane(&a, &mut WakeList::default());
+    let _ = queue.cancel_lane(&a, &mut WakeList::default());
     assert_eq!(queue.schedule.lock().lanes(), 1, "the item may still come");
     let mut wake = WakeList::default();
     queue.undo(&a, 1, &mut wake);
@@ -1056,10 +1157,10 @@ fn a_lane_that_was_cancelled_while_a_permit_was_held_for_a_moment_is_removed() {
 /// Retires a lane; returns how many were refused, and whether it is left by that.
 fn retire(queue: &Queue, lane: &Arc<Lane<u32>>) -> (usize, bool) {
     let mut wake = WakeList::default();
-    let refused = queue.retire_lane(lane, &mut wake);
-    assert_eq!(lane.is_left(), wake.left);
+    let barred = queue.retire_lane(lane, &mut wake);
+    assert_eq!((barred.revoked, lane.is_left()), (0, wake.left));
     wake.wake_submitters();
-    (refused, wake.left)
+    (barred.refused, wake.left)
 }
 
 #[test]
@@ -1073,7 +1174,7 @@ fn a_retired_lane_is_served_to_its_end_in_order_and_somebody_is_told_once() {
     assert!(matches!(queue.poll_ticket(ticket, &Arc::clone(&count).into()), Waited::Pending));
     assert_eq!((retire(&queue, &a), count.count()), ((1, false), 1));
     let waited = queue.poll_ticket(ticket, Waker::noop());
-    assert!(matches!(waited, Waited::Refused(4, Refusal::Cancelled)));
+    assert!(matches!(waited, Waited::Refused(Some(4), Refusal::Cancelled)));
     assert_eq!(
         (submit(&queue, &a, 5), wait(&queue, &a, 5)),
         (Err(Denied::LaneClosed), Err(Denied::LaneClosed))
@@ -1128,8 +1229,8 @@ fn a_retired_lane_is_left_whoever_ends_its_last_item() {
         schedule_of(&queue, 0);
         // Neither a second departure nor the queue's end tells of it again.
         let mut wake = WakeList::default();
-        queue.cancel_lane(&a, &mut wake);
-        queue.retire_lane(&a, &mut wake);
+        let _ = queue.cancel_lane(&a, &mut wake);
+        let _ = queue.retire_lane(&a, &mut wake);
         queue.close(&mut wake);
         assert!(!wake.left && a.is_left() && queue.is_over());
     }
@@ -1145,7 +1246,8 @@ fn a_retired_lane_that_is_cancelled_starts_nothing_more_and_is_left_by_its_worke
     assert!(submit(&queue, &a, 1).is_ok());
     assert_eq!(retire(&queue, &a), (0, false));
     let mut wake = WakeList::default();
-    assert_eq!((queue.cancel_lane(&a, &mut wake), a.is_cancelled()), ((vec![(1, 0)], 0), true));
+    let cancelled = queue.cancel_lane(&a, &mut wake);
+    assert_eq!((cancelled, a.is_cancelled()), ((vec![(1, 0)], refused(0)), true));
     queue.finish_discarded(&a, 0, &mut wake);
     assert!(!wake.left && !a.is_left() && !a.wait_until_left(Duration::ZERO));
     assert_eq!((end(&queue, &mut worker, 1), worker.take_left()), (vec![0], true));
@@ -1237,10 +1339,10 @@ fn a_closed_queue_is_over_when_the_last_item_has_finished() {
     assert!(submit(&queue, &lane, 0).is_ok());
     let ticket = wait(&queue, &lane, 1).unwrap();
     assert!(!queue.is_over());
-    assert_eq!(queue.close(&mut WakeList::default()), 1);
-    assert_eq!(queue.close(&mut WakeList::default()), 0);
+    assert_eq!(queue.close(&mut WakeList::default()).0, 1);
+    assert_eq!(queue.close(&mut WakeList::default()).0, 0);
     let waited = queue.poll_ticket(ticket, Waker::noop());
-    assert!(matches!(waited, Waited::Refused(1, Refusal::Closed)));
+    assert!(matches!(waited, Waited::Refused(Some(1), Refusal::Closed)));
     assert_eq!(submit(&queue, &lane, 2), Err(Denied::Closed));
     assert_eq!(wait(&queue, &lane, 2), Err(Denied::Closed));
     assert!(queue.is_closed() && !queue.is_over());

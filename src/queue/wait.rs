@@ -1,10 +1,11 @@
-//! Those who wait: they join a line, are let in, give up, or are refused.
+//! Those who wait: they join a line, are let in, give up, or are refused. Who waits without an item gets a permit, and
+//! fills it later.
 
 use std::{hash::Hash, sync::Arc, task::Waker};
 
 use super::{
-    Denied, FairQueue, GRANTS, Lane, Refusal, Waited, WakeList, schedule::Charged, submit::Entered,
-    waiters::Waiters,
+    Denied, FairQueue, GRANTS, Lane, Left, Refusal, Waited, WakeList, schedule::Charged,
+    submit::Entered, waiters::Waiters,
 };
 use crate::{
     panics::contain,
@@ -12,22 +13,23 @@ use crate::{
 };
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Joins the lane's line. The ticket is to be [polled](Self::poll_ticket) until it is decided, or
-    /// [left](Self::leave_ticket).
+    /// Joins the lane's line, with an item of so many bytes, or for a permit. The ticket is to be
+    /// [polled](Self::poll_ticket) until it is decided, or [left](Self::leave_ticket). One that has got a permit is to
+    /// be [filled](Self::fill) or left.
     pub(crate) fn wait(
         &self,
         lane: &Arc<Lane<K>>,
-        item: T,
+        item: Option<T>,
         bytes: u32,
         wake: &mut WakeList,
-    ) -> Result<usize, (T, Denied)> {
+    ) -> Result<usize, (Option<T>, Denied)> {
         let mut waiters = self.waiters.lock();
         let denied = if self.is_closed() {
             Some(Denied::Closed)
         } else if lane.is_closed() {
             // A thread that closes it refuses those in its line after this, under the same lock.
             Some(Denied::LaneClosed)
-        } else if waiters.in_line(lane) >= self.lane_waiters {
+        } else if waiters.in_line(lane) >= self.most_waiters(item.is_none()) {
             Some(Denied::TooManyWaiters)
         } else {
             None
@@ -35,13 +37,18 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if let Some(denied) = denied {
             return Err((item, denied));
         }
-        let ticket = waiters.join(lane, Charged { item, charge: bytes });
+        let ticket = waiters.join(lane, item, bytes);
         // Relaxed: ordered by the fence, and by the lock among those who write it.
         lane.entrance.waiting.fetch_add(1, Ordering::Relaxed);
         self.signals.waiting.fetch_add(1, Ordering::Relaxed);
         waiters.unblock(lane);
         self.grant_locked(&mut waiters, wake);
         Ok(ticket)
+    }
+
+    /// How many may wait in a line. Who wants a permit has no other way to get one, so one may always wait.
+    fn most_waiters(&self, for_permit: bool) -> usize {
+        if for_permit { self.lane_waiters.max(1) } else { self.lane_waiters }
     }
 
     /// Lets in those who wait, lane by lane in turn, as far as there is capacity, [`GRANTS`] at the most; `freed` is a
@@ -76,8 +83,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             match self.enter(&lane, 1, |_| bytes, wake) {
                 Ok(Entered { is_charged, .. }) => {
                     let charge = if is_charged { bytes } else { 0 };
-                    let item = waiters.admit_next(wake).item;
-                    wake.worker |= self.push(&lane, Charged { item, charge });
+                    if let Some(item) = waiters.admit_next(wake) {
+                        wake.worker |= self.push(&lane, Charged { item, charge });
+                    }
                     // Only now: a submitter that finds nobody waiting pushes at once, and may be this peer's next.
                     self.note_left(&lane, 1, waiters);
                 }
@@ -116,37 +124,66 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         waited
     }
 
-    /// Ends a ticket before it is decided, or one whose decision nobody has heard. Returns the item, if it was not
-    /// admitted, and whether it still waited.
-    pub(crate) fn leave_ticket(&self, ticket: usize, wake: &mut WakeList) -> (Option<T>, bool) {
-        let (item, waker, lane) = {
+    /// Queues an item by the permit of a ticket, which ends with it. The item counts its bytes from now on, whatever the
+    /// bound in bytes is: it may be exceeded by one item of each permit.
+    pub(crate) fn fill(
+        &self,
+        ticket: usize,
+        item: T,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> Result<(), (T, Refusal)> {
+        // From here on it is a submitter that has entered, and has yet to push.
+        let lane = match self.waiters.lock().fill(ticket) {
+            Ok(lane) => lane,
+            Err(why) => return Err((item, why)),
+        };
+        let charge = if self.charges_bytes() { bytes } else { 0 };
+        lane.entrance.bytes.add(charge.into());
+        self.bytes.add(charge.into());
+        wake.worker |= self.push(&lane, Charged { item, charge });
+        Ok(())
+    }
+
+    /// Ends a ticket before it is decided, one whose decision nobody has heard, or one that holds a permit.
+    pub(crate) fn leave_ticket(&self, ticket: usize, wake: &mut WakeList) -> Left<K, T> {
+        let (left, waker) = {
             let mut waiters = self.waiters.lock();
-            let (item, waker, lane) = waiters.leave(ticket);
-            if let Some(lane) = &lane {
+            let (left, waker) = waiters.leave(ticket);
+            if let Left::Wait(_, lane) = &left {
                 self.note_left(lane, 1, &waiters);
                 // It may have stood in the way of others: behind it in the line, or of smaller ones in the ring.
                 waiters.unblock(lane);
                 self.grant_locked(&mut waiters, wake);
             }
-            (item, waker, lane)
+            (left, waker)
         };
         // Its `Drop` is the user's code, and what comes after this call is not to be missed.
         contain(|| drop(waker));
-        (item, lane.is_some())
+        left
     }
 
-    /// Bars all who come later and refuses all who wait; returns how many those were.
-    pub(crate) fn close(&self, wake: &mut WakeList) -> usize {
+    /// Bars all who come later and refuses all who wait; returns how many those were, and the lanes of permits that are
+    /// revoked, each of which is to be [given back](Self::finish_discarded).
+    pub(crate) fn close(&self, wake: &mut WakeList) -> (usize, Vec<Arc<Lane<K>>>) {
         self.gate.close();
         self.signals.closed.store(true, Ordering::Release);
         let mut waiters = self.waiters.lock();
         let (refused, lanes) = waiters.refuse_all(Refusal::Closed, wake);
+        let revoked = waiters.revoke_all(Refusal::Closed);
         // Relaxed: as in `wait`.
         lanes.iter().for_each(|lane| lane.entrance.waiting.store(0, Ordering::Relaxed));
         self.signals.waiting.store(0, Ordering::Relaxed);
         self.signals.blocked.store(false, Ordering::Relaxed);
         self.publish();
-        refused
+        (refused, revoked)
+    }
+
+    /// Whether there is a bound in bytes, so that items are charged.
+    pub(super) fn charges_bytes(&self) -> bool {
+        // Relaxed: a bound that is set at this moment holds for the next.
+        let queue = self.signals.bytes.load(Ordering::Relaxed);
+        queue & self.signals.lane_bytes.load(Ordering::Relaxed) != u64::MAX
     }
 
     pub(super) fn has_capacity(&self) -> bool {

@@ -5,11 +5,17 @@
 //! ```text
 //!            join                 admit                    poll, or drop
 //!   (none) ────────▶ WAITING ─────────────────▶ ADMITTED ──────────────▶ (none)
-//!                       │  close, cancel                       ▲
-//!                       ├─────────────────────▶ REFUSED ───────┤
-//!                       │  drop of the future                  │
-//!                       └──────────────────────────────────────┘
+//!                    │  │  │  close, cancel                    ▲
+//!                    │  │  └──────────────────▶ REFUSED ───────┤
+//!                    │  │     drop of the future     ▲         │
+//!                    │  └────────────────────────────┼─────────┤
+//!                    │            admit              │ close, cancel
+//!                    └──────────────────────────▶ HELD ────────┘
+//!                       without an item                fill, or drop
 //! ```
+//!
+//! Who waits without an item waits for a permit. It is **HELD** from then on: it counts as in flight, until it is
+//! filled with an item, given back, or revoked because its lane or the queue is closed.
 //!
 //! A line whose lane has no capacity is *blocked on its lane* and stands in no ring; a worker that finishes an item of
 //! that lane puts it back. All other lines stand in the ring: they are blocked on the queue.
@@ -17,14 +23,14 @@
 //! Bounds: [`Waiters::join`] takes so many to a line, and there are as many lines as lanes.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     task::Waker,
 };
 
 use foldhash::fast::FixedState;
 
-use super::{lane::Lane, schedule::Charged};
+use super::{lane::Lane, wake_list::WakeList};
 
 /// How many empty lines are kept to be used again.
 const SPARE_LINES: usize = 64;
@@ -38,21 +44,42 @@ pub(crate) enum Refusal {
     Cancelled,
 }
 
-/// One who waits, or whose wait is over and who has yet to notice.
+/// One who waits, or whose wait is over and who has yet to notice. Without an item, one who waits for a permit.
 #[derive(Debug)]
-enum Waiter<T> {
-    Waiting { item: Charged<T>, waker: Option<Waker>, line: u64 },
+enum Waiter<K, T> {
+    Waiting {
+        item: Option<T>,
+        charge: u32,
+        waker: Option<Waker>,
+        line: u64,
+    },
     Admitted,
-    Refused(T, Refusal),
+    /// It has a permit of this lane.
+    Held(Arc<Lane<K>>),
+    Refused(Option<T>, Refusal),
     Free,
 }
 
-/// What a waiter finds.
+/// What a waiter finds. There is an item where it waited with one.
 #[derive(Debug)]
 pub(crate) enum Waited<T> {
     Pending,
+    /// Its item is admitted, or it holds a permit.
     Admitted,
-    Refused(T, Refusal),
+    Refused(Option<T>, Refusal),
+}
+
+/// What a ticket leaves behind whose owner drops it.
+#[derive(Debug)]
+pub(crate) enum Left<K, T> {
+    /// It was decided, and nothing is to be done; the item is one that was refused.
+    Nothing(Option<T>),
+    /// It still waited, in the line of this lane.
+    Wait(Option<T>, Arc<Lane<K>>),
+    /// It held a permit of this lane, which is to be given back: [`FairQueue::finish_discarded`].
+    ///
+    /// [`FairQueue::finish_discarded`]: super::FairQueue::finish_discarded
+    Permit(Arc<Lane<K>>),
 }
 
 #[derive(Debug)]
@@ -62,36 +89,13 @@ struct Line<K> {
     in_ring: bool,
 }
 
-/// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, a worker,
-/// if one sleeps, and who waits for a lane to be left.
-#[derive(Debug, Default)]
-#[must_use = "those in it wait to be woken"]
-pub(crate) struct WakeList {
-    wakers: Vec<Waker>,
-    /// An item has been queued for which no worker may be looking.
-    pub(crate) worker: bool,
-    /// A lane is [left](Lane::is_left).
-    pub(crate) left: bool,
-}
-
-impl WakeList {
-    /// Wakes the submitters.
-    pub(crate) fn wake_submitters(&mut self) {
-        for waker in self.wakers.drain(..) {
-            crate::panics::contain(|| waker.wake());
-        }
-    }
-
-    pub(crate) fn has_submitters(&self) -> bool {
-        !self.wakers.is_empty()
-    }
-}
-
 /// All who wait for one queue.
 #[derive(Debug)]
 pub(super) struct Waiters<K, T> {
-    waiters: Vec<Waiter<T>>,
+    waiters: Vec<Waiter<K, T>>,
     free: Vec<usize>,
+    /// The tickets that hold permits, by their lanes' serial numbers.
+    held: BTreeSet<(u64, usize)>,
     /// By their lanes' serial numbers. Hashed the same way each time, so that a simulation whose lines are walked runs
     /// the same way again.
     lines: HashMap<u64, Line<K>, FixedState>,
@@ -104,6 +108,7 @@ impl<K, T> Waiters<K, T> {
         Self {
             waiters: Vec::new(),
             free: Vec::new(),
+            held: BTreeSet::new(),
             lines: HashMap::default(),
             ring: VecDeque::new(),
             spare: Vec::new(),
@@ -115,9 +120,9 @@ impl<K, T> Waiters<K, T> {
         self.lines.get(&lane.serial()).map_or(0, |line| line.waiters.len())
     }
 
-    /// Joins the lane's line; returns where it will find what became of it.
-    pub(super) fn join(&mut self, lane: &Arc<Lane<K>>, item: Charged<T>) -> usize {
-        let waiter = Waiter::Waiting { item, waker: None, line: lane.serial() };
+    /// Joins the lane's line, with an item or for a permit; returns where it will find what became of it.
+    pub(super) fn join(&mut self, lane: &Arc<Lane<K>>, item: Option<T>, charge: u32) -> usize {
+        let waiter = Waiter::Waiting { item, charge, waker: None, line: lane.serial() };
         let ticket = match self.free.pop() {
             Some(ticket) => {
                 self.waiters[ticket] = waiter;
@@ -163,10 +168,10 @@ impl<K, T> Waiters<K, T> {
     pub(super) fn next(&self) -> Option<(Arc<Lane<K>>, u32)> {
         let line = &self.lines[self.ring.front()?];
         let first = line.waiters.front().expect("a line that is there is not empty");
-        let Waiter::Waiting { item, .. } = &self.waiters[*first] else {
+        let Waiter::Waiting { charge, .. } = &self.waiters[*first] else {
             unreachable!("only who waits stands in a line")
         };
-        Some((Arc::clone(&line.lane), item.charge))
+        Some((Arc::clone(&line.lane), *charge))
     }
 
     /// The lane whose turn it is has no capacity.
@@ -175,8 +180,9 @@ impl<K, T> Waiters<K, T> {
         self.lines.get_mut(&line_key).expect("it has a line").in_ring = false;
     }
 
-    /// The first in the line of the lane whose turn it is has been admitted; returns its item. The turn goes on.
-    pub(super) fn admit_next(&mut self, wake: &mut WakeList) -> Charged<T> {
+    /// The first in the line of the lane whose turn it is has been admitted; returns its item. One that has none holds
+    /// a permit by that. The turn goes on.
+    pub(super) fn admit_next(&mut self, wake: &mut WakeList) -> Option<T> {
         let line_key = self.ring.pop_front().expect("it was its turn");
         let line = self.lines.get_mut(&line_key).expect("it has a line");
         let ticket = line.waiters.pop_front().expect("a line that is there is not empty");
@@ -185,13 +191,55 @@ impl<K, T> Waiters<K, T> {
         else {
             unreachable!("only who waits stands in a line")
         };
-        wake.wakers.extend(waker);
+        wake.add(waker);
+        if item.is_none() {
+            self.waiters[ticket] = Waiter::Held(Arc::clone(&line.lane));
+            self.held.insert((line_key, ticket));
+        }
         if line.waiters.is_empty() {
             self.remove_line(line_key);
         } else {
             self.ring.push_back(line_key);
         }
         item
+    }
+
+    /// Ends a ticket that holds a permit, which its item takes: returns the lane. Or why it holds none any more.
+    pub(super) fn fill(&mut self, ticket: usize) -> Result<Arc<Lane<K>>, Refusal> {
+        let waiter = std::mem::replace(&mut self.waiters[ticket], Waiter::Free);
+        self.free.push(ticket);
+        match waiter {
+            Waiter::Held(lane) => {
+                self.held.remove(&(lane.serial(), ticket));
+                Ok(lane)
+            }
+            Waiter::Refused(_, why) => Err(why),
+            _ => unreachable!("a permit is filled that was granted, once"),
+        }
+    }
+
+    /// Revokes the permits of a lane that are held; returns how many. They are the caller's to give back.
+    pub(super) fn revoke_lane(&mut self, lane: &Arc<Lane<K>>, why: Refusal) -> usize {
+        let serial = lane.serial();
+        let mut revoked = 0;
+        while let Some(&held) = self.held.range((serial, 0)..=(serial, usize::MAX)).next() {
+            self.held.remove(&held);
+            self.waiters[held.1] = Waiter::Refused(None, why);
+            revoked += 1;
+        }
+        revoked
+    }
+
+    /// Revokes all permits that are held; returns the lane of each. They are the caller's to give back.
+    pub(super) fn revoke_all(&mut self, why: Refusal) -> Vec<Arc<Lane<K>>> {
+        let held = std::mem::take(&mut self.held);
+        let revoked = held.into_iter().map(|(_, ticket)| {
+            match std::mem::replace(&mut self.waiters[ticket], Waiter::Refused(None, why)) {
+                Waiter::Held(lane) => lane,
+                _ => unreachable!("only permits are among those held"),
+            }
+        });
+        revoked.collect()
     }
 
     fn remove_line(&mut self, line_key: u64) {
@@ -241,34 +289,37 @@ impl<K, T> Waiters<K, T> {
         let Waiter::Waiting { item, waker, .. } = waiter else {
             unreachable!("only who waits stands in a line")
         };
-        self.waiters[ticket] = Waiter::Refused(item.item, why);
-        wake.wakers.extend(waker);
+        self.waiters[ticket] = Waiter::Refused(item, why);
+        wake.add(waker);
     }
 
     /// What has become of a waiter, which is to be woken by `waker` if it still waits. The waker that it had before
-    /// comes back, to be dropped when no lock is held. A ticket ends with the first answer that is not `Pending`.
+    /// comes back, to be dropped when no lock is held. A ticket ends with the first answer that is not `Pending`, unless
+    /// it holds a permit.
     pub(super) fn poll(&mut self, ticket: usize, waker: Waker) -> (Waited<T>, Option<Waker>) {
         if let Waiter::Waiting { waker: place, .. } = &mut self.waiters[ticket] {
             return (Waited::Pending, place.replace(waker));
         }
+        if let Waiter::Held(_) = &self.waiters[ticket] {
+            return (Waited::Admitted, Some(waker));
+        }
         let waited = match std::mem::replace(&mut self.waiters[ticket], Waiter::Free) {
             Waiter::Admitted => Waited::Admitted,
             Waiter::Refused(item, why) => Waited::Refused(item, why),
-            Waiter::Waiting { .. } | Waiter::Free => unreachable!("a ticket ends once"),
+            Waiter::Waiting { .. } | Waiter::Held(_) | Waiter::Free => {
+                unreachable!("a ticket ends once")
+            }
         };
         self.free.push(ticket);
         (waited, Some(waker))
     }
 
-    /// Ends a ticket whose future is dropped. Returns what it left behind, and the lane in which it still waited.
-    pub(super) fn leave(
-        &mut self,
-        ticket: usize,
-    ) -> (Option<T>, Option<Waker>, Option<Arc<Lane<K>>>) {
+    /// Ends a ticket whose owner is dropped. Returns what it leaves behind, and its waker.
+    pub(super) fn leave(&mut self, ticket: usize) -> (Left<K, T>, Option<Waker>) {
         let waiter = std::mem::replace(&mut self.waiters[ticket], Waiter::Free);
         self.free.push(ticket);
         match waiter {
-            Waiter::Waiting { item, waker, line: line_key } => {
+            Waiter::Waiting { item, waker, line: line_key, .. } => {
                 let line = self.lines.get_mut(&line_key).expect("who waits stands in a line");
                 line.waiters.retain(|&other| other != ticket);
                 let lane = Arc::clone(&line.lane);
@@ -278,10 +329,14 @@ impl<K, T> Waiters<K, T> {
                     }
                     self.remove_line(line_key);
                 }
-                (Some(item.item), waker, Some(lane))
+                (Left::Wait(item, lane), waker)
             }
-            Waiter::Refused(item, _) => (Some(item), None, None),
-            Waiter::Admitted | Waiter::Free => (None, None, None),
+            Waiter::Held(lane) => {
+                self.held.remove(&(lane.serial(), ticket));
+                (Left::Permit(lane), None)
+            }
+            Waiter::Refused(item, _) => (Left::Nothing(item), None),
+            Waiter::Admitted | Waiter::Free => (Left::Nothing(None), None),
         }
     }
 

@@ -151,7 +151,7 @@ fn a_cancelled_lane_is_removed_by_its_last_worker_or_by_who_takes_a_permit_back(
         let mut worker = serving(&queue, &a);
         // A submitter that has the lane's permit and does not get the queue's.
         a.entrance.gate.enter(4, 1, || 0).unwrap();
-        queue.cancel_lane(&a, &mut WakeList::default());
+        let _ = queue.cancel_lane(&a, &mut WakeList::default());
         let submitter = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || queue.undo(&a, 1, &mut WakeList::default()))
@@ -172,7 +172,7 @@ fn a_cancelled_lane_is_removed_although_a_permit_was_held_for_a_moment() {
             let (queue, a) = (Arc::clone(&queue), Arc::clone(&a));
             thread::spawn(move || assert!(submit(&queue, &a, 1).is_err()))
         };
-        queue.cancel_lane(&a, &mut WakeList::default());
+        let _ = queue.cancel_lane(&a, &mut WakeList::default());
         submitter.join().unwrap();
         assert_eq!(queue.schedule.lock().lanes(), 0, "a lane is left");
     });
@@ -186,7 +186,7 @@ fn who_waits_in_a_lane_that_is_cancelled_is_refused_and_nobody_else() {
         wait(&queue, &a, 1).unwrap();
         let canceller = {
             let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.cancel_lane(&a, &mut WakeList::default()).1)
+            thread::spawn(move || queue.cancel_lane(&a, &mut WakeList::default()).1.refused)
         };
         let waits = match queue.lane(&2) {
             Some(lane) => usize::from(wait(&queue, &lane, 2).is_ok()),
@@ -194,7 +194,7 @@ fn who_waits_in_a_lane_that_is_cancelled_is_refused_and_nobody_else() {
         };
         assert_eq!((canceller.join().unwrap(), queue.waiting()), (1, waits));
         let waited = queue.poll_ticket(0, std::task::Waker::noop());
-        assert!(matches!(waited, Waited::Refused(1, Refusal::Cancelled)), "{waited:?}");
+        assert!(matches!(waited, Waited::Refused(Some(1), Refusal::Cancelled)), "{waited:?}");
     });
 }
 
@@ -214,7 +214,7 @@ fn a_waiter_as_the_queue_closes_is_let_in_or_refused() {
         };
         end(&queue, &mut worker);
         let ticket = waiter.join().unwrap();
-        let refused = closer.join().unwrap();
+        let (refused, _) = closer.join().unwrap();
         assert_eq!(queue.waiting(), 0);
         let admitted = queue.in_flight();
         match ticket {

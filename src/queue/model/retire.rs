@@ -31,7 +31,7 @@ fn told(events: &Shared, lane: &OneLane, left: bool) {
 /// Retires the lane, looks, and waits for the event if it is not left.
 fn retire(events: &Shared, queue: &Queue, lane: &OneLane) {
     let mut wake = WakeList::default();
-    queue.retire_lane(lane, &mut wake);
+    let _ = queue.retire_lane(lane, &mut wake);
     told(events, lane, wake.left);
     let mut events = events.lock();
     events.waits = !lane.is_left();
@@ -195,7 +195,7 @@ fn a_retired_lane_is_left_although_a_newcomer_takes_its_place() {
         let newcomer = newcomer.join().unwrap();
         if let Some(newcomer) = &newcomer {
             assert!(!newcomer.is_closed() && newcomer.number() == lane.number());
-            queue.cancel_lane(newcomer, &mut WakeList::default());
+            let _ = queue.cancel_lane(newcomer, &mut WakeList::default());
         }
         assert_told_once(&events, &queue, &lane);
     });

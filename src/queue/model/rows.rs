@@ -132,7 +132,7 @@ fn a_lane_is_removed_although_a_row_held_its_permits_for_a_moment() {
             let (queue, lane) = (Arc::clone(&queue), Arc::clone(&lane));
             thread::spawn(move || assert!(submit_two(&queue, &lane, 1).is_err()))
         };
-        queue.retire_lane(&lane, &mut WakeList::default());
+        let _ = queue.retire_lane(&lane, &mut WakeList::default());
         submitter.join().unwrap();
         assert!(lane.is_left());
         assert_eq!(queue.schedule.lock().lanes(), 0, "a lane is left");

@@ -32,6 +32,15 @@ enum Step {
     },
     Poll(usize),
     LeaveTicket(usize),
+    /// Waits for a permit of a key's lane.
+    WaitForPermit(u32),
+    /// Fills a permit, if it is granted.
+    Fill {
+        at: usize,
+        bytes: u32,
+    },
+    /// Drops a permit, or the wait for it.
+    LeavePermit(usize),
     Take(usize),
     Finish(usize),
     EndRun {
@@ -71,6 +80,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(lane, count, bytes)| Step::SubmitMany { lane, count, bytes }),
         4 => any::<usize>().prop_map(Step::Poll),
         2 => any::<usize>().prop_map(Step::LeaveTicket),
+        3 => key.clone().prop_map(Step::WaitForPermit),
+        3 => (any::<usize>(), 1..4_u32).prop_map(|(at, bytes)| Step::Fill { at, bytes }),
+        1 => any::<usize>().prop_map(Step::LeavePermit),
         8 => (0..WORKERS).prop_map(Step::Take),
         6 => (0..WORKERS).prop_map(Step::Finish),
         6 => (0..WORKERS, prop_oneof![Just(0_u64), Just(10), Just(1_000), Just(100_000)])
@@ -103,6 +115,13 @@ struct Ticket {
     waker: Option<Arc<Counted>>,
 }
 
+/// A permit, or the wait for one.
+#[derive(Debug)]
+struct Permit {
+    number: usize,
+    lane: Arc<Lane<u32>>,
+}
+
 /// What one worker is at.
 #[derive(Debug)]
 struct Desk {
@@ -122,6 +141,8 @@ struct Trial {
     oracle: HashMap<u64, VecDeque<u32>>,
     /// Who still waits, or has not heard that it waits no longer.
     tickets: Vec<Ticket>,
+    /// None of them was refused or revoked.
+    permits: Vec<Permit>,
     /// Items that were refused and whose ticket has not said so.
     refused: HashSet<u32>,
     /// Lanes that were seen, those that are gone included.
@@ -156,6 +177,7 @@ impl Trial {
             desks,
             oracle: HashMap::new(),
             tickets: Vec::new(),
+            permits: Vec::new(),
             refused: HashSet::new(),
             seen: Vec::new(),
             departed: HashSet::new(),
@@ -266,17 +288,81 @@ impl Trial {
     }
 
     fn wait(&mut self, lane: &Arc<Lane<u32>>, item: u32, bytes: u32, wake: &mut WakeList) {
-        match self.queue.wait(lane, item, bytes, wake) {
+        match self.queue.wait(lane, Some(item), bytes, wake) {
             Ok(number) => {
                 self.oracle.entry(lane.serial()).or_default().push_back(item);
                 let lane = Arc::clone(lane);
                 self.tickets.push(Ticket { number, item, lane, waker: None });
             }
             Err((back, denied)) => {
-                assert_eq!(back, item);
+                assert_eq!(back, Some(item));
                 assert_ne!(denied, Denied::Full);
                 self.judge(lane, denied);
             }
+        }
+    }
+
+    fn wait_for_permit(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
+        match self.queue.wait(lane, None, 0, wake) {
+            Ok(number) => self.permits.push(Permit { number, lane: Arc::clone(lane) }),
+            Err((_, denied)) => self.judge(lane, denied),
+        }
+    }
+
+    fn is_granted(&self, permit: &Permit) -> bool {
+        match self.queue.poll_ticket(permit.number, Waker::noop()) {
+            Waited::Pending => false,
+            Waited::Admitted => true,
+            Waited::Refused(..) => unreachable!("nobody has refused it"),
+        }
+    }
+
+    /// How many permits of a lane are granted, and how many are waited for.
+    fn permits_of(&self, lane: &Arc<Lane<u32>>) -> (usize, usize) {
+        let of_lane = self.permits.iter().filter(|permit| Arc::ptr_eq(&permit.lane, lane));
+        let (granted, waited): (Vec<_>, Vec<_>) = of_lane.partition(|own| self.is_granted(own));
+        (granted.len(), waited.len())
+    }
+
+    fn fill(&mut self, at: usize, bytes: u32, wake: &mut WakeList) {
+        if !self.is_granted(&self.permits[at]) {
+            return;
+        }
+        let Permit { number, lane } = self.permits.swap_remove(at);
+        let item = self.next_item;
+        self.next_item += 1;
+        assert_eq!(self.queue.fill(number, item, bytes, wake), Ok(()));
+        // Behind all that was admitted, before those who wait.
+        let for_permits = self.permits_of(&lane).1;
+        let waiting = self.queue.waiters.lock().in_line(&lane) - for_permits;
+        let line = self.oracle.entry(lane.serial()).or_default();
+        line.insert(line.len() - waiting, item);
+    }
+
+    fn leave_permit(&mut self, at: usize, wake: &mut WakeList) {
+        let is_granted = self.is_granted(&self.permits[at]);
+        let Permit { number, lane } = self.permits.swap_remove(at);
+        match self.queue.leave_ticket(number, wake) {
+            Left::Permit(own) => {
+                assert!(is_granted && Arc::ptr_eq(&own, &lane));
+                self.give_back(&lane, wake);
+            }
+            Left::Wait(None, _) => assert!(!is_granted),
+            left => panic!("{left:?}"),
+        }
+    }
+
+    fn give_back(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
+        self.left += 1;
+        self.queue.finish_discarded(lane, 0, wake);
+        self.hear(std::mem::take(&mut wake.left));
+    }
+
+    /// The permits for which this holds are revoked, and waits for others refused.
+    fn forget_permits(&mut self, why: Refusal, is_over: impl Fn(&Permit) -> bool) {
+        for permit in self.permits.extract_if(.., |permit| is_over(permit)) {
+            let waited = self.queue.poll_ticket(permit.number, Waker::noop());
+            assert!(matches!(waited, Waited::Refused(None, own) if own == why), "{waited:?}");
         }
     }
 
@@ -351,25 +437,30 @@ impl Trial {
 
     fn cancel(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
         let waited = self.queue.waiters.lock().in_line(lane);
-        let (items, refused) = self.queue.cancel_lane(lane, wake);
+        let (granted, for_permits) = self.permits_of(lane);
+        let (items, barred) = self.queue.cancel_lane(lane, wake);
         self.hear(std::mem::take(&mut wake.left));
-        assert_eq!(refused, waited);
+        assert_eq!(barred, Departed { refused: waited, revoked: granted });
         for (item, charge) in items {
             self.discard(lane, item, charge, wake);
         }
-        self.refuse_line(lane, refused);
+        (0..granted).for_each(|_| self.give_back(lane, wake));
+        self.refuse_line(lane, waited - for_permits);
         assert!(self.oracle[&lane.serial()].is_empty(), "all that was queued came back");
     }
 
     fn retire(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
         let waited = self.queue.waiters.lock().in_line(lane);
-        let refused = self.queue.retire_lane(lane, wake);
-        assert_eq!(refused, waited);
-        self.refuse_line(lane, refused);
+        let (granted, for_permits) = self.permits_of(lane);
+        let barred = self.queue.retire_lane(lane, wake);
+        assert_eq!(barred, Departed { refused: waited, revoked: granted });
+        (0..granted).for_each(|_| self.give_back(lane, wake));
+        self.refuse_line(lane, waited - for_permits);
     }
 
-    /// So many waited in the line of a lane that departs, and are refused.
+    /// So many waited with an item in the line of a lane that departs, and are refused.
     fn refuse_line(&mut self, lane: &Arc<Lane<u32>>, refused: usize) {
+        self.forget_permits(Refusal::Cancelled, |permit| Arc::ptr_eq(&permit.lane, lane));
         self.departed.insert(lane.serial());
         assert!(
             self.queue.with_lane(lane.key(), |own| own.is_none_or(|own| !Arc::ptr_eq(own, lane)))
@@ -395,8 +486,8 @@ impl Trial {
             }
             Waited::Refused(item, why) => {
                 let ticket = self.tickets.swap_remove(at);
-                assert_eq!(item, ticket.item);
-                assert!(self.refused.remove(&item));
+                assert_eq!(item, Some(ticket.item));
+                assert!(self.refused.remove(&ticket.item));
                 assert!(why == Refusal::Cancelled || self.closed);
             }
         }
@@ -405,28 +496,36 @@ impl Trial {
     fn leave_ticket(&mut self, at: usize, wake: &mut WakeList) {
         let ticket = self.tickets.swap_remove(at);
         match self.queue.leave_ticket(ticket.number, wake) {
-            (None, waited) => assert!(!waited && !self.refused.contains(&ticket.item)),
-            (Some(item), true) => {
+            Left::Nothing(None) => assert!(!self.refused.contains(&ticket.item)),
+            Left::Wait(Some(item), _) => {
                 assert_eq!(item, ticket.item);
                 let line = self.oracle.get_mut(&ticket.lane.serial()).expect("it waited there");
                 let at = line.iter().position(|&other| other == item).expect("it waited there");
                 line.remove(at);
             }
-            (Some(item), false) => assert!(item == ticket.item && self.refused.remove(&item)),
+            Left::Nothing(Some(item)) => {
+                assert!(item == ticket.item && self.refused.remove(&item));
+            }
+            left => panic!("{left:?}"),
         }
     }
 
     fn close(&mut self, wake: &mut WakeList) {
         // Those who wait stand behind all that was admitted.
         for lane in &self.seen {
-            for _ in 0..self.queue.waiters.lock().in_line(lane) {
+            let for_permits = self.permits_of(lane).1;
+            for _ in for_permits..self.queue.waiters.lock().in_line(lane) {
                 let line = self.oracle.get_mut(&lane.serial()).expect("somebody waits in it");
                 self.refused.insert(line.pop_back().expect("somebody waits in it"));
             }
         }
         let waited = self.queue.waiting();
-        assert_eq!(self.queue.close(wake), waited);
+        let granted = self.permits.iter().filter(|permit| self.is_granted(permit)).count();
+        let (refused, revoked) = self.queue.close(wake);
+        assert_eq!((refused, revoked.len()), (waited, granted));
         self.closed = true;
+        revoked.iter().for_each(|lane| self.give_back(lane, wake));
+        self.forget_permits(Refusal::Closed, |_| true);
     }
 
     fn step(&mut self, step: &Step) {
@@ -452,7 +551,18 @@ impl Trial {
             Step::LeaveTicket(at) if !self.tickets.is_empty() => {
                 self.leave_ticket(at % self.tickets.len(), &mut wake);
             }
-            Step::Poll(_) | Step::LeaveTicket(_) => {}
+            Step::WaitForPermit(key) => {
+                if let Some(lane) = self.lane(key) {
+                    self.wait_for_permit(&lane, &mut wake);
+                }
+            }
+            Step::Fill { at, bytes } if !self.permits.is_empty() => {
+                self.fill(at % self.permits.len(), bytes, &mut wake);
+            }
+            Step::LeavePermit(at) if !self.permits.is_empty() => {
+                self.leave_permit(at % self.permits.len(), &mut wake);
+            }
+            Step::Poll(_) | Step::LeaveTicket(_) | Step::Fill { .. } | Step::LeavePermit(_) => {}
             Step::Take(worker) => self.take(worker),
             Step::Finish(worker) => drop(self.finish(worker)),
             Step::EndRun { worker, service } => self.end_run(worker, service, &mut wake),
@@ -549,7 +659,8 @@ impl Trial {
         let blocked = self.queue.signals.blocked.load(Ordering::SeqCst);
         assert!(waiting > 0 || !blocked, "nobody waits, and all are barred");
         // What the plain queue holds has been admitted, or waits.
-        let held: usize = self.oracle.values().map(VecDeque::len).sum();
+        let queued: usize = self.oracle.values().map(VecDeque::len).sum();
+        let held = queued + self.permits.len();
         assert_eq!(held as u64 + self.left, admitted + waiting as u64, "lost, or there twice");
     }
 
@@ -558,6 +669,9 @@ impl Trial {
         let mut wake = WakeList::default();
         for worker in 0..WORKERS {
             self.end_run(worker, 1, &mut wake);
+        }
+        while !self.permits.is_empty() {
+            self.leave_permit(0, &mut wake);
         }
         // No capacity will come for some of those who wait.
         while !self.tickets.is_empty() {
@@ -599,7 +713,7 @@ impl Trial {
         {
             wake.left = false;
             let is_left = lane.is_left();
-            queue.cancel_lane(&lane, &mut wake);
+            let _ = queue.cancel_lane(&lane, &mut wake);
             assert!(lane.is_left() && wake.left != is_left);
         }
         assert_eq!(queue.schedule.lock().lanes(), 0, "a lane is left");

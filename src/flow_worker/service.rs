@@ -1,0 +1,216 @@
+//! One peer's way into one flow, as a service whose readiness is a permit.
+//!
+//! ```text
+//!           poll_ready            capacity               call
+//!  (nothing) ────────▶ waits ───────────────▶ has a permit ────▶ (nothing), the message is queued
+//!                        │                         │
+//!                        │ refused                 │ dropped; revoked by a departure or a shutdown
+//!                        ▼                         ▼
+//!                    (nothing)             the permit is given back, and counted
+//! ```
+//!
+//! The queue knows the state: this holds a ticket of it, from the first `poll_ready` until the call.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+use super::{FlowWorker, Refused, core::Envelope, submit::charged};
+use crate::{
+    NodeId, Outcome, PeerKey, RefusalReason,
+    clock::Moment,
+    queue::{Denied, Left, Waited, WakeList},
+};
+
+/// Submits messages of one peer to one flow, as a [`Service`] that is ready when it holds a permit: capacity of the
+/// peer and of the flow, for its next message. So tower's `load_shed` sheds what finds no capacity, and `buffer`,
+/// `ready` and `spawn_ready` wait for it.
+///
+/// Made by [`FlowWorker::service`]. It keeps the flow. A clone has no permit at first.
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+/// use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId};
+/// use tower::{Service, ServiceExt};
+///
+/// let (sender, receiver) = mpsc::channel();
+/// let handler = move |_: &NodeId, line: &'static str| sender.send(line).unwrap();
+/// let registry = MetricsRegistry::new();
+/// let flow = FlowWorker::new(FlowType::Request, &FlowConfig::new(10), &registry, handler)?;
+/// let mut service = Arc::new(flow).service(NodeId::new([7; 32]));
+/// # futures_executor::block_on(async {
+/// service.ready().await?.call("hello").await?;
+/// # Ok::<_, gossip_engine::Refused<_>>(())
+/// # }).expect("the flow is open");
+/// assert_eq!(receiver.recv(), Ok("hello"));
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
+///
+/// # Readiness
+///
+/// While there is no capacity, `poll_ready` waits in the peer's line, whatever the flow's
+/// [policy](crate::OverloadPolicy) is. Its wait is counted like that of a message. One that is dropped while it waits
+/// counts as [`WaitCancelled`](Outcome::WaitCancelled).
+///
+/// A permit counts as a message in flight until it is used. Keep no more services ready than the peer's quota leaves
+/// for the others. When the peer departs or the flow is closed, the permit is revoked, so it holds up neither.
+/// A permit that ends without a message counts as [`PermitReleased`](Outcome::PermitReleased).
+///
+/// Where the flow is bounded in bytes, a permit is granted while any byte is free. The message counts its bytes when it
+/// comes, so each permit may exceed the bound by one message.
+///
+/// # Errors
+///
+/// `poll_ready` fails, with no message, for any [`RefusalReason`] but `Full`. After
+/// [`TooManyWaiters`](RefusalReason::TooManyWaiters) or [`TooManyPeers`](RefusalReason::TooManyPeers) it may be called
+/// again. A call fails, with its message, if the permit has been revoked. The service may be used again after a
+/// [departure](RefusalReason::Disconnected): its next message is one of a new connection.
+///
+/// # Panics
+///
+/// A call panics if the service is not ready.
+pub struct PeerService<M: Send + 'static, K: PeerKey = NodeId> {
+    flow: Arc<FlowWorker<M, K>>,
+    peer: K,
+    /// Of a wait, or of a permit if it is `ready`.
+    ticket: Option<usize>,
+    is_ready: bool,
+    bytes: fn(&M) -> usize,
+}
+
+impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
+    pub(super) fn new(flow: Arc<FlowWorker<M, K>>, peer: K) -> Self {
+        Self { flow, peer, ticket: None, is_ready: false, bytes: |_| size_of::<M>() }
+    }
+
+    /// Sets how many bytes a message has, for a flow that is
+    /// [bounded in bytes](crate::FlowConfig::with_max_bytes): the size of the message's type unless this is called.
+    #[must_use]
+    pub fn with_size(mut self, bytes: fn(&M) -> usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Joins the peer's line.
+    fn wait(&mut self) -> Result<usize, RefusalReason> {
+        let core = &self.flow.inner;
+        self.flow.count_events(1);
+        let mut wake = WakeList::default();
+        // Each turn but the last has found a lane that another thread has closed.
+        let waits = loop {
+            let Some(lane) = core.queue.lane(&self.peer) else {
+                break Err(match core.queue.is_closed() {
+                    true => RefusalReason::Closed,
+                    false => RefusalReason::TooManyPeers,
+                });
+            };
+            match core.queue.wait(&lane, None, 0, &mut wake) {
+                Ok(ticket) => break Ok(ticket),
+                Err((_, Denied::Closed)) => break Err(RefusalReason::Closed),
+                Err((_, Denied::TooManyWaiters)) => break Err(RefusalReason::TooManyWaiters),
+                Err((_, Denied::LaneClosed | Denied::Full)) => {}
+            }
+        };
+        core.wake(&mut wake);
+        if let Err(reason) = waits {
+            core.ledger.count(reason.into());
+        }
+        waits
+    }
+}
+
+impl<M: Send + 'static, K: PeerKey> Service<M> for PeerService<M, K> {
+    type Response = ();
+    type Error = Refused<Option<M>>;
+    /// Ready at once.
+    type Future = Ready<Result<(), Refused<Option<M>>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.is_ready {
+            return Poll::Ready(Ok(()));
+        }
+        let is_first = self.ticket.is_none();
+        let ticket = match self.ticket {
+            Some(ticket) => ticket,
+            None => match self.wait() {
+                Ok(ticket) => *self.ticket.insert(ticket),
+                Err(reason) => return Poll::Ready(Err(Refused { message: None, reason })),
+            },
+        };
+        let core = &self.flow.inner;
+        match core.queue.poll_ticket(ticket, context.waker()) {
+            Waited::Pending => {
+                if is_first {
+                    core.ledger.has_waited();
+                }
+                Poll::Pending
+            }
+            Waited::Admitted => {
+                self.is_ready = true;
+                Poll::Ready(Ok(()))
+            }
+            Waited::Refused(_, why) => {
+                self.ticket = None;
+                Poll::Ready(Err(Refused { message: None, reason: why.into() }))
+            }
+        }
+    }
+
+    fn call(&mut self, message: M) -> Self::Future {
+        assert!(self.is_ready, "the service is called when it is ready");
+        self.is_ready = false;
+        let ticket = self.ticket.take().expect("a service that is ready has a ticket");
+        let core = &self.flow.inner;
+        let bytes = charged((self.bytes)(&message));
+        let envelope = Envelope { message, arrived: Moment::now() };
+        let mut wake = WakeList::default();
+        let filled = core.queue.fill(ticket, envelope, bytes, &mut wake);
+        core.wake(&mut wake);
+        ready(filled.map_err(|(Envelope { message, .. }, why)| {
+            let reason = RefusalReason::from(why);
+            // The permit was counted when it was revoked.
+            self.flow.count_events(1);
+            core.ledger.count(reason.into());
+            Refused { message: Some(message), reason }
+        }))
+    }
+}
+
+impl<M: Send + 'static, K: PeerKey> Clone for PeerService<M, K> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.flow), self.peer.clone()).with_size(self.bytes)
+    }
+}
+
+impl<M: Send + 'static, K: PeerKey> Drop for PeerService<M, K> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let core = &self.flow.inner;
+        let mut wake = WakeList::default();
+        match core.queue.leave_ticket(ticket, &mut wake) {
+            Left::Wait(..) => core.ledger.count(Outcome::WaitCancelled),
+            Left::Permit(lane) => {
+                core.give_back(&lane, &mut wake);
+                if core.queue.is_closed() {
+                    core.end_if_over();
+                }
+            }
+            Left::Nothing(_) => {}
+        }
+        core.wake(&mut wake);
+    }
+}
+
+impl<M: Send + 'static, K: PeerKey> fmt::Debug for PeerService<M, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerService")
+            .field("peer", &format_args!("{}", self.peer))
+            .field("is_ready", &self.is_ready)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,34 @@
+//! Who is to be woken: gathered under locks, woken when none is held.
+
+use std::task::Waker;
+
+use crate::panics::contain;
+
+/// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, a worker,
+/// if one sleeps, and who waits for a lane to be left.
+#[derive(Debug, Default)]
+#[must_use = "those in it wait to be woken"]
+pub(crate) struct WakeList {
+    wakers: Vec<Waker>,
+    /// An item has been queued for which no worker may be looking.
+    pub(crate) worker: bool,
+    /// A lane is [left](Lane::is_left).
+    pub(crate) left: bool,
+}
+
+impl WakeList {
+    pub(super) fn add(&mut self, waker: Option<Waker>) {
+        self.wakers.extend(waker);
+    }
+
+    /// Wakes the submitters.
+    pub(crate) fn wake_submitters(&mut self) {
+        for waker in self.wakers.drain(..) {
+            contain(|| waker.wake());
+        }
+    }
+
+    pub(crate) fn has_submitters(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+}
