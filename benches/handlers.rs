@@ -1,4 +1,5 @@
-//! What a flow does for handlers that need more than one message at a time on a thread of the flow.
+//! What a flow does for handlers that need more than one message at a time on a thread of the flow, and for transports
+//! that go by readiness.
 //!
 //! - **departure**: a peer submits messages and hangs up at once. How many of them are handled before the program hears
 //!   that the peer has gone.
@@ -6,6 +7,7 @@
 //!   how long all of them take.
 //! - **batches**: handlers whose call costs much beside a message. How many messages a second are handled when a call
 //!   takes many, and how long a message takes where there is little to do.
+//! - **readiness**: a tower service of one peer. What is shed where the flow is full, and what a message costs.
 //!
 //! Each part compares ways to use the engine with each other. In each round the counts of the flow have to add up, and
 //! every message has to have been handled exactly once where nothing is cancelled, or the round is void.
@@ -20,6 +22,8 @@ mod contenders;
 mod departure;
 #[allow(dead_code, reason = "only some of the harness is used here")]
 mod harness;
+#[path = "handlers/readiness.rs"]
+mod readiness;
 #[path = "handlers/slots.rs"]
 mod slots;
 
@@ -51,6 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = departure::measure();
     rows.extend(slots::measure()?);
     rows.extend(batches::measure());
+    rows.extend(readiness::measure());
     output::publish("handlers", rows)?;
     Ok(())
 }

@@ -47,8 +47,9 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
     let slots = part(rows, "slots")?;
     let loads = part(rows, "batches under load")?;
     let trickles = part(rows, "batches at little load")?;
-    let [departure, slot, load, trickle] =
-        [&departures, &slots, &loads, &trickles].map(|rows| rows[0]);
+    let services = part(rows, "readiness")?;
+    let [departure, slot, load, trickle, service] =
+        [&departures, &slots, &loads, &trickles, &services].map(|rows| rows[0]);
     let head = [
         "departure",
         "handled",
@@ -127,6 +128,10 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         .map(|field| spread(&row[field]))
         .to_vec()
     });
+    let of_services =
+        table(&["way", "ns a message", "to a submitter", "others"], &services, |row| {
+            ["ns_per_message", "ratio_to_submitter"].map(|field| spread(&row[field])).to_vec()
+        });
     Ok(format!(
         "A peer submits {} messages, each of which is answered as admitted, and hangs up at once; a handler is {} of \
          work, and one of {} threads serves the peer. How many are handled before `on_peer_down`, and how long it \
@@ -139,7 +144,10 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          is that of the whole process, without what others take. {} rounds of {} messages.\n\n{of_loads}\n\
          The same handlers at {} % of what one by one can do, one message in {} (Poisson): nanoseconds from when a \
          message is due to the end of its call, so the call and the message are in it. {} rounds of {} \
-         messages.\n\n{of_trickles}",
+         messages.\n\n{of_trickles}\n\
+         A tower service of one peer over a flow that has capacity for one more message, behind `load_shed`: of {} \
+         calls {} are admitted and {} are shed, and {} waits, the service itself. Where there is capacity, one producer in a closed loop, {} \
+         permits, one thread; {} rounds of {} messages.\n\n{of_services}",
         departure["messages"],
         duration(number(&departure["handler_ns"])),
         departure["threads"],
@@ -160,6 +168,13 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
         time(&trickle["gap_ns"]),
         trickle["rounds"],
         trickle["messages"],
+        service["calls"],
+        service["admitted"],
+        service["shed"],
+        service["waiting"],
+        service["permits"],
+        service["rounds"],
+        service["messages"],
     ))
 }
 

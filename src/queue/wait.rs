@@ -124,8 +124,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         waited
     }
 
-    /// Queues an item by the permit of a ticket, which ends with it. The item counts its bytes from now on, whatever the
-    /// bound in bytes is: it may be exceeded by one item of each permit.
+    /// Queues an item by the permit of a ticket, which ends with it. The item counts its bytes from now on, whatever
+    /// the bound in bytes is: it may be exceeded by one item of each permit.
     pub(crate) fn fill(
         &self,
         ticket: usize,

@@ -294,8 +294,8 @@ impl<K, T> Waiters<K, T> {
     }
 
     /// What has become of a waiter, which is to be woken by `waker` if it still waits. The waker that it had before
-    /// comes back, to be dropped when no lock is held. A ticket ends with the first answer that is not `Pending`, unless
-    /// it holds a permit.
+    /// comes back, to be dropped when no lock is held. A ticket ends with the first answer that is not `Pending`,
+    /// unless it holds a permit.
     pub(super) fn poll(&mut self, ticket: usize, waker: Waker) -> (Waited<T>, Option<Waker>) {
         if let Waiter::Waiting { waker: place, .. } = &mut self.waiters[ticket] {
             return (Waited::Pending, place.replace(waker));
