@@ -136,20 +136,6 @@ fn handlers_run_on_the_named_threads_of_the_flow() {
     assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), (name, peer(1), 7, 3));
 }
 
-#[cfg(all(feature = "pinning", target_os = "linux"))]
-#[test]
-fn pinned_threads_run_on_their_cores_only() {
-    let (sender, receiver) = channel();
-    let config = FlowConfig::new(10).with_threads(1).with_core_affinity(1);
-    let flow = flow(config, move |_, (): ()| {
-        // Only those cores are shown that the thread may use.
-        sender.send(core_affinity::get_core_ids().unwrap()).unwrap();
-    });
-    block_on(flow.execute(peer(1), ())).unwrap();
-    let all = core_affinity::get_core_ids().unwrap();
-    assert_eq!(receiver.recv_timeout(LIMIT).unwrap(), [all[1 % all.len()]]);
-}
-
 #[test]
 fn a_handler_may_submit_messages_to_its_own_flow() {
     type Slot = std::sync::OnceLock<Arc<dyn Fn(u32) + Send + Sync>>;

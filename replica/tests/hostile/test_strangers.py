@@ -1,7 +1,7 @@
 """Attacks by those who hold no listed key: datagrams, handshakes, certificates.
 
-Run one: see README.md. Limits: one source address, 127.0.0.66; a flood is as fast as Python sends, which the notes
-of the test show.
+Run one: see README.md. Limits: one source address; a flood is as fast as Python sends, which the notes of the test
+show.
 """
 
 import asyncio
