@@ -9,13 +9,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 
+#[cfg(feature = "wire")]
+use crate::gossip::DynGossip;
 use crate::{
     ArtifactDestination, BuildError, FlowConfig, FlowReport, Gossip, MessageHandler,
     MetricsRegistry, NodeId, Outcome, RefusalReason, Refused,
     clock::instant_after,
     flow::FlowName,
     flow_worker::{FlowHandle, FlowSpec},
-    gossip::DynGossip,
     ledger::DestinationKind,
     panics::contain,
     sync::{AtomicBool, Ordering},
@@ -127,7 +128,10 @@ impl<G: Gossip + ?Sized> MessageHandler<Outgoing<G>> for Broadcasts<G> {
 ///
 /// Dropping the broadcaster does not wait. If the gate is open, what was sent still goes out. If it never opened, what
 /// was sent is dropped and counted. Then the thread ends.
-pub struct AdvertBroadcaster<G: Gossip + ?Sized = DynGossip> {
+pub struct AdvertBroadcaster<
+    #[cfg(feature = "wire")] G: Gossip + ?Sized = DynGossip,
+    #[cfg(not(feature = "wire"))] G: Gossip + ?Sized,
+> {
     queue: FlowHandle<Outgoing<G>, NodeId>,
     broadcast: Arc<Broadcast<G>>,
     started: AtomicBool,

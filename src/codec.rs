@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{
-    ArtifactFilter, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage,
-    wire::{self, DecodeError},
-};
+use crate::{Gossip, GossipMessage};
 
 /// The message that a [`Gossip`] implementation `G` understands.
 pub type MessageOf<G> = GossipMessage<
@@ -86,29 +83,5 @@ pub trait Codec<G: Gossip + ?Sized>: Send + Sync + 'static {
     fn is_unknown(error: &Self::Error) -> bool {
         let _ = error;
         false
-    }
-}
-
-/// The built-in codec: [`wire::decode`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WireCodec;
-
-impl<G> Codec<G> for WireCodec
-where
-    G: Gossip<
-            GossipAdvert = GossipAdvert,
-            GossipChunkRequest = GossipChunkRequest,
-            GossipChunk = GossipChunk,
-            GossipRetransmissionRequest = ArtifactFilter,
-        > + ?Sized,
-{
-    type Error = DecodeError;
-
-    fn decode(&self, payload: Bytes) -> Result<GossipMessage, DecodeError> {
-        wire::decode(payload)
-    }
-
-    fn is_unknown(error: &DecodeError) -> bool {
-        matches!(error, DecodeError::Unknown { .. })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use crate::{FlowType, wire};
+use crate::FlowType;
 
 mod flow;
 #[cfg(feature = "serde")]
@@ -307,16 +307,18 @@ impl ChannelConfig {
     }
 
     /// The most bytes that all flows can hold for `peers` peers with the built-in message types. It assumes that every
-    /// peer sends the largest messages that [`wire`] lets through, and that as many of them wait as may. Stacks and
-    /// histograms come on top.
+    /// peer sends the largest messages that [`wire`](crate::wire) lets through, and that as many of them wait as may.
+    /// Stacks and histograms come on top. Needs the feature `wire`.
     ///
     /// With the defaults the flows hold at most 1.8 GiB, most of it 100 000 adverts of the largest size. Each peer adds
     /// 130 MiB, nearly all of it chunks that wait. If a transport has fewer calls pending, lower the bound by
     /// [`with_max_waiters`](FlowConfig::with_max_waiters).
+    #[cfg(feature = "wire")]
     #[must_use]
     pub fn worst_case_bytes(&self, peers: usize) -> usize {
         FlowType::iter().fold(0, |sum: usize, flow| {
-            let bytes = self.flow(flow).worst_case_bytes(peers, wire::max_payload_bytes(flow));
+            let bytes =
+                self.flow(flow).worst_case_bytes(peers, crate::wire::max_payload_bytes(flow));
             sum.saturating_add(bytes)
         })
     }

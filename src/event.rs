@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{FlowType, NodeId, wire::DecodeError};
+#[cfg(feature = "wire")]
+use crate::wire::DecodeError;
+use crate::{FlowType, NodeId};
 
 /// A payload from a peer, as it came from the network.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,7 +79,7 @@ pub enum RefusalReason {
 /// again: otherwise the replica is never notified of it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum EventError<E = DecodeError> {
+pub enum EventError<#[cfg(feature = "wire")] E = DecodeError, #[cfg(not(feature = "wire"))] E> {
     /// The payload is no message: the peer breaks the protocol, and the transport may cut it off.
     #[error("malformed message from {peer}: {source}")]
     Malformed {

@@ -19,9 +19,11 @@ use self::{
 };
 use crate::{
     BuildError, ChannelConfig, Codec, ConfigError, Connecting, EventError, Gossip, MetricsRegistry,
-    NodeId, ShutdownReport, Submitted, TransportEvent, TransportMessage, WireCodec,
-    gossip::DynGossip, message::GossipMessage, panics::contain,
+    NodeId, ShutdownReport, Submitted, TransportEvent, TransportMessage, message::GossipMessage,
+    panics::contain,
 };
+#[cfg(feature = "wire")]
+use crate::{gossip::DynGossip, wire::WireCodec};
 
 mod call;
 mod flows;
@@ -59,24 +61,29 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
-/// `G` may be a concrete type, whose callbacks are then called directly, or left out, for a
-/// [`GossipArc`](crate::GossipArc) that is known at run time. A `G` with message types of its own
+/// `G` may be a concrete type, whose callbacks are then called directly. With the feature `wire` it may be left out, for
+/// a [`GossipArc`](crate::GossipArc) that is known at run time. A `G` with message types of its own
 /// has a [`Codec`] of its own and is linked by [`with_codec`](Self::with_codec).
-pub struct AsyncTransportEventHandlerImpl<G: Gossip + ?Sized = DynGossip, C = WireCodec> {
+pub struct AsyncTransportEventHandlerImpl<
+    #[cfg(feature = "wire")] G: Gossip + ?Sized = DynGossip,
+    #[cfg(feature = "wire")] C = WireCodec,
+    #[cfg(not(feature = "wire"))] G: Gossip + ?Sized,
+    #[cfg(not(feature = "wire"))] C,
+> {
     shared: Arc<Shared<G, C>>,
     lanes: Lanes,
 }
 
+#[cfg(feature = "wire")]
 impl<G: Gossip + ?Sized> AsyncTransportEventHandlerImpl<G>
 where
     WireCodec: Codec<G>,
 {
-    /// Builds the five flows and starts their threads; `node_id` is the replica's own id, for logs.
+    /// Like [`with_codec`](Self::with_codec), for the built-in messages. Needs the feature `wire`.
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if `channel_config` is out of range, [`BuildError::Threads`] or
-    /// [`BuildError::WatchThread`] if the system gives no threads.
+    /// Those of [`with_codec`](Self::with_codec).
     pub fn new(
         node_id: NodeId,
         metrics_registry: &MetricsRegistry,
@@ -88,12 +95,13 @@ where
 }
 
 impl<G: Gossip + ?Sized, C: Codec<G>> AsyncTransportEventHandlerImpl<G, C> {
-    /// Like [`new`](AsyncTransportEventHandlerImpl::new), for a replica with message types of its
-    /// own.
+    /// Builds the five flows and starts their threads; `node_id` is the replica's own id, for logs. `codec` decodes
+    /// the messages of `gossip`.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](AsyncTransportEventHandlerImpl::new).
+    /// [`BuildError::Config`] if `channel_config` is out of range, [`BuildError::Threads`] or
+    /// [`BuildError::WatchThread`] if the system gives no threads.
     pub fn with_codec(
         node_id: NodeId,
         metrics_registry: &MetricsRegistry,

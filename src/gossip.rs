@@ -1,13 +1,8 @@
 //! What a replica implements: the callbacks that the engine runs.
 
-use std::sync::Arc;
-
-use crate::{
-    FlowType,
-    message::{
-        ArtifactDestination, ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest, NodeId,
-    },
-};
+use crate::{ArtifactDestination, FlowType, NodeId};
+#[cfg(feature = "wire")]
+use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};
 
 /// A replica's gossip protocol: the callbacks that the engine runs.
 ///
@@ -111,7 +106,8 @@ pub trait Gossip: Send + Sync + 'static {
     fn broadcast_advert(&self, advert: Self::GossipAdvert, dst: ArtifactDestination);
 }
 
-/// Any gossip protocol over the built-in message types.
+/// Any gossip protocol over the built-in message types. Needs the feature `wire`.
+#[cfg(feature = "wire")]
 pub type DynGossip = dyn Gossip<
         GossipAdvert = GossipAdvert,
         GossipChunkRequest = GossipChunkRequest,
@@ -120,5 +116,6 @@ pub type DynGossip = dyn Gossip<
     > + Send
     + Sync;
 
-/// A gossip protocol over the built-in message types, known at run time.
-pub type GossipArc = Arc<DynGossip>;
+/// A gossip protocol over the built-in message types, known at run time. Needs the feature `wire`.
+#[cfg(feature = "wire")]
+pub type GossipArc = std::sync::Arc<DynGossip>;

@@ -20,7 +20,8 @@
 //!
 //! # Example
 //!
-//! ```
+#![cfg_attr(feature = "wire", doc = "```")]
+#![cfg_attr(not(feature = "wire"), doc = "```ignore")]
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 //! use std::time::Duration;
 //! use gossip_engine::{
@@ -118,10 +119,20 @@
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed, or your own [`Codec`] |
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
 //!
-//! Features: `pinning` ([`FlowConfig`]'s `with_core_affinity`), `prometheus` ([`MetricsRegistry`] is a collector),
-//! `serde` ([configurations](ChannelConfig), policies, ids and names of flows and outcomes are read and written,
-//! [snapshots](MetricsSnapshot) are written). Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]),
-//! `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and `P2P_Watch_Thread`.
+//! Threads are called `P2P_Advert_Thread` and so on ([`FlowName`]), `P2P_Broadcast_Thread`, `P2P_OnTimer_Thread` and
+//! `P2P_Watch_Thread`.
+//!
+//! # Features
+//!
+//! | feature | | what it adds |
+//! |---|---|---|
+//! | `wire` | default | [`wire`], its `prost`, and the built-in messages, which an [`Engine`] of other messages does without |
+//! | `pinning` | | [`FlowConfig`]'s `with_core_affinity`: a flow's threads on cores of their own |
+//! | `prometheus` | | [`MetricsRegistry`] is a collector of `prometheus-client` |
+//! | `serde` | | [configurations](ChannelConfig), policies, ids and names are read and written, [snapshots](MetricsSnapshot) are written |
+//!
+//! Without `wire`, [`Gossip`], the event handler and the [`AdvertBroadcaster`] take messages and a [`Codec`] of the
+//! replica's own, which their types then name.
 
 mod advert_broadcaster;
 mod blocking;
@@ -149,11 +160,12 @@ mod sync;
 pub mod testing;
 mod timer;
 mod watch;
+#[cfg(feature = "wire")]
 pub mod wire;
 mod workers;
 
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
-pub use codec::{Codec, MessageOf, WireCodec};
+pub use codec::{Codec, MessageOf};
 pub use config::{
     ChannelConfig, ConfigError, DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_PEERS, DEFAULT_QUANTUM,
     DEFAULT_QUOTA, DEFAULT_SPIN_WINDOW, DEFAULT_STUCK_HANDLER_TIMEOUT, DEFAULT_WAITERS, Departure,
@@ -169,13 +181,17 @@ pub use flow_worker::{
     Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received, Refused,
     Slot, Submitter, queue_delay,
 };
-pub use gossip::{DynGossip, Gossip, GossipArc};
+pub use gossip::Gossip;
+#[cfg(feature = "wire")]
+pub use gossip::{DynGossip, GossipArc};
 pub use ledger::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
 pub use ledger::{LatencySnapshot, MAX_RECORDED};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
+pub use message::{ArtifactDestination, GossipMessage, NodeId, ParseIdError};
+#[cfg(feature = "wire")]
 pub use message::{
-    ArtifactDestination, ArtifactFilter, ArtifactId, ChunkError, GossipAdvert, GossipChunk,
-    GossipChunkRequest, GossipMessage, IntegrityHash, NodeId, ParseIdError,
+    ArtifactFilter, ArtifactId, ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest,
+    IntegrityHash,
 };
 pub use outcome::{Outcome, Submitted};
 pub use peer_key::PeerKey;
@@ -183,6 +199,6 @@ pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 
 /// Compiles and runs the examples of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "wire"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

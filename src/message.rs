@@ -1,8 +1,8 @@
-//! The built-in message types and the ids they speak of.
+//! What the engine knows of a message: its kind, and the replica that an advert goes to.
 //!
-//! A replica with message types of its own names them in its [`Gossip`](crate::Gossip)
-//! implementation and has a [`Codec`](crate::Codec); nothing else in the engine looks inside a
-//! message.
+//! The built-in message types are beside this, under the feature `wire`. A replica with message types of its own names
+//! them in its [`Gossip`](crate::Gossip) implementation and has a [`Codec`](crate::Codec); nothing else in the engine
+//! looks inside a message.
 
 use std::{
     collections::BTreeSet,
@@ -10,11 +10,6 @@ use std::{
     hash::{Hash, Hasher},
     str::FromStr,
 };
-
-use bytes::Bytes;
-
-#[cfg(feature = "serde")]
-mod forms;
 
 /// How many leading bytes of an id its short form shows.
 const SHORT_BYTES: usize = 4;
@@ -118,72 +113,17 @@ id! {
     NodeId
 }
 
-id! {
-    /// An artifact, by an id that the replica's protocol gives it.
-    ArtifactId
-}
+// Below the macro, which it uses.
+#[cfg(feature = "wire")]
+mod built_in;
+#[cfg(feature = "serde")]
+mod forms;
 
-id! {
-    /// The SHA-256 of an artifact's whole content.
-    IntegrityHash
-}
-
-/// Announces that the sender holds an artifact.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GossipAdvert {
-    /// What is announced.
-    pub artifact_id: ArtifactId,
-    /// The size of the artifact's content in bytes, as its sender claims.
-    pub size: u64,
-    /// What the content hashes to.
-    pub integrity_hash: IntegrityHash,
-    /// What the replica's protocol wants to say of the artifact; opaque to the engine, at most
-    /// [`MAX_ADVERT_BYTES`](crate::wire::MAX_ADVERT_BYTES) with all else.
-    pub attributes: Bytes,
-}
-
-/// Asks for one chunk of an artifact.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GossipChunkRequest {
-    /// Of which artifact.
-    pub artifact_id: ArtifactId,
-    /// The content that the asker means.
-    pub integrity_hash: IntegrityHash,
-    /// Which chunk, from 0.
-    pub chunk_number: u32,
-}
-
-/// Why a peer sends no chunk.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChunkError {
-    /// It does not hold the artifact, or the artifact has no such chunk.
-    #[error("not found")]
-    NotFound,
-    /// It holds the chunk but cannot serve it now.
-    #[error("unavailable")]
-    Unavailable,
-}
-
-/// One chunk of an artifact, or why there is none.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GossipChunk {
-    /// Of which artifact.
-    pub artifact_id: ArtifactId,
-    /// The content that the chunk is a part of.
-    pub integrity_hash: IntegrityHash,
-    /// Which chunk, from 0.
-    pub chunk_number: u32,
-    /// The bytes, or why there are none. Decoded bytes share the payload they came in.
-    pub payload: Result<Bytes, ChunkError>,
-}
-
-/// Restricts a retransmission request to some artifacts.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ArtifactFilter {
-    /// Only artifacts of this height and above; 0 lets all through.
-    pub height: u64,
-}
+#[cfg(feature = "wire")]
+pub use built_in::{
+    ArtifactFilter, ArtifactId, ChunkError, GossipAdvert, GossipChunk, GossipChunkRequest,
+    IntegrityHash,
+};
 
 /// Where an advert goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -196,14 +136,18 @@ pub enum ArtifactDestination {
 
 /// One decoded message of any of the four flows that carry payloads.
 ///
-/// The parameters stand for the types that a [`Gossip`](crate::Gossip) implementation names; they
-/// default to the built-in ones.
+/// The parameters stand for the types that a [`Gossip`](crate::Gossip) implementation names; with the feature `wire`
+/// they default to the built-in ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GossipMessage<
-    A = GossipAdvert,
-    Q = GossipChunkRequest,
-    C = GossipChunk,
-    R = ArtifactFilter,
+    #[cfg(feature = "wire")] A = GossipAdvert,
+    #[cfg(feature = "wire")] Q = GossipChunkRequest,
+    #[cfg(feature = "wire")] C = GossipChunk,
+    #[cfg(feature = "wire")] R = ArtifactFilter,
+    #[cfg(not(feature = "wire"))] A,
+    #[cfg(not(feature = "wire"))] Q,
+    #[cfg(not(feature = "wire"))] C,
+    #[cfg(not(feature = "wire"))] R,
 > {
     /// Goes through [`FlowType::Advert`](crate::FlowType::Advert).
     Advert(A),

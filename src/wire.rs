@@ -42,12 +42,14 @@ use crate::{
 };
 
 mod body;
+mod codec;
 mod error;
 mod fields;
 #[rustfmt::skip]
 #[allow(unreachable_pub, unnameable_types, missing_docs, clippy::all, reason = "generated code")]
 mod schema;
 
+pub use codec::WireCodec;
 pub use error::{DecodeError, FieldError};
 
 /// The largest body of an advert, in bytes.

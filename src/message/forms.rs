@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{ArtifactId, IntegrityHash, NodeId};
+use super::NodeId;
+#[cfg(feature = "wire")]
+use super::{ArtifactId, IntegrityHash};
 
 /// Reads 64 hexadecimal digits.
 struct Digits;
@@ -48,7 +50,9 @@ macro_rules! id_forms {
     )*};
 }
 
-id_forms! { NodeId ArtifactId IntegrityHash }
+id_forms! { NodeId }
+#[cfg(feature = "wire")]
+id_forms! { ArtifactId IntegrityHash }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -27,7 +27,7 @@ fn handler<G: Gossip + ?Sized>(
     gossip: Arc<G>,
 ) -> Handler<G>
 where
-    gossip_engine::WireCodec: Codec<G>,
+    gossip_engine::wire::WireCodec: Codec<G>,
 {
     Handler::new(peer(0), registry, config, gossip).unwrap()
 }

@@ -4,7 +4,8 @@ use std::future::{Future, poll_fn};
 
 use gossip_engine::{
     AsyncTransportEventHandlerImpl, Codec, Connection, EventError, Gossip, NodeId, RefusalReason,
-    Submitted, TransportEvent, TransportMessage, WireCodec, wire::DecodeError,
+    Submitted, TransportEvent, TransportMessage,
+    wire::{DecodeError, WireCodec},
 };
 use tower_service::Service;
 
