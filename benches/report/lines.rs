@@ -22,7 +22,7 @@ const HEAD: u32 = 56;
 const MARGINS: [i32; 4] = [62, 12, 28, 26];
 /// Between the points of two contenders at the same place, so that their whiskers can be told apart.
 const ASIDE: f64 = 5.0;
-const GRID: RGBColor = RGBColor(222, 222, 222);
+pub(crate) const GRID: RGBColor = RGBColor(222, 222, 222);
 
 pub(crate) enum Scale {
     /// From the decade below the least to the one above the greatest.
@@ -81,7 +81,7 @@ fn names(head: &Area<'_>, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
 
 /// A colour and a mark for each contender, so that they can be told apart without colour as well. The engine's is the
 /// only full circle.
-fn color(contender: &str) -> RGBColor {
+pub(crate) fn color(contender: &str) -> RGBColor {
     style(contender).0
 }
 

@@ -1,5 +1,5 @@
-//! Writes RESULTS.md, its pictures and its tables from what the benches left under `target/results/`, and nothing
-//! from anywhere else but the hand-written discussion, which is included as it stands.
+//! Writes RESULTS.md, its pictures and its tables, and those of the README, from what the benches left under
+//! `target/results/`, and nothing from anywhere else but the hand-written discussion, which is included as it stands.
 
 #![expect(clippy::print_stdout, reason = "a program's output is its purpose")]
 
@@ -10,6 +10,7 @@ mod flood;
 #[path = "../harness/folder.rs"]
 mod folder;
 mod forking;
+mod front;
 mod handlers;
 mod latency;
 mod lines;
@@ -141,7 +142,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tables = format!("# Tables\n\n{warning}{METHOD}\n{}", tables(package)?);
     fs::write(package.join("RESULTS.md"), text)?;
     fs::write(package.join(folder).join("tables.md"), tables)?;
-    println!("RESULTS.md is written");
+    front::write(package)?;
+    println!("RESULTS.md and the README's figures are written");
     Ok(())
 }
 

@@ -25,7 +25,7 @@ fn what_is_left_out_has_defaults_and_paths_are_relative_to_the_file() {
 
 #[test]
 fn the_example_of_the_readme_is_a_configuration() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../README.md");
     let example = readme.split("```toml").find(|part| part.trim_start().starts_with("listen"));
     let example = example.and_then(|part| part.split("```").next()).unwrap();
     let settings = parse(example).unwrap();
