@@ -198,7 +198,29 @@ pub use peer_key::PeerKey;
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 
-/// Compiles and runs the examples of the README.
+/// Compiles and runs the examples of the README and of the book.
 #[cfg(all(doctest, feature = "wire"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod book {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../book/src/first-hour.md")]
+    struct FirstHour;
+    #[doc = include_str!("../book/src/linking.md")]
+    struct Linking;
+    #[doc = include_str!("../book/src/bounds.md")]
+    struct Bounds;
+    #[doc = include_str!("../book/src/overload.md")]
+    struct Overload;
+    #[doc = include_str!("../book/src/async.md")]
+    struct Async;
+    #[doc = include_str!("../book/src/peers.md")]
+    struct Peers;
+    #[doc = include_str!("../book/src/observability.md")]
+    struct Observability;
+    #[doc = include_str!("../book/src/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../book/src/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../book/src/internet-computer.md")]
+    struct InternetComputer;
+}
