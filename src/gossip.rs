@@ -31,6 +31,64 @@ use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};
 /// [`with_peer_threads`](crate::FlowConfig::with_peer_threads) says otherwise. Flows have no order between them.
 ///
 /// A callback must not wait for another message of its own flow, which may be queued behind it.
+///
+/// # Example
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// use std::time::Duration;
+/// use gossip_engine::{
+///     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig, FlowType,
+///     Gossip, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash, MetricsRegistry, NodeId,
+///     TransportEvent, TransportMessage, wire,
+/// };
+/// use tower_service::Service;
+///
+/// #[derive(Default)]
+/// struct Replica {
+///     adverts: AtomicU64,
+/// }
+///
+/// impl Gossip for Replica {
+///     type GossipAdvert = GossipAdvert;
+///     type GossipChunkRequest = GossipChunkRequest;
+///     type GossipChunk = GossipChunk;
+///     type GossipRetransmissionRequest = ArtifactFilter;
+///
+///     fn on_gossip_advert(&self, _: GossipAdvert, _: NodeId) {
+///         self.adverts.fetch_add(1, Ordering::Relaxed);
+///     }
+///     fn on_chunk_request(&self, _: GossipChunkRequest, _: NodeId) {}
+///     fn on_gossip_chunk(&self, _: GossipChunk, _: NodeId) {}
+///     fn on_gossip_retransmission_request(&self, _: ArtifactFilter, _: NodeId) {}
+///     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (replica, registry) = (Arc::new(Replica::default()), MetricsRegistry::new());
+/// let own_id = NodeId::new([0; 32]);
+/// let mut handler =
+///     AsyncTransportEventHandlerImpl::new(own_id, &registry, ChannelConfig::default(), Arc::clone(&replica))?;
+///
+/// let peer_id = NodeId::new([7; 32]);
+/// let payload = wire::encode(&GossipMessage::Advert(GossipAdvert {
+///     artifact_id: ArtifactId::new([1; 32]),
+///     size: 1_000,
+///     integrity_hash: IntegrityHash::new([2; 32]),
+///     attributes: Default::default(),
+/// }));
+/// futures_executor::block_on(async {
+///     // Resolves when `on_peer_up` has returned.
+///     handler.call(TransportEvent::PeerUp(peer_id)).await?;
+///     // Resolves when the message is admitted: that is the back pressure.
+///     handler.call(TransportEvent::Message(TransportMessage { peer_id, payload })).await
+/// })?;
+/// assert!(handler.shutdown(Duration::from_secs(10)).is_clean());
+/// assert_eq!(replica.adverts.load(Ordering::Relaxed), 1);
+/// assert_eq!(registry.snapshot().flow(FlowType::Advert).handled(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Gossip: Send + Sync + 'static {
     /// What announces an artifact.
     type GossipAdvert: Send + 'static;

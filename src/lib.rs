@@ -1,80 +1,49 @@
-//! Dispatches gossip messages from a replica's network transport to its gossip protocol.
+//! Runs the messages that peers send to a server: bounded by kind and by peer, in fair turns, each with one counted
+//! outcome.
 //!
-//! A transport hands every event to this engine: payloads from peers, some of them malicious, and peers that come and
-//! go. The engine decodes the payloads, sorts the messages into five *flows* by their type, bounds each flow, and runs
-//! the replica's [`Gossip`] callbacks on threads of the flow's own. Within a flow each peer has a bounded *lane*; lanes
-//! are served in turn, by time. A program with other messages names its own flows, by an [`Engine`]. The crate has no
-//! network, no async runtime and no unsafe code of its own.
+//! A transport hands every message to this engine, some of them from malicious peers, and awaits it before it reads on.
+//! The engine runs the program's handlers on threads of its own. A *flow* is one kind of message, with a bound and
+//! threads. Within a flow each peer has a bounded *lane*; lanes are served in turn, by time. The crate has no network,
+//! no async runtime and no unsafe code of its own.
 //!
 //! | | |
 //! |---|---|
-//! | [`Gossip`] | what a replica implements: the callbacks |
-//! | [`AsyncTransportEventHandlerImpl`] | the face to the transport, a `tower` service |
-//! | [`Engine`] | flows, messages and peers of a program's own; the event handler is one of five flows |
-//! | [`FlowWorker`] | one flow: its bound, a lane for each peer, its threads, its counters |
-//! | [`ChannelConfig`], [`FlowConfig`] | limits, threads, policies; what differs from the Internet Computer |
-//! | [`AdvertBroadcaster`] | what the replica's own side calls to announce an artifact |
-//! | [`P2PThreadJoiner`] | the timer that calls `on_gossip_timer`, by the Internet Computer's name for it |
+//! | [`Engine`] | flows, messages and peers of a program's own |
+//! | [`FlowWorker`], [`FlowConfig`] | one flow: its bound, a lane for each peer, its threads; limits and policies |
 //! | [`MetricsRegistry`] | what is counted, readable while messages flow; [`Outcome`] names the counters |
+//! | [`AsyncTransportEventHandlerImpl`] | the five flows of a replica behind a `tower` service |
+//! | [`Gossip`], [`ChannelConfig`] | what a replica implements; what differs from the Internet Computer |
+//! | [`AdvertBroadcaster`], [`P2PThreadJoiner`] | what a replica announces; its timer, by the Internet Computer's name |
 //! | [`wire`], [`Codec`] | the built-in messages as protobuf; message types of a replica's own |
+//!
+//! The book, `book/src` in the repository, begins with a first hour and says how to link a transport, choose bounds,
+//! and test what was linked.
 //!
 //! # Example
 //!
-#![cfg_attr(feature = "wire", doc = "```")]
-#![cfg_attr(not(feature = "wire"), doc = "```ignore")]
-//! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! ```
 //! use std::time::Duration;
-//! use gossip_engine::{
-//!     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig, FlowType,
-//!     Gossip, GossipAdvert, GossipChunk, GossipChunkRequest, GossipMessage, IntegrityHash, MetricsRegistry, NodeId,
-//!     TransportEvent, TransportMessage, wire,
-//! };
-//! use tower_service::Service;
+//! use gossip_engine::{Departure, Engine, FlowConfig, MetricsRegistry};
 //!
-//! #[derive(Default)]
-//! struct Replica {
-//!     adverts: AtomicU64,
-//! }
-//!
-//! impl Gossip for Replica {
-//!     type GossipAdvert = GossipAdvert;
-//!     type GossipChunkRequest = GossipChunkRequest;
-//!     type GossipChunk = GossipChunk;
-//!     type GossipRetransmissionRequest = ArtifactFilter;
-//!
-//!     fn on_gossip_advert(&self, _: GossipAdvert, _: NodeId) {
-//!         self.adverts.fetch_add(1, Ordering::Relaxed);
-//!     }
-//!     fn on_chunk_request(&self, _: GossipChunkRequest, _: NodeId) {}
-//!     fn on_gossip_chunk(&self, _: GossipChunk, _: NodeId) {}
-//!     fn on_gossip_retransmission_request(&self, _: ArtifactFilter, _: NodeId) {}
-//!     fn broadcast_advert(&self, _: GossipAdvert, _: ArtifactDestination) {}
-//! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (replica, registry) = (Arc::new(Replica::default()), MetricsRegistry::new());
-//! let own_id = NodeId::new([0; 32]);
-//! let mut handler =
-//!     AsyncTransportEventHandlerImpl::new(own_id, &registry, ChannelConfig::default(), Arc::clone(&replica))?;
-//!
-//! let peer_id = NodeId::new([7; 32]);
-//! let payload = wire::encode(&GossipMessage::Advert(GossipAdvert {
-//!     artifact_id: ArtifactId::new([1; 32]),
-//!     size: 1_000,
-//!     integrity_hash: IntegrityHash::new([2; 32]),
-//!     attributes: Default::default(),
-//! }));
-//! futures_executor::block_on(async {
-//!     // Resolves when `on_peer_up` has returned.
-//!     handler.call(TransportEvent::PeerUp(peer_id)).await?;
-//!     // Resolves when the message is admitted: that is the back pressure.
-//!     handler.call(TransportEvent::Message(TransportMessage { peer_id, payload })).await
+//! let registry = MetricsRegistry::new();
+//! let mut builder = Engine::<String>::builder(&registry);
+//! // At most 1 000 votes in flight, 250 of one peer. All of them run, also if it hangs up.
+//! let config = FlowConfig::new(1_000).with_departure(Departure::Drain);
+//! let votes = builder.flow("votes", config, |peer: &String, vote: u64| {
+//!     println!("{peer} votes {vote}");
 //! })?;
-//! assert!(handler.shutdown(Duration::from_secs(10)).is_clean());
-//! assert_eq!(replica.adverts.load(Ordering::Relaxed), 1);
-//! assert_eq!(registry.snapshot().flow(FlowType::Advert).handled(), 1);
-//! # Ok(())
-//! # }
+//! let engine = builder.build()?;
+//! # futures_executor::block_on(async {
+//! // Resolves when `on_peer_up` has returned. A thread without an executor waits by `wait()`.
+//! let bern = engine.connect("bern".to_owned()).await?;
+//! // Resolves when the message is admitted: that is the back pressure.
+//! votes.execute(bern.id(), 7).await?;
+//! bern.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! assert!(engine.shutdown(Duration::from_secs(10)).is_clean());
+//! assert_eq!(registry.snapshot().flow("votes").handled(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # What it promises
