@@ -22,20 +22,23 @@ use crate::{
 
 #[cfg(feature = "prometheus")]
 mod export;
+mod families;
 mod flow_ledger;
 #[cfg(feature = "serde")]
 mod forms;
 mod latency;
+mod open_metrics;
 mod show;
 mod snapshot;
 mod worker_ledger;
 
+pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::{LatencySnapshot, MAX_RECORDED};
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 pub(crate) use worker_ledger::WorkerLedger;
 
-/// Where a dropped advert was to go: the label under which it is counted.
+/// Where a dropped advert was to go: in snake_case, the label under which it is counted.
 #[derive(
     Clone,
     Copy,
@@ -50,6 +53,7 @@ pub(crate) use worker_ledger::WorkerLedger;
     PartialEq,
     PartialOrd,
 )]
+#[strum(serialize_all = "snake_case")]
 pub enum DestinationKind {
     /// [`ArtifactDestination::AllReplicas`].
     AllReplicas,

@@ -154,7 +154,7 @@ pub use gossip::Gossip;
 #[cfg(feature = "wire")]
 pub use gossip::{DynGossip, GossipArc};
 pub use ledger::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
-pub use ledger::{LatencySnapshot, MAX_RECORDED};
+pub use ledger::{LatencySnapshot, MAX_RECORDED, MetricFamily, MetricSample, MetricValue};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
 pub use message::{ArtifactDestination, GossipMessage, NodeId, ParseIdError};
 #[cfg(feature = "wire")]

@@ -136,7 +136,6 @@ impl LatencySnapshot {
 
     /// How many durations were at most as long as each of these bounds, in nanoseconds and ascending, and
     /// longer than the one before; at last, how many were longer than all. To two significant digits.
-    #[cfg(feature = "prometheus")]
     pub(crate) fn counts_up_to(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len() + 1];
         for step in self.histogram.iter_recorded() {
@@ -149,7 +148,6 @@ impl LatencySnapshot {
 
     /// All durations together, in seconds. Added up as whole numbers, so that it never falls while more are
     /// recorded.
-    #[cfg(feature = "prometheus")]
     pub(crate) fn sum_in_seconds(&self) -> f64 {
         let nanos = self.histogram.iter_recorded().map(|step| {
             let each = self.histogram.median_equivalent(step.value_iterated_to());

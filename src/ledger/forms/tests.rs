@@ -30,7 +30,7 @@ fn a_snapshot_says_all_that_was_counted() {
     assert_eq!(chunk["service"]["p99_ns"], json!(counts.service.quantile(0.99).as_nanos() as u64));
     assert_eq!(chunk["wait"]["max_ns"], json!(counts.wait.max().as_nanos() as u64));
     assert_eq!(written["broadcast"]["oldest_age_ns"], json!(7_000));
-    assert_eq!(written["dropped_adverts"], json!({"AllReplicas": 0, "Replicas": 0}));
+    assert_eq!(written["dropped_adverts"], json!({"all_replicas": 0, "replicas": 0}));
     assert_eq!(written["received"], json!(0));
     assert!(toml::to_string(&snapshot).is_ok());
 }

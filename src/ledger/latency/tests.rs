@@ -79,7 +79,6 @@ fn what_was_recorded_between_two_snapshots_is_their_difference() {
     assert_eq!(after[1].0.as_millis(), 70);
 }
 
-#[cfg(feature = "prometheus")]
 #[test]
 fn a_duration_counts_under_the_first_bound_that_it_does_not_exceed() {
     // To the histogram's digits, 1 003 ns are 1 000.
@@ -89,7 +88,6 @@ fn a_duration_counts_under_the_first_bound_that_it_does_not_exceed() {
     assert!((snapshot.sum_in_seconds() - 79_013e-9).abs() < 1e-6);
 }
 
-#[cfg(feature = "prometheus")]
 #[test]
 fn the_sum_never_falls() {
     let mut durations = vec![Duration::from_nanos(123_456_789); 7];

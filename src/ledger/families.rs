@@ -1,0 +1,227 @@
+//! The one list of what a monitoring system is shown: names, help texts, labels and values.
+//!
+//! Names begin with `gossip_engine_`. Labels are the flow's name as it was given, and outcomes and destinations in
+//! snake_case: no peer, message or address makes a series.
+
+use std::time::Duration;
+
+use strum::IntoEnumIterator;
+
+use self::MetricValue::{Counter, Gauge, Histogram};
+use super::{DestinationKind, FlowSnapshot, LatencySnapshot, MetricsSnapshot};
+
+/// The upper bounds of a histogram's buckets in nanoseconds: 1 and 5 of each power of ten, from 1 µs to 10 s. What
+/// took longer is in the last bucket only.
+const BOUNDS: [u64; 15] = [
+    1_000,
+    5_000,
+    10_000,
+    50_000,
+    100_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    500_000_000,
+    1_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// Series of one name, of which each has other labels: see [`MetricsSnapshot::families`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MetricFamily {
+    /// Begins with `gossip_engine_`. That of counters ends in `_total`, and one with a unit in the unit. The samples
+    /// of a histogram add `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// What it says, in a few words.
+    pub help: &'static str,
+    /// `seconds`, `bytes` or `ratio`.
+    pub unit: Option<&'static str>,
+    /// At least one. All are of one kind.
+    pub samples: Vec<MetricSample>,
+}
+
+/// A value and its labels.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MetricSample {
+    /// Names and values of labels. Values are not escaped.
+    pub labels: Vec<(&'static str, &'static str)>,
+    /// What was counted or measured.
+    pub value: MetricValue,
+}
+
+/// What a sample says. Its kind is that of the family.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MetricValue {
+    /// A count that never falls.
+    Counter(u64),
+    /// What is so at the moment.
+    Gauge(f64),
+    /// How often something took how long.
+    Histogram {
+        /// Upper bounds in seconds, ascending, and how often it took no longer. The last bound is infinite, and its
+        /// count is that of all.
+        buckets: Vec<(f64, u64)>,
+        /// All of them together, in seconds.
+        sum: f64,
+    },
+}
+
+/// A family's name, its help, and what it says of a snapshot.
+type Family<S> = (&'static str, &'static str, fn(&S) -> MetricValue);
+
+const OF_ALL: [Family<MetricsSnapshot>; 7] = [
+    ("gossip_engine_events_received_total", "Events that the handlers were called with", |all| {
+        Counter(all.received)
+    }),
+    ("gossip_engine_events_malformed_total", "Payloads that were no messages", |all| {
+        Counter(all.malformed)
+    }),
+    ("gossip_engine_events_unknown_total", "Payloads of a later version", |all| {
+        Counter(all.unknown)
+    }),
+    ("gossip_engine_events_quarantined_total", "Payloads of peers in quarantine", |all| {
+        Counter(all.quarantined)
+    }),
+    ("gossip_engine_notices_total", "Events of the engine's own", |all| Counter(all.notices)),
+    ("gossip_engine_timer_ticks_total", "Calls of the replica's timer", |all| {
+        Counter(all.timer_ticks)
+    }),
+    ("gossip_engine_timer_panics_total", "Calls of the replica's timer that panicked", |all| {
+        Counter(all.timer_panics)
+    }),
+];
+
+const OF_FLOWS: [Family<FlowSnapshot>; 15] = [
+    ("gossip_engine_messages_admitted_total", "Messages that found capacity", |flow| {
+        Counter(flow.admitted)
+    }),
+    ("gossip_engine_messages_waited_total", "Messages that waited for capacity", |flow| {
+        Counter(flow.waiting_for_peer_permit)
+    }),
+    (
+        "gossip_engine_stray_panics_total",
+        "Panics on the flow's threads outside of messages",
+        |of| Counter(of.stray_panics),
+    ),
+    ("gossip_engine_stuck_handlers_total", "Handlers that ran for longer than they should", |of| {
+        Counter(of.stuck)
+    }),
+    ("gossip_engine_messages_in_flight", "Messages admitted and not finished", |flow| {
+        Gauge(flow.in_flight as f64)
+    }),
+    ("gossip_engine_messages_in_flight_peak", "The most that were seen in flight", |flow| {
+        Gauge(flow.high_water as f64)
+    }),
+    ("gossip_engine_messages_queued", "Messages in flight that no worker has taken up", |flow| {
+        Gauge(flow.queued as f64)
+    }),
+    ("gossip_engine_messages_held", "Messages in flight whose slots are held", |flow| {
+        Gauge(flow.held as f64)
+    }),
+    ("gossip_engine_messages_waiting", "Submitters that wait for capacity", |flow| {
+        Gauge(flow.waiting as f64)
+    }),
+    ("gossip_engine_threads_alive", "Threads of the flow that are alive", |flow| {
+        Gauge(flow.live_workers as f64)
+    }),
+    (
+        "gossip_engine_in_flight_bytes",
+        "Bytes in flight, of a flow that is bounded in bytes",
+        |of| Gauge(of.bytes_in_flight as f64),
+    ),
+    ("gossip_engine_oldest_message_age_seconds", "Wait of the oldest queued message", |flow| {
+        Gauge(flow.oldest_age.as_secs_f64())
+    }),
+    ("gossip_engine_overload_ratio", "Nearness to pushing back or dropping, 0 to 1", |flow| {
+        Gauge(f64::from(flow.overload) / 100.0)
+    }),
+    ("gossip_engine_queue_delay_seconds", "From a message's call to its handler's start", |flow| {
+        histogram(&flow.wait)
+    }),
+    ("gossip_engine_service_time_seconds", "From a handler's start to its end", |flow| {
+        histogram(&flow.service)
+    }),
+];
+
+fn histogram(times: &LatencySnapshot) -> MetricValue {
+    let seconds = BOUNDS.map(|bound| Duration::from_nanos(bound).as_secs_f64());
+    let mut count = 0;
+    let counts = times.counts_up_to(&BOUNDS).into_iter().map(|more| {
+        count += more;
+        count
+    });
+    let buckets = seconds.into_iter().chain([f64::INFINITY]).zip(counts).collect();
+    Histogram { buckets, sum: times.sum_in_seconds() }
+}
+
+type Labels = Vec<(&'static str, &'static str)>;
+
+fn family(
+    name: &'static str,
+    help: &'static str,
+    samples: impl Iterator<Item = (Labels, MetricValue)>,
+) -> MetricFamily {
+    let units = ["seconds", "bytes", "ratio"];
+    let unit = units.into_iter().find(|unit| name.rsplit('_').next() == Some(unit));
+    let samples = samples.map(|(labels, value)| MetricSample { labels, value }).collect();
+    MetricFamily { name, help, unit, samples }
+}
+
+impl MetricsSnapshot {
+    /// All that was counted, as a monitoring system is shown it: the series that
+    /// [`to_openmetrics`](Self::to_openmetrics) writes, as data for other ways to it.
+    ///
+    /// | series | kind | labels |
+    /// |---|---|---|
+    /// | `gossip_engine_events_received_total`, `…_events_malformed_total`, `…_events_unknown_total`, `…_events_quarantined_total`, `…_notices_total`, `…_timer_ticks_total`, `…_timer_panics_total` | counter | |
+    /// | `gossip_engine_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
+    /// | `gossip_engine_messages_total` | counter | `flow`, `outcome`: the names of [`Outcome`](crate::Outcome) |
+    /// | `gossip_engine_messages_admitted_total`, `…_messages_waited_total`, `…_stray_panics_total`, `…_stuck_handlers_total` | counter | `flow` |
+    /// | `gossip_engine_messages_in_flight`, `…_messages_in_flight_peak`, `…_messages_queued`, `…_messages_held`, `…_messages_waiting`, `…_in_flight_bytes` | gauge | `flow` |
+    /// | `gossip_engine_oldest_message_age_seconds`, `…_overload_ratio` (0 to 1), `…_threads_alive` | gauge | `flow` |
+    /// | `gossip_engine_queue_delay_seconds`, `…_service_time_seconds` | histogram | `flow` |
+    ///
+    /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. What
+    /// the series say is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. Buckets end at 1 and 5 of each
+    /// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
+    /// thousand peers as with none.
+    ///
+    /// The examples `bridge_prometheus` and `bridge_metrics` hand them to the crates of these names.
+    /// With the feature `prometheus`, a [`MetricsRegistry`](crate::MetricsRegistry) is a collector of
+    /// `prometheus-client`.
+    #[must_use]
+    pub fn families(&self) -> Vec<MetricFamily> {
+        let flows = || self.flows().chain([("Broadcast", &self.broadcast)]);
+        let of_all = OF_ALL
+            .iter()
+            .map(|&(name, help, of)| family(name, help, [(vec![], of(self))].into_iter()));
+
+        let outcomes = flows().flat_map(|(flow, counts)| {
+            counts.outcomes().map(move |(outcome, count)| {
+                (vec![("flow", flow), ("outcome", outcome.into())], Counter(count))
+            })
+        });
+        let outcomes =
+            family("gossip_engine_messages_total", "Messages by their outcome", outcomes);
+
+        let dropped = DestinationKind::iter()
+            .map(|kind| (vec![("destination", kind.into())], Counter(self.dropped_adverts(kind))));
+        let help = "The replica's own adverts that were not broadcast";
+        let dropped = family("gossip_engine_adverts_dropped_total", help, dropped);
+
+        let of_flows = OF_FLOWS.iter().map(|&(name, help, of)| {
+            family(name, help, flows().map(|(flow, counts)| (vec![("flow", flow)], of(counts))))
+        });
+        of_all.chain([dropped, outcomes]).chain(of_flows).collect()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
