@@ -1,4 +1,4 @@
-//! `/metrics`: the engine's own collector, and what the other parts of the replica count.
+//! `/metrics`: what the other parts of the replica count, `gossip_replica_…`, and then the engine's own text.
 //!
 //! The number of series is fixed by the program: labels are flows, states, outcomes and the kinds of
 //! refusals. No peer, artifact or address makes one. The engine's part is of the moment of the scrape, the
@@ -13,7 +13,7 @@ use std::{
 use gossip_engine::FlowType;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, text::encode},
+    encoding::{DescriptorEncoder, NoLabelSet, text::encode_registry},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
@@ -38,8 +38,8 @@ pub(super) fn render(
     place: usize,
     now: Instant,
 ) -> Result<String, Error> {
+    let engine = sample.replicas[place].reading.registry.snapshot();
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(sample.replicas[place].reading.registry.clone()));
     let healthy = board.faults_with(Some(&sample), now).is_empty();
     registry.register_collector(Box::new(Page {
         sample,
@@ -50,7 +50,9 @@ pub(super) fn render(
         process: Process::read(),
     }));
     let mut text = String::new();
-    encode(&mut text, &registry)?;
+    encode_registry(&mut text, &registry)?;
+    // To the end mark.
+    engine.to_openmetrics(&mut text)?;
     Ok(text)
 }
 
@@ -67,96 +69,110 @@ struct Page {
 type Family<T> = (&'static str, &'static str, fn(&Reading) -> T);
 
 const COUNTERS: [Family<u64>; 15] = [
-    ("gossip_connections_made", "Connections with peers that were made", |of| {
+    ("gossip_replica_connections_made", "Connections with peers that were made", |of| {
         of.transport.connections
     }),
-    ("gossip_connections_ended", "Connections with peers that have ended", |of| {
+    ("gossip_replica_connections_ended", "Connections with peers that have ended", |of| {
         of.transport.disconnections
     }),
     (
-        "gossip_handshakes_given_up",
+        "gossip_replica_handshakes_given_up",
         "Handshakes that the dialler gave up, as one of two whose dials cross does",
         |of| of.transport.abandoned_handshakes,
     ),
-    ("gossip_artifacts_fetched", "Artifacts fetched and verified", |of| {
+    ("gossip_replica_artifacts_fetched", "Artifacts fetched and verified", |of| {
         of.gossip.fetched.artifacts
     }),
-    ("gossip_chunks_requested", "Chunks asked for, once for each time", |of| {
+    ("gossip_replica_chunks_requested", "Chunks asked for, once for each time", |of| {
         of.gossip.fetched.chunks_requested
     }),
-    ("gossip_chunks_received", "Chunks that came and were missing", |of| {
+    ("gossip_replica_chunks_received", "Chunks that came and were missing", |of| {
         of.gossip.fetched.chunks_received
     }),
-    ("gossip_chunks_duplicate", "Chunks that came and were there already", |of| {
+    ("gossip_replica_chunks_duplicate", "Chunks that came and were there already", |of| {
         of.gossip.fetched.chunks_duplicate
     }),
-    ("gossip_chunks_served", "Chunks handed to the transport", |of| of.gossip.served.chunks),
-    ("gossip_adverts_sent", "Adverts handed to the transport", |of| of.gossip.served.adverts),
-    ("gossip_retransmissions_asked", "Retransmission requests sent", |of| {
+    ("gossip_replica_chunks_served", "Chunks handed to the transport", |of| {
+        of.gossip.served.chunks
+    }),
+    ("gossip_replica_adverts_sent", "Adverts handed to the transport", |of| {
+        of.gossip.served.adverts
+    }),
+    ("gossip_replica_retransmissions_asked", "Retransmission requests sent", |of| {
         of.gossip.fetched.retransmissions_asked
     }),
     (
-        "gossip_retransmissions_answered",
+        "gossip_replica_retransmissions_answered",
         "Retransmission requests that began to be answered",
         |of| of.gossip.served.retransmissions_answered,
     ),
-    ("gossip_store_artifacts_damaged", "Artifacts found damaged on disk", |of| of.store.damaged),
-    ("gossip_store_artifacts_repaired", "Damaged artifacts that are whole again", |of| {
+    ("gossip_replica_store_artifacts_damaged", "Artifacts found damaged on disk", |of| {
+        of.store.damaged
+    }),
+    ("gossip_replica_store_artifacts_repaired", "Damaged artifacts that are whole again", |of| {
         of.store.repaired
     }),
-    ("gossip_tasks_failed", "Tasks of the transport and the verifier that panicked", |of| {
-        of.failed_tasks
-    }),
-    ("gossip_retransmissions_deferred", "Retransmission requests that came too soon", |of| {
-        of.gossip.served.retransmissions_deferred
-    }),
+    (
+        "gossip_replica_tasks_failed",
+        "Tasks of the transport and the verifier that panicked",
+        |of| of.failed_tasks,
+    ),
+    (
+        "gossip_replica_retransmissions_deferred",
+        "Retransmission requests that came too soon",
+        |of| of.gossip.served.retransmissions_deferred,
+    ),
 ];
 
 const BYTE_COUNTERS: [Family<u64>; 3] = [
-    ("gossip_udp_received", "UDP payload that came from peers", |of| {
+    ("gossip_replica_udp_received", "UDP payload that came from peers", |of| {
         of.peers.iter().map(|peer| peer.bytes_in).sum()
     }),
-    ("gossip_udp_sent", "UDP payload that went to peers", |of| {
+    ("gossip_replica_udp_sent", "UDP payload that went to peers", |of| {
         of.peers.iter().map(|peer| peer.bytes_out).sum()
     }),
-    ("gossip_store_verified", "Content that was read again and found whole", |of| {
+    ("gossip_replica_store_verified", "Content that was read again and found whole", |of| {
         of.store.verified_bytes
     }),
 ];
 
 const GAUGES: [Family<u64>; 4] = [
-    ("gossip_artifacts_held", "Artifacts held", |of| of.store.artifacts),
-    ("gossip_artifacts_missing", "Artifacts known and not held", |of| of.gossip.wanted),
-    ("gossip_artifacts_waiting_for_space", "Artifacts that wait for space on the disk", |of| {
-        of.gossip.waiting_for_space
-    }),
-    ("gossip_downloads", "Artifacts being fetched", |of| of.gossip.active),
+    ("gossip_replica_artifacts_held", "Artifacts held", |of| of.store.artifacts),
+    ("gossip_replica_artifacts_missing", "Artifacts known and not held", |of| of.gossip.wanted),
+    (
+        "gossip_replica_artifacts_waiting_for_space",
+        "Artifacts that wait for space on the disk",
+        |of| of.gossip.waiting_for_space,
+    ),
+    ("gossip_replica_downloads", "Artifacts being fetched", |of| of.gossip.active),
 ];
 
 /// Left out while they are not known.
 const BYTE_GAUGES: [Family<Option<u64>>; 5] = [
-    ("gossip_store_held", "Content held", |of| Some(of.store.bytes)),
-    ("gossip_missing", "Content known and not held", |of| Some(of.gossip.missing_bytes)),
-    ("gossip_store_free", "What the store's disk has left", |of| of.store.free_bytes),
-    ("gossip_store_free_min", "What is to be left of the store's disk", |of| {
+    ("gossip_replica_store_held", "Content held", |of| Some(of.store.bytes)),
+    ("gossip_replica_missing", "Content known and not held", |of| Some(of.gossip.missing_bytes)),
+    ("gossip_replica_store_free", "What the store's disk has left", |of| of.store.free_bytes),
+    ("gossip_replica_store_free_min", "What is to be left of the store's disk", |of| {
         Some(of.store.min_free_bytes)
     }),
-    ("gossip_store_held_max", "The most content that may be held", |of| of.store.max_store_bytes),
+    ("gossip_replica_store_held_max", "The most content that may be held", |of| {
+        of.store.max_store_bytes
+    }),
 ];
 
 type FlowFamily = (&'static str, &'static str, Option<Unit>, fn(FlowCounters) -> u64);
 
 const FLOWS: [FlowFamily; 4] = [
-    ("gossip_frames_received", "Frames that the engine took", None, |flow| flow.frames_in),
-    ("gossip_frames_sent", "Frames that were handed to QUIC", None, |flow| flow.frames_out),
+    ("gossip_replica_frames_received", "Frames that the engine took", None, |flow| flow.frames_in),
+    ("gossip_replica_frames_sent", "Frames that were handed to QUIC", None, |flow| flow.frames_out),
     (
-        "gossip_frames_received",
+        "gossip_replica_frames_received",
         "Payloads of frames that the engine took",
         Some(Unit::Bytes),
         |of| of.bytes_in,
     ),
     (
-        "gossip_frames_sent",
+        "gossip_replica_frames_sent",
         "Payloads of frames that were handed to QUIC",
         Some(Unit::Bytes),
         |of| of.bytes_out,
@@ -223,7 +239,7 @@ impl Page {
         }
         let help = "What was refused, dropped or failed, by what it was";
         let mut family =
-            to.encode_descriptor("gossip_refusals", help, None, MetricType::Counter)?;
+            to.encode_descriptor("gossip_replica_refusals", help, None, MetricType::Counter)?;
         for (kind, _, count) in REFUSALS {
             let labels = [("kind", kind)];
             family
@@ -231,7 +247,8 @@ impl Page {
                 .encode_counter::<NoLabelSet, u64, u64>(&count(of), None)?;
         }
         let help = "Peers on the list, by where they stand";
-        let mut family = to.encode_descriptor("gossip_peers", help, None, MetricType::Gauge)?;
+        let mut family =
+            to.encode_descriptor("gossip_replica_peers", help, None, MetricType::Gauge)?;
         let states =
             [PeerState::Connected, PeerState::Connecting, PeerState::Away, PeerState::ShutOut];
         for state in states {
@@ -245,22 +262,25 @@ impl Page {
     fn verdicts(&self, to: &mut DescriptorEncoder<'_>, view: &ReplicaView) -> Result<(), Error> {
         let ready = f64::from(u8::from(view.readiness.ready));
         let healthy = f64::from(u8::from(self.healthy));
-        gauge(to, ("gossip_ready", "Whether /ready answers 200"), None, ready)?;
-        gauge(to, ("gossip_healthy", "Whether /health answers 200"), None, healthy)?;
-        let (name, help) = ("gossip_http_listeners", "Connections that listen to /events");
+        gauge(to, ("gossip_replica_ready", "Whether /ready answers 200"), None, ready)?;
+        gauge(to, ("gossip_replica_healthy", "Whether /health answers 200"), None, healthy)?;
+        let (name, help) = ("gossip_replica_http_listeners", "Connections that listen to /events");
         gauge(to, (name, help), None, self.listeners as f64)?;
-        let (name, help) =
-            ("gossip_http_connections_refused", "Connections to this port beyond its limit");
+        let (name, help) = (
+            "gossip_replica_http_connections_refused",
+            "Connections to this port beyond its limit",
+        );
         counter(to, (name, help), None, self.refused)?;
         let noted = &self.sample.noted;
         let help = "Configurations that were at fault when they were read anew";
-        counter(to, ("gossip_reloads_rejected", help), None, noted.rejected_reloads)?;
+        counter(to, ("gossip_replica_reloads_rejected", help), None, noted.rejected_reloads)?;
         let help = "Lines of the log that could not be written";
-        counter(to, ("gossip_log_lines_lost", help), None, noted.lost_log_lines)?;
+        counter(to, ("gossip_replica_log_lines_lost", help), None, noted.lost_log_lines)?;
         let help = "Private keys among the files to publish, which are not published";
-        gauge(to, ("gossip_private_keys_refused", help), None, noted.private_keys as f64)?;
+        gauge(to, ("gossip_replica_private_keys_refused", help), None, noted.private_keys as f64)?;
         let help = "The program";
-        let mut metric = to.encode_descriptor("gossip_build", help, None, MetricType::Info)?;
+        let mut metric =
+            to.encode_descriptor("gossip_replica_build", help, None, MetricType::Info)?;
         metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }
 

@@ -220,7 +220,7 @@ async fn connections_that_say_nothing_are_closed_and_counted_and_then_the_page_i
             get_until(address, "/metrics", |answer| answer.starts_with("HTTP/1.1 200")).await;
         let refused = metrics
             .lines()
-            .find_map(|line| line.strip_prefix("gossip_http_connections_refused_total "))
+            .find_map(|line| line.strip_prefix("gossip_replica_http_connections_refused_total "))
             .unwrap();
         assert!(refused.parse::<u64>().unwrap() >= 20, "{refused}");
     })
@@ -258,7 +258,7 @@ async fn a_look_that_panics_is_counted_and_said_and_the_next_one_is_made() {
         while looks.load(Relaxed) < 4 {
             sleep(Duration::from_millis(50)).await;
         }
-        assert!(get(address, "/metrics").await.contains("gossip_healthy 0"));
+        assert!(get(address, "/metrics").await.contains("gossip_replica_healthy 0"));
         assert!(get(address, "/ready").await.starts_with("HTTP/1.1 200"));
     })
     .await;

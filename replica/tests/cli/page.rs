@@ -123,7 +123,9 @@ fn what_the_operator_should_know_is_shown() {
     assert!(text().starts_with("all here"), "{}", text());
     assert_eq!(get(&http, "/health").split(" ").nth(1), Some("200"));
     let metrics = get(&http, "/metrics");
-    for series in ["gossip_private_keys_refused 1", "gossip_reloads_rejected_total 1"] {
+    for series in
+        ["gossip_replica_private_keys_refused 1", "gossip_replica_reloads_rejected_total 1"]
+    {
         assert!(metrics.lines().any(|line| line.starts_with(series)), "{series}: {metrics}");
     }
 
@@ -146,8 +148,9 @@ fn lines_that_the_log_has_lost_are_shown() {
     let http = http.unwrap();
     until("the lines are counted", || {
         let metrics = get(&http, "/metrics");
-        let count =
-            metrics.lines().find_map(|line| line.strip_prefix("gossip_log_lines_lost_total "));
+        let count = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("gossip_replica_log_lines_lost_total "));
         count.is_some_and(|count| count != "0")
     });
     let text = String::from_utf8(output(["status", "--http", &http]).stdout).unwrap();

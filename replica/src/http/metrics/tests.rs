@@ -40,25 +40,27 @@ fn it_says_what_was_read() {
     drop(flow);
     let series = series(&text);
     for (name, value) in [
-        ("gossip_peers{state=\"connected\"}", 1.0),
-        ("gossip_peers{state=\"shut_out\"}", 1.0),
-        ("gossip_peers{state=\"away\"}", 0.0),
-        ("gossip_udp_received_bytes_total", 111.0),
-        ("gossip_artifacts_missing", 3.0),
-        ("gossip_missing_bytes", 4_000.0),
-        ("gossip_refusals_total{kind=\"hash_mismatches\"}", 9.0),
-        ("gossip_store_free_bytes", 77.0),
-        ("gossip_ready", 0.0),
-        ("gossip_healthy", 1.0),
-        ("gossip_build_info{version=\"0.1.0\"}", 1.0),
-        ("gossip_messages_in_flight{flow=\"Chunk\"}", 0.0),
+        ("gossip_replica_peers{state=\"connected\"}", 1.0),
+        ("gossip_replica_peers{state=\"shut_out\"}", 1.0),
+        ("gossip_replica_peers{state=\"away\"}", 0.0),
+        ("gossip_replica_udp_received_bytes_total", 111.0),
+        ("gossip_replica_artifacts_missing", 3.0),
+        ("gossip_replica_missing_bytes", 4_000.0),
+        ("gossip_replica_refusals_total{kind=\"hash_mismatches\"}", 9.0),
+        ("gossip_replica_store_free_bytes", 77.0),
+        ("gossip_replica_ready", 0.0),
+        ("gossip_replica_healthy", 1.0),
+        ("gossip_replica_build_info{version=\"0.1.0\"}", 1.0),
+        ("gossip_engine_messages_in_flight{flow=\"Chunk\"}", 0.0),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }
     assert!(text.ends_with("# EOF\n"));
-    for meta in
-        ["# HELP gossip_ready ", "# TYPE gossip_ready gauge", "# UNIT gossip_missing_bytes bytes"]
-    {
+    for meta in [
+        "# HELP gossip_replica_ready ",
+        "# TYPE gossip_replica_ready gauge",
+        "# UNIT gossip_replica_missing_bytes bytes",
+    ] {
         assert!(text.contains(meta), "{meta}");
     }
     if cfg!(target_os = "linux") {
