@@ -10,7 +10,7 @@
 //! Every event comes to exactly one [`Outcome`](crate::Outcome), or is malformed or unknown; how the counts add up is
 //! what [`MetricsSnapshot::verify`] checks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
@@ -26,6 +26,7 @@ mod families;
 mod flow_ledger;
 #[cfg(feature = "serde")]
 mod forms;
+mod high_water;
 mod latency;
 mod open_metrics;
 mod show;
@@ -106,7 +107,8 @@ impl Registrations {
             if Arc::strong_count(metrics) == 1 {
                 // Acquire: what was counted before the last holder let go is seen.
                 fence(Ordering::Acquire);
-                next.gone.merge(&metrics.snapshot());
+                // Of a flow that is gone nothing is in flight: of its mark nothing stays.
+                next.gone.merge(&FlowSnapshot { high_water: 0, ..metrics.snapshot() });
             } else {
                 next.current.push(Arc::clone(metrics));
             }
@@ -122,6 +124,12 @@ impl Registrations {
     }
 }
 
+/// Who keeps peers in quarantine.
+pub(crate) trait Quarantines: Send + Sync {
+    /// How many, at the moment.
+    fn peers_in_quarantine(&self) -> usize;
+}
+
 #[derive(Default)]
 struct Shared {
     received: Counter,
@@ -134,6 +142,8 @@ struct Shared {
     /// In the order in which the names came. A program has as many as it has flows.
     flows: ArcSwap<Vec<(&'static str, Registrations)>>,
     broadcast: ArcSwap<Registrations>,
+    /// Of the handlers that are there. Those that are gone leave when another comes.
+    quarantines: ArcSwap<Vec<Weak<dyn Quarantines>>>,
     dropped_adverts: [Counter; DestinationKind::COUNT],
 }
 
@@ -182,6 +192,13 @@ impl MetricsRegistry {
             malformed: shared.malformed.get(),
             quarantined: shared.quarantined.get(),
             unknown: shared.unknown.get(),
+            quarantined_peers: shared
+                .quarantines
+                .load()
+                .iter()
+                .filter_map(Weak::upgrade)
+                .map(|of| of.peers_in_quarantine())
+                .sum(),
             notices: shared.notices.get(),
             timer_ticks: shared.timer_ticks.get(),
             timer_panics: shared.timer_panics.get(),
@@ -204,6 +221,14 @@ impl MetricsRegistry {
     /// Adverts of the replica's own, on their way out, are counted here from now on.
     pub(crate) fn register_broadcast(&self, ledger: &Arc<FlowLedger>) {
         self.shared.broadcast.rcu(|current| current.with(ledger));
+    }
+
+    /// A handler keeps peers in quarantine.
+    pub(crate) fn register_quarantines(&self, quarantines: Weak<dyn Quarantines>) {
+        self.shared.quarantines.rcu(|current| {
+            let present = current.iter().filter(|of| of.strong_count() > 0);
+            present.chain([&quarantines]).cloned().collect::<Vec<_>>()
+        });
     }
 
     /// So many events have come.

@@ -23,7 +23,7 @@ use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -185,7 +185,7 @@ impl BoundReplica {
         let handler = AsyncTransportEventHandlerImpl::new(
             node_id,
             &metrics,
-            options.channels.clone(),
+            options.channels,
             gossip.clone(),
         )?;
         broadcaster.start(gossip.clone());
@@ -197,8 +197,6 @@ impl BoundReplica {
             transport: transport.observer(),
             gossip: gossip.clone(),
             metrics,
-            channels: Arc::new(Mutex::new(options.channels)),
-            advert_buffer: options.advert_buffer,
             verifier_panics: verifying.panic_counter(),
         };
         Ok(Replica { verifying, timer, transport, handler, broadcaster, gossip, observer })
@@ -301,10 +299,7 @@ impl Replica {
     ///
     /// As for [`AsyncTransportEventHandlerImpl::reconfigure`]; nothing has changed.
     pub fn reconfigure(&self, channels: ChannelConfig) -> Result<(), ConfigError> {
-        let mut current = self.observer.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        self.handler.reconfigure(channels.clone())?;
-        *current = channels;
-        Ok(())
+        self.handler.reconfigure(channels)
     }
 
     /// Takes a file into the store and announces it, on a thread where that may take its time.

@@ -1,6 +1,6 @@
 //! The five flows of a handler, and which callback each of them runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use strum::IntoEnumIterator;
 
@@ -146,6 +146,8 @@ impl<G: Gossip + ?Sized> Flows<G> {
     ) -> Result<Self, BuildError> {
         config.validate()?;
         let panics = Arc::new(PanicTable::new(config.quarantine()));
+        let quarantines: Weak<PanicTable> = Arc::downgrade(&panics);
+        metrics.register_quarantines(quarantines);
         let replica = Replica { gossip, panics: Arc::clone(&panics) };
         let transport = config.flow(FlowType::Transport);
         let mut builder = Engine::builder(metrics)

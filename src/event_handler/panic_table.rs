@@ -14,6 +14,7 @@ use crate::{
     NodeId,
     clock::Moment,
     config::{MAX_PANIC_TABLE, Quarantine},
+    ledger::Quarantines,
     sync::{AtomicBool, Ordering},
 };
 
@@ -66,6 +67,11 @@ impl PanicTable {
     pub(super) fn record(&self, peer: NodeId) -> bool {
         let policy = **self.policy.load();
         policy.is_some_and(|policy| self.record_at(peer, policy, self.now()))
+    }
+
+    fn held_at(&self, now: Duration) -> usize {
+        let table = self.table.load();
+        table.values().filter(|of| of.until.is_some_and(|until| now < until)).count()
     }
 
     /// Forgets what this peer has caused; true if it was in quarantine.
@@ -123,6 +129,12 @@ impl PanicTable {
         });
         // Relaxed: as in `holds`.
         self.any.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Quarantines for PanicTable {
+    fn peers_in_quarantine(&self) -> usize {
+        self.held_at(self.now())
     }
 }
 

@@ -334,6 +334,11 @@ impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
             oldest_age: oldest
                 .map_or(std::time::Duration::ZERO, |oldest| Moment::now().since(oldest)),
             live_workers: self.workers.alive(),
+            threads: runtime.config.threads(),
+            peers: self.queue.keys(),
+            max_peers: runtime.config.max_peers(),
+            peer_quota: runtime.config.peer_quota(),
+            max_waiters: runtime.config.max_waiters(),
             max_in_flight: runtime.config.max_inflight_requests() as u64,
             max_bytes: runtime.config.max_bytes(),
             max_age: runtime.config.max_age(),

@@ -329,13 +329,14 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
 
 impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
     /// Logs each handler that has run for longer than `limit`, once, and [stands in](core::Core::stand_in) for its
-    /// worker.
+    /// worker; sees how many messages are in flight.
     fn look(&self, limit: Duration, reported: &mut Reported) {
         self.find_stuck(limit, reported, |peer, runs| {
             // The subscriber is the user's code.
             contain(|| tracing::warn!(flow = self.name, %peer, ?runs, "a handler is stuck"));
         });
         self.stand_in();
+        self.ledger.look_at_in_flight(self.queue.in_flight());
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strum::IntoEnumIterator;
 
-use self::MetricValue::{Counter, Gauge, Histogram};
+use self::MetricValue::{Counter, Gauge};
 use super::{DestinationKind, FlowSnapshot, LatencySnapshot, MetricsSnapshot};
 
 /// The upper bounds of a histogram's buckets in nanoseconds: 1 and 5 of each power of ten, from 1 µs to 10 s. What
@@ -74,74 +74,85 @@ pub enum MetricValue {
 }
 
 /// A family's name, its help, and what it says of a snapshot.
-type Family<S> = (&'static str, &'static str, fn(&S) -> MetricValue);
+type Family<S, T> = (&'static str, &'static str, fn(&S) -> T);
 
-const OF_ALL: [Family<MetricsSnapshot>; 7] = [
+const OF_ALL: [Family<MetricsSnapshot, u64>; 7] = [
     ("gossip_engine_events_received_total", "Events that the handlers were called with", |all| {
-        Counter(all.received)
+        all.received
     }),
-    ("gossip_engine_events_malformed_total", "Payloads that were no messages", |all| {
-        Counter(all.malformed)
-    }),
-    ("gossip_engine_events_unknown_total", "Payloads of a later version", |all| {
-        Counter(all.unknown)
-    }),
+    ("gossip_engine_events_malformed_total", "Payloads that were no messages", |all| all.malformed),
+    ("gossip_engine_events_unknown_total", "Payloads of a later version", |all| all.unknown),
     ("gossip_engine_events_quarantined_total", "Payloads of peers in quarantine", |all| {
-        Counter(all.quarantined)
+        all.quarantined
     }),
-    ("gossip_engine_notices_total", "Events of the engine's own", |all| Counter(all.notices)),
-    ("gossip_engine_timer_ticks_total", "Calls of the replica's timer", |all| {
-        Counter(all.timer_ticks)
-    }),
+    ("gossip_engine_notices_total", "Events of the engine's own", |all| all.notices),
+    ("gossip_engine_timer_ticks_total", "Calls of the replica's timer", |all| all.timer_ticks),
     ("gossip_engine_timer_panics_total", "Calls of the replica's timer that panicked", |all| {
-        Counter(all.timer_panics)
+        all.timer_panics
     }),
 ];
 
-const OF_FLOWS: [Family<FlowSnapshot>; 15] = [
-    ("gossip_engine_messages_admitted_total", "Messages that found capacity", |flow| {
-        Counter(flow.admitted)
-    }),
+const COUNTERS: [Family<FlowSnapshot, u64>; 4] = [
+    ("gossip_engine_messages_admitted_total", "Messages that found capacity", |flow| flow.admitted),
     ("gossip_engine_messages_waited_total", "Messages that waited for capacity", |flow| {
-        Counter(flow.waiting_for_peer_permit)
+        flow.waiting_for_peer_permit
     }),
     (
         "gossip_engine_stray_panics_total",
         "Panics on the flow's threads outside of messages",
-        |of| Counter(of.stray_panics),
+        |flow| flow.stray_panics,
     ),
-    ("gossip_engine_stuck_handlers_total", "Handlers that ran for longer than they should", |of| {
-        Counter(of.stuck)
-    }),
+    (
+        "gossip_engine_stuck_handlers_total",
+        "Handlers that ran for longer than they should",
+        |flow| flow.stuck,
+    ),
+];
+
+const GAUGES: [Family<FlowSnapshot, usize>; 13] = [
     ("gossip_engine_messages_in_flight", "Messages admitted and not finished", |flow| {
-        Gauge(flow.in_flight as f64)
+        flow.in_flight
     }),
-    ("gossip_engine_messages_in_flight_peak", "The most that were seen in flight", |flow| {
-        Gauge(flow.high_water as f64)
+    (
+        "gossip_engine_messages_in_flight_high_water",
+        "The most that were in flight of late",
+        |flow| flow.high_water,
+    ),
+    ("gossip_engine_messages_in_flight_limit", "The most that may be in flight", |flow| {
+        flow.max_in_flight
     }),
     ("gossip_engine_messages_queued", "Messages in flight that no worker has taken up", |flow| {
-        Gauge(flow.queued as f64)
+        flow.queued
     }),
-    ("gossip_engine_messages_held", "Messages in flight whose slots are held", |flow| {
-        Gauge(flow.held as f64)
-    }),
-    ("gossip_engine_messages_waiting", "Submitters that wait for capacity", |flow| {
-        Gauge(flow.waiting as f64)
-    }),
-    ("gossip_engine_threads_alive", "Threads of the flow that are alive", |flow| {
-        Gauge(flow.live_workers as f64)
-    }),
+    ("gossip_engine_messages_held", "Messages in flight whose slots are held", |flow| flow.held),
+    ("gossip_engine_messages_waiting", "Submitters that wait for capacity", |flow| flow.waiting),
     (
         "gossip_engine_in_flight_bytes",
         "Bytes in flight, of a flow that is bounded in bytes",
-        |of| Gauge(of.bytes_in_flight as f64),
+        |flow| flow.bytes_in_flight,
     ),
+    ("gossip_engine_peers", "Peers that have a lane", |flow| flow.peers),
+    ("gossip_engine_peers_limit", "The most peers that may have a lane", |flow| flow.max_peers),
+    ("gossip_engine_peer_messages_in_flight_limit", "The most of one peer in flight", |flow| {
+        flow.peer_quota
+    }),
+    ("gossip_engine_peer_messages_waiting_limit", "The most that wait for one peer", |flow| {
+        flow.max_waiters
+    }),
+    ("gossip_engine_threads", "Threads that the flow was built with", |flow| flow.threads),
+    ("gossip_engine_threads_alive", "Threads of the flow that are alive", |flow| flow.live_workers),
+];
+
+const MEASURES: [Family<FlowSnapshot, f64>; 2] = [
     ("gossip_engine_oldest_message_age_seconds", "Wait of the oldest queued message", |flow| {
-        Gauge(flow.oldest_age.as_secs_f64())
+        flow.oldest_age.as_secs_f64()
     }),
-    ("gossip_engine_overload_ratio", "Nearness to pushing back or dropping, 0 to 1", |flow| {
-        Gauge(f64::from(flow.overload) / 100.0)
+    ("gossip_engine_overload_ratio", "How near to pushing back or dropping, 0 to 1", |flow| {
+        f64::from(flow.overload) / 100.0
     }),
+];
+
+const TIMES: [Family<FlowSnapshot, MetricValue>; 2] = [
     ("gossip_engine_queue_delay_seconds", "From a message's call to its handler's start", |flow| {
         histogram(&flow.wait)
     }),
@@ -158,7 +169,7 @@ fn histogram(times: &LatencySnapshot) -> MetricValue {
         count
     });
     let buckets = seconds.into_iter().chain([f64::INFINITY]).zip(counts).collect();
-    Histogram { buckets, sum: times.sum_in_seconds() }
+    MetricValue::Histogram { buckets, sum: times.sum_in_seconds() }
 }
 
 type Labels = Vec<(&'static str, &'static str)>;
@@ -184,8 +195,11 @@ impl MetricsSnapshot {
     /// | `gossip_engine_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
     /// | `gossip_engine_messages_total` | counter | `flow`, `outcome`: the names of [`Outcome`](crate::Outcome) |
     /// | `gossip_engine_messages_admitted_total`, `…_messages_waited_total`, `…_stray_panics_total`, `…_stuck_handlers_total` | counter | `flow` |
-    /// | `gossip_engine_messages_in_flight`, `…_messages_in_flight_peak`, `…_messages_queued`, `…_messages_held`, `…_messages_waiting`, `…_in_flight_bytes` | gauge | `flow` |
-    /// | `gossip_engine_oldest_message_age_seconds`, `…_overload_ratio` (0 to 1), `…_threads_alive` | gauge | `flow` |
+    /// | `gossip_engine_peers_quarantined`; `gossip_engine_build_info`, always 1 | gauge | none; `version` |
+    /// | `gossip_engine_messages_in_flight`, `…_messages_in_flight_high_water`, `…_messages_in_flight_limit`, `…_messages_queued`, `…_messages_held`, `…_messages_waiting` | gauge | `flow` |
+    /// | `gossip_engine_in_flight_bytes`, `…_in_flight_limit_bytes` (of flows that are bounded in bytes) | gauge | `flow` |
+    /// | `gossip_engine_peers`, `…_peers_limit`, `…_peer_messages_in_flight_limit`, `…_peer_messages_waiting_limit` | gauge | `flow` |
+    /// | `gossip_engine_threads`, `…_threads_alive`, `…_oldest_message_age_seconds`, `…_overload_ratio` (0 to 1) | gauge | `flow` |
     /// | `gossip_engine_queue_delay_seconds`, `…_service_time_seconds` | histogram | `flow` |
     ///
     /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. What
@@ -198,28 +212,60 @@ impl MetricsSnapshot {
     /// `prometheus-client`.
     #[must_use]
     pub fn families(&self) -> Vec<MetricFamily> {
-        let flows = || self.flows().chain([("Broadcast", &self.broadcast)]);
-        let of_all = OF_ALL
-            .iter()
-            .map(|&(name, help, of)| family(name, help, [(vec![], of(self))].into_iter()));
+        let counter = |count| [(vec![], Counter(count))].into_iter();
+        let mut families: Vec<_> =
+            OF_ALL.iter().map(|&(name, help, of)| family(name, help, counter(of(self)))).collect();
 
+        let (name, help) = ("gossip_engine_peers_quarantined", "Peers in quarantine");
+        let quarantined = Gauge(self.quarantined_peers as f64);
+        families.push(family(name, help, [(vec![], quarantined)].into_iter()));
+
+        let (name, help) = ("gossip_engine_build_info", "The engine that is linked");
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        families.push(family(name, help, [(version, Gauge(1.0))].into_iter()));
+
+        let help = "The replica's own adverts that were not broadcast";
+        let dropped = DestinationKind::iter()
+            .map(|kind| (vec![("destination", kind.into())], Counter(self.dropped_adverts(kind))));
+        families.push(family("gossip_engine_adverts_dropped_total", help, dropped));
+
+        let flows = || self.flows().chain([("Broadcast", &self.broadcast)]);
         let outcomes = flows().flat_map(|(flow, counts)| {
             counts.outcomes().map(move |(outcome, count)| {
                 (vec![("flow", flow), ("outcome", outcome.into())], Counter(count))
             })
         });
-        let outcomes =
-            family("gossip_engine_messages_total", "Messages by their outcome", outcomes);
+        families.push(family(
+            "gossip_engine_messages_total",
+            "Messages by their outcome",
+            outcomes,
+        ));
 
-        let dropped = DestinationKind::iter()
-            .map(|kind| (vec![("destination", kind.into())], Counter(self.dropped_adverts(kind))));
-        let help = "The replica's own adverts that were not broadcast";
-        let dropped = family("gossip_engine_adverts_dropped_total", help, dropped);
-
-        let of_flows = OF_FLOWS.iter().map(|&(name, help, of)| {
-            family(name, help, flows().map(|(flow, counts)| (vec![("flow", flow)], of(counts))))
+        let help = "The most bytes that may be in flight";
+        let bounded = flows().filter_map(|(flow, counts)| {
+            Some((vec![("flow", flow)], Gauge(counts.max_bytes? as f64)))
         });
-        of_all.chain([dropped, outcomes]).chain(of_flows).collect()
+        families.push(family("gossip_engine_in_flight_limit_bytes", help, bounded));
+        // None may be bounded.
+        families.retain(|family| !family.samples.is_empty());
+
+        let mut of_flows = |name, help, of: &dyn Fn(&FlowSnapshot) -> MetricValue| {
+            let samples = flows().map(|(flow, counts)| (vec![("flow", flow)], of(counts)));
+            families.push(family(name, help, samples));
+        };
+        for (name, help, of) in COUNTERS {
+            of_flows(name, help, &|flow| Counter(of(flow)));
+        }
+        for (name, help, of) in GAUGES {
+            of_flows(name, help, &|flow| Gauge(of(flow) as f64));
+        }
+        for (name, help, of) in MEASURES {
+            of_flows(name, help, &|flow| Gauge(of(flow)));
+        }
+        for (name, help, of) in TIMES {
+            of_flows(name, help, &of);
+        }
+        families
     }
 }
 

@@ -9,10 +9,12 @@ use std::{
 use crossbeam::utils::CachePadded;
 use strum::EnumCount;
 
-use super::{Counter, FlowSnapshot, LatencySnapshot, worker_ledger::WorkerLedger};
+use super::{
+    Counter, FlowSnapshot, LatencySnapshot, high_water::HighWater, worker_ledger::WorkerLedger,
+};
 use crate::{
     Outcome,
-    clock::nanos,
+    clock::{Moment, nanos},
     sync::{AtomicU64, Mutex, Ordering},
 };
 
@@ -24,7 +26,7 @@ pub(crate) struct FlowLedger {
     slots: (Mutex<()>, WorkerLedger),
     /// What the gauges have said so far, for a flow that is gone.
     admitted: AtomicU64,
-    high_water: AtomicU64,
+    high_water: HighWater,
     waited: Counter,
     /// By outcome; those that workers find are counted by them.
     outcomes: [Counter; Outcome::COUNT],
@@ -47,6 +49,15 @@ pub(crate) struct Load {
     pub(crate) oldest_age: Duration,
     /// Threads that are alive.
     pub(crate) live_workers: usize,
+    /// Threads that it was built with.
+    pub(crate) threads: usize,
+    /// Peers with a lane.
+    pub(crate) peers: usize,
+    pub(crate) max_peers: usize,
+    /// The most messages of one peer in flight.
+    pub(crate) peer_quota: usize,
+    /// The most submitters that wait for one peer.
+    pub(crate) max_waiters: usize,
     pub(crate) max_in_flight: u64,
     pub(crate) max_bytes: Option<u64>,
     /// The age at which messages expire.
@@ -64,7 +75,7 @@ impl FlowLedger {
             workers: (0..workers).map(|_| CachePadded::default()).collect(),
             slots: Default::default(),
             admitted: AtomicU64::new(0),
-            high_water: AtomicU64::new(0),
+            high_water: HighWater::default(),
             waited: Counter::default(),
             outcomes: Default::default(),
             stray_panics: Counter::default(),
@@ -85,12 +96,14 @@ impl FlowLedger {
         self.admitted.fetch_max(admitted, Ordering::Relaxed).max(admitted)
     }
 
-    /// So many messages are in flight.
+    /// So many messages are in flight, as a submitter sees it that finds no capacity.
     pub(crate) fn note_in_flight(&self, in_flight: usize) {
-        // Relaxed: statistics only. Read first, so that a line that all share is seldom written.
-        if in_flight as u64 > self.high_water.load(Ordering::Relaxed) {
-            self.high_water.fetch_max(in_flight as u64, Ordering::Relaxed);
-        }
+        self.high_water.note(in_flight);
+    }
+
+    /// So many messages are in flight, as who looks at the flow sees it; returns the most that were of late.
+    pub(crate) fn look_at_in_flight(&self, in_flight: usize) -> usize {
+        self.high_water.look(in_flight, Moment::now())
     }
 
     /// A submitter waits that found no capacity.
@@ -141,7 +154,7 @@ impl FlowLedger {
         // The load first: who finds nothing in flight then reads the counts of all that finished.
         let gauges = self.gauges.get().and_then(Weak::upgrade);
         let load = gauges.map(|gauges| gauges.load()).unwrap_or_default();
-        self.note_in_flight(load.in_flight);
+        let high_water = self.look_at_in_flight(load.in_flight);
         let sum = |count: fn(&WorkerLedger) -> &AtomicU64| {
             // Acquire: who sees a message counted sees what it did.
             self.all().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
@@ -170,7 +183,14 @@ impl FlowLedger {
             bytes_in_flight: load.bytes,
             waiting: load.waiting,
             oldest_age: load.oldest_age,
-            high_water: self.high_water.load(Ordering::Relaxed) as usize,
+            high_water,
+            max_in_flight: load.max_in_flight as usize,
+            max_bytes: load.max_bytes,
+            peers: load.peers,
+            max_peers: load.max_peers,
+            peer_quota: load.peer_quota,
+            max_waiters: load.max_waiters,
+            threads: load.threads,
             live_workers: load.live_workers,
             overload: shares.into_iter().max().unwrap_or_default(),
             stray_panics: self.stray_panics.get(),

@@ -32,9 +32,25 @@ pub struct FlowSnapshot {
         serde(rename = "oldest_age_ns", serialize_with = "forms::nanos")
     )]
     pub oldest_age: Duration,
-    /// The most messages that were ever seen in flight, when a snapshot was taken or a message found no capacity.
+    /// The most messages that were seen in flight of late: by a snapshot, by the watch, or by a message that found no
+    /// capacity. It halves each minute, down to what is in flight. So a burst shows in the next snapshots, and its mark
+    /// does not hide a later one.
     pub high_water: usize,
-    /// Threads of the flow that are alive, at the moment.
+    /// The most messages that may be in flight.
+    pub max_in_flight: usize,
+    /// The most bytes that may be in flight; `None` if they are not bounded.
+    pub max_bytes: Option<u64>,
+    /// Peers that have a lane, at the moment: those that have sent a message, and have not departed.
+    pub peers: usize,
+    /// The most peers that may have one.
+    pub max_peers: usize,
+    /// The most messages of one peer that may be in flight.
+    pub peer_quota: usize,
+    /// The most submitters that may wait for capacity on behalf of one peer.
+    pub max_waiters: usize,
+    /// Threads that the flow was built with.
+    pub threads: usize,
+    /// Those among them that are alive, at the moment.
     pub live_workers: usize,
     /// How near the flow is to not taking or not running what comes, from 0 to 100: the largest of
     /// the shares of its bound in messages, of its bound in bytes and of its maximum age that are used
@@ -155,6 +171,14 @@ impl FlowSnapshot {
         self.waiting += other.waiting;
         self.oldest_age = self.oldest_age.max(other.oldest_age);
         self.high_water = self.high_water.max(other.high_water);
+        self.max_in_flight += other.max_in_flight;
+        self.max_bytes =
+            [self.max_bytes, other.max_bytes].into_iter().flatten().reduce(u64::saturating_add);
+        self.peers += other.peers;
+        self.max_peers += other.max_peers;
+        self.peer_quota = self.peer_quota.max(other.peer_quota);
+        self.max_waiters = self.max_waiters.max(other.max_waiters);
+        self.threads += other.threads;
         self.live_workers += other.live_workers;
         self.overload = self.overload.max(other.overload);
         self.admitted += other.admitted;
@@ -185,6 +209,8 @@ pub struct MetricsSnapshot {
     pub unknown: u64,
     /// Payloads of peers in quarantine, which were refused.
     pub quarantined: u64,
+    /// Peers in quarantine, at the moment.
+    pub quarantined_peers: usize,
     /// Events of the engine's own that it has submitted to the Transport flow: that it has dropped messages of
     /// a peer. One for which there is no capacity is submitted again.
     pub notices: u64,
@@ -254,6 +280,7 @@ impl MetricsSnapshot {
         self.malformed += other.malformed;
         self.unknown += other.unknown;
         self.quarantined += other.quarantined;
+        self.quarantined_peers += other.quarantined_peers;
         self.timer_ticks += other.timer_ticks;
         self.timer_panics += other.timer_panics;
         for (name, other) in other.flows() {

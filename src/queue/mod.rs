@@ -327,6 +327,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.admitted().saturating_sub(finished) as usize
     }
 
+    /// How many keys have a lane. A lane that comes or goes meanwhile may be counted or not.
+    pub(crate) fn keys(&self) -> usize {
+        self.table.len()
+    }
+
     pub(crate) fn bytes_in_flight(&self) -> usize {
         self.bytes.used() as usize
     }

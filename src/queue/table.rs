@@ -48,6 +48,11 @@ impl<K: Eq + Hash> Table<K> {
         }
     }
 
+    /// How many lanes there are, part by part.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.load().len()).sum()
+    }
+
     fn part(&self, hash: u64) -> &ArcSwap<Part<K>> {
         // From the middle of the hash: a hash table looks at both of its ends.
         &self.parts[(hash >> 32) as usize % PARTS]

@@ -88,11 +88,13 @@ fn a_peer_whose_messages_panic_is_refused_before_they_are_decoded_until_that_is_
     let quarantined = Err(EventError::Quarantined { peer: peer(1) });
     assert_eq!(block_on(handler.call(advert_event(1, 2))), quarantined);
     assert_eq!(block_on(handler.clone().call(garbage(1))), quarantined, "it was decoded");
+    assert_eq!(registry.snapshot().quarantined_peers, 1);
     // Others are served, and so are the peer's coming and going.
     block_on(handler.call(advert_event(2, 2))).unwrap();
     block_on(handler.call(TransportEvent::PeerDown(peer(1)))).unwrap();
     assert_eq!(block_on(handler.call(advert_event(1, 2))), quarantined, "it came back");
     assert!(handler.lift_quarantine(peer(1)) && !handler.lift_quarantine(peer(1)));
+    assert_eq!(registry.snapshot().quarantined_peers, 0);
     block_on(handler.call(advert_event(1, 2))).unwrap();
     assert!(handler.shutdown(LIMIT).is_clean());
     let counts = registry.snapshot();

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use gossip_engine::{
-    ChannelConfig, FlowSnapshot, FlowType, MetricsRegistry, MetricsSnapshot, NodeId,
-};
+use gossip_engine::{FlowSnapshot, FlowType, MetricsRegistry, MetricsSnapshot, NodeId};
 
 use super::limits::RECENT_ARTIFACTS;
 use crate::{
@@ -31,9 +29,6 @@ pub(super) struct Reading {
     pub(super) downloads: Vec<DownloadStatus>,
     pub(super) recent: Vec<(Artifact, SystemTime)>,
     pub(super) failed_tasks: u64,
-    /// The bounds of the flows, and of the replica's own adverts.
-    pub(super) channels: ChannelConfig,
-    pub(super) advert_buffer: usize,
 }
 
 impl Reading {
@@ -51,18 +46,13 @@ impl Reading {
             downloads: replica.gossip().downloads(),
             recent: replica.store().recent(RECENT_ARTIFACTS),
             failed_tasks: replica.failed_tasks(),
-            channels: replica.channels(),
-            advert_buffer: replica.advert_buffer(),
         }
     }
 
-    /// All flows with their names and bounds, and the replica's own adverts.
-    pub(super) fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot, usize)> {
-        let flows = FlowType::ALL.into_iter().map(|flow| {
-            let bound = self.channels.flow(flow).max_inflight_requests();
-            (flow.name(), self.metrics.flow(flow), bound)
-        });
-        flows.chain([("Broadcast", &self.metrics.broadcast, self.advert_buffer)])
+    /// All flows with their names, and the replica's own adverts.
+    pub(super) fn flows(&self) -> impl Iterator<Item = (&'static str, &FlowSnapshot)> {
+        let flows = FlowType::ALL.into_iter().map(|flow| (flow.name(), self.metrics.flow(flow)));
+        flows.chain([("Broadcast", &self.metrics.broadcast)])
     }
 }
 

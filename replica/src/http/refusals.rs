@@ -99,5 +99,5 @@ fn wire(of: &Reading, count: impl Fn(FlowCounters) -> u64) -> u64 {
 }
 
 fn engine(of: &Reading, count: impl Fn(&FlowSnapshot) -> u64) -> u64 {
-    of.flows().map(|(_, flow, _)| count(flow)).sum()
+    of.flows().map(|(_, flow)| count(flow)).sum()
 }

@@ -24,8 +24,6 @@ pub(super) fn reading() -> Reading {
         downloads: Vec::new(),
         recent: Vec::new(),
         failed_tasks: 0,
-        channels: Default::default(),
-        advert_buffer: 1,
     }
 }
 

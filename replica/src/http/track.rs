@@ -198,9 +198,7 @@ impl Track {
     fn flows(&mut self, reading: &Reading) -> Vec<FlowView> {
         self.flows.resize_with(reading.flows().count(), FlowTrack::default);
         let flows = self.flows.iter_mut().zip(reading.flows());
-        flows
-            .map(|(track, (name, counts, max_inflight))| track.take(name, counts, max_inflight))
-            .collect()
+        flows.map(|(track, (name, counts))| track.take(name, counts)).collect()
     }
 
     fn refusals(&mut self, reading: &Reading) -> Vec<RefusalView> {
@@ -220,7 +218,7 @@ impl Track {
 }
 
 impl FlowTrack {
-    fn take(&mut self, name: &str, counts: &FlowSnapshot, max_inflight: usize) -> FlowView {
+    fn take(&mut self, name: &str, counts: &FlowSnapshot) -> FlowView {
         self.handled.read(counts.handled());
         self.dropped.read(counts.dropped() + counts.refused() + counts.panicked());
         self.waits.read(&counts.wait);
@@ -228,7 +226,7 @@ impl FlowTrack {
         FlowView {
             name: name.to_owned(),
             in_flight: counts.in_flight as u64,
-            max_inflight: max_inflight as u64,
+            max_inflight: counts.max_in_flight as u64,
             waiting: counts.waiting as u64,
             overload: counts.overload,
             handled: self.handled.total(),

@@ -3,12 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use gossip_engine::{ChannelConfig, MetricsRegistry, MetricsSnapshot, NodeId};
+use gossip_engine::{MetricsRegistry, MetricsSnapshot, NodeId};
 
 use crate::{
     gossip::ReplicaGossip,
@@ -25,8 +25,6 @@ pub struct Observer {
     pub(super) transport: TransportObserver,
     pub(super) gossip: Arc<ReplicaGossip>,
     pub(super) metrics: MetricsRegistry,
-    pub(super) channels: Arc<Mutex<ChannelConfig>>,
-    pub(super) advert_buffer: usize,
     pub(super) verifier_panics: Arc<AtomicU64>,
 }
 
@@ -65,18 +63,6 @@ impl Observer {
     #[must_use]
     pub fn metrics_registry(&self) -> &MetricsRegistry {
         &self.metrics
-    }
-
-    /// The bounds, policies and ages of the flows, as they are now.
-    #[must_use]
-    pub fn channels(&self) -> ChannelConfig {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How many adverts of its own may wait to be broadcast.
-    #[must_use]
-    pub fn advert_buffer(&self) -> usize {
-        self.advert_buffer
     }
 
     /// What the transport has counted since it was bound.

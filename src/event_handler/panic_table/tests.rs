@@ -25,6 +25,7 @@ fn so_many_panics_within_the_window_are_a_quarantine_for_a_term() {
     assert_eq!(panics, [false, false, true]);
     let held = [9, 108, 109].map(|second| table.holds_at(peer(1), || at(second)));
     assert_eq!(held, [true, true, false]);
+    assert_eq!([8, 9, 108, 109].map(|second| table.held_at(at(second))), [1, 1, 1, 0]);
     assert!(!table.holds_at(peer(2), || at(10)));
     // What was queued before may panic still, and makes no second quarantine.
     assert!(!table.record_at(peer(1), POLICY, at(10)));

@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus_client::{encoding::text, registry::Registry};
 
+use super::*;
 use crate::{FlowType, ledger::FlowLedger};
 
 /// Each line, whatever the order of its labels, with its value.

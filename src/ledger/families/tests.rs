@@ -16,9 +16,42 @@ fn names_are_of_one_style() {
         assert!(samples.iter().all(|sample| discriminant(&sample.value) == kind), "{name}");
         let counts = matches!(samples[0].value, Counter(_));
         assert_eq!(name.ends_with("_total"), counts, "{name}");
-        let times = matches!(samples[0].value, Histogram { .. });
+        let times = matches!(samples[0].value, MetricValue::Histogram { .. });
         assert_eq!(times, times && *unit == Some("seconds"), "{name}");
     }
+}
+
+#[test]
+fn limits_add_up_as_what_they_bound() {
+    let mut sum = FlowSnapshot {
+        max_in_flight: 10,
+        max_bytes: Some(5),
+        peer_quota: 3,
+        threads: 2,
+        ..Default::default()
+    };
+    sum.merge(&FlowSnapshot { max_in_flight: 1, peer_quota: 4, threads: 1, ..Default::default() });
+    assert_eq!(
+        (sum.max_in_flight, sum.max_bytes, sum.peer_quota, sum.threads),
+        (11, Some(5), 4, 3)
+    );
+    sum.merge(&FlowSnapshot { max_bytes: Some(7), ..Default::default() });
+    assert_eq!(sum.max_bytes, Some(12));
+}
+
+#[test]
+fn only_flows_that_are_bounded_in_bytes_show_that_bound() {
+    let mut snapshot = MetricsRegistry::new().snapshot();
+    let bound = |snapshot: &MetricsSnapshot| {
+        let families = snapshot.families();
+        families.into_iter().find(|family| family.name == "gossip_engine_in_flight_limit_bytes")
+    };
+    assert_eq!(bound(&snapshot), None);
+    snapshot.broadcast.max_bytes = Some(9);
+    let family = bound(&snapshot).unwrap();
+    assert_eq!(family.unit, Some("bytes"));
+    let labels = vec![("flow", "Broadcast")];
+    assert_eq!(family.samples, [MetricSample { labels, value: Gauge(9.0) }]);
 }
 
 #[test]

@@ -3,7 +3,6 @@ use std::{
     sync::Arc,
 };
 
-use super::*;
 use crate::{
     FlowConfig, FlowType, FlowWorker, MetricsRegistry, NodeId,
     ledger::FlowLedger,
