@@ -10,6 +10,8 @@ mod adversity;
 mod cluster;
 #[cfg(target_os = "linux")]
 mod damage;
+#[cfg(unix)]
+mod dashboards;
 mod demo;
 #[path = "../lab/line.rs"]
 #[allow(dead_code, reason = "only cuts are needed here")]

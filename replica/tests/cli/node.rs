@@ -17,6 +17,10 @@ pub(crate) struct Node {
     pub(crate) address: String,
     /// Of the chunks of what it publishes.
     pub(crate) chunk_bytes: u32,
+    /// Further lines of its configuration.
+    pub(crate) more: String,
+    /// Where its page is, if it has one.
+    pub(crate) http: String,
 }
 
 impl Node {
@@ -24,7 +28,8 @@ impl Node {
         fs::create_dir_all(folder.join("outbox")).unwrap();
         let made = output(["keygen", folder.join("key").to_str().unwrap()]);
         let id = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
-        Self { folder, id, address: "127.0.0.1:0".to_owned(), chunk_bytes: 16_384 }
+        let (address, more, http) = ("127.0.0.1:0".to_owned(), String::new(), String::new());
+        Self { folder, id, address, chunk_bytes: 16_384, more, http }
     }
 
     /// Starts it, and learns where it listens.
@@ -49,7 +54,8 @@ impl Node {
             .and_then(|ready| ready.split_once(" listen="))
             .unwrap();
         assert_eq!(id, self.id);
-        self.address = address.to_owned();
+        let (address, http) = address.split_once(" http=").unwrap_or((address, ""));
+        (self.address, self.http) = (address.to_owned(), http.to_owned());
         running
     }
 
@@ -57,8 +63,8 @@ impl Node {
     pub(crate) fn write_config(&self, peers: &[(String, String)]) -> PathBuf {
         let mut config = format!(
             "listen = {:?}\nkey_file = 'key'\nstore = 'store'\npublish = 'outbox'\n\
-             rescan_seconds = 1\nchunk_size = {}\n",
-            self.address, self.chunk_bytes
+             rescan_seconds = 1\nchunk_size = {}\n{}",
+            self.address, self.chunk_bytes, self.more
         );
         for (key, address) in peers.iter().filter(|(key, _)| *key != self.id) {
             write!(config, "[[peers]]\nkey = {key:?}\naddress = {address:?}\n").unwrap();

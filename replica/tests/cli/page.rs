@@ -34,7 +34,7 @@ fn start_logging(folder: &Path, http: &str, log: Stdio) -> (Running, Option<Stri
     (running, http)
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -43,7 +43,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// Past the test harness, which keeps what tests that pass print to itself.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
