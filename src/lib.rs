@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`Engine`] | flows, messages and peers of a program's own |
 //! | [`FlowWorker`], [`FlowConfig`] | one flow: its bound, a lane for each peer, its threads; limits and policies |
-//! | [`MetricsRegistry`] | what is counted, readable while messages flow; [`Outcome`] names the counters |
+//! | [`MetricsRegistry`] | what is counted, readable while messages flow, also by [Prometheus](MetricsSnapshot::to_openmetrics) |
 //! | [`AsyncTransportEventHandlerImpl`] | the five flows of a replica behind a `tower` service |
 //! | [`Gossip`], [`ChannelConfig`] | what a replica implements; what differs from the Internet Computer |
 //! | [`AdvertBroadcaster`], [`P2PThreadJoiner`] | what a replica announces; its timer, by the Internet Computer's name |

@@ -1,4 +1,4 @@
-//! The board and the alerts in `dashboards/`, against real replicas and a real Prometheus.
+//! The board, the alerts and the runbook in `dashboards/`, against real replicas and a real Prometheus.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,9 @@ use std::{
     thread,
 };
 
+use gossip_engine::Outcome;
 use serde_json::Value;
+use strum::IntoEnumIterator as _;
 use tempfile::TempDir;
 
 use crate::{
@@ -243,5 +245,26 @@ fn each_alert_fires_in_its_test_and_is_silent_before() {
     {
         let Some(output) = promtool(arguments) else { return };
         assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
+fn the_runbook_names_each_outcome_and_each_alert() {
+    let (runbook, rules) = (read("README.md"), read("alerts.yml"));
+    assert!(runbook.lines().count() <= 150);
+    let payloads = ["malformed", "unknown", "quarantined"];
+    let outcomes = Outcome::iter().map(|outcome| outcome.to_string());
+    for word in outcomes.chain(payloads.map(str::to_owned)) {
+        assert!(runbook.contains(&format!("| `{word}` |")), "{word} is not in the runbook");
+    }
+    let alerts = alerts(&rules);
+    for alert in &alerts {
+        assert!(runbook.contains(&format!("**{alert}.**")), "{alert} is not in the runbook");
+    }
+    let (_, explained) = runbook.split_once("## Alerts on the engine").unwrap();
+    assert_eq!(explained.matches("- **").count(), alerts.len(), "an alert that is not there");
+    let board = read("gossip-engine.json");
+    for name in names(&runbook) {
+        assert!(board.contains(name) || rules.contains(name), "{name} is nowhere else");
     }
 }
