@@ -158,6 +158,18 @@ pub trait Gossip: Send + Sync + 'static {
     /// implemented.
     fn on_gossip_timer(&self) {}
 
+    /// Whether `newer` says all that `older` says, which the same peer has sent before it, so that `older` need not run.
+    /// Asked where the Advert flow has no capacity and its policy is
+    /// [`KeepLatest`](crate::OverloadPolicy::KeepLatest), on the transport's thread:
+    /// [`MessageHandler::supersedes`](crate::MessageHandler::supersedes) says more. False, unless it is implemented.
+    ///
+    /// Which adverts those are depends on what artifacts are. Of immutable ones only another advert of the same
+    /// artifact says the same; a state, a height or a certified checkpoint supersedes what came before it.
+    fn advert_supersedes(&self, newer: &Self::GossipAdvert, older: &Self::GossipAdvert) -> bool {
+        let _ = (newer, older);
+        false
+    }
+
     /// The replica itself announces an artifact to `dst`.
     /// [`AdvertBroadcaster`](crate::AdvertBroadcaster) calls this on its own thread, in the order in
     /// which the adverts were sent.

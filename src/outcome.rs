@@ -47,6 +47,10 @@ pub enum Outcome {
     /// Admitted, and not started because it was dropped for a newer one:
     /// [`OverloadPolicy::DropOldest`](crate::OverloadPolicy::DropOldest).
     DroppedOldest,
+    /// Admitted, and not started because a newer message of its peer has taken its place:
+    /// [`OverloadPolicy::KeepLatest`](crate::OverloadPolicy::KeepLatest). It is not
+    /// [dropped](Self::was_dropped): the newer one says all that it said, so there is nothing to ask for again.
+    Superseded,
     /// Admitted, and not started because the flow was shut down.
     DroppedAtShutdown,
     /// A permit for a message that never came: a [`PeerService`](crate::PeerService) was dropped when it was ready, or
@@ -75,7 +79,8 @@ impl Outcome {
     #[must_use]
     pub const fn was_admitted(self) -> bool {
         use Outcome::{
-            Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked, PermitReleased,
+            Cancelled, DroppedAtShutdown, DroppedOldest, Expired, Handled, Panicked,
+            PermitReleased, Superseded,
         };
         matches!(
             self,
@@ -84,6 +89,7 @@ impl Outcome {
                 | Expired
                 | Cancelled
                 | DroppedOldest
+                | Superseded
                 | DroppedAtShutdown
                 | PermitReleased
         )
@@ -97,7 +103,7 @@ impl Outcome {
     }
 
     /// Whether the engine has dropped the message because there was too much to do, so that its peer
-    /// may be asked for it again.
+    /// may be asked for it again. What was [superseded](Self::Superseded) need not be asked for.
     #[must_use]
     pub const fn was_dropped(self) -> bool {
         matches!(self, Self::Expired | Self::DroppedOldest | Self::DroppedNewest)

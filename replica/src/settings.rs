@@ -24,7 +24,7 @@
 //! peer_quota = 25                 # of one peer: 1 to 1048576, a quarter of them unless set
 //! max_bytes = 100000000           # the same in bytes, no limit unless set: 1 to 1099511627776
 //! peer_max_bytes = 10000000       # the same in bytes of one peer, no limit unless set
-//! policy = "wait"                 # without capacity: wait, refuse, drop_newest, drop_oldest
+//! policy = "wait"                 # or refuse, drop_newest, drop_oldest, keep_latest
 //! max_age_ms = 5000               # older ones do not start, no limit unless set: 1 to 3600000
 //! ```
 //!

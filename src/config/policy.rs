@@ -20,6 +20,17 @@ pub enum OverloadPolicy {
     /// ([`Outcome::DroppedOldest`](crate::Outcome::DroppedOldest)). If another submitter is quicker to take the place,
     /// the next is dropped, up to five. If the peer has none, or that was in vain, the new one is dropped.
     DropOldest,
+    /// It takes the place of the oldest queued message of its own peer that it
+    /// [supersedes](crate::MessageHandler::supersedes): adverts, votes, heights, of which the last says all. That one,
+    /// and others of that peer that it supersedes, are counted as [`Outcome::Superseded`](crate::Outcome::Superseded).
+    /// The new one runs when the oldest of them would have run, so it may pass messages that it does not supersede, and
+    /// a key whose messages come fast still gets its turn.
+    ///
+    /// If it supersedes none it waits, as with [`Wait`](Self::Wait): under this policy nothing is lost that no later
+    /// message says, and each drop would lose something. A peer's 1 024 oldest messages are compared. Those that wait,
+    /// and a run of up to 32 that a worker has taken up, are not; nor is anything while another thread submits a message
+    /// of the same peer and compares it.
+    KeepLatest,
 }
 
 /// What a flow does with what a peer has queued when it departs.

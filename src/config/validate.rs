@@ -26,7 +26,12 @@ impl FlowConfig {
     /// Checks the policies of a flow in which the replica hears who has come, who has gone and what was dropped.
     pub(crate) fn validate_lossless(&self, flow: &'static str) -> Result<(), ConfigError> {
         let is_lossy = self.max_age.is_some()
-            || matches!(self.overload, OverloadPolicy::DropNewest | OverloadPolicy::DropOldest);
+            || matches!(
+                self.overload,
+                OverloadPolicy::DropNewest
+                    | OverloadPolicy::DropOldest
+                    | OverloadPolicy::KeepLatest
+            );
         if is_lossy { Err(ConfigError::Lossy { flow }) } else { Ok(()) }
     }
 

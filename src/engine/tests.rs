@@ -411,9 +411,14 @@ fn wrong_names_and_figures_are_refused() {
     }
     let wrong = builder.flow("b", config.with_threads(0), |_: &u64, (): ()| {}).unwrap_err();
     assert_eq!(wrong.to_string(), "b flow: no threads; give it 1 to 256");
-    let lossy = config.with_overload_policy(OverloadPolicy::DropNewest);
-    let wrong = builder.with_peers_flow(lossy).build().unwrap_err();
-    assert!(matches!(wrong, BuildError::Config(ConfigError::Lossy { flow: "peers" })));
+    let lossy =
+        [OverloadPolicy::DropNewest, OverloadPolicy::DropOldest, OverloadPolicy::KeepLatest];
+    for policy in lossy {
+        let builder = Engine::<u64>::builder(&MetricsRegistry::new());
+        let lossy = config.with_overload_policy(policy);
+        let wrong = builder.with_peers_flow(lossy).build().unwrap_err();
+        assert!(matches!(wrong, BuildError::Config(ConfigError::Lossy { flow: "peers" })));
+    }
 }
 
 #[test]

@@ -38,13 +38,17 @@ impl<G: Gossip + ?Sized> Replica<G> {
 
 /// Names the handler of a flow: the callback of `G` that it runs.
 macro_rules! callback {
-    ($name:ident, $flow:ident, $message:ident, $callback:ident) => {
+    ($name:ident, $flow:ident, $message:ident, $callback:ident $(, $supersedes:ident)?) => {
         pub(super) struct $name<G: ?Sized>(Replica<G>);
 
         impl<G: Gossip + ?Sized> MessageHandler<G::$message> for $name<G> {
             fn handle(&self, peer: &NodeId, message: G::$message) {
                 self.0.gossip.$callback(message, *peer);
             }
+
+            $(fn supersedes(&self, newer: &G::$message, older: &G::$message) -> bool {
+                self.0.gossip.$supersedes(newer, older)
+            })?
 
             fn panicked(&self, peer: &NodeId) {
                 self.0.panicked(FlowType::$flow, *peer);
@@ -57,7 +61,7 @@ macro_rules! callback {
     };
 }
 
-callback!(OnAdvert, Advert, GossipAdvert, on_gossip_advert);
+callback!(OnAdvert, Advert, GossipAdvert, on_gossip_advert, advert_supersedes);
 callback!(OnRequest, Request, GossipChunkRequest, on_chunk_request);
 callback!(OnChunk, Chunk, GossipChunk, on_gossip_chunk);
 callback!(

@@ -1,15 +1,21 @@
 //! The way of a message in: its lane, and what becomes of it if there is no capacity.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     core::{Core, Envelope},
+    drain::within,
     execute::Refused,
 };
 use crate::{
     Outcome, OverloadPolicy, PeerKey, RefusalReason,
     clock::Moment,
-    queue::{Denied, Lane, Offer, WakeList},
+    queue::{Denied, Lane, Offer, Replaced, WakeList},
 };
 
 /// How many messages are dropped for one, at the most. One is enough, unless another submitter is quicker.
@@ -113,6 +119,13 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             if denied == Denied::Full {
                 self.ledger.note_in_flight(self.queue.in_flight());
                 let policy = self.runtime.load().config.overload_policy();
+                if policy == OverloadPolicy::KeepLatest {
+                    let mut newer = Some(envelope);
+                    if self.supersede(&lane, &mut newer, bytes, wake) {
+                        return Decision::Admitted;
+                    }
+                    envelope = newer.take().expect("it was not admitted");
+                }
                 match policy {
                     _ if !may_wait => return self.refuse(envelope, RefusalReason::Full),
                     OverloadPolicy::Refuse => return self.refuse(envelope, RefusalReason::Full),
@@ -129,7 +142,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                             return self.drop_newest(&lane, envelope);
                         }
                     }
-                    OverloadPolicy::Wait => {
+                    OverloadPolicy::Wait | OverloadPolicy::KeepLatest => {
                         let waits = self.queue.wait(&lane, Some(envelope), bytes, wake);
                         let (back, why) = match waits {
                             Ok(ticket) => {
@@ -153,6 +166,40 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             }
             envelope = again.take().expect("it was not admitted");
         }
+    }
+
+    /// Admits a message in the place of one that it supersedes; true if there is one.
+    fn supersede(
+        &self,
+        lane: &Arc<Lane<K>>,
+        newer: &mut Option<Envelope<M>>,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> bool {
+        // What replaces the handler meanwhile is not asked.
+        let runtime = self.runtime.load_full();
+        let Some(handler) = runtime.handler.get() else { return false };
+        let has_panicked = Cell::new(false);
+        let supersedes = |newer: &Envelope<M>, older: &Envelope<M>| {
+            if has_panicked.get() {
+                return false;
+            }
+            let ask = || handler.supersedes(&newer.message, &older.message);
+            catch_unwind(AssertUnwindSafe(|| within(ask))).unwrap_or_else(|payload| {
+                has_panicked.set(true);
+                self.panics.report(payload);
+                false
+            })
+        };
+        let count = || self.ledger.count(Outcome::Superseded);
+        let replaced = self.queue.replace(lane, newer, bytes, supersedes, count, wake);
+        self.wake(wake);
+        let Some(Replaced { first, others }) = replaced else { return false };
+        self.let_go(lane.key(), first.message, Outcome::Superseded);
+        for (older, charge) in others {
+            self.discard(lane, older, charge, Outcome::Superseded, wake);
+        }
+        true
     }
 
     fn refuse(&self, envelope: Envelope<M>, reason: RefusalReason) -> Decision<M> {

@@ -26,6 +26,7 @@ mod changes;
 mod counts;
 mod departure;
 mod helpers;
+mod latest;
 mod overload;
 mod panics;
 mod peers;

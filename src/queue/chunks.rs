@@ -151,6 +151,59 @@ impl<T> Chunks<T> {
         Some(item)
     }
 
+    /// All items, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.before.iter().flat_map(|before| &before.0).chain([&self.tail]).flatten()
+    }
+
+    /// Puts these items before its own.
+    pub(super) fn prepend(&mut self, items: Self) {
+        let own = std::mem::replace(self, items);
+        self.len += own.len;
+        let before = own.before.map(|before| before.0).unwrap_or_default();
+        before.into_iter().chain([own.tail]).filter(|chunk| !chunk.is_empty()).for_each(|chunk| {
+            self.push_chunk(chunk);
+        });
+    }
+
+    /// The chunk that has the item at this place, which exists, and where in it.
+    fn chunk_of(&mut self, place: usize) -> (&mut Chunk<T>, usize) {
+        let mut place = place;
+        let before = self.before.iter_mut().flat_map(|before| &mut before.0);
+        for chunk in before.chain([&mut self.tail]) {
+            if place < chunk.len() {
+                return (chunk, place);
+            }
+            place -= chunk.len();
+        }
+        unreachable!("the place is one of its own")
+    }
+
+    /// The item at this place, which exists.
+    pub(super) fn get_mut(&mut self, place: usize) -> &mut T {
+        let (chunk, place) = self.chunk_of(place);
+        &mut chunk[place]
+    }
+
+    /// Takes the item out that is at this place, which exists.
+    pub(super) fn remove(&mut self, place: usize, pool: &mut Pool<T>) -> T {
+        let (chunk, place) = self.chunk_of(place);
+        let item = chunk.remove(place).expect("the chunk has it");
+        let is_empty = chunk.is_empty();
+        self.len -= 1;
+        if is_empty {
+            // None stays that is empty.
+            let last = self.before.as_mut().map(|before| {
+                before.0.retain(|chunk| !chunk.is_empty());
+                if self.tail.is_empty() { before.0.pop_back() } else { None }
+            });
+            if self.tail.is_empty() {
+                pool.put(std::mem::replace(&mut self.tail, last.flatten().unwrap_or_default()));
+            }
+        }
+        item
+    }
+
     pub(super) fn front(&self) -> Option<&T> {
         self.before.as_ref().and_then(|before| before.0.front()).unwrap_or(&self.tail).front()
     }

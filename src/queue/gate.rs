@@ -153,6 +153,30 @@ impl Bytes {
         self.0.fetch_add(bytes, Ordering::AcqRel);
     }
 
+    /// An entry of `new` bytes takes over those of an `old` one; false if it is larger and no byte would be free without
+    /// the old one.
+    pub(super) fn exchange(&self, old: u64, new: u64, limit: u64) -> bool {
+        // Relaxed: the exchange below checks it.
+        let mut used = self.0.load(Ordering::Relaxed);
+        loop {
+            let others = used.saturating_sub(old);
+            if new > old && others >= limit {
+                return false;
+            }
+            // AcqRel: as for a gate.
+            let exchanged = self.0.compare_exchange_weak(
+                used,
+                others.saturating_add(new),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            match exchanged {
+                Ok(_) => return true,
+                Err(now) => used = now,
+            }
+        }
+    }
+
     pub(super) fn leave(&self, bytes: u64) {
         self.0.fetch_sub(bytes, Ordering::AcqRel);
     }

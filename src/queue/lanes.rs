@@ -194,6 +194,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 }
 
 /// Whether a lane has its place in the schedule.
-fn is_in<K: Clone + Eq + Hash, T>(schedule: &Schedule<K, T>, lane: &Arc<Lane<K>>) -> bool {
+pub(super) fn is_in<K: Clone + Eq + Hash, T>(
+    schedule: &Schedule<K, T>,
+    lane: &Arc<Lane<K>>,
+) -> bool {
     schedule.lane(lane.index).is_some_and(|own| Arc::ptr_eq(own, lane))
 }

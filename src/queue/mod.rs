@@ -32,6 +32,7 @@
 //! | `rows` | the same for up to 16 items at once |
 //! | `wait`, `waiters` | those who wait, in which turn they are let in, and permits without an item |
 //! | `take`, `schedule`, `turns`, `chunks` | the way out: whose turn it is, and what of its lane |
+//! | `replace` | an item that takes the place of queued ones |
 //! | `lanes`, `lane`, `table` | lanes that come and go, and how a key finds its own |
 //!
 //! # Why nothing rests
@@ -71,7 +72,8 @@
 //! # Limits
 //!
 //! [`Limits`]; the inbox has at most [`INBOX`] slots (a submitter that finds it full moves items into the lanes
-//! itself); a call lets in at most [`GRANTS`] of those who wait.
+//! itself); a call lets in at most [`GRANTS`] of those who wait; an item is compared with at most
+//! [`replace::MAX_COMPARED`] others.
 
 use std::{hash::Hash, sync::Arc};
 
@@ -91,6 +93,7 @@ mod chunks;
 mod gate;
 mod lane;
 mod lanes;
+mod replace;
 mod rows;
 mod schedule;
 mod submit;
@@ -110,6 +113,7 @@ pub(crate) use self::{
     chunks::RUN,
     lane::Lane,
     lanes::Departed,
+    replace::Replaced,
     rows::Offer,
     waiters::{Left, Refusal, Waited},
     wake_list::WakeList,
@@ -255,6 +259,8 @@ pub(crate) struct FairQueue<K, T> {
     finished: Box<[CachePadded<AtomicU64>]>,
     /// Items that others took out.
     discarded: CachePadded<AtomicU64>,
+    /// Items that were admitted in the place of others, and so by no permit of their own.
+    replaced: AtomicU64,
     /// Some lane could be served when the schedule was last left.
     ready: CachePadded<AtomicBool>,
     /// An item was pushed to a lane that was not active, and nobody has moved it since.
@@ -286,6 +292,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             spare_rows: ArrayQueue::new(SPARE_ROWS),
             finished: (0..limits.workers).map(|_| CachePadded::default()).collect(),
             discarded: CachePadded::new(AtomicU64::new(0)),
+            replaced: AtomicU64::new(0),
             ready: CachePadded::new(AtomicBool::new(false)),
             knocked: CachePadded::new(AtomicBool::new(false)),
             table: Table::new(),
@@ -317,14 +324,15 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
 
     /// How many items were ever admitted. It never falls.
     pub(crate) fn admitted(&self) -> u64 {
-        self.gate.entered()
+        // Relaxed: statistics only.
+        self.gate.entered() + self.replaced.load(Ordering::Relaxed)
     }
 
     /// Items admitted and not finished.
     pub(crate) fn in_flight(&self) -> usize {
         // What has finished first: it never passes what has entered.
         let finished = self.finished();
-        self.admitted().saturating_sub(finished) as usize
+        self.gate.entered().saturating_sub(finished) as usize
     }
 
     /// How many keys have a lane. A lane that comes or goes meanwhile may be counted or not.

@@ -25,6 +25,7 @@ mod capacity;
 mod end;
 mod lanes;
 mod permits;
+mod replace;
 mod retire;
 mod rows;
 mod work;

@@ -44,6 +44,8 @@ struct Slot<K, T> {
     running: u32,
     /// It stands among the ready ones, or those in debt.
     listed: bool,
+    /// What was queued in it is [lent](Schedule::lend): it is not served.
+    lent_out: bool,
     backlogged: bool,
     weight: u64,
     /// Its own time.
@@ -196,9 +198,15 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
 
     /// Begins the next turn: moves its items into `run` and returns the lane.
     pub(super) fn next(&mut self, run: &mut Chunk<Charged<T>>) -> Option<Arc<Lane<K>>> {
-        let index = self.turns.next(|index| self.slots[index as usize].due(&self.rules))?;
-        let slot = &mut self.slots[index as usize];
-        slot.listed = false;
+        let (index, slot) = loop {
+            let index = self.turns.next(|index| self.slots[index as usize].due(&self.rules))?;
+            let slot = &mut self.slots[index as usize];
+            slot.listed = false;
+            // Ends: it misses its turn, and is listed again when it has been given back.
+            if !slot.lent_out {
+                break (index, slot);
+            }
+        };
         let items = match slot.service {
             // Several workers serve the lane: what one holds behind a long item, another could run.
             _ if self.rules.lane_workers > 1 => 1,
@@ -306,6 +314,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     }
 }
 
+mod lend;
 mod places;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod whole;

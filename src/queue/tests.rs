@@ -11,6 +11,7 @@ use super::{
     chunks::{Chunk, Chunks, KEEP, Pool, RUN},
     gate::{Barred, Bytes, Gate},
     lane::Lane,
+    replace::MAX_COMPARED,
     schedule::{Charged, Ended, Rules, Schedule},
     table::Table,
     waiters::Waiters,
@@ -18,6 +19,7 @@ use super::{
 };
 
 mod oracle;
+mod replace;
 
 /// Bounds that bind nowhere.
 const WIDE: Limits = Limits {

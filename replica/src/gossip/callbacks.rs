@@ -95,6 +95,11 @@ impl Gossip for ReplicaGossip {
         self.send_due_adverts(&due);
     }
 
+    /// Of an artifact the last advert counts, with the size and chunks that it claims.
+    fn advert_supersedes(&self, newer: &GossipAdvert, older: &GossipAdvert) -> bool {
+        newer.artifact_id == older.artifact_id
+    }
+
     fn broadcast_advert(&self, advert: GossipAdvert, dst: ArtifactDestination) {
         let connected: BTreeSet<NodeId> = self.state().answers.peers().collect();
         match dst {

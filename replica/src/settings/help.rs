@@ -43,7 +43,8 @@ Optional:
                                 [default: {peer_quota}]
   max_bytes                     {} [default: no limit]
   peer_max_bytes                {} [default: no limit]
-  policy                        wait, refuse, drop_newest, drop_oldest [default: wait]
+  policy                        wait, refuse, drop_newest, drop_oldest, keep_latest
+                                [default: wait]
   max_age_ms                    {} [default: no limit]
 
 SIGHUP reads the configuration anew, and so does a change of it or of the peers_file: the peers and the

@@ -45,7 +45,9 @@ fn flow_configs(is_transport: bool) -> BoxedStrategy<FlowConfig> {
         ],
     );
     let lossless = vec![OverloadPolicy::Wait, OverloadPolicy::Refuse];
-    let all = [&lossless[..], &[OverloadPolicy::DropNewest, OverloadPolicy::DropOldest]].concat();
+    let lossy =
+        [OverloadPolicy::DropNewest, OverloadPolicy::DropOldest, OverloadPolicy::KeepLatest];
+    let all = [&lossless[..], &lossy].concat();
     let age =
         durations(MAX_AGE - Duration::from_nanos(1)).prop_map(|age| age + Duration::from_nanos(1));
     let policies = (

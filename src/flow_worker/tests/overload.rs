@@ -52,6 +52,8 @@ fn who_tries_gets_the_message_back_whatever_the_policy_and_nothing_is_dropped_fo
         OverloadPolicy::Refuse,
         OverloadPolicy::DropNewest,
         OverloadPolicy::DropOldest,
+        // A closure supersedes nothing.
+        OverloadPolicy::KeepLatest,
     ];
     for policy in policies {
         let config = FlowConfig::new(2).with_peer_quota(2).with_overload_policy(policy);

@@ -20,6 +20,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
                 queue: Chunks::new(),
                 running: 0,
                 listed: false,
+                lent_out: false,
                 backlogged: false,
                 weight: 1,
                 time: 0,

@@ -50,6 +50,12 @@ enum Step {
     Cancel(usize),
     Retire(usize),
     Evict(usize),
+    /// Replaces what leaves the same remainder.
+    Replace {
+        lane: usize,
+        bytes: u32,
+        modulus: u32,
+    },
     Clear,
     SetLimits(Bounds),
     SetWeight(u32, u32),
@@ -71,6 +77,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
 
 fn step() -> impl Strategy<Value = Step> {
     let (key, bytes) = (0..KEYS, 1..4_u32);
+    let replaced = (any::<usize>(), bytes.clone(), 1..5_u32);
     prop_oneof![
         1 => key.clone().prop_map(Step::Lane),
         12 => (key.clone(), bytes.clone(), any::<bool>())
@@ -90,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<usize>().prop_map(Step::Cancel),
         2 => any::<usize>().prop_map(Step::Retire),
         2 => any::<usize>().prop_map(Step::Evict),
+        4 => replaced.prop_map(|(lane, bytes, modulus)| Step::Replace { lane, bytes, modulus }),
         1 => Just(Step::Clear),
         2 => bounds().prop_map(Step::SetLimits),
         1 => (key, 1..4_u32).prop_map(|(key, weight)| Step::SetWeight(key, weight)),
@@ -153,7 +161,9 @@ struct Trial {
     told: usize,
     next_item: u32,
     admitted: u64,
-    /// How many came out: handled, evicted, cancelled or cleared.
+    /// How many of them by permits of their own.
+    permitted: u64,
+    /// How many came out: handled, evicted, replaced, cancelled or cleared.
     left: u64,
     entered: HashMap<u32, (Arc<Lane<u32>>, u64)>,
     closed: bool,
@@ -184,6 +194,7 @@ impl Trial {
             told: 0,
             next_item: 0,
             admitted: 0,
+            permitted: 0,
             left: 0,
             entered: HashMap::new(),
             closed: false,
@@ -385,6 +396,43 @@ impl Trial {
         self.hear(std::mem::take(&mut wake.left));
     }
 
+    fn replace(&mut self, lane: &Arc<Lane<u32>>, bytes: u32, modulus: u32, wake: &mut WakeList) {
+        let item = self.next_item;
+        self.next_item += 1;
+        // Those who wait stand behind all that was admitted.
+        let waits = self.queue.waiters.lock().in_line(lane);
+        let oracle = self.oracle.entry(lane.serial()).or_default();
+        let queued = oracle.len() - waits;
+        let is = |older: &u32| item % modulus == older % modulus;
+        let expected: Vec<u32> =
+            oracle.iter().take(queued).take(MAX_COMPARED).copied().filter(is).collect();
+        let mut place = Some(item);
+        let supersedes = |_: &u32, older: &u32| is(older);
+        let replaced = self.queue.replace(lane, &mut place, bytes, supersedes, || (), wake);
+        let Some(Replaced { first, others }) = replaced else {
+            assert_eq!(place, Some(item));
+            let has_bytes = self.limits.bytes.is_none() && self.limits.lane_bytes.is_none();
+            let may_be = expected.is_empty() || lane.is_closed() || self.closed || !has_bytes;
+            assert!(may_be, "there are some to be replaced");
+            return;
+        };
+        assert!(place.is_none() && !lane.is_closed() && !self.closed);
+        let others: Vec<_> = others.into_iter().rev().collect();
+        assert!([first].into_iter().chain(others.iter().map(|(other, _)| *other)).eq(expected));
+        let own = |older: &mut u32| {
+            if *older == first {
+                *older = item;
+            }
+            !others.iter().any(|(other, _)| other == older)
+        };
+        self.oracle.get_mut(&lane.serial()).expect("it was used above").retain_mut(own);
+        self.left += 1 + others.len() as u64;
+        for (_, charge) in others {
+            self.queue.finish_discarded(lane, charge, wake);
+            self.hear(std::mem::take(&mut wake.left));
+        }
+    }
+
     fn take(&mut self, index: usize) {
         let desk = &mut self.desks[index];
         if desk.serves {
@@ -583,6 +631,11 @@ impl Trial {
                     self.discard(&lane, item, charge, &mut wake);
                 }
             }
+            Step::Replace { lane, bytes, modulus } => {
+                if let Some(lane) = self.remembered(lane) {
+                    self.replace(&lane, bytes, modulus, &mut wake);
+                }
+            }
             Step::Clear => {
                 for (lane, item, charge) in self.queue.clear(&mut wake) {
                     self.discard(&lane, item, charge, &mut wake);
@@ -613,12 +666,14 @@ impl Trial {
     fn check(&mut self) {
         let admitted = self.queue.admitted();
         assert!(admitted >= self.admitted, "the count that is shown has fallen");
-        if admitted > self.admitted {
+        // Who replaces another needs no more permits than that has.
+        let permitted = self.queue.gate.entered();
+        if permitted > self.permitted {
             assert!(self.queue.in_flight() <= self.limits.items, "the queue's bound");
             let most = self.limits.bytes.unwrap_or(u64::MAX);
             assert!(self.queue.bytes.used() < most.saturating_add(3), "the queue's bytes");
         }
-        self.admitted = admitted;
+        (self.admitted, self.permitted) = (admitted, permitted);
         let schedule = self.queue.schedule.lock();
         schedule.assert_whole();
         assert!(schedule.lanes() <= self.limits.lanes);
@@ -693,7 +748,7 @@ impl Trial {
         let queue = &self.queue;
         assert!(self.oracle.values().all(VecDeque::is_empty) && self.refused.is_empty());
         assert_eq!((queue.in_flight(), queue.waiting(), queue.bytes_in_flight()), (0, 0, 0));
-        assert_eq!((queue.finished(), self.left), (queue.admitted(), queue.admitted()));
+        assert_eq!((queue.finished(), self.left), (queue.gate.entered(), queue.admitted()));
         assert!(!queue.is_ready() && !queue.signals.blocked.load(Ordering::SeqCst));
         assert_eq!(queue.is_over(), self.closed);
         for lane in &self.seen {

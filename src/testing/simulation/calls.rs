@@ -56,6 +56,7 @@ impl Driver {
         let payload = encode(flow, id, conduct);
         let message = TransportMessage { peer_id: peer, payload };
         self.call(Ok(id), TransportEvent::Message(message));
+        self.oracle().is_submitted(id, || self.new_id());
     }
 
     /// Submits bytes that are no message.

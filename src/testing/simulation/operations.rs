@@ -221,7 +221,8 @@ fn flow_config(source: &mut Source, built: &Built) -> FlowConfig {
             0..4 => OverloadPolicy::Wait,
             4 => OverloadPolicy::Refuse,
             5 => OverloadPolicy::DropNewest,
-            _ => OverloadPolicy::DropOldest,
+            6 => OverloadPolicy::DropOldest,
+            _ => OverloadPolicy::KeepLatest,
         })
         .with_panic_policy(match source.byte() % 16 {
             0..15 => PanicPolicy::Contain,

@@ -44,6 +44,10 @@ struct Known {
     quarantined: bool,
     /// Its submitter has given up waiting, and will hear nothing.
     given_up: bool,
+    /// Another has taken its place, or has taken it out.
+    is_superseded: bool,
+    /// Its place in the order of its peer: that of the message that it has superseded, or its own number.
+    place: Id,
 }
 
 impl Known {
@@ -86,6 +90,8 @@ pub(super) struct Oracle {
     last_panic: Option<(FlowType, NodeId)>,
     /// Messages that were dropped, as the replica was notified.
     notified: BTreeMap<FlowType, u64>,
+    /// Messages that were compared with those that are being submitted, oldest first, and whether they are superseded.
+    compared: Vec<(Id, Id, bool)>,
     submitted: u64,
     malformed: u64,
     unknown: u64,
@@ -158,6 +164,8 @@ impl Oracle {
             heard: None,
             quarantined: false,
             given_up: false,
+            is_superseded: false,
+            place: id,
         };
         let before = self.messages.insert(id, known);
         self.check(before.is_none(), || format!("{id} is submitted twice"));
@@ -210,6 +218,43 @@ impl Oracle {
         self.observe("hears", &[id.into(), heard.is_err().into()]);
     }
 
+    /// The replica is asked whether one message supersedes another.
+    pub(super) fn compares(&mut self, newer: Id, older: Id, supersedes: bool) {
+        let [of_newer, of_older] = [newer, older].map(|id| self.messages[&id]);
+        let is_right = (of_newer.flow, of_newer.peer) == (of_older.flow, of_older.peer);
+        self.check(is_right, || format!("{newer} is compared with {older} of another peer"));
+        let is_queued = !of_older.started && !of_older.gone;
+        self.check(is_queued && older != newer, || format!("{older} is compared, and not queued"));
+        self.compared.push((newer, older, supersedes));
+        self.observe("compares", &[newer.into(), older.into(), supersedes.into()]);
+    }
+
+    /// A message has been submitted: what it supersedes is gone by now, and it has the place of the oldest. If it was
+    /// compared in vain, what was submitted meanwhile is before it; `next` is the number of the next message.
+    pub(super) fn is_submitted(&mut self, id: Id, next: impl FnOnce() -> Id) {
+        let compared: Vec<_> = self.compared.extract_if(.., |(newer, ..)| *newer == id).collect();
+        if compared.is_empty() {
+            return;
+        }
+        let older: Vec<Id> =
+            compared.into_iter().filter(|(.., supersedes)| *supersedes).map(|of| of.1).collect();
+        let known = self.messages[&id];
+        let first = older.first().map(|first| self.messages[first]);
+        let first = first.filter(|first| first.gone && first.downs == known.downs);
+        let is_admitted = known.heard == Some(Ok(Submitted::Admitted));
+        let place = match first {
+            Some(first) if is_admitted => first.place,
+            _ => next(),
+        };
+        self.messages.get_mut(&id).expect("it was submitted").place = place;
+        for older in older.into_iter().filter(|_| is_admitted && first.is_some()) {
+            let known = self.messages.get_mut(&older).expect("it was submitted");
+            known.is_superseded = true;
+            let is_gone = known.gone && !known.started;
+            self.check(is_gone, || format!("{id} has superseded {older}, which is still there"));
+        }
+    }
+
     /// A submitter drops its future.
     pub(super) fn gives_up(&mut self, id: Id) {
         self.messages.get_mut(&id).expect("it was submitted").given_up = true;
@@ -226,7 +271,7 @@ impl Oracle {
     pub(super) fn starts(&mut self, id: Id, flow: FlowType, peer: NodeId, in_order: bool) {
         let known = self.messages.get_mut(&id).expect("it was submitted");
         let was = std::mem::replace(&mut known.started, true);
-        let Known { downs, greeted, .. } = *known;
+        let Known { downs, greeted, place, .. } = *known;
         let is_first = !was && !known.gone && !known.quarantined;
         let may_run = known.may_run();
         let in_place = (known.flow, known.peer) == (flow, peer);
@@ -242,8 +287,8 @@ impl Oracle {
         self.check_not_over();
         if in_order {
             // What it had queued when it went may run beside what comes after.
-            let last = self.last.insert((flow, peer, downs), id);
-            self.check(last.is_none_or(|last| last < id), || format!("{id} passes {last:?}"));
+            let last = self.last.insert((flow, peer, downs), place);
+            self.check(last.is_none_or(|last| last < place), || format!("{id} passes {last:?}"));
             // A handler that runs when its peer goes may run beside those of the next connection.
             let running = self.running.entry((flow, peer, downs)).or_default();
             *running += 1;

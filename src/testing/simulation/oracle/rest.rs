@@ -75,6 +75,7 @@ impl Oracle {
             Outcome::Expired,
             Outcome::Cancelled,
             Outcome::DroppedOldest,
+            Outcome::Superseded,
             Outcome::DroppedAtShutdown,
             Outcome::DroppedNewest,
         ]
@@ -82,6 +83,8 @@ impl Oracle {
         .iter()
         .sum();
         assert_eq!(never_ran, let_go + unheard, "{flow}: messages that never ran");
+        let superseded = number(&|known| known.is_superseded);
+        assert_eq!(counted.count(Outcome::Superseded), superseded, "{flow}: superseded");
         let gone = counted.count(Outcome::Cancelled) + counted.count(Outcome::Disconnected);
         assert!(self.departures > 0 || gone == 0, "{flow}: {gone} without a departure");
         let at_shutdown = counted.count(Outcome::DroppedAtShutdown);

@@ -1,0 +1,121 @@
+//! An item that takes the place of queued ones of its lane, which mean nothing any more.
+//!
+//! ```text
+//!              lend                       give back, and replace
+//!  queued ────────────▶ lent, compared ──────────────────────────▶ queued
+//!         under the lock   without it       under the lock
+//! ```
+//!
+//! Which items those are is for the user's code to say, and none of it runs under the schedule's lock. So what is
+//! queued in the lane is taken out as a whole, which moves a few pointers, and given back when the code has looked. In
+//! between the lane is *lent*: what comes to it is queued, nothing of it is served, and a turn that comes is missed.
+//! It keeps its place among the lanes, so a lane that is looked at often is served as often as others.
+//!
+//! The new item takes over place, permits and bytes of the first that it replaces. So the bounds hold at each moment,
+//! and nobody is quicker to take what becomes free. Others that it replaces come back with their permits.
+//!
+//! Bounds: up to [`MAX_COMPARED`] items of the lane are compared, oldest first. One thread at a time looks at a lane; of
+//! several the others replace nothing.
+
+use std::{hash::Hash, sync::Arc};
+
+use super::{FairQueue, Lane, WakeList, lanes::is_in, schedule::Charged};
+use crate::sync::Ordering;
+
+/// How many queued items one item is compared with.
+pub(crate) const MAX_COMPARED: usize = 1_024;
+
+/// What an item has replaced.
+#[derive(Debug)]
+pub(crate) struct Replaced<T> {
+    /// Its permits are the new item's.
+    pub(crate) first: T,
+    /// Those behind it, with what each was charged. Each is to be [discarded](FairQueue::finish_discarded).
+    pub(crate) others: Vec<(T, u32)>,
+}
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    /// Admits an item of so many bytes in the place of the first that is queued in its lane and that it
+    /// `supersedes`, the newer item being the first argument, and takes out the others. Otherwise the item stays where
+    /// it is: there is none, the lane or the queue is closed, another thread looks at the lane, or the new item is
+    /// larger and no byte is free.
+    ///
+    /// `supersedes` may be the user's code, and must not panic. `count` is called before the new item can be served;
+    /// it is not for the user's code.
+    ///
+    /// # Panics
+    ///
+    /// If there is no item.
+    pub(crate) fn replace(
+        &self,
+        lane: &Arc<Lane<K>>,
+        item: &mut Option<T>,
+        bytes: u32,
+        supersedes: impl Fn(&T, &T) -> bool,
+        count: impl FnOnce(),
+        wake: &mut WakeList,
+    ) -> Option<Replaced<T>> {
+        let lent = {
+            let mut schedule = self.schedule.lock();
+            self.drain_present(&mut schedule);
+            let lent = is_in(&schedule, lane).then(|| schedule.lend(lane.index)).flatten();
+            self.leave(&schedule);
+            // As in `push_into_full`.
+            wake.worker |= schedule.is_ready();
+            lent?
+        };
+        let newer = item.as_ref().expect("an item is submitted");
+        let compared = lent.iter().take(MAX_COMPARED).enumerate();
+        let found: Vec<usize> = compared
+            .filter(|(_, queued)| supersedes(newer, &queued.item))
+            .map(|(place, _)| place)
+            .collect();
+
+        let mut schedule = self.schedule.lock();
+        // It is there: what was lent is in flight.
+        schedule.give_back(lane.index, lent);
+        let mut has_freed = false;
+        let replaced = found.split_first().and_then(|(&first, others)| {
+            // Who closes either of them later does so while this item is being submitted.
+            if self.is_closed() || lane.is_closed() {
+                return None;
+            }
+            let charged = schedule.charge_of(lane.index, first);
+            let charge = self.exchange_bytes(lane, charged, bytes)?;
+            has_freed = charge < charged;
+            let item = item.take().expect("it is still there");
+            let first = schedule.replace(lane.index, first, Charged { item, charge }).item;
+            // The last first, so that the places of those before it stay.
+            let others = others.iter().rev().map(|&place| schedule.remove(lane.index, place));
+            let others = others.map(|Charged { item, charge }| (item, charge)).collect();
+            // Relaxed: statistics only. Under the lock, as `count`: the new item has not finished yet.
+            self.replaced.fetch_add(1, Ordering::Relaxed);
+            count();
+            Some(Replaced { first, others })
+        });
+        // A turn may have been missed.
+        self.leave_changed(schedule, wake);
+        if has_freed {
+            self.note_taken_back(lane, wake);
+        }
+        replaced
+    }
+
+    /// An item of so many bytes takes over what another was charged; returns what it is charged itself, or `None` if
+    /// it is larger and no byte is free.
+    fn exchange_bytes(&self, lane: &Lane<K>, charged: u32, bytes: u32) -> Option<u32> {
+        // Relaxed: as in `enter`.
+        let most = self.signals.bytes.load(Ordering::Relaxed);
+        let lane_most = self.signals.lane_bytes.load(Ordering::Relaxed);
+        let charge = if most & lane_most == u64::MAX { 0 } else { bytes };
+        let (old, new) = (u64::from(charged), u64::from(charge));
+        if !lane.entrance.bytes.exchange(old, new, lane_most) {
+            return None;
+        }
+        if !self.bytes.exchange(old, new, most) {
+            lane.entrance.bytes.exchange(new, old, u64::MAX);
+            return None;
+        }
+        Some(charge)
+    }
+}
