@@ -13,6 +13,7 @@ mod forking;
 mod front;
 mod handlers;
 mod latency;
+mod latest;
 mod lines;
 mod machine;
 mod overload;
@@ -84,7 +85,7 @@ impl Measured {
 /// A bench, a title, and what is said of it.
 type Section = (&'static str, &'static str, fn(&[Value], &Path) -> Result<String, Box<dyn Error>>);
 
-const SECTIONS: [Section; 20] = [
+const SECTIONS: [Section; 21] = [
     ("stalls", "What the machine takes", small::stalls),
     ("throughput", "Throughput", throughput::section),
     ("latency", "Latency", latency::section),
@@ -93,6 +94,7 @@ const SECTIONS: [Section; 20] = [
     ("departures", "Departures and ticks", replica::departures),
     ("flooded", "A replica flooded by a peer", replica::flooded),
     ("overload", "Twice the capacity", overload::section),
+    ("latest", "The latest wins", latest::section),
     ("faults", "Faults", faults::section),
     ("soak", "Everything at once", faults::soak),
     ("wakeup", "Waking up and idling", wakeup::section),
