@@ -1,6 +1,8 @@
 //! What a replica implements: the callbacks that the engine runs.
 
-use crate::{ArtifactDestination, FlowType, NodeId};
+use std::sync::Arc;
+
+use crate::{ArtifactDestination, FlowType, MessageOf, NodeId, Outcome};
 #[cfg(feature = "wire")]
 use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};
 
@@ -129,8 +131,8 @@ pub trait Gossip: Send + Sync + 'static {
     }
 
     /// The engine has dropped `count` messages of `peer`, because there was too much to do: they were too old when
-    /// their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. What was lost is for the
-    /// protocol to ask for again. Does nothing, unless it is implemented.
+    /// their turn came, or the flow's [`OverloadPolicy`](crate::OverloadPolicy) says so. Which messages those were,
+    /// [`on_message_dropped`](Self::on_message_dropped) says. Does nothing, unless it is implemented.
     ///
     /// Called at most once in a [notice interval](crate::ChannelConfig::with_drop_notice_interval) for each connected
     /// peer and flow, with all that were dropped since: as far as is known, for losses are forgotten when the peer
@@ -138,6 +140,19 @@ pub trait Gossip: Send + Sync + 'static {
     /// once more after its `on_peer_down`. Runs in [`FlowType::Transport`](crate::FlowType::Transport).
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         let _ = (flow, peer, count);
+    }
+
+    /// The engine has dropped this message of `peer`, because there was too much to do: `outcome` is one of those that
+    /// [`was_dropped`](Outcome::was_dropped) names. So a replica asks again for exactly what it has lost. Does nothing,
+    /// unless it is implemented.
+    ///
+    /// Called once for each message, on the thread that drops it: that of the transport which submits the message, or a
+    /// newer one, or one of the flow's. It may come before `on_peer_up` or after `on_peer_down`, and beside any other
+    /// callback. So it should be brief and must not block; what it asks for may be dropped as well, so it should
+    /// ask for less than it has lost if that goes on. To be told in order and seldom, and not of which messages,
+    /// there is [`on_messages_dropped`](Self::on_messages_dropped).
+    fn on_message_dropped(&self, message: MessageOf<Self>, peer: NodeId, outcome: Outcome) {
+        let _ = (message, peer, outcome);
     }
 
     /// A callback of `flow` has panicked on a message of `peer`, which is contained and counted. Called for each, on

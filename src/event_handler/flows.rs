@@ -6,8 +6,8 @@ use strum::IntoEnumIterator;
 
 use super::panic_table::PanicTable;
 use crate::{
-    BuildError, ChannelConfig, ConfigError, Engine, FlowType, FlowWorker, Gossip, MessageHandler,
-    MetricsRegistry, NodeId, PeerHandler,
+    BuildError, ChannelConfig, ConfigError, Engine, FlowType, FlowWorker, Gossip, GossipMessage,
+    MessageHandler, MetricsRegistry, NodeId, Outcome, PeerHandler,
     engine::{OnPeerChange, WatchConfig},
     flow_worker::RememberedLane,
     panics::contain,
@@ -38,7 +38,7 @@ impl<G: Gossip + ?Sized> Replica<G> {
 
 /// Names the handler of a flow: the callback of `G` that it runs.
 macro_rules! callback {
-    ($name:ident, $flow:ident, $message:ident, $callback:ident $(, $supersedes:ident)?) => {
+    ($name:ident, $flow:ident, $message:ident, $variant:ident, $callback:ident $(, $supersedes:ident)?) => {
         pub(super) struct $name<G: ?Sized>(Replica<G>);
 
         impl<G: Gossip + ?Sized> MessageHandler<G::$message> for $name<G> {
@@ -49,6 +49,13 @@ macro_rules! callback {
             $(fn supersedes(&self, newer: &G::$message, older: &G::$message) -> bool {
                 self.0.gossip.$supersedes(newer, older)
             })?
+
+            fn discarded(&self, peer: &NodeId, message: G::$message, outcome: Outcome) {
+                if outcome.was_dropped() {
+                    let message = GossipMessage::$variant(message);
+                    self.0.gossip.on_message_dropped(message, *peer, outcome);
+                }
+            }
 
             fn panicked(&self, peer: &NodeId) {
                 self.0.panicked(FlowType::$flow, *peer);
@@ -61,13 +68,14 @@ macro_rules! callback {
     };
 }
 
-callback!(OnAdvert, Advert, GossipAdvert, on_gossip_advert, advert_supersedes);
-callback!(OnRequest, Request, GossipChunkRequest, on_chunk_request);
-callback!(OnChunk, Chunk, GossipChunk, on_gossip_chunk);
+callback!(OnAdvert, Advert, GossipAdvert, Advert, on_gossip_advert, advert_supersedes);
+callback!(OnRequest, Request, GossipChunkRequest, ChunkRequest, on_chunk_request);
+callback!(OnChunk, Chunk, GossipChunk, Chunk, on_gossip_chunk);
 callback!(
     OnRetransmission,
     Retransmission,
     GossipRetransmissionRequest,
+    RetransmissionRequest,
     on_gossip_retransmission_request
 );
 

@@ -17,6 +17,7 @@ use gossip_engine::{
     ArtifactDestination, ArtifactFilter, AsyncTransportEventHandlerImpl, ChannelConfig,
     ConfigError, FlowConfig, FlowType, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
     GossipMessage, MetricsRegistry, NodeId, Outcome, OverloadPolicy, TransportEvent,
+    TransportMessage,
 };
 use tower_service::Service;
 
@@ -140,6 +141,7 @@ fn messages_run_between_the_coming_and_the_going_of_their_connection() {
 
 /// Tells of what was dropped.
 struct Listener {
+    lost: std::sync::Mutex<std::sync::mpsc::Sender<(GossipMessage, NodeId, Outcome)>>,
     dropped: std::sync::Mutex<std::sync::mpsc::Sender<(FlowType, NodeId, u64)>>,
     go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
     started: std::sync::Mutex<std::sync::mpsc::Sender<()>>,
@@ -162,6 +164,10 @@ impl Gossip for Listener {
     fn on_peer_up(&self, _: NodeId) {}
     fn on_peer_down(&self, _: NodeId) {}
 
+    fn on_message_dropped(&self, message: GossipMessage, peer: NodeId, outcome: Outcome) {
+        self.lost.lock().unwrap().send((message, peer, outcome)).unwrap();
+    }
+
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         self.dropped.lock().unwrap().send((flow, peer, count)).unwrap();
     }
@@ -175,7 +181,13 @@ fn the_replica_is_told_of_what_was_dropped_peer_by_peer_and_not_too_often() {
     let (dropped, told) = channel();
     let (leave, go) = channel();
     let (started, starts) = channel();
-    let gossip = Listener { dropped: dropped.into(), go: go.into(), started: started.into() };
+    let (lost, losses) = channel();
+    let gossip = Listener {
+        lost: lost.into(),
+        dropped: dropped.into(),
+        go: go.into(),
+        started: started.into(),
+    };
     let flow = FlowConfig::new(1).with_overload_policy(OverloadPolicy::DropNewest);
     let config = one_thread(FlowType::Advert, flow).with_drop_notice_interval(LIMIT * 10);
     let registry = MetricsRegistry::new();
@@ -202,6 +214,18 @@ fn the_replica_is_told_of_what_was_dropped_peer_by_peer_and_not_too_often() {
     let counts = registry.snapshot();
     counts.verify().unwrap();
     assert_eq!(counts.flow(FlowType::Advert).count(Outcome::DroppedNewest), 11);
+    // It gets each of them, in the order in which they were dropped.
+    let expected = (0..5).map(|number| (2, number)).chain((0..5).map(|number| (3, number)));
+    for (from, number) in expected.chain([(2, 5)]) {
+        let (message, of, outcome) = losses.try_recv().unwrap();
+        assert_eq!((of, outcome), (peer(from), Outcome::DroppedNewest));
+        let event = advert_event(from, number);
+        let TransportEvent::Message(TransportMessage { payload, .. }) = event else {
+            unreachable!("it is a message")
+        };
+        assert_eq!(message, gossip_engine::wire::decode(payload).unwrap());
+    }
+    assert!(losses.try_recv().is_err(), "more than were dropped");
     assert_eq!(counts.notices, 2);
 }
 

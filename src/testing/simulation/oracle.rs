@@ -88,6 +88,8 @@ pub(super) struct Oracle {
     panicked: BTreeMap<FlowType, u64>,
     /// A callback has panicked, and the replica is to be notified of that next.
     last_panic: Option<(FlowType, NodeId)>,
+    /// Messages that were dropped and that the replica got, by outcome.
+    dropped: BTreeMap<(FlowType, Outcome), u64>,
     /// Messages that were dropped, as the replica was notified.
     notified: BTreeMap<FlowType, u64>,
     /// Messages that were compared with those that are being submitted, oldest first, and whether they are superseded.
@@ -353,6 +355,17 @@ impl Oracle {
         *self.notified.entry(flow).or_default() += count;
         self.counts(FlowType::Transport, peer, false);
         self.observe("dropped", &[flow as u64, count]);
+    }
+
+    /// The replica gets a message that was dropped.
+    pub(super) fn gets_dropped(&mut self, id: Id, flow: FlowType, peer: NodeId, outcome: Outcome) {
+        let known = self.messages[&id];
+        let in_place = (known.flow, known.peer) == (flow, peer);
+        self.check(in_place, || format!("{id} is dropped in the wrong place"));
+        let is_lost = !known.started && !known.gone && outcome.was_dropped();
+        self.check(is_lost, || format!("{id} is dropped as {outcome}"));
+        *self.dropped.entry((flow, outcome)).or_default() += 1;
+        self.observe("gets dropped", &[id.into(), outcome as u64]);
     }
 
     /// An own advert is broadcast.

@@ -9,7 +9,7 @@ use super::{
     oracle::Id,
 };
 use crate::{
-    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, Slot,
+    ArtifactDestination, Codec, FlowType, Gossip, GossipMessage, MessageOf, NodeId, Outcome, Slot,
     queue_delay,
 };
 
@@ -191,6 +191,19 @@ impl Gossip for Replica {
 
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         self.notified(|driver| driver.oracle().notified_of_drops(flow, peer, count));
+    }
+
+    fn on_message_dropped(&self, message: MessageOf<Self>, peer: NodeId, outcome: Outcome) {
+        let flow = message.flow();
+        let (GossipMessage::Advert(message)
+        | GossipMessage::ChunkRequest(message)
+        | GossipMessage::Chunk(message)
+        | GossipMessage::RetransmissionRequest(message)) = message;
+        driver::with(|driver| {
+            driver.oracle().gets_dropped(message.id, flow, peer, outcome);
+            // Sometimes it panics with the message in its hands.
+            panics_if(driver.callback_panics());
+        });
     }
 
     fn on_panic(&self, flow: FlowType, peer: NodeId) {

@@ -83,6 +83,10 @@ impl Oracle {
         .iter()
         .sum();
         assert_eq!(never_ran, let_go + unheard, "{flow}: messages that never ran");
+        for outcome in Outcome::iter().filter(|outcome| outcome.was_dropped()) {
+            let got = self.dropped.get(&(flow, outcome)).copied().unwrap_or_default();
+            assert_eq!(counted.count(outcome), got, "{flow}: {outcome}, and the replica got {got}");
+        }
         let superseded = number(&|known| known.is_superseded);
         assert_eq!(counted.count(Outcome::Superseded), superseded, "{flow}: superseded");
         let gone = counted.count(Outcome::Cancelled) + counted.count(Outcome::Disconnected);
