@@ -77,15 +77,19 @@ impl Answers {
 
     /// A peer asks for the adverts of all artifacts of at least this height.
     pub(super) fn ask(&mut self, peer: NodeId, height: u64, now: Duration) -> Asked {
-        let Some(answer) = self.peers.get_mut(&peer) else {
-            if self.early.len() < MAX_EARLY || self.early.contains_key(&peer) {
-                let asked = self.early.entry(peer).or_insert(height);
-                *asked = height.min(*asked);
-            }
-            return Asked::PutOff;
-        };
-        answer.put_off = lower(answer.put_off, height);
-        if answer.begin(now) { Asked::Begun } else { Asked::PutOff }
+        self.ask_later(peer, height);
+        let begins = self.peers.get_mut(&peer).is_some_and(|answer| answer.begin(now));
+        if begins { Asked::Begun } else { Asked::PutOff }
+    }
+
+    /// The same, for the next tick to begin.
+    pub(super) fn ask_later(&mut self, peer: NodeId, height: u64) {
+        if let Some(answer) = self.peers.get_mut(&peer) {
+            answer.put_off = lower(answer.put_off, height);
+        } else if self.early.len() < MAX_EARLY || self.early.contains_key(&peer) {
+            let asked = self.early.entry(peer).or_insert(height);
+            *asked = height.min(*asked);
+        }
     }
 
     /// An advert of this height could not be sent to a peer.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, FlowType, Gossip, GossipAdvert, GossipChunk,
-    GossipChunkRequest, NodeId,
+    GossipChunkRequest, GossipMessage, NodeId, Outcome,
 };
 
 use super::{Claim, ReplicaGossip};
@@ -71,15 +71,36 @@ impl Gossip for ReplicaGossip {
         });
     }
 
-    /// What was dropped is asked for again with the next tick, or answered as if all were asked for. Of
-    /// chunks and requests for them nobody need be told: who waits for a chunk asks again, or asks another.
+    /// For the log, which wants no line for each message. What was lost is asked for in `on_message_dropped`.
     fn on_messages_dropped(&self, flow: FlowType, peer: NodeId, count: u64) {
         tracing::debug!(%flow, %peer, count, "messages dropped");
+    }
+
+    /// Asks again for what is lost: a chunk at once, adverts with the next tick, unless this replica knows what they
+    /// say. What the peer has asked for is remembered, and answered with the next tick. A request for a chunk is the
+    /// peer's to repeat, or to make to another: an answer would cost most when there is least time for it.
+    ///
+    /// Nothing here touches the disk, for it may be the transport's thread.
+    fn on_message_dropped(&self, message: GossipMessage, peer: NodeId, _: Outcome) {
         let now = (self.clock)();
-        match flow {
-            FlowType::Advert => self.act(|state| state.downloads.ask_soon(peer, now)),
-            FlowType::Retransmission => self.answer(0, peer, now),
-            FlowType::Request | FlowType::Chunk | FlowType::Transport => {}
+        match message {
+            GossipMessage::Advert(advert) => {
+                if !self.store.contains(advert.artifact_id)
+                    && let Ok(claim) = Claim::read(&advert, &self.options)
+                {
+                    self.act(|state| state.downloads.advert_lost(peer, claim, now));
+                }
+            }
+            GossipMessage::Chunk(chunk) => {
+                let GossipChunk { artifact_id: id, chunk_number: number, .. } = chunk;
+                self.act(|state| state.downloads.chunk_lost(peer, id, number, now));
+            }
+            GossipMessage::RetransmissionRequest(filter) => {
+                let mut state = self.state();
+                state.answers.ask_later(peer, filter.height);
+                state.served.retransmissions_deferred += 1;
+            }
+            GossipMessage::ChunkRequest(_) => {}
         }
     }
 

@@ -68,6 +68,8 @@ pub struct FetchCounters {
     pub bytes_duplicate: u64,
     /// Chunks that came, or errors in their place, without having been asked for.
     pub chunks_unsolicited: u64,
+    /// Chunks, or errors in their place, that the engine has dropped, and that were asked for again.
+    pub chunks_lost: u64,
     /// Chunks of a wrong length or with two different ids.
     pub chunks_invalid: u64,
     /// Chunk requests answered by an error.

@@ -200,6 +200,42 @@ fn an_advert_that_was_dropped_where_it_arrived_is_repaired_within_two_ticks() {
 }
 
 #[test]
+fn an_advert_that_was_dropped_and_says_nothing_new_is_not_asked_for() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    let id = cluster.publish(0, &content(1, 8));
+    cluster.run_until_all_hold(&[id], 1);
+    let asked = cluster.replica(0).snapshot().fetched.retransmissions_asked;
+    cluster.drop_arriving(FlowType::Advert, 5);
+    let held = advert_of(cluster.replica(0).store().get(id).unwrap(), &small_chunks());
+    for _ in 0..5 {
+        cluster.replica(1).broadcast_advert(held.clone(), ArtifactDestination::AllReplicas);
+    }
+    cluster.run_for(2);
+    assert_eq!(cluster.replica(0).snapshot().fetched.retransmissions_asked, asked);
+}
+
+#[test]
+fn a_chunk_that_was_dropped_where_it_arrived_is_asked_for_again_at_once() {
+    let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
+    cluster.connect_all();
+    cluster.run_for(1);
+    cluster.drop_arriving(FlowType::Chunk, 20);
+    let id = cluster.publish(0, &content(1, 50 * 1024));
+    let before = cluster.now();
+    cluster.run_until_all_hold(&[id], 60);
+    // No time passes in the network, and a chunk is not late before 200 ms.
+    assert!(cluster.now() - before <= Duration::from_millis(100), "{:?}", cluster.now() - before);
+    let fetched = cluster.replica(1).snapshot().fetched;
+    assert_eq!(
+        (fetched.chunks_lost, fetched.chunks_requested, fetched.chunks_received),
+        (20, 70, 50)
+    );
+    assert_eq!((fetched.chunks_timed_out, fetched.chunks_hedged, fetched.blamed), (0, 0, 0));
+    cluster.check_at_rest();
+}
+
+#[test]
 fn a_question_that_was_dropped_where_it_arrived_is_answered_all_the_same() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     let id = cluster.publish(0, &content(1, 8));

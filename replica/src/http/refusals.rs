@@ -8,7 +8,7 @@ use crate::transport::FlowCounters;
 /// A counter: its key as a label of `/metrics`, what it says to people, and where it is found.
 pub(super) type Refusal = (&'static str, &'static str, fn(&Reading) -> u64);
 
-pub(super) const REFUSALS: [Refusal; 39] = [
+pub(super) const REFUSALS: [Refusal; 40] = [
     ("tasks_failed", "tasks that panicked", |of| of.failed_tasks),
     ("disk_errors", "artifacts that the disk refused", |of| of.gossip.fetched.disk_errors),
     ("no_space", "artifacts put off: no space for them", |of| of.gossip.fetched.no_space),
@@ -73,6 +73,11 @@ pub(super) const REFUSALS: [Refusal; 39] = [
     ("chunks_unsolicited", "chunks that nobody asked for", |of| {
         of.gossip.fetched.chunks_unsolicited
     }),
+    (
+        "chunks_lost",
+        "chunks that came when there was too much to do, and were asked for again",
+        |of| of.gossip.fetched.chunks_lost,
+    ),
     ("chunks_timed_out", "chunks that did not come in time", |of| {
         of.gossip.fetched.chunks_timed_out
     }),

@@ -111,6 +111,26 @@ impl Downloads {
         self.fill_peer(key, now);
     }
 
+    /// An answer of a peer was dropped here, for there was too much to do: the chunk is asked for again at once, of the
+    /// same peer or another. Less is asked of this peer at a time, since what comes is more than can be taken.
+    pub(crate) fn chunk_lost(&mut self, peer: NodeId, id: ArtifactId, chunk: u32, now: Duration) {
+        let Some((key, attempt)) = self.answered(peer, id, chunk, now) else {
+            self.counters.chunks_unsolicited += 1;
+            return;
+        };
+        self.counters.chunks_lost += 1;
+        if let Some(sender) = self.peers.get_mut(&key) {
+            sender.shrink_window();
+        }
+        self.index_peer(key);
+        if let Some(running) = self.attempts.get_mut(&attempt) {
+            running.release(chunk, key, false);
+            self.index_attempt(attempt);
+            self.fill_attempt(attempt, now);
+        }
+        self.fill_peer(key, now);
+    }
+
     /// A request could not be sent; the timer tries again.
     pub(crate) fn request_unsent(
         &mut self,

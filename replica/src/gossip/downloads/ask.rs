@@ -8,7 +8,7 @@ use std::time::Duration;
 use gossip_engine::{ArtifactId, NodeId};
 
 use super::{
-    Action, AttemptId, Downloads, Fault, LOOK,
+    Action, AttemptId, Claim, Downloads, Fault, LOOK,
     peer::{PeerKey, Request},
     timers::Timer,
 };
@@ -277,7 +277,17 @@ impl Downloads {
         }
     }
 
-    /// Adverts of this peer were lost: it is asked for them with the next tick.
+    /// An advert of this peer was lost: it is asked for all of them with the next tick, unless it has said the same
+    /// before.
+    pub(crate) fn advert_lost(&mut self, peer: NodeId, claim: Claim, now: Duration) {
+        let Some(key) = self.names.get(&peer) else { return };
+        let known = self.wanted.get(&claim.id).and_then(|wanted| wanted.advertisers.get(key));
+        if known.is_none_or(|known| known.claim != claim) {
+            self.ask_soon(peer, now);
+        }
+    }
+
+    /// This peer is asked for its adverts with the next tick.
     pub(crate) fn ask_soon(&mut self, peer: NodeId, now: Duration) {
         if let Some(key) = self.names.get(&peer).copied()
             && self.peers[&key].ask_at > now

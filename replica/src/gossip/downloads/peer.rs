@@ -72,8 +72,8 @@ pub(super) struct Peer {
     /// What has timed out, oldest first.
     late: VecDeque<(ArtifactId, u32, AttemptId)>,
     pub(super) pace: Pace,
-    /// How many chunks may be outstanding now. Halved by a time-out, so that a slow peer is asked no
-    /// more than it can deliver in time, and grown again by what it delivers.
+    /// How many chunks may be outstanding now. Halved by a time-out, and by an answer that was dropped here, so that a
+    /// peer is asked no more than it can deliver and we can take in time, and grown again by what it delivers.
     window: usize,
     delivered: usize,
     health: u32,
@@ -185,11 +185,16 @@ impl Peer {
         self.late.remove(at).map(|(_, _, attempt)| attempt)
     }
 
+    /// Half as much may be asked of it at once.
+    pub(super) fn shrink_window(&mut self) {
+        self.window = (self.window / 2).max(1);
+        self.delivered = 0;
+    }
+
     /// It has let so many chunks time out. Many that time out together say no more than one about how
     /// much may be asked of it.
     pub(super) fn time_out(&mut self, count: usize, now: Duration) {
-        self.window = (self.window / 2).max(1);
-        self.delivered = 0;
+        self.shrink_window();
         self.pace.timed_out();
         for _ in 0..count.min(32) {
             self.health -= self.health / 8;

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use gossip_engine::{FlowType, GossipMessage, wire};
+use gossip_engine::{FlowType, GossipMessage, Outcome, wire};
 use tempfile::TempDir;
 
 use super::*;
@@ -246,7 +246,7 @@ impl Cluster {
             let flow = message.flow();
             if let Some(left) = self.dropped.get_mut(&flow).filter(|left| **left > 0) {
                 *left -= 1;
-                to.on_messages_dropped(flow, from, 1);
+                to.on_message_dropped(message, from, Outcome::DroppedOldest);
                 continue;
             }
             match message {
