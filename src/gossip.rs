@@ -1,6 +1,5 @@
 //! What a replica implements: the callbacks that the engine runs.
 
-use std::sync::Arc;
 
 use crate::{ArtifactDestination, FlowType, MessageOf, NodeId, Outcome};
 #[cfg(feature = "wire")]

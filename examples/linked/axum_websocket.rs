@@ -16,6 +16,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use gossip_engine::{Engine, FlowConfig, FlowWorker, MetricsRegistry, Slot};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 use tokio_tungstenite::{connect_async, tungstenite};
 use tower::{BoxError, Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -45,15 +46,17 @@ async fn serve((engine, lines): Server, peer: String, socket: WebSocket) {
             && sink.send(message).await.is_ok()
         {}
     });
-    let mut submitter = lines.submitter_owned(peer.id());
     let to_flow = answers.clone();
-    // Here go the layers: all of them see one peer.
+    // Here go the layers: all of them see one peer. It is ready when the flow has capacity for the peer's next line.
     let mut service = ServiceBuilder::new()
-        .timeout(MAX_WAIT)
-        .service_fn(move |text| submitter.execute((text, to_flow.clone())));
+        .map_request(move |text| (text, to_flow.clone()))
+        .service(lines.service(peer.id()));
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
-        let submitted = async { service.ready().await?.call(text.to_string()).await };
+        let submitted = async {
+            let ready = timeout(MAX_WAIT, service.ready()).await??;
+            Ok(ready.call(text.to_string()).await?)
+        };
         if let Err::<_, BoxError>(error) = submitted.await {
             let frame = CloseFrame { code: close_code::AGAIN, reason: error.to_string().into() };
             let _ = answers.send((Message::Close(Some(frame)), None));
