@@ -32,24 +32,24 @@ pub const MAX_THREADS_PER_FLOW: usize = 256;
 pub const MAX_WAITERS: usize = 1 << 16;
 /// How many submitters of one peer may wait for capacity in a flow unless configured otherwise: more
 /// than a transport has streams of one flow to one peer.
-pub const DEFAULT_WAITERS: usize = 64;
+const DEFAULT_WAITERS: usize = 64;
 /// The largest number of peers for which a flow can keep lanes.
 pub const MAX_PEERS: usize = 1 << 16;
 /// How many peers a flow keeps lanes for unless configured otherwise.
 pub const DEFAULT_PEERS: usize = 1 << 12;
 /// The largest quota of a peer unless configured otherwise.
-pub const DEFAULT_QUOTA: usize = 1 << 10;
+const DEFAULT_QUOTA: usize = 1 << 10;
 /// The longest turn that a peer's lane can be given.
 pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 /// The turn of a lane unless configured otherwise: long beside the cost of going on to the next lane, which is about
 /// 0.2 µs, short beside a handler that does something.
-pub const DEFAULT_QUANTUM: Duration = Duration::from_micros(10);
+const DEFAULT_QUANTUM: Duration = Duration::from_micros(10);
 /// The longest time for which a worker can be set to look for work before it sleeps.
 pub const MAX_SPIN_WINDOW: Duration = Duration::from_millis(10);
 /// The longest time for which a worker looks for work before it sleeps, unless configured otherwise. It looks
 /// [adaptively](WaitStrategy::Adaptive). The time is some ten times what it costs to put a thread to sleep and to wake
 /// it up. Linux's KVM has the same limit for the same purpose on x86 (`halt_poll_ns`).
-pub const DEFAULT_SPIN_WINDOW: Duration = Duration::from_micros(200);
+const DEFAULT_SPIN_WINDOW: Duration = Duration::from_micros(200);
 
 /// The largest bound in bytes that a flow or a peer in it can be given.
 pub const MAX_BYTES: u64 = 1 << 40;
@@ -60,9 +60,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 pub const MAX_PANIC_TABLE: usize = 1 << 10;
 /// The shortest time between two notices of messages dropped for one peer and flow, unless configured otherwise: one
 /// tick of the timer.
-pub const DEFAULT_DROP_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const DEFAULT_DROP_NOTICE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a handler runs before it is reported as stuck, unless configured otherwise.
-pub const DEFAULT_STUCK_HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_STUCK_HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A peer comes and goes; more than this of one peer only queue for nothing.
 const TRANSPORT_QUOTA: usize = 8;

@@ -1,6 +1,5 @@
 //! What a replica implements: the callbacks that the engine runs.
 
-
 use crate::{ArtifactDestination, FlowType, MessageOf, NodeId, Outcome};
 #[cfg(feature = "wire")]
 use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};

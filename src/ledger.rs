@@ -35,7 +35,7 @@ mod worker_ledger;
 
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
-pub use latency::{LatencySnapshot, MAX_RECORDED};
+pub use latency::LatencySnapshot;
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 pub(crate) use worker_ledger::WorkerLedger;
 

@@ -136,11 +136,10 @@ mod workers;
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
 pub use codec::{Codec, MessageOf};
 pub use config::{
-    ChannelConfig, ConfigError, DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_PEERS, DEFAULT_QUANTUM,
-    DEFAULT_QUOTA, DEFAULT_SPIN_WINDOW, DEFAULT_STUCK_HANDLER_TIMEOUT, DEFAULT_WAITERS, Departure,
-    FlowConfig, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_PANIC_TABLE, MAX_PEERS, MAX_QUANTUM,
-    MAX_SPIN_WINDOW, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS,
-    PanicPolicy, Quarantine, WaitStrategy,
+    ChannelConfig, ConfigError, DEFAULT_PEERS, Departure, FlowConfig, MAX_AGE, MAX_BYTES,
+    MAX_INFLIGHT_REQUESTS, MAX_PANIC_TABLE, MAX_PEERS, MAX_QUANTUM, MAX_SPIN_WINDOW,
+    MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy,
+    Quarantine, WaitStrategy,
 };
 pub use engine::{Closing, Connecting, Connection, Engine, EngineBuilder, MAX_FLOWS, PeerHandler};
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
@@ -153,8 +152,9 @@ pub use flow_worker::{
 pub use gossip::Gossip;
 #[cfg(feature = "wire")]
 pub use gossip::{DynGossip, GossipArc};
+pub use ledger::LatencySnapshot;
 pub use ledger::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
-pub use ledger::{LatencySnapshot, MAX_RECORDED, MetricFamily, MetricSample, MetricValue};
+pub use ledger::{MetricFamily, MetricSample, MetricValue};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
 pub use message::{ArtifactDestination, GossipMessage, NodeId, ParseIdError};
 #[cfg(feature = "wire")]

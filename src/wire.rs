@@ -53,15 +53,15 @@ pub use codec::WireCodec;
 pub use error::{DecodeError, FieldError};
 
 /// The largest body of an advert, in bytes.
-pub const MAX_ADVERT_BYTES: usize = 16 << 10;
+const MAX_ADVERT_BYTES: usize = 16 << 10;
 /// The largest body of a chunk request, in bytes.
-pub const MAX_CHUNK_REQUEST_BYTES: usize = 1 << 10;
+const MAX_CHUNK_REQUEST_BYTES: usize = 1 << 10;
 /// The most bytes of content that one chunk carries.
 pub const MAX_CHUNK_DATA_BYTES: usize = 2 << 20;
 /// The largest body of a chunk, in bytes: its data and a little around it.
-pub const MAX_CHUNK_BYTES: usize = MAX_CHUNK_DATA_BYTES + (1 << 10);
+const MAX_CHUNK_BYTES: usize = MAX_CHUNK_DATA_BYTES + (1 << 10);
 /// The largest body of a retransmission request, in bytes.
-pub const MAX_RETRANSMISSION_BYTES: usize = 1 << 10;
+const MAX_RETRANSMISSION_BYTES: usize = 1 << 10;
 /// How many bytes beside its body a payload may have: keys, lengths and unknown fields.
 pub const MAX_ENVELOPE_BYTES: usize = 256;
 

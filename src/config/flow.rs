@@ -40,7 +40,7 @@ pub struct FlowConfig {
 }
 
 impl FlowConfig {
-    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes, [`DEFAULT_WAITERS`] waiters
+    /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes, 64 waiters
     /// for each, one thread for each peer at a time, and the default quota, quantum and wait strategy.
     #[must_use]
     pub const fn new(max_inflight_requests: usize) -> Self {
@@ -77,7 +77,7 @@ impl FlowConfig {
     }
 
     /// Sets how many of these messages may be one peer's: 1 to the flow's limit. 0 counts as 1, and more than the limit
-    /// as the limit. The default is a quarter of the limit, at most [`DEFAULT_QUOTA`]. Raise it where few peers send
+    /// as the limit. The default is a quarter of the limit, at most 1 024. Raise it where few peers send
     /// most of the messages, lower it to keep capacity for more peers.
     ///
     /// Worst case: a peer that has so many messages queued takes a slot for each. A slot has the size of the message's

@@ -35,7 +35,7 @@ pub enum WaitStrategy {
 }
 
 impl Default for WaitStrategy {
-    /// Adaptive, [`DEFAULT_SPIN_WINDOW`](crate::DEFAULT_SPIN_WINDOW) at the most.
+    /// Adaptive, 200 µs at the most.
     fn default() -> Self {
         Self::DEFAULT
     }

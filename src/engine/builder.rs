@@ -13,8 +13,9 @@ use super::{
     any_flow::AnyFlow,
 };
 use crate::{
-    BuildError, ConfigError, DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_STUCK_HANDLER_TIMEOUT,
-    FlowConfig, FlowName, FlowWorker, MessageHandler, MetricsRegistry, NodeId, PeerKey,
+    BuildError, ConfigError, FlowConfig, FlowName, FlowWorker, MessageHandler, MetricsRegistry,
+    NodeId, PeerKey,
+    config::{DEFAULT_DROP_NOTICE_INTERVAL, DEFAULT_STUCK_HANDLER_TIMEOUT},
     flow_worker::{FlowSpec, LaneLeft},
     watch::Watch,
 };

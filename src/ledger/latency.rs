@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use crate::sync::{Ordering, Tally};
 
 /// The longest duration that is told apart; longer ones count as this one.
-pub const MAX_RECORDED: Duration = Duration::from_secs(60);
+const MAX_RECORDED: Duration = Duration::from_secs(60);
 
 const MAX_NANOS: u64 = MAX_RECORDED.as_nanos() as u64;
 const SIGNIFICANT_DIGITS: u8 = 2;
@@ -113,7 +113,7 @@ impl LatencySnapshot {
         Duration::from_nanos(self.histogram.value_at_quantile(share))
     }
 
-    /// The longest recorded duration, at most [`MAX_RECORDED`].
+    /// The longest recorded duration, at most 60 s: a longer one is recorded as that.
     #[must_use]
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.histogram.max().min(MAX_NANOS))

@@ -82,6 +82,7 @@ pub struct FlowSnapshot {
 /// Counts that do not add up. They must when a flow is at rest; while messages flow they may not.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{what}: {left} is not {right}")]
+#[non_exhaustive]
 pub struct LedgerError {
     /// Which identity does not hold, in whose counts.
     pub what: String,

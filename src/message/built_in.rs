@@ -29,8 +29,8 @@ pub struct GossipAdvert {
     pub size: u64,
     /// What the content hashes to.
     pub integrity_hash: IntegrityHash,
-    /// What the replica's protocol wants to say of the artifact; opaque to the engine, at most
-    /// [`MAX_ADVERT_BYTES`](crate::wire::MAX_ADVERT_BYTES) with all else.
+    /// What the replica's protocol wants to say of the artifact; opaque to the engine, at most 16 KiB
+    /// with all else.
     pub attributes: Bytes,
 }
 

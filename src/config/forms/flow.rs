@@ -13,7 +13,7 @@ const UNNAMED: &str = "this";
 /// A peer's share of a flow.
 #[derive(Clone, Copy, Debug)]
 enum Quota {
-    /// A quarter of the flow's limit, at most [`DEFAULT_QUOTA`](crate::DEFAULT_QUOTA).
+    /// A quarter of the flow's limit, at most 1 024.
     Quarter,
     Messages(usize),
 }
