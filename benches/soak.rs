@@ -15,6 +15,8 @@
 //! - a replica that was replaced lives on, or a thread does;
 //! - memory grew by more than [`ALLOWANCE`] between the end of the first fifth and the end of the load.
 //!
+//! Then an engine of twelve flows runs under the same faults, for as long: see `twelve_flows`.
+//!
 //! ```sh
 //! cargo bench -p gossip-engine --bench soak -- --minutes 5 --seed 7
 //! cargo bench -p gossip-engine --bench soak -- --messages 10000000
@@ -36,6 +38,8 @@ mod contenders;
 mod harness;
 #[path = "soak/ledger.rs"]
 mod ledger;
+#[path = "soak/one_flow.rs"]
+mod one_flow;
 #[path = "soak/options.rs"]
 mod options;
 #[path = "soak/producer.rs"]
@@ -44,6 +48,8 @@ mod producer;
 mod record;
 #[path = "soak/replica.rs"]
 mod replica;
+#[path = "soak/twelve_flows.rs"]
+mod twelve_flows;
 #[path = "soak/verdict.rs"]
 mod verdict;
 
@@ -216,6 +222,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if alive > 0 {
         faults.push(format!("{alive} replicas live on after the shutdown"));
     }
+    faults.extend(twelve_flows::run(load, options.seed)?);
     output::publish(
         "soak",
         vec![verdict::row(&options, load, &snapshot, &record, memory, &faults)],

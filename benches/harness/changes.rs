@@ -59,7 +59,8 @@ pub(crate) fn random(built: &ChannelConfig, dice: &mut Dice, losses: Losses) -> 
     }
 }
 
-fn flow_at_random(
+/// One of its flows, of this type.
+pub(crate) fn flow_at_random(
     built: &FlowConfig,
     flow: FlowType,
     dice: &mut Dice,

@@ -22,7 +22,7 @@ const SLEEPS: u64 = 2_000;
 const WORKS: u64 = 4;
 
 /// What handlers panic with.
-struct Deliberate;
+pub(crate) struct Deliberate;
 
 /// Panics that handlers were told to are silent; all others are not.
 pub(crate) fn silence_deliberate_panics() {
