@@ -30,9 +30,12 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     }
     let waker = Waker::from(Arc::new(Unparker(current_thread())));
     let mut context = Context::from_waker(&waker);
+    let mut idle = 0;
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
+            // In a simulation there is no other thread that could end the wait.
+            Poll::Pending if crate::testing::run_others(&mut idle) => {}
             Poll::Pending => park(),
         }
     }

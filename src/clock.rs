@@ -18,8 +18,7 @@ const PAUSE: usize = 32;
 
 /// Waits between two looks.
 pub(crate) fn pause() {
-    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-    if crate::testing::clock::pass(Duration::from_nanos(500)) {
+    if pass(Duration::from_nanos(500)) {
         return;
     }
     (0..PAUSE).for_each(|_| std::hint::spin_loop());
@@ -34,13 +33,7 @@ pub(crate) fn yield_now() {
 
 /// Lets a simulation's time pass; false if time passes by itself.
 pub(crate) fn pass(duration: Duration) -> bool {
-    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-    return crate::testing::clock::pass(duration);
-    #[cfg(not(all(any(test, fuzzing), not(any(loom, shuttle)))))]
-    {
-        let _ = duration;
-        false
-    }
+    crate::testing::clock::pass(duration)
 }
 
 #[cfg(not(any(loom, shuttle)))]
@@ -51,10 +44,15 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The system's moment that is `duration` from now; one that no clock can name counts as a year.
+/// The system's moment, or a simulation's.
+pub(crate) fn instant() -> Instant {
+    crate::testing::clock::instant().unwrap_or_else(Instant::now)
+}
+
+/// The moment that is `duration` from now; one that no clock can name counts as a year.
 pub(crate) fn instant_after(duration: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    let now = Instant::now();
+    let now = instant();
     now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
@@ -66,7 +64,6 @@ pub(crate) struct Moment(u64);
 impl Moment {
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn now() -> Self {
-        #[cfg(any(test, fuzzing))]
         if let Some(now) = crate::testing::clock::read() {
             return Self(nanos(now));
         }

@@ -99,6 +99,7 @@
 //! | `pinning` | | [`FlowConfig`]'s `with_core_affinity`: a flow's threads on cores of their own |
 //! | `prometheus` | | [`MetricsRegistry`] is a collector of `prometheus-client` |
 //! | `serde` | | [configurations](ChannelConfig), policies, ids and names are read and written, [snapshots](MetricsSnapshot) are written |
+//! | `test-util` | | `Simulation`: engines on one thread, in schedules that seeds stand for; for tests only |
 //!
 //! Without `wire`, [`Gossip`], the event handler and the [`AdvertBroadcaster`] take messages and a [`Codec`] of the
 //! replica's own, which their types then name.
@@ -125,7 +126,9 @@ mod panics;
 mod peer_key;
 mod queue;
 mod sync;
-#[cfg(any(shuttle, all(any(test, fuzzing), not(loom))))]
+#[cfg(not(any(test, fuzzing)))]
+mod testing;
+#[cfg(any(test, fuzzing))]
 pub mod testing;
 mod timer;
 mod watch;
@@ -164,6 +167,8 @@ pub use message::{
 };
 pub use outcome::{Outcome, Submitted};
 pub use peer_key::PeerKey;
+#[cfg(all(feature = "test-util", not(any(loom, shuttle))))]
+pub use testing::Simulation;
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
 pub use watch::WATCH_PERIOD;
 

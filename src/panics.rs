@@ -45,7 +45,7 @@ pub(crate) fn contain(code: impl FnOnce()) {
     }
 }
 
-fn text(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()
         .copied()

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use crate::{BuildError, Gossip, MetricsRegistry, panics::PanicLog};
 
@@ -29,7 +29,8 @@ pub const P2P_TIMER_DURATION_MS: u64 = 100;
 /// that never returns blocks the drop for ever. Dropped from inside the callback, the joiner does not wait: the thread
 /// ends when the callback returns.
 pub struct P2PThreadJoiner {
-    running: Option<(Sender<Infallible>, JoinHandle<()>)>,
+    /// A simulation has no thread to wait for.
+    running: Option<(Sender<Infallible>, Option<JoinHandle<()>>)>,
 }
 
 impl P2PThreadJoiner {
@@ -65,11 +66,22 @@ impl P2PThreadJoiner {
         }
         let (keep_running, stop) = bounded(0);
         let metrics = metrics_registry.clone();
+        if crate::testing::is_on() {
+            let panics = PanicLog::new("timer");
+            crate::testing::watch(period, move || {
+                let runs = stop.try_recv() == Err(TryRecvError::Empty);
+                if runs {
+                    call(&*gossip, &metrics, &panics);
+                }
+                runs
+            });
+            return Ok(Self { running: Some((keep_running, None)) });
+        }
         let thread = std::thread::Builder::new()
             .name("P2P_OnTimer_Thread".to_owned())
             .spawn(move || tick(&*gossip, period, &stop, &metrics))
             .map_err(BuildError::TimerThread)?;
-        Ok(Self { running: Some((keep_running, thread)) })
+        Ok(Self { running: Some((keep_running, Some(thread))) })
     }
 }
 
@@ -92,11 +104,15 @@ fn tick<G: Gossip + ?Sized>(
             return;
         }
         last = due.unwrap_or(last);
-        let called = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_timer()));
-        metrics.timer_tick(called.is_err());
-        if let Err(payload) = called {
-            panics.report(payload);
-        }
+        call(gossip, metrics, &panics);
+    }
+}
+
+fn call<G: Gossip + ?Sized>(gossip: &G, metrics: &MetricsRegistry, panics: &PanicLog) {
+    let called = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_timer()));
+    metrics.timer_tick(called.is_err());
+    if let Err(payload) = called {
+        panics.report(payload);
     }
 }
 
@@ -111,7 +127,9 @@ impl Drop for P2PThreadJoiner {
     fn drop(&mut self) {
         let Some((keep_running, thread)) = self.running.take() else { return };
         drop(keep_running);
-        if thread.thread().id() != std::thread::current().id() {
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
             // The thread catches the panics of the callback, so there is nothing to hear from it.
             let _ = thread.join();
         }

@@ -34,13 +34,12 @@ impl Watch {
     /// Starts a watch, which ends by itself when what it watches is gone or over.
     pub(crate) fn start<W: Watched>(watched: Weak<W>) -> Result<Self, BuildError> {
         let (stop, stopped) = bounded::<Infallible>(0);
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if crate::testing::is_on() {
             let mut known = W::Known::default();
-            crate::testing::watch(move || {
-                if let Some(watched) = watched.upgrade() {
-                    watched.look(&mut known);
-                }
+            crate::testing::watch(WATCH_PERIOD, move || {
+                let Some(watched) = watched.upgrade() else { return false };
+                watched.look(&mut known);
+                true
             });
             return Ok(Self { _stop: stop });
         }

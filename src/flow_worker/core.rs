@@ -101,14 +101,14 @@ impl<'a> FlowSpec<'a> {
     }
 }
 
-/// What bounds the queue of a flow with this configuration.
+/// What bounds the queue of a flow with this configuration. In a simulation that steps, a run is one message.
 pub(super) fn limits(config: &FlowConfig) -> Limits {
     Limits {
         items: config.max_inflight_requests(),
         lane_items: config.peer_quota(),
         bytes: config.max_bytes(),
         lane_bytes: config.peer_max_bytes(),
-        quantum: nanos(config.quantum()),
+        quantum: if crate::testing::is_stepped() { 1 } else { nanos(config.quantum()) },
         lanes: config.max_peers(),
         lane_waiters: config.max_waiters(),
         lane_workers: config.peer_threads(),
@@ -116,8 +116,11 @@ pub(super) fn limits(config: &FlowConfig) -> Limits {
     }
 }
 
-/// How long workers look for work, in nanoseconds.
+/// How long workers look for work, in nanoseconds. In a simulation that steps nothing comes while they look.
 pub(super) fn longest_look(config: &FlowConfig) -> u64 {
+    if crate::testing::is_stepped() {
+        return 0;
+    }
     match config.wait_strategy() {
         WaitStrategy::Adaptive(window) => nanos(window),
         WaitStrategy::Park => 0,

@@ -93,7 +93,7 @@ pub(super) fn within<R>(code: impl FnOnce() -> R) -> R {
 }
 
 /// Runs something as if it were on another thread.
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+#[cfg(all(any(test, fuzzing, feature = "test-util"), not(any(loom, shuttle))))]
 pub(crate) fn as_another_thread(run: impl FnOnce()) {
     let within = WITHIN.replace(false);
     slot::as_another_thread(run);

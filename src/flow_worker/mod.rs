@@ -58,7 +58,7 @@ pub(crate) use self::{
     submitter::RememberedLane,
 };
 pub use batch::{MAX_BATCH, Received};
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+#[cfg(all(any(test, fuzzing, feature = "test-util"), not(any(loom, shuttle))))]
 pub(crate) use drain::as_another_thread;
 pub use drain::queue_delay;
 pub use execute::{Execute, Refused};

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::{core::Core, drain::is_within};
 use crate::{
     FlowReport, Outcome, PeerKey,
+    clock::instant,
     queue::WakeList,
     sync::{Condvar, Mutex, Ordering},
 };
@@ -53,9 +54,13 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
 
     /// Waits until nothing is in flight, or for the deadline.
     fn wait_until_over(&self, deadline: Instant) {
+        while crate::testing::is_stepped() && !self.queue.is_over() && instant() < deadline {
+            // For the deadline at the most.
+            crate::testing::run_others(&mut 0);
+        }
         let mut lock = self.over.lock.lock();
         while !self.queue.is_over() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(instant());
             if left.is_zero() {
                 return;
             }
@@ -103,7 +108,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         self.workers.release();
         let running = self.queue.in_flight();
         let grace = if running == 0 { JOIN_GRACE } else { Duration::ZERO };
-        let joined = self.workers.join(deadline.max(Instant::now() + grace));
+        let joined = self.workers.join(deadline.max(instant() + grace));
         let dropped = (self.dropped_at_shutdown() - before) as usize;
         FlowReport { dropped, running: self.queue.in_flight(), joined }
     }

@@ -42,7 +42,7 @@ thread_local! {
 }
 
 /// Runs something as if it were on another thread.
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
+#[cfg(all(any(test, fuzzing, feature = "test-util"), not(any(loom, shuttle))))]
 pub(super) fn as_another_thread(run: impl FnOnce()) {
     let (waited, charge) = (WAITED.replace(NOT_HANDLING), CHARGE.replace(HELD));
     let post = POST.replace(None);

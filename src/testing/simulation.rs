@@ -1,5 +1,14 @@
-//! The whole engine on one thread: handlers, flows, broadcaster and watch as they are, on threads that are
+//! The whole engine on one thread: handlers, flows, broadcaster, timer and watch as they are, on threads that are
 //! none and a clock that does not tick by itself. For tests and fuzzers only.
+//!
+//! ```text
+//!  driver, operations, oracle, replica, calls     user, steps, tasks
+//!        the engine's own simulation              Simulation, for a replica's tests
+//!                       └──────────┬───────────────────┘
+//!                        threads  clock  random
+//! ```
+//!
+//! # The engine's own
 //!
 //! [`run`] turns bytes into operations, one after the other: messages of peers, good, bad and malicious; futures that
 //! are polled or dropped; peers that come and go; workers that run now or later; time that passes; changes of the
@@ -11,34 +20,34 @@
 //!
 //! Not simulated: a worker is interrupted only inside callbacks (other interleavings are loom's and shuttle's),
 //! never spins for ever, and nothing uses rayon.
+//!
+//! # The users'
+//!
+//! A [`Simulation`] *steps*: a worker ends after each message, and the seed says who goes next. It has no operations
+//! and no oracle. Those are the user's.
 
+#[cfg(any(test, fuzzing))]
 mod calls;
-pub mod clock;
+pub(crate) mod clock;
+#[cfg(any(test, fuzzing))]
 mod driver;
+#[cfg(any(test, fuzzing))]
 mod operations;
+#[cfg(any(test, fuzzing))]
 mod oracle;
+mod random;
+#[cfg(any(test, fuzzing))]
 mod replica;
+mod steps;
+mod tasks;
 mod threads;
+mod user;
 
+#[cfg(any(test, fuzzing))]
 pub use driver::{Scope, run};
+pub(crate) use steps::{is_stepped, run_others};
 pub(crate) use threads::{Simulated, is_on, watch};
-
-/// As many bytes as one run of a seed uses up.
-const BYTES_OF_A_SEED: usize = 2_000;
-
-/// The bytes of a seed: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
-#[must_use]
-pub fn bytes_of(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    (0..BYTES_OF_A_SEED / 8).flat_map(|_| next().to_le_bytes()).collect()
-}
+pub use user::Simulation;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -189,8 +189,8 @@ impl Workers {
     }
 
     /// What one thread does from its start to its end. In a simulation a thread ends where it would sleep and begins
-    /// anew when it is woken.
-    fn work<S: Source>(&self, source: &S, index: usize) {
+    /// anew when it is woken. In one that steps it ends after each piece of work, too; true if it is to begin anew.
+    fn work<S: Source>(&self, source: &S, index: usize) -> bool {
         let parker = &self.parkers[index];
         parker.thread.get_or_init(current_thread);
         let mut worker = source.worker(index);
@@ -208,6 +208,12 @@ impl Workers {
                     self.found(source, &mut searches, more);
                     has_taken = true;
                     let ended = source.run(&mut worker, now);
+                    if !self.threads.is_real() && crate::testing::is_stepped() {
+                        source.put_down(&mut worker);
+                        // As one that is woken does.
+                        self.sleep.search();
+                        return true;
+                    }
                     now = Some(ended);
                     if ended.nanos_since(helped) >= HELP_EVERY {
                         helped = ended;
@@ -247,7 +253,7 @@ impl Workers {
                     }
                     has_taken = false;
                     if !self.fall_asleep(source, index, &worker) {
-                        return;
+                        return false;
                     }
                 }
             }
@@ -258,6 +264,7 @@ impl Workers {
         }
         // Who has found the source over may be the first to know.
         self.wake_all();
+        false
     }
 
     /// A worker has taken something: another is woken if there is more and nobody looks.

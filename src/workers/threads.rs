@@ -21,7 +21,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use super::Spec;
-#[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
 use crate::testing::Simulated;
 
 /// How many jobs a worker runs that handlers have given to rayon, before it looks for messages again.
@@ -49,7 +48,6 @@ pub(super) struct Threads {
     ended: Receiver<Infallible>,
     /// Held by each thread that is alive.
     token: Arc<u8>,
-    #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
     simulated: Option<Simulated>,
 }
 
@@ -60,7 +58,6 @@ impl Threads {
     ) -> Result<Self, ThreadPoolBuildError> {
         let (alive, ended) = bounded::<Infallible>(0);
         let token = Arc::new(0_u8);
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = Simulated::begin(spec.threads) {
             return Ok(Self {
                 pool: ArcSwapOption::empty(),
@@ -86,30 +83,24 @@ impl Threads {
                 Ok(())
             })
             .build()?;
-        Ok(Self {
-            pool: ArcSwapOption::from_pointee(pool),
-            ended,
-            token,
-            #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-            simulated: None,
-        })
+        Ok(Self { pool: ArcSwapOption::from_pointee(pool), ended, token, simulated: None })
     }
 
     /// No threads: a model has those of loom.
     #[cfg(all(test, loom))]
     pub(super) fn none() -> Self {
         let (_, ended) = bounded(0);
-        Self { pool: ArcSwapOption::empty(), ended, token: Arc::new(0) }
+        Self { pool: ArcSwapOption::empty(), ended, token: Arc::new(0), simulated: None }
     }
 
     /// Has each thread run `work` with its index. Each finds it in a queue of its own, in which nobody else looks,
-    /// before it looks anywhere else. `broken` is called if `work` panics. It must not panic.
+    /// before it looks anywhere else. `broken` is called if `work` panics. It must not panic. What `work` returns is for
+    /// a simulation.
     pub(super) fn start(
         &self,
-        work: impl Fn(usize) + Send + Sync + 'static,
+        work: impl Fn(usize) -> bool + Send + Sync + 'static,
         broken: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
     ) {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = &self.simulated {
             simulated.start(work);
             return;
@@ -129,21 +120,15 @@ impl Threads {
 
     /// Whether there are threads, and not those of a simulation.
     pub(super) fn is_real(&self) -> bool {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
-        if self.simulated.is_some() {
-            return false;
-        }
-        true
+        self.simulated.is_none()
     }
 
     /// Has a simulated thread run its work; false if threads are real.
     pub(super) fn run_simulated(&self, index: usize) -> bool {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = &self.simulated {
             simulated.run(index);
             return true;
         }
-        let _ = index;
         false
     }
 
@@ -165,7 +150,6 @@ impl Threads {
     }
 
     pub(super) fn alive(&self) -> usize {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = &self.simulated {
             return simulated.threads();
         }
@@ -178,7 +162,6 @@ impl Threads {
     }
 
     pub(super) fn join(&self, deadline: Instant) -> bool {
-        #[cfg(all(any(test, fuzzing), not(any(loom, shuttle))))]
         if let Some(simulated) = &self.simulated {
             return simulated.have_ended();
         }

@@ -33,7 +33,7 @@ impl Threads {
     /// Starts the threads, which run `work` with their indices and end. A panic in it fails the test.
     pub(crate) fn start(
         &self,
-        work: impl Fn(usize) + Send + Sync + 'static,
+        work: impl Fn(usize) -> bool + Send + Sync + 'static,
         _: impl Fn(Box<dyn Any + Send>) + Send + Sync + 'static,
     ) {
         *self.alive.threads.lock().unwrap() = self.threads;

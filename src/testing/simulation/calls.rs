@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::{
     driver::Driver,
     oracle::{Change, Id},
     replica::{NoMessage, Replica, encode},
+    tasks::Woken,
 };
 use crate::{
     CallFuture, EventError, FlowType, NodeId, RefusalReason, Submitted, TransportEvent,
@@ -28,16 +29,6 @@ const MAX_CALLS: usize = 64;
 /// Runs what may panic; `None` if it does.
 pub(super) fn contained<R>(run: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(run)).ok()
-}
-
-/// Whether a call was woken.
-#[derive(Default)]
-pub(super) struct Woken(pub(super) AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 /// A call that has not resolved.

@@ -1,21 +1,20 @@
 #![expect(clippy::print_stdout, reason = "a failure names its seed")]
 
-use super::*;
+use super::{random::Random, *};
 
 mod idle;
 mod overload;
 
-/// The seeds that are tried: a thousand, or as many as the one variable asks for, or the one that the other
-/// names.
+/// As many bytes as one run of a seed uses up.
+const BYTES_OF_A_SEED: usize = 2_000;
+
+fn bytes_of(seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    (0..BYTES_OF_A_SEED / 8).flat_map(|_| random.number().to_le_bytes()).collect()
+}
+
 fn seeds() -> std::ops::Range<u64> {
-    let asked = |variable| {
-        let value = std::env::var(variable).ok()?;
-        Some(value.parse::<u64>().expect("a number"))
-    };
-    match asked("GOSSIP_SIMULATION_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..asked("GOSSIP_SIMULATION_SEEDS").unwrap_or(1_000),
-    }
+    random::seeds(0..1_000)
 }
 
 #[test]

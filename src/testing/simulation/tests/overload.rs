@@ -12,9 +12,12 @@ use std::{
 
 use futures_util::FutureExt;
 
-use super::super::{
-    bytes_of, clock,
-    threads::{Running, run_one},
+use super::{
+    super::{
+        clock,
+        threads::{Running, run_one},
+    },
+    bytes_of,
 };
 use crate::{
     FlowConfig, FlowSnapshot, FlowType, FlowWorker, MetricsRegistry, NodeId, Outcome, WaitStrategy,
