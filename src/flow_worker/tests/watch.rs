@@ -1,7 +1,6 @@
 //! What is seen from outside.
 
 use super::*;
-use crate::DEFAULT_WAITERS;
 
 #[test]
 fn gauges_tell_how_the_flow_stands() {
@@ -11,7 +10,7 @@ fn gauges_tell_how_the_flow_stands() {
     let counts = flow.snapshot();
     assert_eq!((counts.in_flight, counts.queued, counts.live_workers), (4, 3, 1));
     assert_eq!((counts.max_in_flight, counts.peer_quota, counts.threads), (10, 10, 1));
-    assert_eq!((counts.max_bytes, counts.peers, counts.max_waiters), (None, 1, DEFAULT_WAITERS));
+    assert_eq!((counts.max_bytes, counts.peers, counts.max_waiters), (None, 1, 64));
     assert_eq!((counts.overload, counts.high_water), (40, 4));
     assert!(counts.oldest_age > Duration::ZERO);
     (0..4).for_each(|_| leave.send(()).unwrap());

@@ -3,11 +3,11 @@
 use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
 use super::*;
+use crate::config::DEFAULT_DROP_NOTICE_INTERVAL;
 use crate::{
-    ArtifactDestination, ArtifactFilter, DEFAULT_DROP_NOTICE_INTERVAL, Engine, FlowConfig,
-    FlowWorker, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest, MessageHandler,
-    MetricsRegistry, NodeId, Outcome, P2PThreadJoiner, PeerHandler, Slot, Submitted, WaitStrategy,
-    sync::Mutex,
+    ArtifactDestination, ArtifactFilter, Engine, FlowConfig, FlowWorker, Gossip, GossipAdvert,
+    GossipChunk, GossipChunkRequest, MessageHandler, MetricsRegistry, NodeId, Outcome,
+    P2PThreadJoiner, PeerHandler, Slot, Submitted, WaitStrategy, sync::Mutex,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
