@@ -28,7 +28,8 @@ use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};
 ///   `PeerDown` resolves when `on_peer_down` has returned.
 ///
 /// The messages of one peer in one flow run one at a time, in their order, unless
-/// [`with_peer_threads`](crate::FlowConfig::with_peer_threads) says otherwise. Flows have no order between them.
+/// [`with_peer_threads`](crate::FlowConfig::with_peer_threads) says otherwise. One that
+/// [supersedes](Self::advert_supersedes) another has its place in that order. Flows have no order between them.
 ///
 /// A callback must not wait for another message of its own flow, which may be queued behind it.
 ///
@@ -171,8 +172,8 @@ pub trait Gossip: Send + Sync + 'static {
     /// implemented.
     fn on_gossip_timer(&self) {}
 
-    /// Whether `newer` says all that `older` says, which the same peer has sent before it, so that `older` need not run.
-    /// Asked where the Advert flow has no capacity and its policy is
+    /// Whether `newer` says all that `older` says, which the same peer has sent before it, so that `older` need not
+    /// run. Asked where the Advert flow has no capacity and its policy is
     /// [`KeepLatest`](crate::OverloadPolicy::KeepLatest), on the transport's thread:
     /// [`MessageHandler::supersedes`](crate::MessageHandler::supersedes) says more. False, unless it is implemented.
     ///

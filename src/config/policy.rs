@@ -27,9 +27,13 @@ pub enum OverloadPolicy {
     /// a key whose messages come fast still gets its turn.
     ///
     /// If it supersedes none it waits, as with [`Wait`](Self::Wait): under this policy nothing is lost that no later
-    /// message says, and each drop would lose something. A peer's 1 024 oldest messages are compared. Those that wait,
-    /// and a run of up to 32 that a worker has taken up, are not; nor is anything while another thread submits a message
-    /// of the same peer and compares it.
+    /// message says, and each drop would lose something. A peer's 1 024 oldest queued messages are compared. Those that
+    /// wait, and a run of up to 32 that a worker has taken up, are not. Nor is anything while another thread compares a
+    /// message of the same peer.
+    ///
+    /// While there is capacity nothing is compared, and messages that supersede each other gather. So give such a flow a
+    /// small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
+    /// [quantum](crate::FlowConfig::with_quantum) of a few messages.
     KeepLatest,
 }
 

@@ -153,8 +153,8 @@ impl Bytes {
         self.0.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// An entry of `new` bytes takes over those of an `old` one; false if it is larger and no byte would be free without
-    /// the old one.
+    /// An entry of `new` bytes takes over those of an `old` one; false if it is larger and no byte would be free
+    /// without the old one.
     pub(super) fn exchange(&self, old: u64, new: u64, limit: u64) -> bool {
         // Relaxed: the exchange below checks it.
         let mut used = self.0.load(Ordering::Relaxed);

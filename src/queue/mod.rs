@@ -72,8 +72,7 @@
 //! # Limits
 //!
 //! [`Limits`]; the inbox has at most [`INBOX`] slots (a submitter that finds it full moves items into the lanes
-//! itself); a call lets in at most [`GRANTS`] of those who wait; an item is compared with at most
-//! [`replace::MAX_COMPARED`] others.
+//! itself); a call lets in at most [`GRANTS`] of those who wait; [`replace`] compares with so many.
 
 use std::{hash::Hash, sync::Arc};
 

@@ -14,8 +14,8 @@
 //! The new item takes over place, permits and bytes of the first that it replaces. So the bounds hold at each moment,
 //! and nobody is quicker to take what becomes free. Others that it replaces come back with their permits.
 //!
-//! Bounds: up to [`MAX_COMPARED`] items of the lane are compared, oldest first. One thread at a time looks at a lane; of
-//! several the others replace nothing.
+//! Bounds: up to [`MAX_COMPARED`] items of the lane are compared, oldest first. One thread at a time looks at a lane;
+//! of several the others replace nothing.
 
 use std::{hash::Hash, sync::Arc};
 

@@ -3,6 +3,7 @@
 use super::{random::Random, *};
 
 mod idle;
+mod latest;
 mod overload;
 
 /// As many bytes as one run of a seed uses up.

@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// What a handler takes, beside the readings of the clock.
-const SERVICE: Duration = Duration::from_micros(50);
+pub(super) const SERVICE: Duration = Duration::from_micros(50);
 /// That and those of a message's two readings, in which the worker does nothing else.
-const EACH: Duration = Duration::from_micros(51);
+pub(super) const EACH: Duration = Duration::from_micros(51);
 const MAX_AGE: Duration = Duration::from_millis(10);
 const PEERS: u8 = 4;
 /// Far more than there ever are: nobody waits for capacity.
@@ -53,7 +53,7 @@ fn with<R>(use_it: impl FnOnce(&mut Site) -> R) -> R {
     SITE.with_borrow_mut(|site| use_it(site.as_mut().expect("a test runs")))
 }
 
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     clock::read().expect("a simulation runs on this thread")
 }
 
@@ -85,7 +85,7 @@ fn handle(_: &NodeId, (): ()) {
 }
 
 /// Poisson arrivals from one moment to another, at this share of what the worker can do.
-fn arrivals(from: Duration, to: Duration, share: f64) -> Vec<Duration> {
+pub(super) fn arrivals(from: Duration, to: Duration, share: f64) -> Vec<Duration> {
     let mut bytes = (0..).flat_map(bytes_of);
     let mut at = from;
     iter::from_fn(|| {
