@@ -8,6 +8,42 @@ use crate::{NodeId, Outcome, PeerKey};
 /// Every `Fn(&K, M)` that may be shared between threads is one. A closure names the type of its first argument, as in
 /// `|peer: &NodeId, message|`. It runs on several threads at the same time, unless the flow has one. Messages of one
 /// peer run one at a time, unless [`with_peer_threads`](crate::FlowConfig::with_peer_threads) says otherwise.
+///
+/// # A deadline and a span of a message's own
+///
+/// What belongs to one message is a field of it: when its answer is of no use any more, or the tracing span of its
+/// submitter. The handler checks and enters them. A message that is let go so counts as
+/// [`Handled`](Outcome::Handled), since the handler has run, so count it yourself. Of an age that is the same for all
+/// messages of a flow [`with_max_age`](crate::FlowConfig::with_max_age) takes care, which counts
+/// [`Expired`](Outcome::Expired) ones. How long a message has waited, [`queue_delay`](crate::queue_delay) says.
+///
+/// ```
+/// use std::{sync::mpsc, time::{Duration, Instant}};
+/// use gossip_engine::{FlowConfig, FlowWorker, MetricsRegistry};
+///
+/// struct Read {
+///     block: u64,
+///     deadline: Instant,
+///     span: tracing::Span,
+/// }
+///
+/// let (sender, receiver) = mpsc::channel();
+/// let handler = move |_: &u16, read: Read| {
+///     let _entered = read.span.enter();
+///     if Instant::now() > read.deadline {
+///         tracing::debug!(block = read.block, "nobody waits for it any more");
+///         return;
+///     }
+///     sender.send(read.block).unwrap();
+/// };
+/// let flow = FlowWorker::new("reads", &FlowConfig::new(10), &MetricsRegistry::new(), handler)?;
+/// let read = |block, deadline| Read { block, deadline, span: tracing::Span::current() };
+/// let now = Instant::now();
+/// flow.try_execute(7_u16, read(1, now - Duration::from_millis(1))).ok().expect("there is capacity");
+/// flow.try_execute(7_u16, read(2, now + Duration::from_secs(60))).ok().expect("there is capacity");
+/// assert_eq!(receiver.recv(), Ok(2));
+/// # Ok::<(), gossip_engine::BuildError>(())
+/// ```
 pub trait MessageHandler<M, K: PeerKey = NodeId>: Send + Sync + 'static {
     /// Runs one message, on a thread of the flow.
     fn handle(&self, peer: &K, message: M);
@@ -42,8 +78,8 @@ pub trait MessageHandler<M, K: PeerKey = NodeId>: Send + Sync + 'static {
     ///
     /// Asked only where there is no capacity and the policy is
     /// [`KeepLatest`](crate::OverloadPolicy::KeepLatest), on the thread that submits `newer`, up to 1 024 times for one
-    /// message. Meanwhile nothing of that peer starts in this flow, so it should compare keys, and do no more. A panic in
-    /// it is contained, and counts as false for all that were still to be compared.
+    /// message. Meanwhile nothing of that peer starts in this flow, so it should compare keys, and do no more. A panic
+    /// in it is contained, and counts as false for all that were still to be compared.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
