@@ -266,8 +266,9 @@ impl ChannelConfig {
     /// Sets how long a handler may run before it is reported as stuck: any duration. Raise it where handlers are meant
     /// to run for longer.
     ///
-    /// The log names such a handler once, and [`stuck`](crate::FlowSnapshot::stuck) counts it once. The engine looks
-    /// for it every [`WATCH_PERIOD`](crate::WATCH_PERIOD).
+    /// The log names such a handler once, with the last eight turns that its thread ran before, and
+    /// [`stuck`](crate::FlowSnapshot::stuck) counts it once. The engine looks for it every
+    /// [`WATCH_PERIOD`](crate::WATCH_PERIOD).
     #[must_use]
     pub const fn with_stuck_handler_timeout(mut self, duration: Duration) -> Self {
         self.stuck_handler_timeout = duration;

@@ -29,6 +29,7 @@ mod forms;
 mod high_water;
 mod latency;
 mod open_metrics;
+mod recent;
 mod show;
 mod snapshot;
 mod worker_ledger;
@@ -36,6 +37,7 @@ mod worker_ledger;
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::LatencySnapshot;
+pub(crate) use recent::{Entry, Taken};
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 pub(crate) use worker_ledger::WorkerLedger;
 

@@ -149,8 +149,8 @@ pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};
 pub use event_handler::{AsyncTransportEventHandlerImpl, CallFuture};
 pub use flow::{FlowName, FlowType};
 pub use flow_worker::{
-    Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received, Refused,
-    Slot, Submitter, queue_delay,
+    Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received,
+    RecentMessage, Refused, Slot, Submitter, queue_delay,
 };
 pub use gossip::Gossip;
 #[cfg(feature = "wire")]

@@ -117,7 +117,7 @@ impl FlowConfig {
     /// default is [`P2P_PER_FLOW_THREADS`]. Raise it where handlers block, or where the flow should use more cores.
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
-    /// and about 60 KiB of histograms each.
+    /// and about 60 KiB of histograms and 64 KiB of [recent messages](crate::FlowWorker::recent) each.
     #[must_use]
     pub const fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;

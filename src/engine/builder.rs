@@ -139,8 +139,9 @@ impl<K: PeerKey> EngineBuilder<K> {
     /// Sets how long a handler may run before it is reported as stuck: any duration; 10 s by default. Raise it where
     /// handlers are meant to run for longer.
     ///
-    /// The log names such a handler once, and [`stuck`](crate::FlowSnapshot::stuck) counts it once. The engine looks
-    /// for it every [`WATCH_PERIOD`](crate::WATCH_PERIOD).
+    /// The log names such a handler once, with the last eight turns that its thread ran before, and
+    /// [`stuck`](crate::FlowSnapshot::stuck) counts it once. The engine looks for it every
+    /// [`WATCH_PERIOD`](crate::WATCH_PERIOD).
     pub fn with_stuck_handler_timeout(mut self, timeout: Duration) -> Self {
         self.watch.stuck_handler_timeout = timeout;
         self

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     NodeId, PeerKey,
     clock::Moment,
+    ledger::Taken,
     queue::{self, Lane, Take},
     workers::Source,
 };
@@ -139,7 +140,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             while let Some((envelope, charge)) = run.pop() {
                 let waited = now.max(envelope.arrived).nanos_since(envelope.arrived);
                 if let Some(outcome) = self.outcome_before(run.lane(), waited, runtime) {
-                    self.drop_taken(run.lane(), envelope, outcome, ledger);
+                    self.drop_taken(run.lane(), envelope, waited, outcome, ledger);
                     self.queue.finish(run, charge);
                     continue;
                 }
@@ -151,9 +152,10 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
 
         // What was dropped may have taken long.
         let began = Moment::now();
+        let when = began.nanos_since(self.epoch);
         let mut handled = Ok(());
         if let Some(first) = batch.first() {
-            ledger.begins(first.lane.number(), began.nanos_since(self.epoch));
+            ledger.begins(Taken { lane: first.lane.tag(), when });
             let call = AssertUnwindSafe(|| runtime.handler.handle_many(batch));
             handled = catch_unwind(call);
         }
@@ -165,7 +167,9 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             self.panics.report(payload);
         }
         for (run, admitted) in iter::once(&mut *queue).chain(&mut *others).zip(&mut *admitted) {
+            let of_lane = Taken { lane: run.lane().tag(), when };
             for &(charge, waited) in &*admitted {
+                ledger.begins(of_lane);
                 ledger.ran(waited, service, has_panicked);
                 if has_panicked {
                     // Nobody knows whose message it was.

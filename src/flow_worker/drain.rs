@@ -29,7 +29,7 @@ use super::{
 use crate::{
     Outcome, PanicPolicy, PeerKey,
     clock::Moment,
-    ledger::WorkerLedger,
+    ledger::{Taken, WorkerLedger},
     panics::contain,
     queue::{self, Lane, Take, WakeList},
     sync::{Ordering, thread_local},
@@ -316,20 +316,22 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         }
     }
 
-    /// Lets a message go that a worker has taken, and counts it.
+    /// Lets a message go that a worker has taken, having waited so many nanoseconds, and counts it.
     #[cold]
     pub(super) fn drop_taken(
         &self,
         lane: &Arc<Lane<K>>,
         envelope: Envelope<M>,
+        waited: u64,
         outcome: Outcome,
         ledger: &WorkerLedger,
     ) {
+        let when = envelope.arrived.after_nanos(waited).nanos_since(self.epoch);
         self.let_go(lane.key(), envelope.message, outcome);
         if outcome.was_dropped() {
             self.drops.record(lane);
         }
-        ledger.discarded(outcome);
+        ledger.discarded(Taken { lane: lane.tag(), when }, waited, outcome);
     }
 
     /// Runs one message, or lets it go; returns when that ended, which is when the next begins, and whether the message
@@ -347,23 +349,24 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         let began = now.max(envelope.arrived);
         let waited = began.nanos_since(envelope.arrived);
         if let Some(outcome) = self.outcome_before(lane, waited, runtime) {
-            self.drop_taken(lane, envelope, outcome, ledger);
+            self.drop_taken(lane, envelope, waited, outcome, ledger);
             return (Moment::now(), false);
         }
-        ledger.begins(lane.number(), began.nanos_since(self.epoch));
+        ledger.begins(Taken { lane: lane.tag(), when: began.nanos_since(self.epoch) });
         slot::begin(waited, charge);
         let peer = lane.key();
         let handled = catch_unwind(AssertUnwindSafe(|| handler.handle(peer, envelope.message)));
         let ended = Moment::now();
+        let service = ended.nanos_since(began);
         let is_held = slot::end();
         if is_held {
-            ledger.is_held();
+            ledger.is_held(waited, service);
             if handled.is_err() {
                 // The slot counts the message's outcome.
                 self.ledger.stray_panic();
             }
         } else {
-            ledger.ran(waited, ended.nanos_since(began), handled.is_err());
+            ledger.ran(waited, service, handled.is_err());
         }
         if let Err(payload) = handled {
             self.panics.report(payload);

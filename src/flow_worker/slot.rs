@@ -20,6 +20,7 @@ use super::core::Core;
 use crate::{
     PeerKey,
     clock::Moment,
+    ledger::Taken,
     queue::{Lane, WakeList},
     sync::{Ordering, thread_local},
 };
@@ -189,10 +190,10 @@ impl<M: Send + 'static, K: PeerKey> Drop for HeldMessage<M, K> {
 
 impl<M: Send + 'static, K: PeerKey> Home for Core<M, K> {
     fn hold(self: Arc<Self>, worker: usize, waited: u64, charge: u32) -> Option<Box<dyn Held>> {
-        let (number, began) = self.ledger.workers.get(worker)?.runs()?;
-        // The number stays the lane's as long as the message is in flight.
-        let lane = self.queue.lane_of(number)?;
-        let began = self.epoch.after_nanos(began);
+        let Taken { lane, when } = self.ledger.workers.get(worker)?.runs()?;
+        // The tag stays the lane's as long as the message is in flight.
+        let lane = self.queue.lane_of(lane)?;
+        let began = self.epoch.after_nanos(when);
         self.held.fetch_add(1, Ordering::Relaxed);
         Some(Box::new(HeldMessage { core: self, lane, charge, began, waited }))
     }

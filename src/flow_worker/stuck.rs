@@ -3,30 +3,31 @@
 use std::time::Duration;
 
 use super::core::Core;
-use crate::{PeerKey, clock::Moment};
+use crate::{PeerKey, clock::Moment, ledger::Taken};
 
 /// What a watch knows of one flow between two looks: for each worker, when the handler began that was reported.
 #[derive(Debug, Default)]
 pub(crate) struct Reported(Vec<Option<u64>>);
 
 impl<M: Send + 'static, K: PeerKey> Core<M, K> {
-    /// Calls `report` for each handler that has run for longer than `limit`, once.
+    /// Calls `report` for each handler that has run for longer than `limit`, once, with the number of its worker.
     pub(super) fn find_stuck(
         &self,
         limit: Duration,
         reported: &mut Reported,
-        report: impl Fn(&K, Duration),
+        report: impl Fn(usize, &K, Duration),
     ) {
         let now = Moment::now().nanos_since(self.epoch);
         reported.0.resize(self.ledger.workers.len(), None);
-        for (worker, reported) in self.ledger.workers.iter().zip(&mut reported.0) {
-            let Some((lane, began)) = worker.runs() else { continue };
+        let workers = self.ledger.workers.iter().enumerate();
+        for ((index, worker), reported) in workers.zip(&mut reported.0) {
+            let Some(Taken { lane, when: began }) = worker.runs() else { continue };
             let runs = Duration::from_nanos(now.saturating_sub(began));
             if runs > limit && *reported != Some(began) {
                 *reported = Some(began);
                 self.ledger.found_stuck();
                 if let Some(peer) = self.queue.key_of(lane) {
-                    report(&peer, runs);
+                    report(index, &peer, runs);
                 }
             }
         }

@@ -10,7 +10,9 @@ use crossbeam::utils::CachePadded;
 use strum::EnumCount;
 
 use super::{
-    Counter, FlowSnapshot, LatencySnapshot, high_water::HighWater, worker_ledger::WorkerLedger,
+    Counter, FlowSnapshot, LatencySnapshot,
+    high_water::HighWater,
+    worker_ledger::{Counts, WorkerLedger},
 };
 use crate::{
     Outcome,
@@ -23,7 +25,7 @@ use crate::{
 pub(crate) struct FlowLedger {
     pub(crate) workers: Box<[CachePadded<WorkerLedger>]>,
     /// Messages whose slots were held. Written under the lock, by the threads that drop slots.
-    slots: (Mutex<()>, WorkerLedger),
+    slots: (Mutex<()>, Counts),
     /// What the gauges have said so far, for a flow that is gone.
     admitted: AtomicU64,
     high_water: HighWater,
@@ -130,14 +132,14 @@ impl FlowLedger {
 
     /// A message whose slot was held has finished; times are in nanoseconds.
     pub(crate) fn finished_later(&self, wait: u64, service: u64, panicked: bool) {
-        let (lock, ledger) = &self.slots;
+        let (lock, counts) = &self.slots;
         let _lock = lock.lock();
-        ledger.ran(wait, service, panicked);
+        counts.ran(wait, service, panicked);
     }
 
     /// Those of the workers, and that of slots.
-    fn all(&self) -> impl Iterator<Item = &WorkerLedger> {
-        self.workers.iter().map(|worker| &**worker).chain([&self.slots.1])
+    fn all(&self) -> impl Iterator<Item = &Counts> {
+        self.workers.iter().map(|worker| &worker.counts).chain([&self.slots.1])
     }
 
     /// A handler has run for longer than it should.
@@ -155,9 +157,9 @@ impl FlowLedger {
         let gauges = self.gauges.get().and_then(Weak::upgrade);
         let load = gauges.map(|gauges| gauges.load()).unwrap_or_default();
         let high_water = self.look_at_in_flight(load.in_flight);
-        let sum = |count: fn(&WorkerLedger) -> &AtomicU64| {
+        let sum = |count: fn(&Counts) -> &AtomicU64| {
             // Acquire: who sees a message counted sees what it did.
-            self.all().map(|worker| count(worker).load(Ordering::Acquire)).sum::<u64>()
+            self.all().map(|counts| count(counts).load(Ordering::Acquire)).sum::<u64>()
         };
         let mut outcomes: [u64; Outcome::COUNT] =
             std::array::from_fn(|outcome| self.outcomes[outcome].get());

@@ -9,6 +9,9 @@ use super::*;
 
 use crate::{FlowType, Outcome, RefusalReason};
 
+/// Some message.
+const TAKEN: Taken = Taken { lane: 1, when: 1 };
+
 /// A flow that says what the test wants it to say.
 #[derive(Debug, Default)]
 struct Gauge(crate::sync::Mutex<Load>);
@@ -59,7 +62,7 @@ fn what_workers_and_others_find_adds_up_by_outcome() {
     for (worker, outcome) in
         [(0, Outcome::Expired), (1, Outcome::Cancelled), (1, Outcome::DroppedAtShutdown)]
     {
-        flow.workers[worker].discarded(outcome);
+        flow.workers[worker].discarded(TAKEN, 7, outcome);
         flow.count_many(outcome, 2);
     }
     let chunk = registry.snapshot().flow(FlowType::Chunk).clone();

@@ -10,6 +10,12 @@ use std::time::Duration;
 use super::gate::{Bytes, Gate};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
+/// How many bits a [tag](Lane::tag) has.
+pub(crate) const TAG_BITS: u32 = 36;
+
+/// Those of a lane's number in it: there are at most so many lanes.
+pub(super) const NUMBER_BITS: u32 = 16;
+
 /// A lane. It is found by its key as long as it is open; who holds a reference may go on using it.
 ///
 /// Many processors fetch cache lines in pairs: those who serve the lane write the first pair, submitters the second.
@@ -19,6 +25,7 @@ pub(crate) struct Lane<K> {
     key: K,
     /// Its place in the schedule. Another lane may have it once this one is closed and empty.
     pub(super) index: u32,
+    tag: u64,
     pub(super) service: Service,
     pub(super) finished: Finished,
     pub(super) entrance: Entrance,
@@ -84,6 +91,7 @@ impl<K> Lane<K> {
         Self {
             key,
             index,
+            tag: (serial << NUMBER_BITS | u64::from(index)) & ((1 << TAG_BITS) - 1),
             service: Service {
                 workers: AtomicUsize::new(0),
                 active: AtomicBool::new(false),
@@ -116,8 +124,16 @@ impl<K> Lane<K> {
     }
 
     /// A number that no other lane has at the same time.
+    #[cfg(all(test, not(shuttle)))]
     pub(crate) fn number(&self) -> u32 {
         self.index
+    }
+
+    /// Its number in [`TAG_BITS`], and as much as fits of what tells it from those that have the number before and
+    /// after it: the next of the same tag has its number, and comes a million lanes later.
+    #[inline]
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
     }
 
     pub(super) fn finished(&self) -> u64 {

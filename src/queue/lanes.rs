@@ -4,6 +4,7 @@ use std::{hash::Hash, sync::Arc};
 
 use super::{
     FairQueue, HEADS, LOOK_AT, Lane, Refusal, WakeList,
+    lane::NUMBER_BITS,
     schedule::{Charged, Schedule},
 };
 use crate::sync::Ordering;
@@ -182,14 +183,16 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         schedule.heads(HEADS).fold(first, fold)
     }
 
-    /// The lane with this [number](Lane::number), if there is one now.
-    pub(crate) fn lane_of(&self, number: u32) -> Option<Arc<Lane<K>>> {
-        self.schedule.lock().lane(number).cloned()
+    /// The lane with this [tag](Lane::tag), if there is one now.
+    pub(crate) fn lane_of(&self, tag: u64) -> Option<Arc<Lane<K>>> {
+        let number = tag & ((1 << NUMBER_BITS) - 1);
+        let schedule = self.schedule.lock();
+        schedule.lane(number as u32).filter(|lane| lane.tag() == tag).cloned()
     }
 
-    /// The key of the lane with this [number](Lane::number), if there is one now.
-    pub(crate) fn key_of(&self, number: u32) -> Option<K> {
-        self.schedule.lock().lane(number).map(|lane| lane.key().clone())
+    /// The key of the lane with this [tag](Lane::tag), if there is one now.
+    pub(crate) fn key_of(&self, tag: u64) -> Option<K> {
+        self.lane_of(tag).map(|lane| lane.key().clone())
     }
 }
 

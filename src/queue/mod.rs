@@ -110,7 +110,7 @@ mod tests;
 
 pub(crate) use self::{
     chunks::RUN,
-    lane::Lane,
+    lane::{Lane, TAG_BITS},
     lanes::Departed,
     replace::Replaced,
     rows::Offer,
@@ -274,6 +274,7 @@ pub(crate) struct FairQueue<K, T> {
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     pub(crate) fn new(limits: &Limits) -> Self {
+        debug_assert!(limits.lanes <= 1 << lane::NUMBER_BITS, "a tag tells lanes apart");
         let rules = Rules { quantum: limits.quantum, lane_workers: limits.lane_workers as u32 };
         Self {
             gate: CachePadded::new(Gate::new()),

@@ -1185,7 +1185,7 @@ fn a_retired_lane_is_served_to_its_end_in_order_and_somebody_is_told_once() {
     let again = lane_of(&queue, 1);
     assert!(again.number() != a.number() && queue.set_weight(&1, 5));
     let weights = [&a, &again].map(|lane| queue.schedule.lock().weight_of(lane.number()));
-    assert_eq!((weights, queue.key_of(a.number())), ([3, 5], Some(1)));
+    assert_eq!((weights, queue.key_of(a.tag())), ([3, 5], Some(1)));
     let mut worker = queue.worker(0);
     for item in 0..4 {
         assert_eq!(queue.take(&mut worker), Take::Run { more: false });
@@ -1374,6 +1374,6 @@ fn oldest_items_and_keys_are_shown() {
     queue.end_run(&mut worker, 1);
     assert_eq!(queue.evict(&lane_of(&queue, 3), &mut WakeList::default()), None);
     assert_eq!(heads(&queue), [11, 20]);
-    assert_eq!(queue.key_of(lane_of(&queue, 2).number()), Some(2));
+    assert_eq!(queue.key_of(lane_of(&queue, 2).tag()), Some(2));
     assert_eq!(queue.key_of(99), None);
 }

@@ -45,7 +45,7 @@ fn a_summary_of_durations_is_this() {
         })
     );
     let recorder = crate::ledger::latency::Recorder::default();
-    (1..=100).for_each(|nanos| recorder.record(nanos));
+    (1..=100).for_each(|nanos| _ = recorder.record(nanos));
     durations.merge(&LatencySnapshot::of([&recorder].into_iter()));
     assert_eq!(
         to_value(&durations).unwrap(),

@@ -5,7 +5,7 @@ use crate::clock::nanos;
 
 fn snapshot_of(durations: impl IntoIterator<Item = Duration>) -> LatencySnapshot {
     let recorder = Recorder::default();
-    durations.into_iter().for_each(|duration| recorder.record(nanos(duration)));
+    durations.into_iter().for_each(|duration| _ = recorder.record(nanos(duration)));
     LatencySnapshot::of([&recorder].into_iter())
 }
 
@@ -71,7 +71,7 @@ fn what_was_recorded_between_two_snapshots_is_their_difference() {
     let counts = || LatencySnapshot::of([&recorder].into_iter()).recorded().collect::<Vec<_>>();
     recorder.record(100);
     let before = counts();
-    [100, 100, 70_000_000].into_iter().for_each(|nanos| recorder.record(nanos));
+    [100, 100, 70_000_000].into_iter().for_each(|nanos| _ = recorder.record(nanos));
     let after = counts();
     assert_eq!(before, [(Duration::from_nanos(100), 1)]);
     assert_eq!(after[0], (Duration::from_nanos(100), 3));
