@@ -20,6 +20,7 @@ use crate::{
     sync::{AtomicU64, Ordering, fence},
 };
 
+mod advice;
 #[cfg(feature = "prometheus")]
 mod export;
 mod families;
@@ -34,6 +35,8 @@ mod show;
 mod snapshot;
 mod worker_ledger;
 
+pub use advice::Advice;
+pub(crate) use advice::{Amount, Standing};
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::LatencySnapshot;

@@ -155,9 +155,10 @@ pub use flow_worker::{
 pub use gossip::Gossip;
 #[cfg(feature = "wire")]
 pub use gossip::{DynGossip, GossipArc};
-pub use ledger::LatencySnapshot;
-pub use ledger::{DestinationKind, FlowSnapshot, LedgerError, MetricsRegistry, MetricsSnapshot};
-pub use ledger::{MetricFamily, MetricSample, MetricValue};
+pub use ledger::{
+    Advice, DestinationKind, FlowSnapshot, LatencySnapshot, LedgerError, MetricFamily,
+    MetricSample, MetricValue, MetricsRegistry, MetricsSnapshot,
+};
 pub use lifecycle::{BuildError, FlowReport, ShutdownReport};
 pub use message::{ArtifactDestination, GossipMessage, NodeId, ParseIdError};
 #[cfg(feature = "wire")]

@@ -17,7 +17,7 @@ use crate::{
     clock::{Moment, nanos},
     config::{FlowConfig, WaitStrategy},
     flow::FlowName,
-    ledger::{FlowLedger, Gauges, Load},
+    ledger::{Amount, FlowLedger, Gauges, Load},
     panics::{PanicLog, contain},
     queue::{Departed, FairQueue, Lane, Limits, WakeList},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering},
@@ -114,6 +114,18 @@ pub(super) fn limits(config: &FlowConfig) -> Limits {
         lane_workers: config.peer_threads(),
         workers: config.threads(),
     }
+}
+
+/// The bounds of a flow, and of one of its peers.
+pub(super) fn bounds(config: &FlowConfig) -> [Amount; 2] {
+    let bound = |items: usize, bytes: Option<u64>| Amount {
+        items: items as u64,
+        bytes: bytes.unwrap_or(u64::MAX),
+    };
+    [
+        bound(config.max_inflight_requests(), config.max_bytes()),
+        bound(config.peer_quota(), config.peer_max_bytes()),
+    ]
 }
 
 /// How long workers look for work, in nanoseconds. In a simulation that steps nothing comes while they look.
@@ -340,10 +352,8 @@ impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
             threads: runtime.config.threads(),
             peers: self.queue.keys(),
             max_peers: runtime.config.max_peers(),
-            peer_quota: runtime.config.peer_quota(),
             max_waiters: runtime.config.max_waiters(),
-            max_in_flight: runtime.config.max_inflight_requests() as u64,
-            max_bytes: runtime.config.max_bytes(),
+            bounds: bounds(&runtime.config),
             max_age: runtime.config.max_age(),
         }
     }

@@ -28,7 +28,7 @@ use std::{
 use self::submitter::Holder;
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowName, FlowReport, MetricsRegistry, NodeId, PeerKey,
-    clock::instant_after,
+    clock::{Moment, instant_after},
     ledger::FlowSnapshot,
     panics::contain,
     watch::{Watch, Watched},
@@ -352,6 +352,8 @@ impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
                 tracing::warn!(flow = self.name, %peer, ?runs, %before, "a handler is stuck");
             });
         });
+        let now = Moment::now().nanos_since(self.epoch);
+        self.ledger.look_at_excess(now, || self.queue.in_flight() == 0);
         self.stand_in();
         self.ledger.look_at_in_flight(self.queue.in_flight());
     }

@@ -97,6 +97,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                 break;
             }
         }
+        self.ledger.excess.reset();
         self.runtime_changed();
         self.let_in();
     }

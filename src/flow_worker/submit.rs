@@ -8,13 +8,14 @@ use std::{
 };
 
 use super::{
-    core::{Core, Envelope},
+    core::{Core, Envelope, bounds},
     drain::within,
     execute::Refused,
 };
 use crate::{
     Outcome, OverloadPolicy, PeerKey, RefusalReason,
     clock::Moment,
+    ledger::{Amount, Standing},
     queue::{Denied, Lane, Offer, Replaced, WakeList},
 };
 
@@ -128,18 +129,23 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                 }
                 match policy {
                     _ if !may_wait => return self.refuse(envelope, RefusalReason::Full),
-                    OverloadPolicy::Refuse => return self.refuse(envelope, RefusalReason::Full),
-                    OverloadPolicy::DropNewest => return self.drop_newest(&lane, envelope),
+                    OverloadPolicy::Refuse => {
+                        self.count_excess(&lane, bytes);
+                        return self.refuse(envelope, RefusalReason::Full);
+                    }
+                    OverloadPolicy::DropNewest => return self.drop_newest(&lane, envelope, bytes),
                     OverloadPolicy::DropOldest => {
                         let oldest = self.queue.evict(&lane, wake);
                         self.wake(wake);
                         let Some((oldest, charge)) = oldest else {
-                            return self.drop_newest(&lane, envelope);
+                            return self.drop_newest(&lane, envelope, bytes);
                         };
+                        // While it is in flight, so that it counts beside the one that it makes place for.
+                        self.count_excess(&lane, charge);
                         self.discard(&lane, oldest, charge, Outcome::DroppedOldest, wake);
                         evictions += 1;
                         if evictions > MAX_EVICTIONS {
-                            return self.drop_newest(&lane, envelope);
+                            return self.drop_newest(&lane, envelope, bytes);
                         }
                     }
                     OverloadPolicy::Wait | OverloadPolicy::KeepLatest => {
@@ -202,13 +208,26 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         true
     }
 
+    /// A message of so many bytes is dropped, or refused by the policy, for want of capacity: what the bounds lack.
+    fn count_excess(&self, lane: &Lane<K>, bytes: u32) {
+        let (excess, bytes) = (&self.ledger.excess, u64::from(bytes));
+        let amount = |(items, bytes)| Amount { items, bytes };
+        let of_lane = amount(lane.count_excess(excess.overload(), bytes));
+        let [flow, of_peer] = bounds(&self.runtime.load().config);
+        let in_flight = (self.queue.in_flight() as u64, self.queue.bytes_in_flight() as u64);
+        let flow = Standing { bound: flow, in_flight: amount(in_flight) };
+        let lane = Standing { bound: of_peer, in_flight: amount(lane.in_flight()) };
+        excess.record(bytes, flow, lane, of_lane);
+    }
+
     fn refuse(&self, envelope: Envelope<M>, reason: RefusalReason) -> Decision<M> {
         self.ledger.count(reason.into());
         Decision::Refused(Box::new(Refused { message: envelope.message, reason }))
     }
 
     /// Drops a message for which there is no capacity.
-    fn drop_newest(&self, lane: &Arc<Lane<K>>, envelope: Envelope<M>) -> Decision<M> {
+    fn drop_newest(&self, lane: &Arc<Lane<K>>, envelope: Envelope<M>, bytes: u32) -> Decision<M> {
+        self.count_excess(lane, bytes);
         self.drops.record(lane);
         self.ledger.count(Outcome::DroppedNewest);
         self.let_go(lane.key(), envelope.message, Outcome::DroppedNewest);

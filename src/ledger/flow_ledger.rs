@@ -11,6 +11,7 @@ use strum::EnumCount;
 
 use super::{
     Counter, FlowSnapshot, LatencySnapshot,
+    advice::{Amount, Excess},
     high_water::HighWater,
     worker_ledger::{Counts, WorkerLedger},
 };
@@ -34,6 +35,8 @@ pub(crate) struct FlowLedger {
     outcomes: [Counter; Outcome::COUNT],
     stray_panics: Counter,
     stuck: Counter,
+    /// What was dropped for want of capacity.
+    pub(crate) excess: Excess,
     gauges: OnceLock<Weak<dyn Gauges>>,
 }
 
@@ -56,12 +59,10 @@ pub(crate) struct Load {
     /// Peers with a lane.
     pub(crate) peers: usize,
     pub(crate) max_peers: usize,
-    /// The most messages of one peer in flight.
-    pub(crate) peer_quota: usize,
     /// The most submitters that wait for one peer.
     pub(crate) max_waiters: usize,
-    pub(crate) max_in_flight: u64,
-    pub(crate) max_bytes: Option<u64>,
+    /// The bounds of the flow, and of a peer.
+    pub(crate) bounds: [Amount; 2],
     /// The age at which messages expire.
     pub(crate) max_age: Option<Duration>,
 }
@@ -82,6 +83,7 @@ impl FlowLedger {
             outcomes: Default::default(),
             stray_panics: Counter::default(),
             stuck: Counter::default(),
+            excess: Excess::default(),
             gauges: OnceLock::new(),
         }
     }
@@ -147,6 +149,14 @@ impl FlowLedger {
         self.stuck.increment();
     }
 
+    /// The watch looks at so many nanoseconds; `is_empty` says whether anything is in flight.
+    pub(crate) fn look_at_excess(&self, now: u64, is_empty: impl FnOnce() -> bool) {
+        self.excess.look(now, is_empty, || {
+            let service = LatencySnapshot::of(self.all().map(|counts| &counts.service));
+            nanos(service.mean())
+        });
+    }
+
     /// Something that a handler has spawned panicked.
     pub(crate) fn stray_panic(&self) {
         self.stray_panics.increment();
@@ -155,7 +165,9 @@ impl FlowLedger {
     pub(crate) fn snapshot(&self) -> FlowSnapshot {
         // The load first: who finds nothing in flight then reads the counts of all that finished.
         let gauges = self.gauges.get().and_then(Weak::upgrade);
+        let is_there = gauges.is_some();
         let load = gauges.map(|gauges| gauges.load()).unwrap_or_default();
+        let [bound, of_peer] = load.bounds;
         let high_water = self.look_at_in_flight(load.in_flight);
         let sum = |count: fn(&Counts) -> &AtomicU64| {
             // Acquire: who sees a message counted sees what it did.
@@ -173,8 +185,8 @@ impl FlowLedger {
         found.iter().for_each(|&(outcome, count)| outcomes[outcome as usize] += count);
         let running = self.workers.iter().filter(|worker| worker.runs().is_some()).count();
         let shares = [
-            share(load.in_flight as u64, load.max_in_flight),
-            load.max_bytes.map_or(0, |limit| share(load.bytes as u64, limit)),
+            share(load.in_flight as u64, bound.items),
+            share(load.bytes as u64, bound.bytes),
             load.max_age.map_or(0, |max| share(nanos(load.oldest_age), nanos(max))),
             if load.waiting > 0 { 100 } else { 0 },
         ];
@@ -186,17 +198,18 @@ impl FlowLedger {
             waiting: load.waiting,
             oldest_age: load.oldest_age,
             high_water,
-            max_in_flight: load.max_in_flight as usize,
-            max_bytes: load.max_bytes,
+            max_in_flight: bound.items as usize,
+            max_bytes: (bound.bytes != u64::MAX).then_some(bound.bytes),
             peers: load.peers,
             max_peers: load.max_peers,
-            peer_quota: load.peer_quota,
+            peer_quota: of_peer.items as usize,
             max_waiters: load.max_waiters,
             threads: load.threads,
             live_workers: load.live_workers,
             overload: shares.into_iter().max().unwrap_or_default(),
             stray_panics: self.stray_panics.get(),
             stuck: self.stuck.get(),
+            advice: is_there.then(|| self.excess.advice(bound, of_peer)).flatten(),
             admitted: self.note_admitted(load.admitted),
             waiting_for_peer_permit: self.waited.get(),
             outcomes,

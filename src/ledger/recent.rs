@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! recorded   how many there ever were, written last
-//! slots      when (64 bits) | lane (36) wait (12) service (12) outcome (4)     two words a message, in a ring
+//! slots      when (64 bits) | lane (35) wait (12) service (12) outcome (5)     two words a message, in a ring
 //! ```
 //!
 //! The worker is the only writer: two words and a count, without a locked instruction. It never waits for a reader. A
@@ -26,7 +26,7 @@ use crate::{
 const RECENT: usize = if cfg!(any(loom, shuttle)) { 2 } else { 4_096 };
 
 const BUCKET_BITS: u32 = 12;
-const OUTCOME_BITS: u32 = 4;
+const OUTCOME_BITS: u32 = 5;
 /// What stands for an outcome where the message's slot is held.
 const HELD: u64 = (1 << OUTCOME_BITS) - 1;
 

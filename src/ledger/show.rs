@@ -22,6 +22,9 @@ impl fmt::Display for FlowSnapshot {
                 write!(f, ", {count} {what}")?;
             }
         }
+        if let Some(advice) = self.advice {
+            write!(f, "; {advice}")?;
+        }
         for (what, times) in [("wait", &self.wait), ("service", &self.service)] {
             if times.count() > 0 {
                 let [median, high] = [0.5, 0.99].map(|share| times.quantile(share));
@@ -83,6 +86,7 @@ impl fmt::Debug for FlowSnapshot {
             .field("ends", &self.outcomes().collect::<BTreeMap<_, _>>())
             .field("stray_panics", &self.stray_panics)
             .field("stuck", &self.stuck)
+            .field("advice", &self.advice)
             .field("wait", &self.wait)
             .field("service", &self.service)
             .finish()

@@ -4,9 +4,9 @@ use std::{sync::OnceLock, time::Duration};
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use super::DestinationKind;
 #[cfg(feature = "serde")]
 use super::forms;
+use super::{Advice, DestinationKind};
 use crate::{FlowName, LatencySnapshot, Outcome};
 
 /// What one flow has counted. Plain data: nothing in it changes any more. As text it is a line, with what matters.
@@ -72,6 +72,7 @@ pub struct FlowSnapshot {
     /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows
     /// of an event handler are watched for them.
     pub stuck: u64,
+    pub(super) advice: Option<Advice>,
     /// From the submitter's call to the start of the handler, waiting for capacity included; of messages
     /// that ran.
     pub wait: LatencySnapshot,
@@ -148,6 +149,13 @@ impl FlowSnapshot {
         self.admitted + self.ended_if(|end| !end.was_admitted())
     }
 
+    /// Which bounds would have avoided what the flow has dropped for want of capacity since its configuration last
+    /// changed; `None` if it has dropped nothing so, or no bound that can be set would have been enough.
+    #[must_use]
+    pub fn advice(&self) -> Option<Advice> {
+        self.advice
+    }
+
     /// Checks that what was admitted has come to its end or is in flight. It holds whenever no message
     /// is being admitted or finished at the moment; `flow` is what the error calls the flow.
     ///
@@ -189,6 +197,9 @@ impl FlowSnapshot {
         }
         self.stray_panics += other.stray_panics;
         self.stuck += other.stuck;
+        if let Some(other) = &other.advice {
+            self.advice.get_or_insert_default().merge(other);
+        }
         self.wait.merge(&other.wait);
         self.service.merge(&other.service);
     }

@@ -9,6 +9,10 @@ use super::*;
 
 use crate::{FlowType, Outcome, RefusalReason};
 
+/// Those of a flow, and of a peer.
+const BOUNDS: [Amount; 2] =
+    [Amount { items: 10, bytes: u64::MAX }, Amount { items: 10, bytes: u64::MAX }];
+
 /// Some message.
 const TAKEN: Taken = Taken { lane: 1, when: 1 };
 
@@ -29,7 +33,7 @@ fn registered(
     in_flight: usize,
 ) -> (Arc<FlowLedger>, Arc<Gauge>) {
     let ledger = Arc::new(FlowLedger::new(2));
-    let load = Load { admitted, in_flight, max_in_flight: 10, ..Load::default() };
+    let load = Load { admitted, in_flight, bounds: BOUNDS, ..Load::default() };
     let gauge = Arc::new(Gauge(crate::sync::Mutex::new(load)));
     let observed: Weak<Gauge> = Arc::downgrade(&gauge);
     ledger.observe(observed);
@@ -108,15 +112,16 @@ fn how_near_a_flow_is_to_its_limits_is_the_largest_of_its_shares() {
     let registry = MetricsRegistry::new();
     let (_flow, gauge) = registered(&registry, 5, 5);
     let overload = |load: Load| {
-        *gauge.0.lock() = Load { max_in_flight: 10, ..load };
+        *gauge.0.lock() = load;
         registry.snapshot().flow(FlowType::Chunk).overload
     };
-    let idle = Load::default();
+    let idle = Load { bounds: BOUNDS, ..Load::default() };
     let second = Duration::from_secs(1);
     assert_eq!(overload(idle), 0);
     assert_eq!(overload(Load { in_flight: 5, ..idle }), 50);
-    assert_eq!(overload(Load { bytes: 30, max_bytes: Some(40), ..idle }), 75);
-    assert_eq!(overload(Load { bytes: 50, max_bytes: Some(40), ..idle }), 100);
+    let in_bytes = BOUNDS.map(|bound| Amount { bytes: 40, ..bound });
+    assert_eq!(overload(Load { bytes: 30, bounds: in_bytes, ..idle }), 75);
+    assert_eq!(overload(Load { bytes: 50, bounds: in_bytes, ..idle }), 100);
     assert_eq!(overload(Load { oldest_age: second, max_age: Some(second * 4), ..idle }), 25);
     assert_eq!(overload(Load { waiting: 1, ..idle }), 100);
 }

@@ -11,7 +11,7 @@ use super::gate::{Bytes, Gate};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering};
 
 /// How many bits a [tag](Lane::tag) has.
-pub(crate) const TAG_BITS: u32 = 36;
+pub(crate) const TAG_BITS: u32 = 35;
 
 /// Those of a lane's number in it: there are at most so many lanes.
 pub(super) const NUMBER_BITS: u32 = 16;
@@ -68,6 +68,15 @@ struct Seldom {
     dropped: AtomicU64,
     /// Who waits for the last worker to leave.
     left: (Mutex<()>, Condvar),
+    excess: Mutex<Excess>,
+}
+
+/// Items that were dropped for want of capacity in an overload, and their bytes.
+#[derive(Debug, Default)]
+struct Excess {
+    overload: u64,
+    items: u64,
+    bytes: u64,
 }
 
 /// Written by who has the schedule, when a run of the lane begins or ends.
@@ -110,6 +119,7 @@ impl<K> Lane<K> {
                 serial,
                 dropped: AtomicU64::new(0),
                 left: (Mutex::new(()), Condvar::new()),
+                excess: Mutex::default(),
             },
         }
     }
@@ -140,6 +150,25 @@ impl<K> Lane<K> {
         // Acquire: who sees an item finished sees what it did.
         self.finished.items.load(Ordering::Acquire)
             + self.entrance.discarded.load(Ordering::Acquire)
+    }
+
+    /// Items admitted and not finished, and their bytes.
+    pub(crate) fn in_flight(&self) -> (u64, u64) {
+        // What has finished first: it never passes what has entered.
+        let finished = self.finished();
+        (self.entrance.gate.entered().saturating_sub(finished), self.entrance.bytes.used())
+    }
+
+    /// An item of so many bytes was dropped for want of capacity; returns how many were, and their bytes, in the
+    /// overload of this number.
+    pub(crate) fn count_excess(&self, overload: u64, bytes: u64) -> (u64, u64) {
+        let mut excess = self.seldom.excess.lock();
+        if excess.overload != overload {
+            *excess = Excess { overload, items: 0, bytes: 0 };
+        }
+        excess.items += 1;
+        excess.bytes += bytes;
+        (excess.items, excess.bytes)
     }
 
     /// Whether it takes no more items and all that it took have finished.

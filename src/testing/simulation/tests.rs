@@ -2,6 +2,7 @@
 
 use super::{random::Random, *};
 
+mod advice;
 mod idle;
 mod latest;
 mod overload;
