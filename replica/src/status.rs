@@ -73,6 +73,9 @@ fn text(status: &Status) -> String {
     section(&mut text, &peers(&replica.peers, status.now), replica.peers.is_empty());
     section(&mut text, &downloads(replica), replica.downloads.is_empty());
     section(&mut text, &flows(&replica.flows), replica.flows.is_empty());
+    for flow in replica.flows.iter().filter(|flow| !flow.advice.is_empty()) {
+        let _ = writeln!(text, "  {}: {}", one_line(&flow.name), one_line(&flow.advice));
+    }
     section(&mut text, &refusals(replica), replica.refusals.is_empty());
     if status.replicas.len() > 1 {
         let ready = status.replicas.iter().filter(|replica| replica.ready).count();

@@ -367,6 +367,7 @@ function flows(status) {
     const dropped = cell(row, "dropped");
     text(dropped, flow.dropped_lately > 0 ? `${number(flow.dropped_lately)} of ${number(flow.dropped)}` : number(flow.dropped));
     attribute(dropped, "class", flow.dropped_lately > 0 ? "dropped num bad-text" : "dropped num");
+    attribute(dropped, "title", flow.advice ?? "");
     const first = SECONDS - flow.dropped_history.length;
     attribute(cell(row, "line"), "d", path(flow.p99_history, waitHeight, false));
     const drops = flow.dropped_history.map((count, index) => (count > 0 ? `M${first + index},26v-7` : ""));

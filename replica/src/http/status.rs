@@ -233,6 +233,8 @@ pub struct FlowView {
     pub dropped: u64,
     /// Those of the last minute.
     pub dropped_lately: u64,
+    /// Which bounds would have avoided what was dropped or refused for want of capacity, in words; or empty.
+    pub advice: String,
     /// Messages a second, now.
     pub rate: u64,
     /// The median of how long messages of the last minute waited; none if there were none.

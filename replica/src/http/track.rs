@@ -233,6 +233,7 @@ impl FlowTrack {
             waited: counts.waiting_for_peer_permit,
             dropped: self.dropped.total(),
             dropped_lately: self.dropped.lately(),
+            advice: counts.advice().map(|advice| advice.to_string()).unwrap_or_default(),
             rate: self.handled.rate(),
             wait_p50: p50.map(|time| time.as_secs_f64()),
             wait_p99: p99.map(|time| time.as_secs_f64()),

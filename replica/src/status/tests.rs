@@ -7,10 +7,12 @@ fn what_the_port_says_does_not_speak_to_the_terminal() {
     let json = r#"{"notices": ["\u001b[1mkey"], "replica": {"id": "\u001b[2Jabc", "listen": "a\nb",
         "readiness": {"reasons": ["\u0007"], "peers": 1},
         "peers": [{"id": "00", "state": "away\u001b", "address": "x\r", "last_error": "\u001b]0;t"}],
+        "flows": [{"name": "Chunk\u0007", "advice": "a bound of 3\u001b"}, {"name": "Advert"}],
         "refusals": [{"what": "\u001b[31m", "total": 1}], "something new": 1}}"#;
     let status: Status = serde_json::from_str(json).unwrap();
     let text = text(&status);
     assert!(text.contains("  - ") && text.contains("[1mkey"), "{text:?}");
+    assert_eq!(text.matches(": a bound of 3").count(), 1, "{text:?}");
     assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
 }
 

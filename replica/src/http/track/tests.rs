@@ -4,7 +4,12 @@ use crate::{
     http::tests_support::{peer, reading},
 };
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
+
+use gossip_engine::{FlowConfig, FlowType, FlowWorker, MetricsRegistry, OverloadPolicy};
 
 fn ready(track: &mut Track, reading: &Reading, now: Instant) -> Readiness {
     track.take(reading, now, &Numbers::new()).readiness
@@ -108,4 +113,29 @@ fn figures_are_for_people() {
     assert_eq!(of[8], "18447 PB");
     let of = [-5.0, 0.0, 99.9, 100.0, 6_000.0, 172_800.0, f64::NAN].map(age);
     assert_eq!(of, ["0 s", "0 s", "99 s", "1 min", "1 h", "2 d", "0 s"]);
+}
+
+#[test]
+fn a_flow_that_has_dropped_says_which_bounds_would_have_been_enough() {
+    let mut reading = reading();
+    let registry = MetricsRegistry::new();
+    let (leave, leaves) = mpsc::channel::<()>();
+    let leaves = Mutex::new(leaves);
+    let handler = move |_: &NodeId, (): ()| {
+        let leaves = leaves.lock().unwrap();
+        leaves.recv_timeout(Duration::from_secs(60)).expect("the test gives leave");
+    };
+    let config = FlowConfig::new(1).with_overload_policy(OverloadPolicy::DropNewest);
+    let flow = FlowWorker::new(FlowType::Chunk, &config, &registry, handler).unwrap();
+    let mut advice = || {
+        reading.metrics = registry.snapshot();
+        let view = Track::default().take(&reading, Instant::now(), &Numbers::new());
+        view.flows.into_iter().find(|flow| flow.name == "Chunk").unwrap().advice
+    };
+    for _ in 0..2 {
+        assert_eq!(advice(), "");
+        drop(flow.execute(NodeId::new([1; 32]), ()));
+    }
+    assert_eq!(advice(), "a bound of 3 and a peer's quota of 3 would have avoided 1 drop");
+    leave.send(()).unwrap();
 }
