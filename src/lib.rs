@@ -84,6 +84,7 @@
 //! | flows of an engine | [`MAX_FLOWS`] | fixed |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
 //! | peers whose panics are remembered | [`MAX_PANIC_TABLE`] | fixed |
+//! | messages that are [remembered](FlowWorker::recent) of each thread | 4 095 | fixed |
 //! | the replica's own adverts, sent and not yet broadcast | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
 //! | bytes of a payload, by type | [`wire::max_payload_bytes`] | fixed, or your own [`Codec`] |
 //! | unknown fields of a payload | [`wire::MAX_UNKNOWN_FIELDS`] | fixed |
