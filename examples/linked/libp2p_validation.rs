@@ -73,9 +73,8 @@ async fn validate(mut swarm: Swarm<Behaviour>) -> Result<(), Failure> {
             Some(act) = actions.recv() => act(swarm.behaviour_mut()),
             event = swarm.select_next_some() => match event {
                 SwarmEvent::Behaviour(Votes(Gossip::Message { propagation_source: from, message_id: id, message })) => {
-                    if votes.try_execute(from, (id.clone(), message.data)).is_err() {
-                        report(id, from, Ignore)(swarm.behaviour_mut());
-                    }
+                    let is_refused = votes.try_execute(from, (id.clone(), message.data)).is_err();
+                    if is_refused { report(id, from, Ignore)(swarm.behaviour_mut()) }
                 }
                 SwarmEvent::Behaviour(Counts(Request::Message { peer, message: Message::Request { channel, .. }, .. }))
                     => drop(counts.try_execute(peer, channel)),
@@ -110,7 +109,8 @@ async fn main() -> Result<(), Failure> {
                 let Message::Response { response: (right, wrong), .. } = message else { continue };
                 if right + wrong == VOTES {
                     assert_eq!(wrong, VOTES / 3);
-                    return Ok(println!("{right} votes are passed on, {wrong} are rejected"));
+                    println!("{right} votes are passed on, {wrong} are rejected");
+                    return Ok(());
                 }
                 swarm.behaviour_mut().counts.send_request(&asked, ());
             }
