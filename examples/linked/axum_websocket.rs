@@ -1,10 +1,9 @@
 //! WebSocket peers on axum, each through tower layers of its own.
 //!
-//! A message's slot goes along with its answer and is dropped when that is written to the socket. So a peer that does
-//! not read its answers is held back like one whose messages take long, and the queue of answers needs no bound of its
-//! own. A peer whose message waits too long for capacity is asked to come again later.
-//! Run it by
-//! `cargo run --manifest-path examples/linked/Cargo.toml --bin axum_websocket`.
+//! A message's slot goes along with its answer and is dropped when that is written. So a peer that does not read its
+//! answers is held back, and their queue needs no bound of its own. One that waits too long is sent away.
+//!
+//! `cargo run --manifest-path examples/linked/Cargo.toml --bin axum_websocket`
 
 use std::sync::{Arc, OnceLock};
 use std::{future::IntoFuture as _, net::Ipv4Addr, time::Duration};
@@ -14,9 +13,7 @@ use axum::extract::{Path, State, WebSocketUpgrade};
 use axum::{Router, response::Response, routing};
 use futures_util::{SinkExt as _, StreamExt as _};
 use gossip_engine::{Engine, FlowConfig, FlowWorker, MetricsRegistry, Slot};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_tungstenite::{connect_async, tungstenite};
 use tower::{BoxError, Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -33,13 +30,13 @@ static IS_OPEN: OnceLock<()> = OnceLock::new();
 type Answer = (Message, Option<Slot>);
 
 /// What a peer has sent, and where its answer goes.
-type Line = (String, UnboundedSender<Answer>);
+type Line = (String, mpsc::UnboundedSender<Answer>);
 type Server = (Engine<String>, Arc<FlowWorker<Line, String>>);
 
 async fn serve((engine, lines): Server, peer: String, socket: WebSocket) {
     let Ok(peer) = engine.connect(peer).await else { return };
     let (mut sink, mut stream) = socket.split();
-    let (answers, mut to_write) = unbounded_channel::<Answer>();
+    let (answers, mut to_write) = mpsc::unbounded_channel::<Answer>();
     let writer = tokio::spawn(async move {
         // Waits for a peer that does not read, and keeps the slot meanwhile.
         while let Some((message, _slot)) = to_write.recv().await

@@ -3,8 +3,8 @@
 //! A swarm is one task for all peers, which must not wait for one of them. So it submits by `try_execute`: a vote that
 //! finds no capacity is ignored, and a request is refused, since its reply channel is dropped. Handlers send the swarm
 //! what to do. Here a peer publishes votes, every other of them wrong, and asks what the validator has found.
-//! Run it by
-//! `cargo run --manifest-path examples/linked/Cargo.toml --features libp2p --bin libp2p_validation`.
+//!
+//! `cargo run --manifest-path examples/linked/Cargo.toml --features libp2p --bin libp2p_validation`
 
 use std::sync::atomic::{AtomicU64 as Count, Ordering::Relaxed};
 

@@ -2,8 +2,8 @@
 //!
 //! The reader of a stream awaits each message before it reads on, so a full flow stops its own streams and no other.
 //! Here the handler of blocks is stuck until all votes of the same connection are counted.
-//! Run it by
-//! `cargo run --manifest-path examples/linked/Cargo.toml --bin quinn_streams`.
+//!
+//! `cargo run --manifest-path examples/linked/Cargo.toml --bin quinn_streams`
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
