@@ -161,6 +161,8 @@ fn no_counter_falls_while_messages_end_in_all_ways() {
     let config = FlowConfig::new(4).with_threads(2);
     let flow = FlowWorker::new(FlowType::Chunk, &config, &metrics, handler).unwrap();
     let is_over = AtomicBool::new(false);
+    let grows =
+        |name: &str| ["_total", "_sum", "_count", "_bucket"].iter().any(|s| name.ends_with(s));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 0_u32;
@@ -172,19 +174,21 @@ fn no_counter_falls_while_messages_end_in_all_ways() {
                 assert!(futures_executor::block_on(submitted).is_ok());
             }
         });
-        let grows =
-            |name: &str| ["_total", "_sum", "_count", "_bucket"].iter().any(|s| name.ends_with(s));
-        let mut before = parse(&text(&metrics));
-        for _ in 0..SCRAPES {
-            let now = parse(&text(&metrics));
-            for (series, value) in now.iter().filter(|((name, _), _)| grows(name)) {
-                if *value < before[series] {
-                    is_over.store(true, Ordering::Relaxed);
-                    panic!("{series:?} falls from {} to {value}", before[series]);
+        let scrapes = scope.spawn(|| {
+            let mut before = parse(&text(&metrics));
+            for _ in 0..SCRAPES {
+                let now = parse(&text(&metrics));
+                for (series, value) in now.iter().filter(|((name, _), _)| grows(name)) {
+                    assert!(*value >= before[series], "{series:?} falls from {}", before[series]);
                 }
+                before = now;
             }
-            before = now;
-        }
+        });
+        let scraped = scrapes.join();
+        // Whatever came of it, so that the other thread ends.
         is_over.store(true, Ordering::Relaxed);
+        if let Err(panic) = scraped {
+            std::panic::resume_unwind(panic);
+        }
     });
 }
