@@ -203,8 +203,8 @@ impl MetricsSnapshot {
     /// | `gossip_engine_queue_delay_seconds`, `…_service_time_seconds` | histogram | `flow` |
     ///
     /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. What
-    /// the series say is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. Buckets end at 1 and 5 of each
-    /// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
+    /// the series say is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. Buckets end at 1 and 5 of
+    /// each power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
     /// thousand peers as with none.
     ///
     /// The examples `bridge_prometheus` and `bridge_metrics` hand them to the crates of these names.

@@ -9,8 +9,8 @@ impl MetricsSnapshot {
     /// program's own stands before it.
     ///
     /// The content type of an answer to a scrape is `application/openmetrics-text; version=1.0.0; charset=utf-8`. A
-    /// snapshot for each scrape costs what [`snapshot`](crate::MetricsRegistry::snapshot) costs, and the text some 30 kB
-    /// for five flows. While messages flow it may be torn, but no counter ever falls.
+    /// snapshot for each scrape costs what [`snapshot`](crate::MetricsRegistry::snapshot) costs. The text of five flows
+    /// has some 30 kB. While messages flow it may be torn, but no counter ever falls.
     ///
     /// # Errors
     ///
