@@ -399,8 +399,9 @@ impl Trial {
     fn replace(&mut self, lane: &Arc<Lane<u32>>, bytes: u32, modulus: u32, wake: &mut WakeList) {
         let item = self.next_item;
         self.next_item += 1;
-        // Those who wait stand behind all that was admitted.
-        let waits = self.queue.waiters.lock().in_line(lane);
+        // Those who wait stand behind all that was admitted, and who waits for a permit has no item.
+        let for_permits = self.permits_of(lane).1;
+        let waits = self.queue.waiters.lock().in_line(lane) - for_permits;
         let oracle = self.oracle.entry(lane.serial()).or_default();
         let queued = oracle.len() - waits;
         let is = |older: &u32| item % modulus == older % modulus;
