@@ -106,7 +106,7 @@ fn what_supersedes_nothing_waits() {
     block_on(of_another).unwrap();
     let counts = at_rest(&flow);
     assert_eq!(starts.try_iter().collect::<std::collections::BTreeSet<_>>(), [12, 21, 31].into());
-    assert_eq!((counts.handled(), counts.admitted, counts.high_water), (4, 5, 2));
+    assert_eq!((counts.handled(), counts.admitted), (4, 5));
     assert_eq!(discarded.try_iter().collect::<Vec<_>>(), [(11, Outcome::Superseded)]);
 }
 
@@ -125,7 +125,7 @@ fn a_panic_where_messages_are_compared_is_contained_and_the_message_waits() {
 }
 
 #[test]
-fn on_several_threads_the_bound_holds_and_the_last_of_each_peer_is_handled() {
+fn on_several_threads_the_last_of_each_peer_is_handled_and_none_in_vain() {
     const PEERS: u8 = 8;
     const LAST: u64 = 2_000;
     for _ in 0..rounds(3) {
@@ -157,6 +157,5 @@ fn on_several_threads_the_bound_holds_and_the_last_of_each_peer_is_handled() {
         let counts = at_rest(&flow);
         assert_eq!((counts.panicked(), counts.admitted), (0, u64::from(PEERS) * LAST));
         assert!(heights.iter().all(|height| height.load(Ordering::Acquire) == LAST));
-        assert!(counts.high_water <= 8, "{}", counts.high_water);
     }
 }
