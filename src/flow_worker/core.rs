@@ -342,6 +342,7 @@ impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
         Load {
             admitted: self.queue.admitted(),
             in_flight,
+            least_in_flight: self.queue.least_in_flight(),
             bytes: self.queue.bytes_in_flight(),
             waiting: self.queue.waiting(),
             // Relaxed: statistics only.

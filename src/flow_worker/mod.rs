@@ -355,7 +355,7 @@ impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
         let now = Moment::now().nanos_since(self.epoch);
         self.ledger.look_at_excess(now, || self.queue.in_flight() == 0);
         self.stand_in();
-        self.ledger.look_at_in_flight(self.queue.in_flight());
+        self.ledger.look_at_in_flight(self.queue.least_in_flight());
     }
 }
 

@@ -90,7 +90,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             }),
         };
         if !messages.is_empty() {
-            self.ledger.note_in_flight(self.queue.in_flight());
+            self.ledger.note_in_flight(self.queue.least_in_flight());
         }
         self.wake(&mut wake);
         submitted.unwrap_or(0)
@@ -118,7 +118,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                 return self.refuse(envelope, RefusalReason::TooManyPeers);
             };
             if denied == Denied::Full {
-                self.ledger.note_in_flight(self.queue.in_flight());
+                self.ledger.note_in_flight(self.queue.least_in_flight());
                 let policy = self.runtime.load().config.overload_policy();
                 if policy == OverloadPolicy::KeepLatest {
                     let mut newer = Some(envelope);
@@ -214,7 +214,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         let amount = |(items, bytes)| Amount { items, bytes };
         let of_lane = amount(lane.count_excess(excess.overload(), bytes));
         let [flow, of_peer] = bounds(&self.runtime.load().config);
-        let in_flight = (self.queue.in_flight() as u64, self.queue.bytes_in_flight() as u64);
+        let in_flight = (self.queue.least_in_flight() as u64, self.queue.bytes_in_flight() as u64);
         let flow = Standing { bound: flow, in_flight: amount(in_flight) };
         let lane = Standing { bound: of_peer, in_flight: amount(lane.in_flight()) };
         excess.record(bytes, flow, lane, of_lane);

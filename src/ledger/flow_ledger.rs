@@ -46,6 +46,8 @@ pub(crate) struct Load {
     /// Messages that were ever admitted. It never falls.
     pub(crate) admitted: u64,
     pub(crate) in_flight: usize,
+    /// The same for the mark of the most: never more than there were.
+    pub(crate) least_in_flight: usize,
     pub(crate) bytes: usize,
     pub(crate) waiting: usize,
     /// Messages whose slots are held.
@@ -168,7 +170,7 @@ impl FlowLedger {
         let is_there = gauges.is_some();
         let load = gauges.map(|gauges| gauges.load()).unwrap_or_default();
         let [bound, of_peer] = load.bounds;
-        let high_water = self.look_at_in_flight(load.in_flight);
+        let high_water = self.look_at_in_flight(load.least_in_flight);
         let sum = |count: fn(&Counts) -> &AtomicU64| {
             // Acquire: who sees a message counted sees what it did.
             self.all().map(|counts| count(counts).load(Ordering::Acquire)).sum::<u64>()

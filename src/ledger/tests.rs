@@ -33,7 +33,8 @@ fn registered(
     in_flight: usize,
 ) -> (Arc<FlowLedger>, Arc<Gauge>) {
     let ledger = Arc::new(FlowLedger::new(2));
-    let load = Load { admitted, in_flight, bounds: BOUNDS, ..Load::default() };
+    let load =
+        Load { admitted, in_flight, least_in_flight: in_flight, bounds: BOUNDS, ..Load::default() };
     let gauge = Arc::new(Gauge(crate::sync::Mutex::new(load)));
     let observed: Weak<Gauge> = Arc::downgrade(&gauge);
     ledger.observe(observed);

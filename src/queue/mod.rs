@@ -335,6 +335,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.gate.entered().saturating_sub(finished) as usize
     }
 
+    /// The same for statistics: never more than were in flight at some moment of this call, where a thread that is
+    /// preempted in the middle of [`in_flight`](Self::in_flight) counts all that were admitted meanwhile.
+    pub(crate) fn least_in_flight(&self) -> usize {
+        let entered = self.gate.entered();
+        entered.saturating_sub(self.finished()) as usize
+    }
+
     /// How many keys have a lane. A lane that comes or goes meanwhile may be counted or not.
     pub(crate) fn keys(&self) -> usize {
         self.table.len()

@@ -58,3 +58,30 @@ fn what_was_admitted_never_falls_under_refusals_by_quota_and_bytes() {
         assert_admitted_never_falls(FlowConfig::new(3).with_peer_quota(3));
     }
 }
+
+#[test]
+fn the_mark_of_the_most_in_flight_is_never_above_the_bound() {
+    let flow = flow(FlowConfig::new(8).with_threads(2), |_, _: u32| {});
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let (flow, is_over) = (&flow, &is_over);
+        // As often as it is looked at: a look that is torn counts what was admitted in its middle.
+        threads.spawn(move || {
+            while !is_over.load(Ordering::Acquire) {
+                assert!(flow.snapshot().high_water <= 8);
+                thread::yield_now();
+            }
+        });
+        let submitters: Vec<_> = (0..3)
+            .map(|number| {
+                threads.spawn(move || {
+                    let mut submitter = flow.submitter(peer(number));
+                    (0..3_000).for_each(|message| drop(block_on(submitter.execute(message))));
+                })
+            })
+            .collect();
+        submitters.into_iter().for_each(|submitter| submitter.join().unwrap());
+        is_over.store(true, Ordering::Release);
+    });
+    assert_eq!(at_rest(&flow).handled(), 9_000);
+}
