@@ -148,7 +148,7 @@ impl<G: Gossip + ?Sized> AdvertBroadcaster<G> {
     }
 
     /// Like [`new`](Self::new), with capacity for `max_inflight` adverts, 1 to
-    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
+    /// [`MAX_INFLIGHT_REQUESTS`](crate::FlowConfig::MAX_INFLIGHT_REQUESTS); 0 counts as 1.
     ///
     /// Worst case: this many times the largest advert and about 256 bytes. The peers of an
     /// [`ArtifactDestination::Replicas`] come on top.

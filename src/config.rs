@@ -24,37 +24,21 @@ pub use wait::WaitStrategy;
 /// Threads per flow unless configured otherwise: one handler that waits leaves two to go on. The name is that of the
 /// Internet Computer's P2P event handler.
 pub const P2P_PER_FLOW_THREADS: usize = 3;
-/// The largest number of messages in flight that a flow can be given.
-pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
-/// The largest number of threads that a flow can be given.
-pub const MAX_THREADS_PER_FLOW: usize = 256;
-/// The largest number of submitters of one peer that can be set to wait in a flow.
-pub const MAX_WAITERS: usize = 1 << 16;
 /// How many submitters of one peer may wait for capacity in a flow unless configured otherwise: more
 /// than a transport has streams of one flow to one peer.
 const DEFAULT_WAITERS: usize = 64;
-/// The largest number of peers for which a flow can keep lanes.
-pub const MAX_PEERS: usize = 1 << 16;
 /// How many peers a flow keeps lanes for unless configured otherwise.
 pub const DEFAULT_PEERS: usize = 1 << 12;
 /// The largest quota of a peer unless configured otherwise.
 const DEFAULT_QUOTA: usize = 1 << 10;
-/// The longest turn that a peer's lane can be given.
-pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
 /// The turn of a lane unless configured otherwise: long beside the cost of going on to the next lane, which is about
 /// 0.2 µs, short beside a handler that does something.
 const DEFAULT_QUANTUM: Duration = Duration::from_micros(10);
-/// The longest time for which a worker can be set to look for work before it sleeps.
-pub const MAX_SPIN_WINDOW: Duration = Duration::from_millis(10);
 /// The longest time for which a worker looks for work before it sleeps, unless configured otherwise. It looks
 /// [adaptively](WaitStrategy::Adaptive). The time is some ten times what it costs to put a thread to sleep and to wake
 /// it up. Linux's KVM has the same limit for the same purpose on x86 (`halt_poll_ns`).
 const DEFAULT_SPIN_WINDOW: Duration = Duration::from_micros(200);
 
-/// The largest bound in bytes that a flow or a peer in it can be given.
-pub const MAX_BYTES: u64 = 1 << 40;
-/// The largest maximum age that messages can be given.
-pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// The most peers whose panics a handler remembers: several times the number that is likely to be connected. The table
 /// is copied at each panic. With so many peers it takes some hundred kilobytes.
 pub const MAX_PANIC_TABLE: usize = 1 << 10;
@@ -79,61 +63,61 @@ const PLACE_BYTES: usize = 1024;
 #[non_exhaustive]
 pub enum ConfigError {
     /// A flow without threads would never run anything.
-    #[error("{flow} flow: no threads; give it 1 to {MAX_THREADS_PER_FLOW}")]
+    #[error("{flow} flow: no threads; give it 1 to {max}", max = FlowConfig::MAX_THREADS_PER_FLOW)]
     NoThreads {
         /// The flow.
         flow: &'static str,
     },
-    /// More threads than [`MAX_THREADS_PER_FLOW`].
-    #[error("{flow} flow: {threads} threads, over the maximum of {MAX_THREADS_PER_FLOW}")]
+    /// More threads than [`FlowConfig::MAX_THREADS_PER_FLOW`].
+    #[error("{flow} flow: {threads} threads, over the maximum of {max}", max = FlowConfig::MAX_THREADS_PER_FLOW)]
     TooManyThreads {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         threads: usize,
     },
-    /// A larger limit than [`MAX_INFLIGHT_REQUESTS`].
-    #[error("{flow} flow: {limit} messages in flight, over the maximum of {MAX_INFLIGHT_REQUESTS}")]
+    /// A larger limit than [`FlowConfig::MAX_INFLIGHT_REQUESTS`].
+    #[error("{flow} flow: {limit} messages in flight, over the maximum of {max}", max = FlowConfig::MAX_INFLIGHT_REQUESTS)]
     TooManyInflight {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         limit: usize,
     },
-    /// More waiting submitters than [`MAX_WAITERS`].
-    #[error("{flow} flow: {waiters} waiting submitters a peer, over the maximum of {MAX_WAITERS}")]
+    /// More waiting submitters than [`FlowConfig::MAX_WAITERS`].
+    #[error("{flow} flow: {waiters} waiting submitters a peer, over the maximum of {max}", max = FlowConfig::MAX_WAITERS)]
     TooManyWaiters {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         waiters: usize,
     },
-    /// Lanes for no peer at all, or for more than [`MAX_PEERS`].
-    #[error("{flow} flow: lanes for {peers} peers; give it 1 to {MAX_PEERS}")]
+    /// Lanes for no peer at all, or for more than [`FlowConfig::MAX_PEERS`].
+    #[error("{flow} flow: lanes for {peers} peers; give it 1 to {max}", max = FlowConfig::MAX_PEERS)]
     Peers {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         peers: usize,
     },
-    /// A longer turn than [`MAX_QUANTUM`].
-    #[error("{flow} flow: a quantum of {quantum:?}, over the maximum of {MAX_QUANTUM:?}")]
+    /// A longer turn than [`FlowConfig::MAX_QUANTUM`].
+    #[error("{flow} flow: a quantum of {quantum:?}, over the maximum of {max:?}", max = FlowConfig::MAX_QUANTUM)]
     LongQuantum {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         quantum: Duration,
     },
-    /// A bound of no bytes, or of more than [`MAX_BYTES`].
-    #[error("{flow} flow: a bound of {bytes} bytes; give it 1 to {MAX_BYTES}")]
+    /// A bound of no bytes, or of more than [`FlowConfig::MAX_BYTES`].
+    #[error("{flow} flow: a bound of {bytes} bytes; give it 1 to {max}", max = FlowConfig::MAX_BYTES)]
     Bytes {
         /// The flow.
         flow: &'static str,
         /// What was asked for.
         bytes: u64,
     },
-    /// Messages that expire at once, or after more than [`MAX_AGE`].
-    #[error("{flow} flow: a maximum age of {age:?}; give it more than zero and up to {MAX_AGE:?}")]
+    /// Messages that expire at once, or after more than [`FlowConfig::MAX_AGE`].
+    #[error("{flow} flow: a maximum age of {age:?}; give it more than zero and up to {max:?}", max = FlowConfig::MAX_AGE)]
     Age {
         /// The flow.
         flow: &'static str,
@@ -165,9 +149,9 @@ pub enum ConfigError {
         /// The figure.
         what: &'static str,
     },
-    /// A longer wait than [`MAX_SPIN_WINDOW`].
+    /// A longer wait than [`FlowConfig::MAX_SPIN_WINDOW`].
     #[error(
-        "{flow} flow: workers that look for {window:?}, over the maximum of {MAX_SPIN_WINDOW:?}"
+        "{flow} flow: workers that look for {window:?}, over the maximum of {max:?}", max = FlowConfig::MAX_SPIN_WINDOW
     )]
     LongSpinWindow {
         /// The flow.

@@ -76,13 +76,13 @@
 //!
 //! | what | limit | set by |
 //! |---|---|---|
-//! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::new`], up to [`MAX_INFLIGHT_REQUESTS`] |
+//! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::new`], up to [`FlowConfig::MAX_INFLIGHT_REQUESTS`] |
 //! | a peer's, per flow | a quarter of that, at most 1 024; Transport 8 | [`FlowConfig::with_peer_quota`] |
 //! | their bytes | none | [`FlowConfig::with_max_bytes`], [`FlowConfig::with_peer_max_bytes`] |
-//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`MAX_WAITERS`] |
-//! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`MAX_PEERS`] |
+//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`FlowConfig::MAX_WAITERS`] |
+//! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`FlowConfig::MAX_PEERS`] |
 //! | flows of an engine | [`MAX_FLOWS`] | fixed |
-//! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`MAX_THREADS_PER_FLOW`] |
+//! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`FlowConfig::MAX_THREADS_PER_FLOW`] |
 //! | peers whose panics are remembered | [`MAX_PANIC_TABLE`] | fixed |
 //! | messages that are [remembered](FlowWorker::recent) of each thread | 4 095 | fixed |
 //! | the replica's own adverts, sent and not yet broadcast | 100 000 | [`AdvertBroadcaster::with_max_inflight`] |
@@ -140,10 +140,8 @@ mod workers;
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
 pub use codec::{Codec, MessageOf};
 pub use config::{
-    ChannelConfig, ConfigError, DEFAULT_PEERS, Departure, FlowConfig, MAX_AGE, MAX_BYTES,
-    MAX_INFLIGHT_REQUESTS, MAX_PANIC_TABLE, MAX_PEERS, MAX_QUANTUM, MAX_SPIN_WINDOW,
-    MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy,
-    Quarantine, WaitStrategy,
+    ChannelConfig, ConfigError, DEFAULT_PEERS, Departure, FlowConfig, MAX_PANIC_TABLE,
+    OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy, Quarantine, WaitStrategy,
 };
 pub use engine::{Closing, Connecting, Connection, Engine, EngineBuilder, MAX_FLOWS, PeerHandler};
 pub use event::{EventError, RefusalReason, TransportEvent, TransportMessage};

@@ -29,7 +29,7 @@ use futures_util::FutureExt;
 use gossip_engine::{
     ArtifactDestination, ArtifactFilter, ArtifactId, AsyncTransportEventHandlerImpl, ChannelConfig,
     FlowConfig, FlowType, FlowWorker, Gossip, GossipAdvert, GossipChunk, GossipChunkRequest,
-    GossipMessage, IntegrityHash, MAX_QUANTUM, MetricsRegistry, NodeId, Submitted, TransportEvent,
+    GossipMessage, IntegrityHash, MetricsRegistry, NodeId, Submitted, TransportEvent,
     TransportMessage, WaitStrategy, wire,
 };
 use strum::IntoEnumIterator;
@@ -52,7 +52,7 @@ pub(crate) const CASES: [Case; 7] = {
         Case { name, messages, run }
     }
     [
-        case("one_peer_long_turns", MANY, |messages| worker(messages, 1, MAX_QUANTUM)),
+        case("one_peer_long_turns", MANY, |messages| worker(messages, 1, FlowConfig::MAX_QUANTUM)),
         case("hundred_peers_short_turns", MANY, |messages| worker(messages, 100, Duration::ZERO)),
         case("submitter_to_a_busy_flow", MANY, submitter),
         case("rows_to_a_busy_flow", MANY, rows),
@@ -145,7 +145,7 @@ fn worker(messages: usize, peers: usize, quantum: Duration) {
 fn submitter(messages: usize) {
     run(messages, |gate| {
         let handler = move |_: &NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
-        let config = flow(1, MAX_QUANTUM);
+        let config = flow(1, FlowConfig::MAX_QUANTUM);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");
         // Never dropped in any case.
@@ -164,7 +164,7 @@ fn rows(messages: usize) {
     assert!(messages.is_multiple_of(ROW), "the last row is full, too");
     run(messages, |gate| {
         let handler = move |_: &NodeId, message: [u64; 12]| gate.pass(black_box(message)[0]);
-        let config = flow(1, MAX_QUANTUM);
+        let config = flow(1, FlowConfig::MAX_QUANTUM);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");
         // Never dropped in any case.
@@ -199,7 +199,7 @@ fn empty_lanes(messages: usize) {
             sequence => gate.pass(sequence),
         };
         let peers = messages + 1;
-        let config = flow(peers, MAX_QUANTUM).with_max_peers(peers);
+        let config = flow(peers, FlowConfig::MAX_QUANTUM).with_max_peers(peers);
         let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
             .expect("the configuration is in range");
         let flow: &'static _ = Box::leak(Box::new(flow));
@@ -233,7 +233,7 @@ fn one_at_a_time(messages: usize) {
     let handler = move |_: &NodeId, message: [u64; 12]| {
         of_handler.store(black_box(message)[0], Ordering::Release);
     };
-    let config = flow(1, MAX_QUANTUM);
+    let config = flow(1, FlowConfig::MAX_QUANTUM);
     let flow = FlowWorker::new(FlowType::Advert, &config, &MetricsRegistry::new(), handler)
         .expect("the configuration is in range");
     let bring = |sequence: u64| {
@@ -262,7 +262,7 @@ fn adverts(messages: usize) {
         let mut handler = AsyncTransportEventHandlerImpl::new(
             NodeId::new([0; 32]),
             &MetricsRegistry::new(),
-            config.with_flow(FlowType::Advert, flow(1, MAX_QUANTUM)),
+            config.with_flow(FlowType::Advert, flow(1, FlowConfig::MAX_QUANTUM)),
             Arc::new(Adverts(gate)),
         )
         .expect("the configuration is in range");

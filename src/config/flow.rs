@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::{
     DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, Departure, LANE_BYTES,
-    MAX_BYTES, OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES,
-    WaitStrategy,
+    OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES, WaitStrategy,
 };
 
 /// Limits, threads and policies of one flow.
@@ -40,6 +39,23 @@ pub struct FlowConfig {
 }
 
 impl FlowConfig {
+    /// The largest number of messages in flight that a flow can be given.
+    pub const MAX_INFLIGHT_REQUESTS: usize = 1 << 20;
+    /// The largest number of threads that a flow can be given.
+    pub const MAX_THREADS_PER_FLOW: usize = 256;
+    /// The largest number of submitters of one peer that can be set to wait in a flow.
+    pub const MAX_WAITERS: usize = 1 << 16;
+    /// The largest number of peers for which a flow can keep lanes.
+    pub const MAX_PEERS: usize = 1 << 16;
+    /// The longest turn that a peer's lane can be given.
+    pub const MAX_QUANTUM: Duration = Duration::from_millis(10);
+    /// The longest time for which a worker can be set to look for work before it sleeps.
+    pub const MAX_SPIN_WINDOW: Duration = Duration::from_millis(10);
+    /// The largest bound in bytes that a flow or a peer in it can be given.
+    pub const MAX_BYTES: u64 = 1 << 40;
+    /// The largest maximum age that messages can be given.
+    pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
     /// A flow with this bound, [`P2P_PER_FLOW_THREADS`] threads, [`DEFAULT_PEERS`] lanes, 64 waiters
     /// for each, one thread for each peer at a time, and the default quota, quantum and wait strategy.
     #[must_use]
@@ -65,7 +81,7 @@ impl FlowConfig {
     }
 
     /// Sets how many messages may be admitted and not yet finished: 1 to
-    /// [`MAX_INFLIGHT_REQUESTS`](crate::MAX_INFLIGHT_REQUESTS); 0 counts as 1. Raise it to take longer bursts without
+    /// [`MAX_INFLIGHT_REQUESTS`](Self::MAX_INFLIGHT_REQUESTS); 0 counts as 1. Raise it to take longer bursts without
     /// holding senders back, lower it to hold less memory.
     ///
     /// Worst case: this many times the largest message of the flow. When the flow is built it takes a slot for each, at
@@ -88,7 +104,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](crate::MAX_PEERS). A lane comes with
+    /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](Self::MAX_PEERS). A lane comes with
     /// the peer's first message. If there are as many already, the flow looks at the next 64 for one that is unused,
     /// and gives its place to the newcomer. If it finds none, the message is refused.
     ///
@@ -99,7 +115,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](crate::MAX_WAITERS).
+    /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](Self::MAX_WAITERS).
     /// One more is refused and gets its message back; with 0 nobody waits.
     ///
     /// A transport with one call pending for each stream needs no more of them than a peer has streams
@@ -113,7 +129,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`](crate::MAX_THREADS_PER_FLOW). The
+    /// Sets how many threads run the flow's handlers: 1 to [`MAX_THREADS_PER_FLOW`](Self::MAX_THREADS_PER_FLOW). The
     /// default is [`P2P_PER_FLOW_THREADS`]. Raise it where handlers block, or where the flow should use more cores.
     ///
     /// Worst case: this many stacks (2 MiB of address space each, touched as far as handlers go)
@@ -138,7 +154,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`](crate::MAX_QUANTUM).
+    /// Sets how long the turn of a peer's lane is: zero to [`MAX_QUANTUM`](Self::MAX_QUANTUM).
     ///
     /// Lanes with messages are served in turn. A turn is as many messages as are expected to take that long, at least 1
     /// and at most 32. A lane that has taken more time than the others, by more than this, is passed over until they
@@ -157,7 +173,7 @@ impl FlowConfig {
         self
     }
 
-    /// Bounds the bytes of the messages in flight as well: 1 to [`MAX_BYTES`]. `None`, the default, sets no bound. Set
+    /// Bounds the bytes of the messages in flight as well: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default, sets no bound. Set
     /// it where messages differ much in size.
     ///
     /// A message is admitted while fewer bytes are in flight, so a message that is larger than the bound runs, too. A
@@ -172,7 +188,7 @@ impl FlowConfig {
     }
 
     /// Bounds each peer's messages in flight in bytes, as [`with_max_bytes`](Self::with_max_bytes) bounds
-    /// the flow's: 1 to [`MAX_BYTES`]. `None`, the default, sets no bound.
+    /// the flow's: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default, sets no bound.
     ///
     /// Worst case: this many bytes for each peer, and its largest message.
     #[must_use]
@@ -198,7 +214,7 @@ impl FlowConfig {
         self
     }
 
-    /// Sets the maximum age of a message: above zero and at most [`MAX_AGE`](crate::MAX_AGE). `None`, the default, sets
+    /// Sets the maximum age of a message: above zero and at most [`MAX_AGE`](Self::MAX_AGE). `None`, the default, sets
     /// no maximum. Set it where an old message is worth nothing. The Transport flow must have none.
     ///
     /// A message that is older does not start, and its outcome is [`Expired`](crate::Outcome::Expired). Its age counts
@@ -360,7 +376,7 @@ impl FlowConfig {
         let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
         let admitted = match self.max_bytes {
             Some(bytes) => {
-                let bytes = if bytes > MAX_BYTES { MAX_BYTES } else { bytes };
+                let bytes = if bytes > Self::MAX_BYTES { Self::MAX_BYTES } else { bytes };
                 let most = (bytes as usize).saturating_add(message_bytes.saturating_mul(2));
                 if most < admitted { most } else { admitted }
             }

@@ -18,27 +18,30 @@ fn a_limit_of_zero_counts_as_one() {
 
 #[test]
 fn each_figure_is_refused_just_beyond_its_limit() {
-    let valid = FlowConfig::new(MAX_INFLIGHT_REQUESTS)
-        .with_threads(MAX_THREADS_PER_FLOW)
-        .with_max_waiters(MAX_WAITERS)
-        .with_max_peers(MAX_PEERS)
-        .with_quantum(MAX_QUANTUM)
-        .with_wait_strategy(WaitStrategy::Adaptive(MAX_SPIN_WINDOW));
+    let valid = FlowConfig::new(FlowConfig::MAX_INFLIGHT_REQUESTS)
+        .with_threads(FlowConfig::MAX_THREADS_PER_FLOW)
+        .with_max_waiters(FlowConfig::MAX_WAITERS)
+        .with_max_peers(FlowConfig::MAX_PEERS)
+        .with_quantum(FlowConfig::MAX_QUANTUM)
+        .with_wait_strategy(WaitStrategy::Adaptive(FlowConfig::MAX_SPIN_WINDOW));
     assert_eq!(valid.validate_as("x"), Ok(()));
     let flow = "x";
     for (wrong, error) in [
         (valid.with_threads(0), ConfigError::NoThreads { flow }),
         (valid.with_threads(257), ConfigError::TooManyThreads { flow, threads: 257 }),
         (
-            valid.with_max_inflight_requests(MAX_INFLIGHT_REQUESTS + 1),
-            ConfigError::TooManyInflight { flow, limit: MAX_INFLIGHT_REQUESTS + 1 },
+            valid.with_max_inflight_requests(FlowConfig::MAX_INFLIGHT_REQUESTS + 1),
+            ConfigError::TooManyInflight { flow, limit: FlowConfig::MAX_INFLIGHT_REQUESTS + 1 },
         ),
         (
-            valid.with_max_waiters(MAX_WAITERS + 1),
-            ConfigError::TooManyWaiters { flow, waiters: MAX_WAITERS + 1 },
+            valid.with_max_waiters(FlowConfig::MAX_WAITERS + 1),
+            ConfigError::TooManyWaiters { flow, waiters: FlowConfig::MAX_WAITERS + 1 },
         ),
         (valid.with_max_peers(0), ConfigError::Peers { flow, peers: 0 }),
-        (valid.with_max_peers(MAX_PEERS + 1), ConfigError::Peers { flow, peers: MAX_PEERS + 1 }),
+        (
+            valid.with_max_peers(FlowConfig::MAX_PEERS + 1),
+            ConfigError::Peers { flow, peers: FlowConfig::MAX_PEERS + 1 },
+        ),
         (
             valid.with_quantum(Duration::from_micros(10_001)),
             ConfigError::LongQuantum { flow, quantum: Duration::from_micros(10_001) },

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    ConfigError, FlowConfig, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_PEERS, MAX_QUANTUM,
-    MAX_SPIN_WINDOW, MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, WaitStrategy,
-};
+use super::{ConfigError, FlowConfig, OverloadPolicy, WaitStrategy};
 use crate::FlowType;
 
 impl FlowConfig {
@@ -43,34 +40,38 @@ impl FlowConfig {
         };
         match *self {
             Self { threads: 0, .. } => Err(ConfigError::NoThreads { flow }),
-            Self { threads, .. } if threads > MAX_THREADS_PER_FLOW => {
+            Self { threads, .. } if threads > FlowConfig::MAX_THREADS_PER_FLOW => {
                 Err(ConfigError::TooManyThreads { flow, threads })
             }
-            Self { max_inflight_requests: limit, .. } if limit > MAX_INFLIGHT_REQUESTS => {
+            Self { max_inflight_requests: limit, .. }
+                if limit > FlowConfig::MAX_INFLIGHT_REQUESTS =>
+            {
                 Err(ConfigError::TooManyInflight { flow, limit })
             }
-            Self { max_waiters: waiters, .. } if waiters > MAX_WAITERS => {
+            Self { max_waiters: waiters, .. } if waiters > FlowConfig::MAX_WAITERS => {
                 Err(ConfigError::TooManyWaiters { flow, waiters })
             }
-            Self { max_peers: peers, .. } if peers == 0 || peers > MAX_PEERS => {
+            Self { max_peers: peers, .. } if peers == 0 || peers > FlowConfig::MAX_PEERS => {
                 Err(ConfigError::Peers { flow, peers })
             }
-            Self { quantum, .. } if quantum > MAX_QUANTUM => {
+            Self { quantum, .. } if quantum > FlowConfig::MAX_QUANTUM => {
                 Err(ConfigError::LongQuantum { flow, quantum })
             }
-            _ if window > MAX_SPIN_WINDOW => Err(ConfigError::LongSpinWindow { flow, window }),
+            _ if window > FlowConfig::MAX_SPIN_WINDOW => {
+                Err(ConfigError::LongSpinWindow { flow, window })
+            }
             _ => self.validate_policies(flow),
         }
     }
 
     fn validate_policies(&self, flow: &'static str) -> Result<(), ConfigError> {
         for bytes in [self.max_bytes, self.peer_max_bytes].into_iter().flatten() {
-            if bytes == 0 || bytes > MAX_BYTES {
+            if bytes == 0 || bytes > FlowConfig::MAX_BYTES {
                 return Err(ConfigError::Bytes { flow, bytes });
             }
         }
         if let Some(age) = self.max_age
-            && (age.is_zero() || age > MAX_AGE)
+            && (age.is_zero() || age > FlowConfig::MAX_AGE)
         {
             return Err(ConfigError::Age { flow, age });
         }

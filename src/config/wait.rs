@@ -15,8 +15,8 @@ use super::DEFAULT_SPIN_WINDOW;
 #[non_exhaustive]
 pub enum WaitStrategy {
     /// It looks for the next message before it sleeps, for at most this long: zero to
-    /// [`MAX_SPIN_WINDOW`](crate::MAX_SPIN_WINDOW). It learns for how long that pays. It yields to other threads of
-    /// the system meanwhile. This is the default.
+    /// [`MAX_SPIN_WINDOW`](crate::FlowConfig::MAX_SPIN_WINDOW). It learns for how long that pays. It yields to other
+    /// threads meanwhile. This is the default.
     ///
     /// A flow begins with the longest time, and all of its threads share what it learns. When a message finds the
     /// workers asleep, the flow looks how long ago the last of them had begun to look. If that is within the longest

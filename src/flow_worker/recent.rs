@@ -21,7 +21,7 @@ pub struct RecentMessage<K: PeerKey = NodeId> {
     pub peer: Option<K>,
     /// How long ago its handler began, or how long ago it was let go if it did not run.
     pub age: Duration,
-    /// From its submitter's call until then, to two significant digits, at most [`MAX_RECORDED`](crate::MAX_RECORDED).
+    /// From its submitter's call until then, to two significant digits, at most 60 s.
     pub wait: Duration,
     /// How long its handler ran, likewise; of a batch, the whole call. Zero if it did not run.
     pub service: Duration,

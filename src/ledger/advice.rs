@@ -26,9 +26,8 @@
 use std::fmt;
 
 use crate::{
-    WATCH_PERIOD,
+    FlowConfig, WATCH_PERIOD,
     clock::nanos,
-    config::{MAX_BYTES, MAX_INFLIGHT_REQUESTS},
     sync::{AtomicU64, Mutex, Ordering},
 };
 
@@ -239,9 +238,9 @@ impl Excess {
             is_possible &= enough.is_none_or(|enough| enough <= most);
             enough
         };
-        let most = MAX_INFLIGHT_REQUESTS as u64;
+        let most = FlowConfig::MAX_INFLIGHT_REQUESTS as u64;
         let [items, bytes, lane_items, lane_bytes] =
-            [most, MAX_BYTES, most, MAX_BYTES].map(&mut next);
+            [most, FlowConfig::MAX_BYTES, most, FlowConfig::MAX_BYTES].map(&mut next);
         let is_any = [items, bytes, lane_items, lane_bytes].iter().any(Option::is_some);
         (is_possible && is_any).then_some(Advice {
             drops,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use gossip_engine::{MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, wire::MAX_CHUNK_DATA_BYTES};
+use gossip_engine::{FlowConfig, wire::MAX_CHUNK_DATA_BYTES};
 use gossip_replica::gossip::MIN_CHUNK_BYTES;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Value;
@@ -33,11 +33,14 @@ pub(super) const MIN_FREE_BYTES: Number = number("min_free_bytes", 0, LARGEST);
 pub(super) const MAX_STORE_BYTES: Number = number("max_store_bytes", 1, LARGEST);
 pub(super) const VERIFY_BYTES_PER_SECOND: Number =
     number("verify_bytes_per_second", 0, 1_000_000_000_000);
-pub(super) const MAX_INFLIGHT: Number = number("max_inflight", 1, MAX_INFLIGHT_REQUESTS as u64);
-pub(super) const PEER_QUOTA: Number = number("peer_quota", 1, MAX_INFLIGHT_REQUESTS as u64);
-pub(super) const FLOW_BYTES: Number = number("max_bytes", 1, MAX_BYTES);
-pub(super) const PEER_BYTES: Number = number("peer_max_bytes", 1, MAX_BYTES);
-pub(super) const MAX_AGE_MS: Number = number("max_age_ms", 1, MAX_AGE.as_millis() as u64);
+pub(super) const MAX_INFLIGHT: Number =
+    number("max_inflight", 1, FlowConfig::MAX_INFLIGHT_REQUESTS as u64);
+pub(super) const PEER_QUOTA: Number =
+    number("peer_quota", 1, FlowConfig::MAX_INFLIGHT_REQUESTS as u64);
+pub(super) const FLOW_BYTES: Number = number("max_bytes", 1, FlowConfig::MAX_BYTES);
+pub(super) const PEER_BYTES: Number = number("peer_max_bytes", 1, FlowConfig::MAX_BYTES);
+pub(super) const MAX_AGE_MS: Number =
+    number("max_age_ms", 1, FlowConfig::MAX_AGE.as_millis() as u64);
 
 impl Number {
     pub(super) fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<u64, D::Error> {

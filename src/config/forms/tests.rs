@@ -4,10 +4,7 @@ use proptest::{option, prelude::*, sample::select};
 use serde_json::{Value, from_str, from_value, json, to_string, to_value};
 
 use super::*;
-use crate::{
-    Departure, MAX_AGE, MAX_BYTES, MAX_INFLIGHT_REQUESTS, MAX_PEERS, MAX_QUANTUM, MAX_SPIN_WINDOW,
-    MAX_THREADS_PER_FLOW, MAX_WAITERS, OverloadPolicy, PanicPolicy, WaitStrategy,
-};
+use crate::{Departure, OverloadPolicy, PanicPolicy, WaitStrategy};
 
 fn durations(most: Duration) -> impl Strategy<Value = Duration> {
     let nanos = most.as_nanos() as u64;
@@ -25,21 +22,24 @@ fn any_number() -> impl Strategy<Value = usize> {
 }
 
 fn sizes() -> impl Strategy<Value = Option<u64>> {
-    option::of(prop_oneof![1..=MAX_BYTES, (1..=MAX_BYTES >> 20).prop_map(|mib| mib << 20)])
+    option::of(prop_oneof![
+        1..=FlowConfig::MAX_BYTES,
+        (1..=FlowConfig::MAX_BYTES >> 20).prop_map(|mib| mib << 20)
+    ])
 }
 
 /// Any valid one; one of the Transport flow drops nothing. Boxed, since five of them do not fit on a test's stack.
 fn flow_configs(is_transport: bool) -> BoxedStrategy<FlowConfig> {
     let figures = (
-        0..=MAX_INFLIGHT_REQUESTS,
+        0..=FlowConfig::MAX_INFLIGHT_REQUESTS,
         option::of(any_number()),
-        1..=MAX_PEERS,
-        0..=MAX_WAITERS,
-        1..=MAX_THREADS_PER_FLOW,
+        1..=FlowConfig::MAX_PEERS,
+        0..=FlowConfig::MAX_WAITERS,
+        1..=FlowConfig::MAX_THREADS_PER_FLOW,
         any_number(),
-        durations(MAX_QUANTUM),
+        durations(FlowConfig::MAX_QUANTUM),
         prop_oneof![
-            durations(MAX_SPIN_WINDOW).prop_map(WaitStrategy::Adaptive),
+            durations(FlowConfig::MAX_SPIN_WINDOW).prop_map(WaitStrategy::Adaptive),
             Just(WaitStrategy::Park),
             Just(WaitStrategy::Spin),
         ],
@@ -48,8 +48,8 @@ fn flow_configs(is_transport: bool) -> BoxedStrategy<FlowConfig> {
     let lossy =
         [OverloadPolicy::DropNewest, OverloadPolicy::DropOldest, OverloadPolicy::KeepLatest];
     let all = [&lossless[..], &lossy].concat();
-    let age =
-        durations(MAX_AGE - Duration::from_nanos(1)).prop_map(|age| age + Duration::from_nanos(1));
+    let age = durations(FlowConfig::MAX_AGE - Duration::from_nanos(1))
+        .prop_map(|age| age + Duration::from_nanos(1));
     let policies = (
         any::<bool>(),
         sizes(),

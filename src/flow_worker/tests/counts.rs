@@ -76,7 +76,9 @@ fn the_mark_of_the_most_in_flight_is_never_above_the_bound() {
             .map(|number| {
                 threads.spawn(move || {
                     let mut submitter = flow.submitter(peer(number));
-                    (0..3_000).for_each(|message| drop(block_on(submitter.execute(message))));
+                    for message in 0..3_000 {
+                        block_on(submitter.execute(message)).unwrap();
+                    }
                 })
             })
             .collect();

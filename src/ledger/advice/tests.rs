@@ -73,7 +73,7 @@ fn a_bound_is_advised_if_it_was_near() {
 #[test]
 fn what_no_bound_avoids_is_not_advised() {
     let excess = Excess::default();
-    let most = MAX_INFLIGHT_REQUESTS as u64;
+    let most = FlowConfig::MAX_INFLIGHT_REQUESTS as u64;
     drop_one(&excess, standing(most, most), 1);
     assert_eq!(excess.advice(Amount { items: most, bytes: NONE }, Amount::default()), None);
 }
