@@ -61,9 +61,9 @@ struct Shared<G: Gossip + ?Sized, C> {
 /// clone is dropped, the flows close, what was admitted still runs, and the threads end; [`shutdown`](Self::shutdown)
 /// does the same and waits.
 ///
-/// `G` may be a concrete type, whose callbacks are then called directly. With the feature `wire` it may be left out, for
-/// a [`GossipArc`](crate::GossipArc) that is known at run time. A `G` with message types of its own
-/// has a [`Codec`] of its own and is linked by [`with_codec`](Self::with_codec).
+/// `G` may be a concrete type, whose callbacks are then called directly. With the feature `wire` it may be left out,
+/// for a [`GossipArc`](crate::GossipArc) that is known at run time. A `G` with message types of its own has a
+/// [`Codec`] of its own and is linked by [`with_codec`](Self::with_codec).
 pub struct AsyncTransportEventHandlerImpl<
     #[cfg(feature = "wire")] G: Gossip + ?Sized = DynGossip,
     #[cfg(feature = "wire")] C = WireCodec,

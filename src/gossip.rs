@@ -145,11 +145,11 @@ pub trait Gossip: Send + Sync + 'static {
     /// [`was_dropped`](Outcome::was_dropped) names. So a replica asks again for exactly what it has lost. Does nothing,
     /// unless it is implemented.
     ///
-    /// Called once for each message, on the thread that drops it: that of the transport which submits the message, or a
-    /// newer one, or one of the flow's. It may come before `on_peer_up` or after `on_peer_down`, and beside any other
-    /// callback. So it should be brief and must not block; what it asks for may be dropped as well, so it should
-    /// ask for less than it has lost if that goes on. To be told in order and seldom, and not of which messages,
-    /// there is [`on_messages_dropped`](Self::on_messages_dropped).
+    /// Called once for each message, on the thread that drops it: one of the flow's, or the transport's that submits
+    /// this message or a newer one. It may come before `on_peer_up`, after `on_peer_down` and beside any other callback.
+    /// So it should be brief and must not block. What it asks for may be dropped as well: it should ask for less than
+    /// was lost if that goes on. [`on_messages_dropped`](Self::on_messages_dropped) is the notice for a replica that
+    /// needs only counts, in order and seldom.
     fn on_message_dropped(&self, message: MessageOf<Self>, peer: NodeId, outcome: Outcome) {
         let _ = (message, peer, outcome);
     }

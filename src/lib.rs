@@ -10,10 +10,10 @@
 //! |---|---|
 //! | [`Engine`] | flows, messages and peers of a program's own |
 //! | [`FlowWorker`], [`FlowConfig`] | one flow: its bound, a lane for each peer, its threads; limits and policies |
-//! | [`MetricsRegistry`] | what is counted, readable while messages flow, also by [Prometheus](MetricsSnapshot::to_openmetrics) |
+//! | [`MetricsRegistry`] | what is counted, also for [Prometheus](MetricsSnapshot::to_openmetrics) |
 //! | [`AsyncTransportEventHandlerImpl`] | the five flows of a replica behind a `tower` service |
 //! | [`Gossip`], [`ChannelConfig`] | what a replica implements; what differs from the Internet Computer |
-//! | [`AdvertBroadcaster`], [`P2PThreadJoiner`] | what a replica announces; its timer, by the Internet Computer's name |
+//! | [`AdvertBroadcaster`], [`P2PThreadJoiner`] | a replica's own adverts; its timer, by the Internet Computer's name |
 //! | [`wire`], [`Codec`] | the built-in messages as protobuf; message types of a replica's own |
 //!
 //! The book, `book/src` in the repository, begins with a first hour and says how to link a transport, choose bounds,
@@ -96,10 +96,10 @@
 //!
 //! | feature | | what it adds |
 //! |---|---|---|
-//! | `wire` | default | [`wire`], its `prost`, and the built-in messages, which an [`Engine`] of other messages does without |
+//! | `wire` | default | [`wire`] with `prost`, and the built-in messages; an [`Engine`] of others needs none |
 //! | `pinning` | | [`FlowConfig`]'s `with_core_affinity`: a flow's threads on cores of their own |
 //! | `prometheus` | | [`MetricsRegistry`] is a collector of `prometheus-client` |
-//! | `serde` | | [configurations](ChannelConfig), policies, ids and names are read and written, [snapshots](MetricsSnapshot) are written |
+//! | `serde` | | reads and writes [configurations](ChannelConfig), ids and names; writes [snapshots](MetricsSnapshot) |
 //! | `test-util` | | `Simulation`: engines on one thread, in schedules that seeds stand for; for tests only |
 //!
 //! Without `wire`, [`Gossip`], the event handler and the [`AdvertBroadcaster`] take messages and a [`Codec`] of the

@@ -75,7 +75,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether a message that ends so had been admitted, or its permit was.
+    /// Whether a message with this outcome had been admitted, or its permit granted.
     #[must_use]
     pub const fn was_admitted(self) -> bool {
         use Outcome::{

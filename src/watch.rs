@@ -1,5 +1,5 @@
-//! The watch over a handler's flows: a thread that tells the replica of what was dropped, and the log of
-//! handlers that are stuck.
+//! The watch over a handler's flows: a thread that notifies the replica of what was dropped, and logs handlers that are
+//! stuck.
 //!
 //! It looks every [`WATCH_PERIOD`] and does nothing that could take long: what the replica is notified of goes
 //! through the Transport flow, and if that is full, it is notified the next time.

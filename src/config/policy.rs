@@ -26,13 +26,12 @@ pub enum OverloadPolicy {
     /// The new one runs when the oldest of them would have run, so it may pass messages that it does not supersede, and
     /// a key whose messages come fast still gets its turn.
     ///
-    /// If it supersedes none it waits, as with [`Wait`](Self::Wait): under this policy nothing is lost that no later
-    /// message says, and each drop would lose something. A peer's 1 024 oldest queued messages are compared. Those that
-    /// wait, and a run of up to 32 that a worker has taken up, are not. Nor is anything while another thread compares a
-    /// message of the same peer.
+    /// If it supersedes none it waits, as with [`Wait`](Self::Wait): this policy takes out only what a later message
+    /// says as well. A peer's 1 024 oldest queued messages are compared. Those that wait, and a run of up to 32 that a
+    /// worker has taken up, are not. While another thread compares a message of the same peer, nothing is compared.
     ///
-    /// While there is capacity nothing is compared, and messages that supersede each other gather. So give such a flow a
-    /// small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
+    /// While there is capacity nothing is compared either, and messages that supersede each other gather. So give such a
+    /// flow a small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
     /// [quantum](crate::FlowConfig::with_quantum) of a few messages.
     KeepLatest,
 }

@@ -93,7 +93,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     fn gather_runs(&self, worker: &mut Drainer<M, K>) -> usize {
         let Drainer { index, queue, batcher, runtime, .. } = worker;
         let (mut messages, mut runs) = (queue.taken(), 0);
-        // The last run may bring more than there is room for, by a run at the most.
+        // The last run may hold more than there is capacity for, by a run at the most.
         while messages < runtime.batch {
             if batcher.others.len() == runs {
                 batcher.others.push(self.queue.worker(*index));

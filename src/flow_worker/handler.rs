@@ -11,11 +11,11 @@ use crate::{NodeId, Outcome, PeerKey};
 ///
 /// # A deadline and a span of a message's own
 ///
-/// What belongs to one message is a field of it: when its answer is of no use any more, or the tracing span of its
-/// submitter. The handler checks and enters them. A message that is let go so counts as
-/// [`Handled`](Outcome::Handled), since the handler has run, so count it yourself. Of an age that is the same for all
-/// messages of a flow [`with_max_age`](crate::FlowConfig::with_max_age) takes care, which counts
-/// [`Expired`](Outcome::Expired) ones. How long a message has waited, [`queue_delay`](crate::queue_delay) says.
+/// What belongs to one message is a field of it: the deadline after which its answer is of no use, or the tracing span
+/// of its submitter. The handler checks the deadline and enters the span. A message that the handler skips counts as
+/// [`Handled`](Outcome::Handled), so count it yourself. Where one age holds for all messages of a flow, use
+/// [`with_max_age`](crate::FlowConfig::with_max_age), which counts them as [`Expired`](Outcome::Expired).
+/// [`queue_delay`](crate::queue_delay) says how long a message has waited.
 ///
 /// ```
 /// use std::{sync::mpsc, time::{Duration, Instant}};

@@ -5,9 +5,9 @@ use std::{collections::HashMap, fmt, time::Duration};
 use super::core::Core;
 use crate::{NodeId, Outcome, PeerKey, clock::Moment, ledger::Entry};
 
-/// How many turns of a worker the log tells of whose handler is stuck. With a peer's id of 64 characters they are
-/// below 2 kB.
-const TOLD: usize = 8;
+/// How many turns of a worker the log shows beside its stuck handler. With peer ids of 64 characters they take less than
+/// 2 kB.
+const LOGGED_TURNS: usize = 8;
 
 /// A message that a thread of a flow has taken lately, and what became of it.
 ///
@@ -71,10 +71,10 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         entries.into_iter().map(message).collect()
     }
 
-    /// The last [turns](TOLD) of a worker that have ended.
+    /// The last [turns](LOGGED_TURNS) of a worker that have ended.
     pub(super) fn last_turns(&self, worker: usize) -> Turns<K> {
         let now = self.now();
-        let mut turns: Vec<Turn<K>> = Vec::with_capacity(TOLD);
+        let mut turns: Vec<Turn<K>> = Vec::with_capacity(LOGGED_TURNS);
         for entry in self.ledger.workers[worker].recent().iter().rev() {
             let is_same =
                 |turn: &&mut Turn<K>| (turn.lane, turn.outcome) == (entry.lane, entry.outcome);
@@ -87,7 +87,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                 turn.wait = turn.wait.max(entry.wait);
                 continue;
             }
-            if turns.len() == TOLD {
+            if turns.len() == LOGGED_TURNS {
                 break;
             }
             turns.push(Turn {

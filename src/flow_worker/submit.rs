@@ -140,7 +140,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                         let Some((oldest, charge)) = oldest else {
                             return self.drop_newest(&lane, envelope, bytes);
                         };
-                        // While it is in flight, so that it counts beside the one that it makes place for.
+                        // Before it is discarded, so that it counts beside the one that its capacity goes to.
                         self.count_excess(&lane, charge);
                         self.discard(&lane, oldest, charge, Outcome::DroppedOldest, wake);
                         evictions += 1;
@@ -174,7 +174,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         }
     }
 
-    /// Admits a message in the place of one that it supersedes; true if there is one.
+    /// Admits a message in the place of one that it supersedes; false if there is none.
     fn supersede(
         &self,
         lane: &Arc<Lane<K>>,
@@ -208,7 +208,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         true
     }
 
-    /// A message of so many bytes is dropped, or refused by the policy, for want of capacity: what the bounds lack.
+    /// Counts a message of so many bytes that is dropped, or refused by the policy, for want of capacity.
     fn count_excess(&self, lane: &Lane<K>, bytes: u32) {
         let (excess, bytes) = (&self.ledger.excess, u64::from(bytes));
         let amount = |(items, bytes)| Amount { items, bytes };

@@ -151,7 +151,7 @@ impl FlowLedger {
         self.stuck.increment();
     }
 
-    /// The watch looks at so many nanoseconds; `is_empty` says whether anything is in flight.
+    /// The watch looks at so many nanoseconds; `is_empty` says whether nothing is in flight.
     pub(crate) fn look_at_excess(&self, now: u64, is_empty: impl FnOnce() -> bool) {
         self.excess.look(now, is_empty, || {
             let service = LatencySnapshot::of(self.all().map(|counts| &counts.service));

@@ -69,8 +69,8 @@ pub struct FlowSnapshot {
     /// engine, in its own code. The latter closes the flow.
     pub stray_panics: u64,
     /// Handlers that were found to run for longer than
-    /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far. Only the flows
-    /// of an event handler are watched for them.
+    /// [`with_stuck_handler_timeout`](crate::ChannelConfig::with_stuck_handler_timeout) allows, so far; for a flow
+    /// without an engine or an event handler, longer than 10 s.
     pub stuck: u64,
     pub(super) advice: Option<Advice>,
     /// From the submitter's call to the start of the handler, waiting for capacity included; of messages

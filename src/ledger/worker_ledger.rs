@@ -25,8 +25,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A handler has returned or panicked; times are in nanoseconds. Returns in which of the histogram's buckets they
-    /// are. One thread at a time calls this.
+    /// A handler has returned or panicked; times are in nanoseconds. Returns their buckets in the histograms. One thread
+    /// at a time calls this.
     #[inline]
     pub(super) fn ran(&self, wait: u64, service: u64, panicked: bool) -> [usize; 2] {
         let buckets = [self.wait.record(wait), self.service.record(service)];
@@ -62,7 +62,8 @@ impl WorkerLedger {
         self.began.store(taken.when + 1, Ordering::Relaxed);
     }
 
-    /// It ends; returns what began. Read back and not kept by the caller, who would have to put it by as well.
+    /// It ends; returns what began. Read back from here, since a caller that kept it would have to save it across the
+    /// handler's call.
     #[inline]
     fn ends(&self) -> Taken {
         // Relaxed: nobody else writes them. It is one nanosecond late, which is not worth an instruction.

@@ -139,8 +139,8 @@ impl<K> Lane<K> {
         self.index
     }
 
-    /// Its number in [`TAG_BITS`], and as much as fits of what tells it from those that have the number before and
-    /// after it: the next of the same tag has its number, and comes a million lanes later.
+    /// In [`TAG_BITS`]: its number, and as many bits of its serial as fit, which distinguish it from the lanes that have
+    /// the number before and after it. The next lane with the same tag comes half a million lanes later.
     #[inline]
     pub(crate) fn tag(&self) -> u64 {
         self.tag

@@ -90,11 +90,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     }
 
     /// Retires a lane: it takes nothing more, who waits in its line is refused, permits of it are revoked, and its key
-    /// may have another lane at once. What is queued in it stays and is served in its turn. Between it and the key's next lane there is no
-    /// order. It keeps its place among the lanes until it is [left](Lane::is_left). That is an event, which comes once:
-    /// in the [`WakeList`] of the call by which the lane is left, this one included, or by a worker's
-    /// [`take_left`](super::Worker::take_left). Of a lane that was cancelled it comes, too; of one that was retired and
-    /// then cancelled it comes once.
+    /// may have another lane at once. What is queued in it stays and is served in its turn. Between it and the key's
+    /// next lane there is no order. It keeps its place among the lanes until it is [left](Lane::is_left). That is an
+    /// event, which comes once: in the [`WakeList`] of the call by which the lane is left, this one included, or by a
+    /// worker's [`take_left`](super::Worker::take_left). Of a lane that was cancelled it comes, too; of one that was
+    /// retired and then cancelled it comes once.
     pub(crate) fn retire_lane(&self, lane: &Arc<Lane<K>>, wake: &mut WakeList) -> Departed {
         let departed = self.bar(lane, wake);
         let mut schedule = self.schedule.lock();

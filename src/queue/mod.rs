@@ -72,7 +72,8 @@
 //! # Limits
 //!
 //! [`Limits`]; the inbox has at most [`INBOX`] slots (a submitter that finds it full moves items into the lanes
-//! itself); a call lets in at most [`GRANTS`] of those who wait; [`replace`] compares with so many.
+//! itself); a call lets in at most [`GRANTS`] of those who wait; an item is compared with at most
+//! [`MAX_COMPARED`](replace::MAX_COMPARED) that it may [`replace`].
 
 use std::{hash::Hash, sync::Arc};
 

@@ -4,15 +4,15 @@ use std::task::Waker;
 
 use crate::panics::contain;
 
-/// Who is to be woken when no lock is held: submitters whose wait is over, whose wakers are the user's code, a worker,
-/// if one sleeps, and who waits for a lane to be left.
+/// Who is to be woken when no lock is held: submitters whose wait is over, a worker if one sleeps, and who waits for a
+/// lane to be left. The submitters' wakers are the user's code.
 #[derive(Debug, Default)]
 #[must_use = "those in it wait to be woken"]
 pub(crate) struct WakeList {
     wakers: Vec<Waker>,
     /// An item has been queued for which no worker may be looking.
     pub(crate) worker: bool,
-    /// A lane is [left](Lane::is_left).
+    /// A lane is [left](super::Lane::is_left).
     pub(crate) left: bool,
 }
 

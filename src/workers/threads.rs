@@ -94,8 +94,8 @@ impl Threads {
     }
 
     /// Has each thread run `work` with its index. Each finds it in a queue of its own, in which nobody else looks,
-    /// before it looks anywhere else. `broken` is called if `work` panics. It must not panic. What `work` returns is for
-    /// a simulation.
+    /// before it looks anywhere else. `broken` is called if `work` panics, and must not panic itself. What `work`
+    /// returns is for a simulation.
     pub(super) fn start(
         &self,
         work: impl Fn(usize) -> bool + Send + Sync + 'static,

@@ -25,7 +25,8 @@ impl Random {
     }
 }
 
-/// The seeds that are tried: these, or as many of them as the one variable asks for, or the one that the other names.
+/// The seeds that are tried: these, or as many from the first on as `GOSSIP_SIMULATION_SEEDS` says, or the one that
+/// `GOSSIP_SIMULATION_SEED` names.
 ///
 /// # Panics
 ///

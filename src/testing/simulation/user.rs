@@ -18,10 +18,10 @@ use super::{
 };
 use crate::panics::text;
 
-/// After so many steps there must have been nothing to do.
+/// A run that takes more steps than this counts as one without an end.
 const MAX_STEPS: usize = 1_000_000;
 
-/// Of so many times that a future which may be dropped is pending, once it is.
+/// A future that may be dropped is dropped once in so many times that it is pending.
 const DROPPED_ONE_IN: usize = 8;
 
 /// Runs engines on the calling thread, in schedules that seeds stand for: for a replica's own tests.
@@ -95,7 +95,7 @@ const DROPPED_ONE_IN: usize = 8;
 ///
 /// # For tests only
 ///
-/// The feature `test-util` belongs into `[dev-dependencies]`. With it, and outside of a simulation, threads and time are
+/// The feature `test-util` belongs in `[dev-dependencies]`. With it, and outside of a simulation, threads and time are
 /// real as always. Each reading of the engine's clock, two for a message, then looks at a cell of its thread first.
 /// Without the feature nothing of this is compiled.
 ///
@@ -257,7 +257,7 @@ impl Simulation {
     ///
     /// # Panics
     ///
-    /// If a task does, in a handler or a task, and if there is no end after a million steps.
+    /// If a task panics, if this is called in a handler or a task, and if there is no end after a million steps.
     pub fn run_until_idle(self) -> usize {
         assert_eq!(self.state(|state| state.depth), 0, "called in a handler or a task");
         for _ in 0..MAX_STEPS {
