@@ -189,23 +189,31 @@ impl MetricsSnapshot {
     /// All that was counted, as a monitoring system is shown it: the series that
     /// [`to_openmetrics`](Self::to_openmetrics) writes, as data for other ways to it.
     ///
+    /// Each name begins with `gossip_engine_`, which is left out here:
+    ///
     /// | series | kind | labels |
     /// |---|---|---|
-    /// | `gossip_engine_events_received_total`, `…_events_malformed_total`, `…_events_unknown_total`, `…_events_quarantined_total`, `…_notices_total`, `…_timer_ticks_total`, `…_timer_panics_total` | counter | |
-    /// | `gossip_engine_adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
-    /// | `gossip_engine_messages_total` | counter | `flow`, `outcome`: the names of [`Outcome`](crate::Outcome) |
-    /// | `gossip_engine_messages_admitted_total`, `…_messages_waited_total`, `…_stray_panics_total`, `…_stuck_handlers_total` | counter | `flow` |
-    /// | `gossip_engine_peers_quarantined`; `gossip_engine_build_info`, always 1 | gauge | none; `version` |
-    /// | `gossip_engine_messages_in_flight`, `…_messages_in_flight_high_water`, `…_messages_in_flight_limit`, `…_messages_queued`, `…_messages_held`, `…_messages_waiting` | gauge | `flow` |
-    /// | `gossip_engine_in_flight_bytes`, `…_in_flight_limit_bytes` (of flows that are bounded in bytes) | gauge | `flow` |
-    /// | `gossip_engine_peers`, `…_peers_limit`, `…_peer_messages_in_flight_limit`, `…_peer_messages_waiting_limit` | gauge | `flow` |
-    /// | `gossip_engine_threads`, `…_threads_alive`, `…_oldest_message_age_seconds`, `…_overload_ratio` (0 to 1) | gauge | `flow` |
-    /// | `gossip_engine_queue_delay_seconds`, `…_service_time_seconds` | histogram | `flow` |
+    /// | `events_received_total`, `events_malformed_total`, `events_unknown_total` | counter | |
+    /// | `events_quarantined_total`, `notices_total`, `timer_ticks_total`, `timer_panics_total` | counter | |
+    /// | `adverts_dropped_total` | counter | `destination`: the names of [`DestinationKind`] |
+    /// | `messages_total` | counter | `flow`, `outcome`: the names of [`Outcome`](crate::Outcome) |
+    /// | `messages_admitted_total`, `messages_waited_total` | counter | `flow` |
+    /// | `stray_panics_total`, `stuck_handlers_total` | counter | `flow` |
+    /// | `peers_quarantined` | gauge | |
+    /// | `build_info`, always 1 | gauge | `version` |
+    /// | `messages_in_flight`, `messages_in_flight_high_water`, `messages_in_flight_limit` | gauge | `flow` |
+    /// | `messages_queued`, `messages_held`, `messages_waiting` | gauge | `flow` |
+    /// | `in_flight_bytes`; `in_flight_limit_bytes` of flows that are bounded in bytes | gauge | `flow` |
+    /// | `peers`, `peers_limit` | gauge | `flow` |
+    /// | `peer_messages_in_flight_limit`, `peer_messages_waiting_limit` | gauge | `flow` |
+    /// | `threads`, `threads_alive` | gauge | `flow` |
+    /// | `oldest_message_age_seconds`, `overload_ratio` (0 to 1) | gauge | `flow` |
+    /// | `queue_delay_seconds`, `service_time_seconds` | histogram | `flow` |
     ///
-    /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. What
-    /// the series say is what the fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say. Buckets end at 1 and 5 of
-    /// each power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
-    /// thousand peers as with none.
+    /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. The
+    /// fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say what the series mean. Buckets end at 1 and 5 of each power
+    /// of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten thousand
+    /// peers as with none.
     ///
     /// The examples `bridge_prometheus` and `bridge_metrics` hand them to the crates of these names.
     /// With the feature `prometheus`, a [`MetricsRegistry`](crate::MetricsRegistry) is a collector of
