@@ -40,7 +40,7 @@ pub(crate) use advice::{Amount, Standing};
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::LatencySnapshot;
-pub(crate) use recent::{Entry, Taken};
+pub(crate) use recent::{Entry, LANE_BITS, Taken};
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 pub(crate) use worker_ledger::WorkerLedger;
 

@@ -3,7 +3,15 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use super::core::Core;
-use crate::{NodeId, Outcome, PeerKey, clock::Moment, ledger::Entry};
+use crate::{
+    NodeId, Outcome, PeerKey,
+    clock::Moment,
+    ledger::{Entry, LANE_BITS},
+    queue::TAG_BITS,
+};
+
+// The ledger knows no queue, and keeps the tags of its lanes.
+const _: () = assert!(TAG_BITS == LANE_BITS);
 
 /// How many turns of a worker the log shows beside its stuck handler. With peer ids of 64 characters they take less than
 /// 2 kB.

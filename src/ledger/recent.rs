@@ -18,7 +18,6 @@ use strum::IntoEnumIterator;
 use super::latency::{BUCKETS, lowest_of};
 use crate::{
     Outcome,
-    queue::TAG_BITS,
     sync::{AtomicU64, Ordering, fence},
 };
 
@@ -27,13 +26,14 @@ const RECENT: usize = if cfg!(any(loom, shuttle)) { 2 } else { 4_096 };
 
 const BUCKET_BITS: u32 = 12;
 const OUTCOME_BITS: u32 = 5;
+/// Those that are left for a lane.
+pub(crate) const LANE_BITS: u32 = u64::BITS - 2 * BUCKET_BITS - OUTCOME_BITS;
 /// What stands for an outcome where the message's slot is held.
 const HELD: u64 = (1 << OUTCOME_BITS) - 1;
 
 const _: () = {
     assert!(RECENT.is_power_of_two() && BUCKETS <= 1 << BUCKET_BITS);
     assert!(<Outcome as strum::EnumCount>::COUNT < HELD as usize);
-    assert!(TAG_BITS + 2 * BUCKET_BITS + OUTCOME_BITS == u64::BITS);
 };
 
 /// What became of a message that a worker has taken.
@@ -41,7 +41,7 @@ const _: () = {
 pub(crate) struct Entry {
     /// When its handler began or it was let go, in nanoseconds since the flow was made.
     pub(crate) when: u64,
-    /// The [tag](crate::queue::Lane::tag) of its lane.
+    /// Which lane it is of, as the flow marks its lanes, in [`LANE_BITS`].
     pub(crate) lane: u64,
     /// In nanoseconds, to two significant digits, as the following.
     pub(crate) wait: u64,

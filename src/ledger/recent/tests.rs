@@ -4,7 +4,7 @@ use super::*;
 use crate::sync::AtomicBool;
 
 fn taken(number: u64) -> Taken {
-    Taken { lane: number & ((1 << TAG_BITS) - 1), when: number }
+    Taken { lane: number & ((1 << LANE_BITS) - 1), when: number }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn the_last_ones_are_kept_and_the_slot_that_comes_next_is_not_read() {
 fn what_is_recorded_is_read_whatever_it_is() {
     let recent = Recent::default();
     let outcomes = Outcome::iter().map(Some).chain([None]);
-    let lanes = [0, 1, (1 << TAG_BITS) - 1].into_iter().cycle();
+    let lanes = [0, 1, (1 << LANE_BITS) - 1].into_iter().cycle();
     let times = [0, 1, 255, 256, BUCKETS - 1].into_iter().cycle();
     let expected: Vec<Entry> = outcomes
         .zip(lanes)
@@ -46,7 +46,7 @@ fn what_a_lane_has_beyond_its_bits_harms_nothing_else() {
     let recent = Recent::default();
     recent.record(Taken { lane: u64::MAX, when: 1 }, 2, 3, Some(Outcome::Panicked));
     let [entry] = recent.read()[..] else { panic!("one was recorded") };
-    assert_eq!((entry.lane, entry.wait, entry.service), ((1 << TAG_BITS) - 1, 2, 3));
+    assert_eq!((entry.lane, entry.wait, entry.service), ((1 << LANE_BITS) - 1, 2, 3));
     assert_eq!(entry.outcome, Some(Outcome::Panicked));
 }
 
