@@ -2,15 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Gossip, GossipMessage};
-
-/// The message that a [`Gossip`] implementation `G` understands.
-pub type MessageOf<G> = GossipMessage<
-    <G as Gossip>::GossipAdvert,
-    <G as Gossip>::GossipChunkRequest,
-    <G as Gossip>::GossipChunk,
-    <G as Gossip>::GossipRetransmissionRequest,
->;
+use crate::{Gossip, MessageOf};
 
 /// Decodes the payloads of a transport into the messages of `G`.
 ///

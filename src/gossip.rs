@@ -1,6 +1,6 @@
 //! What a replica implements: the callbacks that the engine runs.
 
-use crate::{ArtifactDestination, FlowType, MessageOf, NodeId, Outcome};
+use crate::{ArtifactDestination, FlowType, GossipMessage, NodeId, Outcome};
 #[cfg(feature = "wire")]
 use crate::{ArtifactFilter, GossipAdvert, GossipChunk, GossipChunkRequest};
 
@@ -189,6 +189,14 @@ pub trait Gossip: Send + Sync + 'static {
     /// which the adverts were sent.
     fn broadcast_advert(&self, advert: Self::GossipAdvert, dst: ArtifactDestination);
 }
+
+/// The message that a [`Gossip`] implementation `G` understands.
+pub type MessageOf<G> = GossipMessage<
+    <G as Gossip>::GossipAdvert,
+    <G as Gossip>::GossipChunkRequest,
+    <G as Gossip>::GossipChunk,
+    <G as Gossip>::GossipRetransmissionRequest,
+>;
 
 /// Any gossip protocol over the built-in message types. Needs the feature `wire`.
 #[cfg(feature = "wire")]

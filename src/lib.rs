@@ -138,7 +138,7 @@ pub mod wire;
 mod workers;
 
 pub use advert_broadcaster::{AdvertBroadcaster, AdvertDropped, DropReason, MAX_ADVERT_BUFFER};
-pub use codec::{Codec, MessageOf};
+pub use codec::Codec;
 pub use config::{
     ChannelConfig, ConfigError, DEFAULT_PEERS, Departure, FlowConfig, MAX_PANIC_TABLE,
     OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy, Quarantine, WaitStrategy,
@@ -151,7 +151,7 @@ pub use flow_worker::{
     Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received,
     RecentMessage, Refused, Slot, Submitter, queue_delay,
 };
-pub use gossip::Gossip;
+pub use gossip::{Gossip, MessageOf};
 #[cfg(feature = "wire")]
 pub use gossip::{DynGossip, GossipArc};
 pub use ledger::{
