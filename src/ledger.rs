@@ -36,7 +36,7 @@ mod snapshot;
 mod worker_ledger;
 
 pub use advice::Advice;
-pub(crate) use advice::{Amount, Standing};
+pub(crate) use advice::{Amount, Usage};
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::LatencySnapshot;

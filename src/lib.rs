@@ -151,9 +151,9 @@ pub use flow_worker::{
     Execute, FlowWorker, MAX_BATCH, MAX_WEIGHT, MessageHandler, PeerService, Received,
     RecentMessage, Refused, Slot, Submitter, queue_delay,
 };
-pub use gossip::{Gossip, MessageOf};
 #[cfg(feature = "wire")]
 pub use gossip::{DynGossip, GossipArc};
+pub use gossip::{Gossip, MessageOf};
 pub use ledger::{
     Advice, DestinationKind, FlowSnapshot, LatencySnapshot, LedgerError, MetricFamily,
     MetricSample, MetricValue, MetricsRegistry, MetricsSnapshot,

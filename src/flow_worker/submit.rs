@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Outcome, OverloadPolicy, PeerKey, RefusalReason,
     clock::Moment,
-    ledger::{Amount, Standing},
+    ledger::{Amount, Usage},
     queue::{Denied, Lane, Offer, Replaced, WakeList},
 };
 
@@ -215,8 +215,8 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         let of_lane = amount(lane.count_excess(excess.overload(), bytes));
         let [flow, of_peer] = bounds(&self.runtime.load().config);
         let in_flight = (self.queue.least_in_flight() as u64, self.queue.bytes_in_flight() as u64);
-        let flow = Standing { bound: flow, in_flight: amount(in_flight) };
-        let lane = Standing { bound: of_peer, in_flight: amount(lane.in_flight()) };
+        let flow = Usage { bound: flow, in_flight: amount(in_flight) };
+        let lane = Usage { bound: of_peer, in_flight: amount(lane.in_flight()) };
         excess.record(bytes, flow, lane, of_lane);
     }
 

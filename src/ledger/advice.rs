@@ -112,9 +112,9 @@ pub(crate) struct Amount {
     pub(crate) bytes: u64,
 }
 
-/// How a flow, or a lane of it, stands when a message is dropped.
+/// The bound of a flow, or of a lane of it, and how much of it is in use when a message is dropped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Usage {
     pub(crate) bound: Amount,
     pub(crate) in_flight: Amount,
 }
@@ -154,14 +154,14 @@ impl Excess {
     }
 
     /// A message of so many bytes is dropped; `of_lane` is the excess of its lane, this one included.
-    pub(crate) fn record(&self, bytes: u64, flow: Standing, lane: Standing, of_lane: Amount) {
+    pub(crate) fn record(&self, bytes: u64, flow: Usage, lane: Usage, of_lane: Amount) {
         self.drops.fetch_add(1, Ordering::Relaxed);
         let excess = Amount {
             items: self.items.fetch_add(1, Ordering::Relaxed) + 1,
             bytes: self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes,
         };
-        let lacks = [(flow, excess), (lane, of_lane)].map(|(standing, excess)| {
-            let Standing { bound, in_flight } = standing;
+        let lacks = [(flow, excess), (lane, of_lane)].map(|(usage, excess)| {
+            let Usage { bound, in_flight } = usage;
             [
                 lack(bound.items, in_flight.items, excess.items),
                 lack(bound.bytes, in_flight.bytes, excess.bytes),

@@ -2,15 +2,15 @@ use super::*;
 
 const NONE: u64 = u64::MAX;
 
-fn standing(bound: u64, in_flight: u64) -> Standing {
-    Standing {
+fn usage(bound: u64, in_flight: u64) -> Usage {
+    Usage {
         bound: Amount { items: bound, bytes: NONE },
         in_flight: Amount { items: in_flight, bytes: 0 },
     }
 }
 
 /// One message of one byte of a lane that is as full as its flow.
-fn drop_one(excess: &Excess, full: Standing, of_lane: u64) {
+fn drop_one(excess: &Excess, full: Usage, of_lane: u64) {
     excess.record(1, full, full, Amount { items: of_lane, bytes: of_lane });
 }
 
@@ -28,7 +28,7 @@ fn look(excess: &Excess, from: u64, periods: u64, is_empty: bool) {
 #[test]
 fn an_excess_stays_until_the_flow_was_empty_for_twice_as_long_as_it_takes() {
     let excess = Excess::default();
-    let full = standing(10, 10);
+    let full = usage(10, 10);
     (1..=100).for_each(|number| drop_one(&excess, full, number));
     assert_eq!(advised(&excess, 10), Some(10 + 100 + 34));
     // A hundred messages of a millisecond take four periods of empty time. What is late counts for one.
@@ -50,11 +50,11 @@ fn an_excess_stays_until_the_flow_was_empty_for_twice_as_long_as_it_takes() {
 #[test]
 fn a_bound_is_advised_if_it_was_near() {
     let excess = Excess::default();
-    let flow = Standing {
+    let flow = Usage {
         bound: Amount { items: 100, bytes: 1_000 },
         in_flight: Amount { items: 10, bytes: 1_200 },
     };
-    let lane = Standing { bound: Amount { items: 10, bytes: NONE }, ..flow };
+    let lane = Usage { bound: Amount { items: 10, bytes: NONE }, ..flow };
     excess.record(500, flow, lane, Amount { items: 1, bytes: 500 });
     let advice = excess.advice(flow.bound, lane.bound).unwrap();
     // The bytes are those that were dropped, and those that are beyond the bound already.
@@ -74,7 +74,7 @@ fn a_bound_is_advised_if_it_was_near() {
 fn what_no_bound_avoids_is_not_advised() {
     let excess = Excess::default();
     let most = FlowConfig::MAX_INFLIGHT_REQUESTS as u64;
-    drop_one(&excess, standing(most, most), 1);
+    drop_one(&excess, usage(most, most), 1);
     assert_eq!(excess.advice(Amount { items: most, bytes: NONE }, Amount::default()), None);
 }
 

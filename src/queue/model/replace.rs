@@ -1,6 +1,6 @@
 //! An item that takes the place of another, while a worker looks for it.
 
-use super::{work::Bed, *};
+use super::{work::ParkerSlot, *};
 
 /// Replaces whatever is queued; returns how many items came back, and whether a worker is to be woken.
 fn replace(queue: &Queue, lane: &OneLane) -> (usize, bool) {
@@ -19,21 +19,22 @@ fn what_is_replaced_and_a_worker_that_falls_asleep_do_not_rest_together() {
         let queue = queue(WIDE);
         let lane = lane_of(&queue, 1);
         submit(&queue, &lane, 1).expect("there is capacity");
-        let bed = Bed::new();
+        let parker = ParkerSlot::new();
         let submitter = {
-            let (queue, lane, bed) = (Arc::clone(&queue), Arc::clone(&lane), Arc::clone(&bed));
+            let (queue, lane, parker) =
+                (Arc::clone(&queue), Arc::clone(&lane), Arc::clone(&parker));
             thread::spawn(move || {
                 let (replaced, wakes) = replace(&queue, &lane);
                 if wakes {
-                    bed.wake();
+                    parker.wake();
                 }
                 replaced
             })
         };
         let mut worker = queue.worker(1);
-        let has_taken = bed.work(&queue, &mut worker);
+        let has_taken = parker.work(&queue, &mut worker);
         let replaced = submitter.join().unwrap();
-        bed.assert_awake_or_idle(&queue, &mut worker, has_taken);
+        parker.assert_awake_or_idle(&queue, &mut worker, has_taken);
         assert_eq!(queue.admitted(), 1 + replaced as u64);
         assert_eq!(queue.in_flight(), 1, "a permit for each, or none too many");
     });

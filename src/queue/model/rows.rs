@@ -1,6 +1,6 @@
 //! Items that are submitted together: found as one item is, within the bounds, and in nobody's way.
 
-use super::{work::Bed, *};
+use super::{work::ParkerSlot, *};
 
 #[test]
 fn a_row_is_found_by_the_worker_of_its_lane_or_another_is_woken() {
@@ -30,30 +30,30 @@ fn a_row_and_a_sleeping_worker_do_not_rest_together_while_another_evicts() {
         let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
         // Somebody serves `b` for ever.
         let _busy = serving(&queue, &b);
-        let bed = Bed::new();
+        let parker = ParkerSlot::new();
         let submitter = {
-            let (queue, bed) = (Arc::clone(&queue), Arc::clone(&bed));
+            let (queue, parker) = (Arc::clone(&queue), Arc::clone(&parker));
             thread::spawn(move || {
                 if submit_two(&queue, &a, 1).expect("there is capacity").1 {
-                    bed.wake();
+                    parker.wake();
                 }
             })
         };
         let other = {
-            let (queue, bed) = (Arc::clone(&queue), Arc::clone(&bed));
+            let (queue, parker) = (Arc::clone(&queue), Arc::clone(&parker));
             thread::spawn(move || {
                 let mut wake = WakeList::default();
                 queue.evict(&b, &mut wake);
                 if wake.worker {
-                    bed.wake();
+                    parker.wake();
                 }
             })
         };
         let mut worker = queue.worker(1);
-        let has_taken = bed.work(&queue, &mut worker);
+        let has_taken = parker.work(&queue, &mut worker);
         submitter.join().unwrap();
         other.join().unwrap();
-        bed.assert_awake_or_idle(&queue, &mut worker, has_taken);
+        parker.assert_awake_or_idle(&queue, &mut worker, has_taken);
     });
 }
 

@@ -24,12 +24,12 @@ fn an_item_is_found_by_the_worker_of_its_lane_or_another_is_woken() {
 
 /// Where a worker sleeps, as `workers::sleep` has it.
 #[derive(Debug)]
-pub(super) struct Bed {
+pub(super) struct ParkerSlot {
     sleeps: AtomicBool,
     woken: AtomicBool,
 }
 
-impl Bed {
+impl ParkerSlot {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { sleeps: AtomicBool::new(false), woken: AtomicBool::new(false) })
     }
@@ -73,30 +73,30 @@ fn items_and_a_worker_that_falls_asleep(meanwhile: fn(&Queue, &OneLane, &mut Wak
         let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
         // Somebody serves `b` for ever.
         let _busy = serving(&queue, &b);
-        let bed = Bed::new();
+        let parker = ParkerSlot::new();
         let submitter = {
-            let (queue, bed) = (Arc::clone(&queue), Arc::clone(&bed));
+            let (queue, parker) = (Arc::clone(&queue), Arc::clone(&parker));
             thread::spawn(move || {
                 if submit(&queue, &a, 1).expect("there is capacity") {
-                    bed.wake();
+                    parker.wake();
                 }
             })
         };
         let other = {
-            let (queue, bed) = (Arc::clone(&queue), Arc::clone(&bed));
+            let (queue, parker) = (Arc::clone(&queue), Arc::clone(&parker));
             thread::spawn(move || {
                 let mut wake = WakeList::default();
                 meanwhile(&queue, &b, &mut wake);
                 if wake.worker {
-                    bed.wake();
+                    parker.wake();
                 }
             })
         };
         let mut worker = queue.worker(1);
-        let has_taken = bed.work(&queue, &mut worker);
+        let has_taken = parker.work(&queue, &mut worker);
         submitter.join().unwrap();
         other.join().unwrap();
-        bed.assert_awake_or_idle(&queue, &mut worker, has_taken);
+        parker.assert_awake_or_idle(&queue, &mut worker, has_taken);
     });
 }
 
