@@ -53,7 +53,7 @@ const POLICIES: [(&str, OverloadPolicy); 3] = [
     ("KeepLatest", OverloadPolicy::KeepLatest),
 ];
 
-/// A vote of a peer: the place of its arrival among all, so that a later one has a higher number.
+/// A vote of a peer: the number of its arrival among all, so that a later one has a higher number.
 #[derive(Debug)]
 struct Vote(usize);
 

@@ -1,5 +1,5 @@
-//! Prints the public API that a file of rustdoc's JSON describes, an item a line. What the compiler adds to each type and
-//! no stable program can ask for is left out.
+//! Prints the public API that a file of rustdoc's JSON describes, an item a line. What the compiler adds to each type
+//! and no stable program can ask for is left out.
 
 use std::{env, error::Error};
 

@@ -146,7 +146,8 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
          message is due to the end of its call, so the call and the message are in it. {} rounds of {} \
          messages.\n\n{of_trickles}\n\
          A tower service of one peer over a flow that has capacity for one more message, behind `load_shed`: of {} \
-         calls {} are admitted and {} are shed, and {} waits, the service itself. Where there is capacity, one producer in a closed loop, {} \
+         calls {} are admitted and {} are shed, and {} waits, the service itself. \
+         Where there is capacity, one producer in a closed loop, {} \
          permits, one thread; {} rounds of {} messages.\n\n{of_services}",
         departure["messages"],
         duration(number(&departure["handler_ns"])),

@@ -11,7 +11,7 @@
 //!
 //! May lose: messages that the transport loses. Chunks are asked for again after a time-out, adverts with
 //! the next retransmission request. What the engine drops is asked for again at once, or with the next tick.
-//! An advert that the broadcaster has no capacity for is not lost: whom it was for is told with the next tick.
+//! An advert that the broadcaster has no capacity for is not lost: its recipients get it with the next tick.
 
 mod answers;
 mod callbacks;

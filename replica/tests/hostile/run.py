@@ -29,7 +29,7 @@ def run(test):
 
 
 def main():
-    # Were a file not read, its place would have a test that fails, with the reason.
+    # A file that cannot be read counts as a test that fails, with the reason.
     names = list(tests(unittest.defaultTestLoader.discover(str(FOLDER))))
     failed = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
