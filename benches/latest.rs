@@ -2,7 +2,7 @@
 //!
 //! A hundred peers send a vote every 5 ms on average, by a Poisson schedule; the handler works for 50 µs by the clock.
 //! Each vote supersedes all that its peer has sent before. *Age* is that of the newest vote of a peer that has started,
-//! counted from its intended arrival, and looked at for each peer every millisecond from the second second on. It
+//! counted from its intended arrival. It is looked at for each peer every millisecond, from the second second on. It
 //! cannot be less than the gap between two votes. *In vain* is the share of the handled votes that were older than one
 //! of the same peer that had been handled before.
 //!

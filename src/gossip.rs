@@ -146,10 +146,10 @@ pub trait Gossip: Send + Sync + 'static {
     /// unless it is implemented.
     ///
     /// Called once for each message, on the thread that drops it: one of the flow's, or the transport's that submits
-    /// this message or a newer one. It may come before `on_peer_up`, after `on_peer_down` and beside any other callback.
-    /// So it should be brief and must not block. What it asks for may be dropped as well: it should ask for less than
-    /// was lost if that goes on. [`on_messages_dropped`](Self::on_messages_dropped) is the notice for a replica that
-    /// needs only counts, in order and seldom.
+    /// this message or a newer one. It may come before `on_peer_up`, after `on_peer_down` and beside any other
+    /// callback. So it should be brief and must not block. What it asks for may be dropped as well: it should ask for
+    /// less than was lost if that goes on. A replica that needs only counts, in order and seldom, implements
+    /// [`on_messages_dropped`](Self::on_messages_dropped) instead.
     fn on_message_dropped(&self, message: MessageOf<Self>, peer: NodeId, outcome: Outcome) {
         let _ = (message, peer, outcome);
     }

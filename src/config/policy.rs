@@ -23,15 +23,15 @@ pub enum OverloadPolicy {
     /// It takes the place of the oldest queued message of its own peer that it
     /// [supersedes](crate::MessageHandler::supersedes): adverts, votes, heights, of which the last says all. That one,
     /// and others of that peer that it supersedes, are counted as [`Outcome::Superseded`](crate::Outcome::Superseded).
-    /// The new one runs when the oldest of them would have run, so it may pass messages that it does not supersede, and
+    /// The new one runs when the oldest of them would have run. So it may pass messages that it does not supersede, and
     /// a key whose messages come fast still gets its turn.
     ///
     /// If it supersedes none it waits, as with [`Wait`](Self::Wait): this policy takes out only what a later message
     /// says as well. A peer's 1 024 oldest queued messages are compared. Those that wait, and a run of up to 32 that a
     /// worker has taken up, are not. While another thread compares a message of the same peer, nothing is compared.
     ///
-    /// While there is capacity nothing is compared either, and messages that supersede each other gather. So give such a
-    /// flow a small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
+    /// While there is capacity nothing is compared either, and messages that supersede each other gather. So give such
+    /// a flow a small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
     /// [quantum](crate::FlowConfig::with_quantum) of a few messages.
     KeepLatest,
 }

@@ -170,9 +170,9 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     ///
     /// # Whose code runs here
     ///
-    /// Where there is no capacity, this may drop the peer's oldest message if that is the policy, or compare the
-    /// message with those that it may supersede, and let in up to 64 waiting submitters. The `Drop` of what is dropped,
-    /// [`supersedes`](MessageHandler::supersedes) and the submitters' wakers then run on the caller's thread.
+    /// Where there is no capacity, the policy may drop the peer's oldest message, or compare the message with those
+    /// that it may supersede. This call may then let in up to 64 waiting submitters. The `Drop` of what is dropped,
+    /// [`supersedes`](MessageHandler::supersedes) and the submitters' wakers run on the caller's thread.
     pub fn execute(&self, peer: impl Borrow<K>, message: M) -> Execute<M, K> {
         self.execute_sized(peer, message, size_of::<M>())
     }

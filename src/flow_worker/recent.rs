@@ -13,8 +13,8 @@ use crate::{
 // The ledger knows no queue, and keeps the tags of its lanes.
 const _: () = assert!(TAG_BITS == LANE_BITS);
 
-/// How many turns of a worker the log shows beside its stuck handler. With peer ids of 64 characters they take less than
-/// 2 kB.
+/// How many turns of a worker the log shows beside its stuck handler. With peer ids of 64 characters they take less
+/// than 2 kB.
 const LOGGED_TURNS: usize = 8;
 
 /// A message that a thread of a flow has taken lately, and what became of it.

@@ -41,8 +41,8 @@ const OVERHEAD: u64 = 1_000;
 /// One part in so many is added to an excess: handlers differ, and peers take turns.
 const HEADROOM: u64 = 3;
 
-/// Bounds that would have avoided what a flow has dropped, or refused by [`Refuse`](crate::OverloadPolicy::Refuse), for
-/// want of capacity, since it was built or its configuration was last changed.
+/// Bounds that would have avoided what a flow has dropped for want of capacity, or refused by
+/// [`Refuse`](crate::OverloadPolicy::Refuse). It counts from when the flow was built or last reconfigured.
 ///
 /// [`FlowSnapshot::advice`](crate::FlowSnapshot::advice) gives it. What a caller is refused by
 /// [`try_execute`](crate::FlowWorker::try_execute) does not count. Set all that it names. The same load then finds

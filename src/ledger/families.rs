@@ -211,9 +211,9 @@ impl MetricsSnapshot {
     /// | `queue_delay_seconds`, `service_time_seconds` | histogram | `flow` |
     ///
     /// `flow` is the name of a flow as it was given, or `Broadcast` for the replica's own adverts on their way out. The
-    /// fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say what the series mean. Buckets end at 1 and 5 of each power
-    /// of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten thousand
-    /// peers as with none.
+    /// fields of [`FlowSnapshot`] and [`MetricsSnapshot`] say what the series mean. Buckets end at 1 and 5 of each
+    /// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
+    /// thousand peers as with none.
     ///
     /// The examples `bridge_prometheus` and `bridge_metrics` hand them to the crates of these names.
     /// With the feature `prometheus`, a [`MetricsRegistry`](crate::MetricsRegistry) is a collector of

@@ -25,8 +25,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A handler has returned or panicked; times are in nanoseconds. Returns their buckets in the histograms. One thread
-    /// at a time calls this.
+    /// A handler has returned or panicked; times are in nanoseconds. Returns their buckets in the histograms. One
+    /// thread at a time calls this.
     #[inline]
     pub(super) fn ran(&self, wait: u64, service: u64, panicked: bool) -> [usize; 2] {
         let buckets = [self.wait.record(wait), self.service.record(service)];

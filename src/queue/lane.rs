@@ -139,8 +139,8 @@ impl<K> Lane<K> {
         self.index
     }
 
-    /// In [`TAG_BITS`]: its number, and as many bits of its serial as fit, which distinguish it from the lanes that have
-    /// the number before and after it. The next lane with the same tag comes half a million lanes later.
+    /// In [`TAG_BITS`]: its number, and as many bits of its serial as fit. The serial distinguishes it from the lanes
+    /// that have the number before and after it. The next lane with the same tag comes half a million lanes later.
     #[inline]
     pub(crate) fn tag(&self) -> u64 {
         self.tag

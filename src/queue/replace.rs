@@ -35,13 +35,12 @@ pub(crate) struct Replaced<T> {
 }
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Admits an item of so many bytes in the place of the first that is queued in its lane and that it
-    /// `supersedes`, the newer item being the first argument, and takes out the others. Otherwise the item stays where
-    /// it is: there is none, the lane or the queue is closed, another thread looks at the lane, or the new item is
-    /// larger and no byte is free.
+    /// Admits an item of so many bytes in the place of the first that is queued in its lane and that it `supersedes`,
+    /// and takes out the others. Otherwise the item stays where it is: there is none, the lane or the queue is closed,
+    /// another thread looks at the lane, or the new item is larger and no byte is free.
     ///
-    /// `supersedes` may be the user's code, and must not panic. `count` is called before the new item can be served;
-    /// it is not for the user's code.
+    /// `supersedes` gets the newer item first. It may be the user's code, and must not panic. `count` is called before
+    /// the new item can be served; it is not for the user's code.
     ///
     /// # Panics
     ///

@@ -72,8 +72,8 @@ pub(super) struct Peer {
     /// What has timed out, oldest first.
     late: VecDeque<(ArtifactId, u32, AttemptId)>,
     pub(super) pace: Pace,
-    /// How many chunks may be outstanding now. Halved by a time-out, and by an answer that was dropped here, so that a
-    /// peer is asked no more than it can deliver and we can take in time, and grown again by what it delivers.
+    /// How many chunks may be outstanding now. A time-out halves it, as does an answer that was dropped here, so that a
+    /// peer is asked for no more than it can deliver and we can take in time. What it delivers makes it grow again.
     window: usize,
     delivered: usize,
     health: u32,
