@@ -55,8 +55,8 @@ const TRANSPORT_QUOTA: usize = 8;
 const SLOT_BYTES: usize = 256;
 /// What a lane costs beside its messages, in bytes, generously.
 const LANE_BYTES: usize = 1024;
-/// What a place for a submitter that waits costs beside its message's payload, in bytes, generously.
-const PLACE_BYTES: usize = 1024;
+/// What a submitter that waits costs beside its message's payload, in bytes, generously.
+const WAITER_BYTES: usize = 1024;
 
 /// A configuration that cannot work. Nothing has been built.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -77,7 +77,10 @@ pub enum ConfigError {
         threads: usize,
     },
     /// A larger limit than [`FlowConfig::MAX_INFLIGHT_REQUESTS`].
-    #[error("{flow} flow: {limit} messages in flight, over the maximum of {max}", max = FlowConfig::MAX_INFLIGHT_REQUESTS)]
+    #[error(
+        "{flow} flow: {limit} messages in flight, over the maximum of {max}",
+        max = FlowConfig::MAX_INFLIGHT_REQUESTS
+    )]
     TooManyInflight {
         /// The flow.
         flow: &'static str,
@@ -85,7 +88,10 @@ pub enum ConfigError {
         limit: usize,
     },
     /// More waiting submitters than [`FlowConfig::MAX_WAITERS`].
-    #[error("{flow} flow: {waiters} waiting submitters a peer, over the maximum of {max}", max = FlowConfig::MAX_WAITERS)]
+    #[error(
+        "{flow} flow: {waiters} waiting submitters a peer, over the maximum of {max}",
+        max = FlowConfig::MAX_WAITERS
+    )]
     TooManyWaiters {
         /// The flow.
         flow: &'static str,
@@ -117,7 +123,10 @@ pub enum ConfigError {
         bytes: u64,
     },
     /// Messages that expire at once, or after more than [`FlowConfig::MAX_AGE`].
-    #[error("{flow} flow: a maximum age of {age:?}; give it more than zero and up to {max:?}", max = FlowConfig::MAX_AGE)]
+    #[error(
+        "{flow} flow: a maximum age of {age:?}; give it more than zero and up to {max:?}",
+        max = FlowConfig::MAX_AGE
+    )]
     Age {
         /// The flow.
         flow: &'static str,
@@ -170,7 +179,7 @@ pub enum ConfigError {
 /// |---|---|---|---|
 /// | threads of a flow | 1 | [`P2P_PER_FLOW_THREADS`], 3 | a handler that waits leaves two to go on |
 /// | order | of the flow | of each peer ([`peer_threads`](FlowConfig::with_peer_threads) 1) | peers run side by side |
-/// | a peer's share | none | a quota: [`FlowConfig`]'s default, 8 in the Transport flow; turns equal in time | no peer fills a flow |
+/// | a peer's share | none | a quota (8 in the Transport flow), turns equal in time | no peer fills a flow |
 /// | those who wait | without a bound | 64 for each peer and flow | memory is bounded |
 /// | broadcast before the start | `send` blocks | adverts wait in the queue | nobody blocks |
 /// | the timer's stop | up to 100 ms | at once | |

@@ -76,10 +76,10 @@
 //!
 //! | what | limit | set by |
 //! |---|---|---|
-//! | messages in flight, per flow | Advert 100 000, Request 100, Chunk 100, Retransmission 1 000, Transport 1 000 | [`FlowConfig::new`], up to [`FlowConfig::MAX_INFLIGHT_REQUESTS`] |
+//! | messages in flight, per flow | 100 to 100 000 ([`ChannelConfig`]) | [`FlowConfig::new`], up to 2²⁰ |
 //! | a peer's, per flow | a quarter of that, at most 1 024; Transport 8 | [`FlowConfig::with_peer_quota`] |
 //! | their bytes | none | [`FlowConfig::with_max_bytes`], [`FlowConfig::with_peer_max_bytes`] |
-//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to [`FlowConfig::MAX_WAITERS`] |
+//! | submitters that wait, per peer and flow | 64 | [`FlowConfig::with_max_waiters`], up to 2¹⁶ |
 //! | peers with a lane, per flow | 4 096 | [`FlowConfig::with_max_peers`], up to [`FlowConfig::MAX_PEERS`] |
 //! | flows of an engine | [`MAX_FLOWS`] | fixed |
 //! | threads per flow | 3 | [`FlowConfig::with_threads`], up to [`FlowConfig::MAX_THREADS_PER_FLOW`] |

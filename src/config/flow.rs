@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     DEFAULT_PEERS, DEFAULT_QUANTUM, DEFAULT_QUOTA, DEFAULT_WAITERS, Departure, LANE_BYTES,
-    OverloadPolicy, P2P_PER_FLOW_THREADS, PLACE_BYTES, PanicPolicy, SLOT_BYTES, WaitStrategy,
+    OverloadPolicy, P2P_PER_FLOW_THREADS, PanicPolicy, SLOT_BYTES, WAITER_BYTES, WaitStrategy,
 };
 
 /// Limits, threads and policies of one flow.
@@ -106,7 +106,8 @@ impl FlowConfig {
 
     /// Sets how many peers can have a lane at the same time: 1 to [`MAX_PEERS`](Self::MAX_PEERS). A lane comes with
     /// the peer's first message. If there are as many already, the flow looks at the next 64 for one that is unused,
-    /// and gives its place to the newcomer. If it finds none, the message is refused.
+    /// and gives it to the newcomer. If it finds none, the message is refused. Set it to somewhat more than the
+    /// connections that the transport admits.
     ///
     /// Worst case: this many lanes of at most 1 KiB each, beside their messages.
     #[must_use]
@@ -118,11 +119,10 @@ impl FlowConfig {
     /// Sets how many submitters may wait for capacity on behalf of one peer: 0 to [`MAX_WAITERS`](Self::MAX_WAITERS).
     /// One more is refused and gets its message back; with 0 nobody waits.
     ///
-    /// A transport with one call pending for each stream needs no more of them than a peer has streams
-    /// of the flow.
+    /// A transport with one call pending for each stream needs no more of them than a peer has streams of the flow.
+    /// Raise it where a peer has more calls pending, lower it to hold less memory.
     ///
-    /// Worst case: this many times the largest message of the flow, for each peer, and about 1 KiB
-    /// each for places.
+    /// Worst case: this many times the largest message of the flow, for each peer, and about 1 KiB for each waiter.
     #[must_use]
     pub const fn with_max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
@@ -173,8 +173,8 @@ impl FlowConfig {
         self
     }
 
-    /// Bounds the bytes of the messages in flight as well: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default, sets no bound. Set
-    /// it where messages differ much in size.
+    /// Bounds the bytes of the messages in flight as well: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default,
+    /// sets no bound. Set it where messages differ much in size.
     ///
     /// A message is admitted while fewer bytes are in flight, so a message that is larger than the bound runs, too. A
     /// message has the bytes of its payload, or those that its submitter [states](crate::FlowWorker::execute_sized).
@@ -188,7 +188,8 @@ impl FlowConfig {
     }
 
     /// Bounds each peer's messages in flight in bytes, as [`with_max_bytes`](Self::with_max_bytes) bounds
-    /// the flow's: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default, sets no bound.
+    /// the flow's: 1 to [`MAX_BYTES`](Self::MAX_BYTES). `None`, the default, sets no bound. Set it where one peer's
+    /// large messages could take the whole bound of the flow.
     ///
     /// Worst case: this many bytes for each peer, and its largest message.
     #[must_use]
@@ -238,7 +239,8 @@ impl FlowConfig {
         self
     }
 
-    /// Sets what the flow does when a handler panics.
+    /// Sets what the flow does when a handler panics; by default it goes on ([`Contain`](PanicPolicy::Contain)). Choose
+    /// [`FailFast`](PanicPolicy::FailFast) where a panic may leave the handler's state wrong.
     #[must_use]
     pub const fn with_panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.panics = policy;
@@ -371,7 +373,7 @@ impl FlowConfig {
     #[must_use]
     pub const fn worst_case_bytes(&self, peers: usize, message_bytes: usize) -> usize {
         let peers = if peers > self.max_peers { self.max_peers } else { peers };
-        let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(PLACE_BYTES));
+        let waiting = self.max_waiters.saturating_mul(message_bytes.saturating_add(WAITER_BYTES));
         let slots = self.max_inflight_requests().saturating_mul(SLOT_BYTES);
         let admitted = self.max_inflight_requests().saturating_mul(message_bytes);
         let admitted = match self.max_bytes {

@@ -108,7 +108,8 @@ impl Quarantine {
         Self { panics, window, term: Duration::from_secs(60 * 60) }
     }
 
-    /// Sets the term: any duration.
+    /// Sets the term: any duration; an hour by default. Raise it where each panic costs much, lower it where honest
+    /// peers may provoke one.
     #[must_use]
     pub const fn with_term(mut self, term: Duration) -> Self {
         self.term = term;

@@ -113,7 +113,8 @@ impl<K: PeerKey> EngineBuilder<K> {
 
     /// Sets the bounds, threads and policies of the flow in which the [`PeerHandler`] is called, which is named
     /// `peers`: by default 1 000 events in flight, 8 of one peer. It always runs one event of a peer at a time. It
-    /// cannot drop events: no maximum age, and the policy is `Wait` or `Refuse`.
+    /// cannot drop events: no maximum age, and the policy is `Wait` or `Refuse`. Set it where many peers come and go at
+    /// once, or the callbacks block.
     pub fn with_peers_flow(mut self, config: FlowConfig) -> Self {
         self.peers.1 = config;
         self
