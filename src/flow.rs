@@ -7,6 +7,8 @@ use std::fmt;
 
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
 
+use crate::ConfigError;
+
 /// The class of a message; each class has a bound, a pool and counters of its own.
 ///
 /// The static string of a flow (`Advert`, `Request`, …) is its name in thread names, logs and
@@ -57,11 +59,17 @@ impl FlowType {
 /// It is the flow's label in metrics and its name in logs, errors and reports. Threads of a [`FlowType`] are called
 /// `P2P_Advert_Thread` and so on. Those of another flow are called by the first 11 bytes of its name and their index,
 /// as in `blocks-0`, since Linux shows 15 bytes of a thread's name.
+///
+/// A flow is given a name of 1 to 64 bytes. `Broadcast` is that of a replica's own adverts. What flows of one name
+/// count in one registry is added up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct FlowName {
     name: &'static str,
     is_flow_type: bool,
 }
+
+/// How long the name of a flow may be, in bytes.
+const MAX_NAME: usize = 64;
 
 /// How many bytes of a flow's name stand in the names of its threads: an index of three digits fits behind them.
 const THREAD_NAME_BYTES: usize = 11;
@@ -74,6 +82,19 @@ impl FlowName {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.name
+    }
+
+    /// Whether a flow can have it.
+    pub(crate) fn validate(self) -> Result<(), ConfigError> {
+        let Self { name, .. } = self;
+        let fault = if name.is_empty() || name.len() > MAX_NAME {
+            "its name has no bytes, or more than 64"
+        } else if name == Self::BROADCAST.name {
+            "the name is that of the replica's own adverts"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::Name { flow: name, fault })
     }
 
     /// What one of the flow's threads is called.

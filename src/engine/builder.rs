@@ -23,9 +23,6 @@ use crate::{
 /// How many flows an engine can have, that of the peers included.
 pub const MAX_FLOWS: usize = 64;
 
-/// How long the name of a flow may be, in bytes.
-const MAX_NAME: usize = 64;
-
 /// The flow of the peers, unless it is configured otherwise: how many events are in flight, and of one peer. A peer
 /// comes and goes; more than a few of its events only queue for nothing.
 const PEERS: FlowConfig = FlowConfig::new(1_000).with_peer_quota(8);
@@ -64,8 +61,9 @@ impl<K: PeerKey> EngineBuilder<K> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if a figure is out of range, if another flow has the name, or if there are [`MAX_FLOWS`]
-    /// already; [`BuildError::Threads`] if the system gives no threads.
+    /// [`BuildError::Config`] if a figure is out of range, if there are [`MAX_FLOWS`] already, if another flow has the
+    /// name, that of the peers included, or if [no flow](FlowName) can have it; [`BuildError::Threads`] if the system
+    /// gives no threads.
     pub fn flow<M: Send + 'static>(
         &mut self,
         name: impl Into<FlowName>,
@@ -84,6 +82,7 @@ impl<K: PeerKey> EngineBuilder<K> {
         handler: impl MessageHandler<M, K>,
         events: Option<MetricsRegistry>,
     ) -> Result<Arc<FlowWorker<M, K>>, BuildError> {
+        name.validate()?;
         self.validate_name(name.as_str())?;
         let registry = &self.registry;
         let left: Arc<dyn LaneLeft> = Arc::<LeftBell<K>>::clone(&self.left);
@@ -95,11 +94,7 @@ impl<K: PeerKey> EngineBuilder<K> {
     }
 
     fn validate_name(&self, name: &'static str) -> Result<(), ConfigError> {
-        let fault = if name.is_empty() || name.len() > MAX_NAME {
-            "its name has no bytes, or more than 64"
-        } else if name == FlowName::BROADCAST.as_str() {
-            "the name is that of the replica's own adverts"
-        } else if name == self.peers.0.as_str()
+        let fault = if name == self.peers.0.as_str()
             || self.flows.0.iter().any(|flow| flow.name() == name)
         {
             "another flow has the name"

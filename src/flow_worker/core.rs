@@ -286,6 +286,15 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         self.queue.finish_discarded(lane, 0, wake);
     }
 
+    /// Gives back the permits that nobody has asked for since the last look, so that others get them.
+    pub(super) fn revoke_idle_permits(&self) {
+        let mut wake = WakeList::default();
+        for lane in self.queue.revoke_idle() {
+            self.give_back(&lane, &mut wake);
+            self.wake(&mut wake);
+        }
+    }
+
     /// Lets a message go that no worker has taken, frees its capacity, and wakes who is in the list.
     pub(super) fn discard(
         &self,
@@ -342,6 +351,7 @@ impl<M: Send + 'static, K: PeerKey> Gauges for Core<M, K> {
         Load {
             admitted: self.queue.admitted(),
             in_flight,
+            permits: self.queue.permits(),
             least_in_flight: self.queue.least_in_flight(),
             bytes: self.queue.bytes_in_flight(),
             waiting: self.queue.waiting(),

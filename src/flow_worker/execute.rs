@@ -44,6 +44,7 @@ impl From<Refusal> for RefusalReason {
         match refusal {
             Refusal::Closed => Self::Closed,
             Refusal::Cancelled => Self::Disconnected,
+            Refusal::Idle => Self::Full,
         }
     }
 }

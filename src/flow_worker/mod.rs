@@ -123,14 +123,16 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Config`] if `config` is out of range, [`BuildError::Threads`] or [`BuildError::WatchThread`] if
-    /// the system gives no threads.
+    /// [`BuildError::Config`] if `config` is out of range or [no flow](FlowName) can have the name,
+    /// [`BuildError::Threads`] or [`BuildError::WatchThread`] if the system gives no threads.
     pub fn new(
         flow: impl Into<FlowName>,
         config: &FlowConfig,
         registry: &MetricsRegistry,
         handler: impl MessageHandler<M, K>,
     ) -> Result<Self, BuildError> {
+        let flow = flow.into();
+        flow.validate()?;
         let spec = FlowSpec::new(flow, config, registry);
         let mut worker = Self::of_engine(spec, handler, None)?;
         let core: Weak<core::Core<M, K>> = Arc::downgrade(&worker.inner);
@@ -355,6 +357,7 @@ impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
         let now = Moment::now().nanos_since(self.epoch);
         self.ledger.look_at_excess(now, || self.queue.in_flight() == 0);
         self.stand_in();
+        self.revoke_idle_permits();
         self.ledger.look_at_in_flight(self.queue.least_in_flight());
     }
 }

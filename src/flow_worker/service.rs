@@ -24,7 +24,7 @@ use super::{FlowWorker, Refused, core::Envelope, submit::charged};
 use crate::{
     NodeId, Outcome, PeerKey, RefusalReason,
     clock::Moment,
-    queue::{Denied, Left, Waited, WakeList},
+    queue::{Denied, Left, Refusal, Waited, WakeList},
 };
 
 /// Submits messages of one peer to one flow, as a [`Service`] that is ready when it holds a permit: capacity of the
@@ -57,9 +57,12 @@ use crate::{
 /// [policy](crate::OverloadPolicy) is. Its wait is counted like that of a message. One that is dropped while it waits
 /// counts as [`WaitCancelled`](Outcome::WaitCancelled).
 ///
-/// A permit counts as a message in flight until it is used. Keep no more services ready than the peer's quota leaves
-/// for the others. When the peer departs or the flow is closed, the permit is revoked, so it holds up neither.
-/// A permit that ends without a message counts as [`PermitReleased`](Outcome::PermitReleased).
+/// A permit counts as a message in flight until it is used ([`permits`](crate::FlowSnapshot::permits)). So a service
+/// that is ready and never called keeps capacity from others: keep fewer of them ready than the flow has capacity for.
+/// A service that has waited in vain, and is not polled again when its permit is there, loses the permit after 50 to
+/// 100 ms, and waits anew when it is polled. So what `load_shed` has shed holds nothing for long. When the peer departs
+/// or the flow is closed, the permit is revoked, so it holds up neither. A permit that ends without a message counts as
+/// [`PermitReleased`](Outcome::PermitReleased).
 ///
 /// Where the flow is bounded in bytes, a permit is granted while any byte is free. The message counts its bytes when it
 /// comes, so each permit may exceed the bound by one message.
@@ -68,8 +71,8 @@ use crate::{
 ///
 /// `poll_ready` fails, with no message, for any [`RefusalReason`] but `Full`. After
 /// [`TooManyWaiters`](RefusalReason::TooManyWaiters) or [`TooManyPeers`](RefusalReason::TooManyPeers) it may be called
-/// again. A call fails, with its message, if the permit has been revoked. The service may be used again after a
-/// [departure](RefusalReason::Disconnected): its next message is one of a new connection.
+/// again. A call fails, with its message, if the permit was revoked since: the service was ready before the peer
+/// [departed](RefusalReason::Disconnected). It may be used again after that, for the peer's next connection.
 ///
 /// # Panics
 ///
@@ -134,35 +137,40 @@ impl<M: Send + 'static, K: PeerKey> Service<M> for PeerService<M, K> {
         if self.is_ready {
             return Poll::Ready(Ok(()));
         }
-        let is_first = self.ticket.is_none();
-        let ticket = match self.ticket {
-            Some(ticket) => ticket,
-            None => match self.wait() {
-                Ok(ticket) => *self.ticket.insert(ticket),
-                Err(reason) => return Poll::Ready(Err(Refused { message: None, reason })),
-            },
-        };
-        let core = &self.flow.inner;
-        match core.queue.poll_ticket(ticket, context.waker()) {
-            Waited::Pending => {
-                if is_first {
-                    core.ledger.has_waited();
+        // A second turn follows only where a permit was revoked that this has not asked for.
+        loop {
+            let is_first = self.ticket.is_none();
+            let ticket = match self.ticket {
+                Some(ticket) => ticket,
+                None => match self.wait() {
+                    Ok(ticket) => *self.ticket.insert(ticket),
+                    Err(reason) => return Poll::Ready(Err(Refused { message: None, reason })),
+                },
+            };
+            let core = &self.flow.inner;
+            match core.queue.poll_ticket(ticket, context.waker()) {
+                Waited::Pending => {
+                    if is_first {
+                        core.ledger.has_waited();
+                    }
+                    return Poll::Pending;
                 }
-                Poll::Pending
-            }
-            Waited::Admitted => {
-                self.is_ready = true;
-                Poll::Ready(Ok(()))
-            }
-            Waited::Refused(_, why) => {
-                self.ticket = None;
-                Poll::Ready(Err(Refused { message: None, reason: why.into() }))
+                Waited::Admitted => {
+                    self.is_ready = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Waited::Refused(_, why) => {
+                    self.ticket = None;
+                    if why != Refusal::Idle {
+                        return Poll::Ready(Err(Refused { message: None, reason: why.into() }));
+                    }
+                }
             }
         }
     }
 
     fn call(&mut self, message: M) -> Self::Future {
-        assert!(self.is_ready, "the service is called when it is ready");
+        assert!(self.is_ready, "called while it is not ready: `poll_ready` comes first");
         self.is_ready = false;
         let ticket = self.ticket.take().expect("a service that is ready has a ticket");
         let core = &self.flow.inner;

@@ -82,13 +82,19 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         }
         let mut wake = WakeList::default();
         let mut offered = Offered { messages, arrived: Moment::now() };
-        let submitted = match remembered {
+        let mut submitted = match remembered {
             Some(lane) => self.queue.submit_many(lane, &mut offered, &mut wake),
             None => self.queue.with_lane(peer, |lane| match lane {
                 Some(lane) => self.queue.submit_many(lane, &mut offered, &mut wake),
                 None => Err(Denied::LaneClosed),
             }),
         };
+        if submitted == Err(Denied::LaneClosed) {
+            // It has none, or one that another thread has closed.
+            if let Some(lane) = self.queue.lane(peer) {
+                submitted = self.queue.submit_many(&lane, &mut offered, &mut wake);
+            }
+        }
         if !messages.is_empty() {
             self.ledger.note_in_flight(self.queue.least_in_flight());
         }

@@ -123,6 +123,11 @@ fn a_wrong_configuration_is_refused_before_a_thread_starts() {
         |_: &NodeId, (): ()| {},
     );
     assert_eq!(built.unwrap_err().to_string(), "Chunk flow: no threads; give it 1 to 256");
+    for name in ["", "Broadcast"] {
+        let (config, registry) = (FlowConfig::new(1), MetricsRegistry::new());
+        let built = FlowWorker::new(name, &config, &registry, |_: &NodeId, (): ()| {});
+        assert!(matches!(built, Err(BuildError::Config(ConfigError::Name { .. }))), "{name}");
+    }
 }
 
 #[test]

@@ -109,7 +109,7 @@ const COUNTERS: [Family<FlowSnapshot, u64>; 4] = [
     ),
 ];
 
-const GAUGES: [Family<FlowSnapshot, usize>; 13] = [
+const GAUGES: [Family<FlowSnapshot, usize>; 14] = [
     ("gossip_engine_messages_in_flight", "Messages admitted and not finished", |flow| {
         flow.in_flight
     }),
@@ -125,6 +125,9 @@ const GAUGES: [Family<FlowSnapshot, usize>; 13] = [
         flow.queued
     }),
     ("gossip_engine_messages_held", "Messages in flight whose slots are held", |flow| flow.held),
+    ("gossip_engine_permits_held", "Permits in flight of services that are ready", |flow| {
+        flow.permits
+    }),
     ("gossip_engine_messages_waiting", "Submitters that wait for capacity", |flow| flow.waiting),
     (
         "gossip_engine_in_flight_bytes",
@@ -202,7 +205,7 @@ impl MetricsSnapshot {
     /// | `peers_quarantined` | gauge | |
     /// | `build_info`, always 1 | gauge | `version` |
     /// | `messages_in_flight`, `messages_in_flight_high_water`, `messages_in_flight_limit` | gauge | `flow` |
-    /// | `messages_queued`, `messages_held`, `messages_waiting` | gauge | `flow` |
+    /// | `messages_queued`, `messages_held`, `messages_waiting`, `permits_held` | gauge | `flow` |
     /// | `in_flight_bytes`; `in_flight_limit_bytes` of flows that are bounded in bytes | gauge | `flow` |
     /// | `peers`, `peers_limit` | gauge | `flow` |
     /// | `peer_messages_in_flight_limit`, `peer_messages_waiting_limit` | gauge | `flow` |

@@ -46,6 +46,8 @@ pub(crate) struct Load {
     /// Messages that were ever admitted. It never falls.
     pub(crate) admitted: u64,
     pub(crate) in_flight: usize,
+    /// Permits among them, for messages that have yet to come.
+    pub(crate) permits: usize,
     /// The same for the mark of the most: never more than there were.
     pub(crate) least_in_flight: usize,
     pub(crate) bytes: usize,
@@ -194,8 +196,9 @@ impl FlowLedger {
         ];
         FlowSnapshot {
             in_flight: load.in_flight,
-            queued: load.in_flight.saturating_sub(running + load.held),
+            queued: load.in_flight.saturating_sub(running + load.held + load.permits),
             held: load.held,
+            permits: load.permits,
             bytes_in_flight: load.bytes,
             waiting: load.waiting,
             oldest_age: load.oldest_age,

@@ -68,6 +68,7 @@ impl fmt::Debug for FlowSnapshot {
             .field("in_flight", &self.in_flight)
             .field("queued", &self.queued)
             .field("held", &self.held)
+            .field("permits", &self.permits)
             .field("bytes_in_flight", &self.bytes_in_flight)
             .field("waiting", &self.waiting)
             .field("oldest_age", &self.oldest_age)

@@ -20,6 +20,8 @@ pub struct FlowSnapshot {
     pub queued: usize,
     /// Those among them whose [slots](crate::Slot) are held, at the moment.
     pub held: usize,
+    /// Permits among them, of [services](crate::PeerService) that are ready, at the moment.
+    pub permits: usize,
     /// Bytes of the messages in flight, at the moment; 0 as long as neither the flow nor its peers are
     /// [bounded](crate::FlowConfig::with_max_bytes) in bytes.
     pub bytes_in_flight: usize,
@@ -176,6 +178,7 @@ impl FlowSnapshot {
         self.in_flight += other.in_flight;
         self.queued += other.queued;
         self.held += other.held;
+        self.permits += other.permits;
         self.bytes_in_flight += other.bytes_in_flight;
         self.waiting += other.waiting;
         self.oldest_age = self.oldest_age.max(other.oldest_age);

@@ -179,6 +179,17 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         (refused, revoked)
     }
 
+    /// Revokes the permits that nobody has asked for since the last call; returns the lane of each, which is to be
+    /// [given back](Self::finish_discarded).
+    pub(crate) fn revoke_idle(&self) -> Vec<Arc<Lane<K>>> {
+        self.waiters.lock().revoke_idle()
+    }
+
+    /// How many permits are held.
+    pub(crate) fn permits(&self) -> usize {
+        self.waiters.lock().permits()
+    }
+
     /// Whether there is a bound in bytes, so that items are charged.
     pub(super) fn charges_bytes(&self) -> bool {
         // Relaxed: a bound that is set at this moment holds for the next.

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Who waits without an item waits for a permit. It is **HELD** from then on: it counts as in flight, until it is
-//! filled with an item, given back, or revoked because its lane or the queue is closed.
+//! filled with an item, given back, or revoked because its lane or the queue is closed, or nobody has asked for it.
 //!
 //! A line whose lane has no capacity is *blocked on its lane* and stands in no ring; a worker that finishes an item of
 //! that lane puts it back. All other lines stand in the ring: they are blocked on the queue.
@@ -30,7 +30,10 @@ use std::{
 
 use foldhash::fast::FixedState;
 
+use self::permits::Permit;
 use super::{lane::Lane, wake_list::WakeList};
+
+mod permits;
 
 /// How many empty lines are kept to be used again.
 const SPARE_LINES: usize = 64;
@@ -42,20 +45,16 @@ pub(crate) enum Refusal {
     Closed,
     /// The lane was cancelled or retired.
     Cancelled,
+    /// A permit was granted, and nobody asked for it: see [`Waiters::revoke_idle`].
+    Idle,
 }
 
 /// One who waits, or whose wait is over and who has yet to notice. Without an item, one who waits for a permit.
 #[derive(Debug)]
 enum Waiter<K, T> {
-    Waiting {
-        item: Option<T>,
-        charge: u32,
-        waker: Option<Waker>,
-        line: u64,
-    },
+    Waiting { item: Option<T>, charge: u32, waker: Option<Waker>, line: u64 },
     Admitted,
-    /// It has a permit of this lane.
-    Held(Arc<Lane<K>>),
+    Held(Permit<K>),
     Refused(Option<T>, Refusal),
     Free,
 }
@@ -193,7 +192,7 @@ impl<K, T> Waiters<K, T> {
         };
         wake.add(waker);
         if item.is_none() {
-            self.waiters[ticket] = Waiter::Held(Arc::clone(&line.lane));
+            self.waiters[ticket] = Waiter::Held(Permit::new(&line.lane));
             self.held.insert((line_key, ticket));
         }
         if line.waiters.is_empty() {
@@ -202,44 +201,6 @@ impl<K, T> Waiters<K, T> {
             self.ring.push_back(line_key);
         }
         item
-    }
-
-    /// Ends a ticket that holds a permit, which its item takes: returns the lane. Or why it holds none any more.
-    pub(super) fn fill(&mut self, ticket: usize) -> Result<Arc<Lane<K>>, Refusal> {
-        let waiter = std::mem::replace(&mut self.waiters[ticket], Waiter::Free);
-        self.free.push(ticket);
-        match waiter {
-            Waiter::Held(lane) => {
-                self.held.remove(&(lane.serial(), ticket));
-                Ok(lane)
-            }
-            Waiter::Refused(_, why) => Err(why),
-            _ => unreachable!("a permit is filled that was granted, once"),
-        }
-    }
-
-    /// Revokes the permits of a lane that are held; returns how many. They are the caller's to give back.
-    pub(super) fn revoke_lane(&mut self, lane: &Arc<Lane<K>>, why: Refusal) -> usize {
-        let serial = lane.serial();
-        let mut revoked = 0;
-        while let Some(&held) = self.held.range((serial, 0)..=(serial, usize::MAX)).next() {
-            self.held.remove(&held);
-            self.waiters[held.1] = Waiter::Refused(None, why);
-            revoked += 1;
-        }
-        revoked
-    }
-
-    /// Revokes all permits that are held; returns the lane of each. They are the caller's to give back.
-    pub(super) fn revoke_all(&mut self, why: Refusal) -> Vec<Arc<Lane<K>>> {
-        let held = std::mem::take(&mut self.held);
-        let revoked = held.into_iter().map(|(_, ticket)| {
-            match std::mem::replace(&mut self.waiters[ticket], Waiter::Refused(None, why)) {
-                Waiter::Held(lane) => lane,
-                _ => unreachable!("only permits are among those held"),
-            }
-        });
-        revoked.collect()
     }
 
     fn remove_line(&mut self, line_key: u64) {
@@ -300,7 +261,8 @@ impl<K, T> Waiters<K, T> {
         if let Waiter::Waiting { waker: place, .. } = &mut self.waiters[ticket] {
             return (Waited::Pending, place.replace(waker));
         }
-        if let Waiter::Held(_) = &self.waiters[ticket] {
+        if let Waiter::Held(permit) = &mut self.waiters[ticket] {
+            permit.is_known = true;
             return (Waited::Admitted, Some(waker));
         }
         let waited = match std::mem::replace(&mut self.waiters[ticket], Waiter::Free) {
@@ -331,7 +293,7 @@ impl<K, T> Waiters<K, T> {
                 }
                 (Left::Wait(item, lane), waker)
             }
-            Waiter::Held(lane) => {
+            Waiter::Held(Permit { lane, .. }) => {
                 self.held.remove(&(lane.serial(), ticket));
                 (Left::Permit(lane), None)
             }

@@ -122,6 +122,30 @@ fn a_permit_is_revoked_by_a_departure_which_does_not_wait_for_it() {
 }
 
 #[test]
+fn a_permit_that_nobody_asks_for_goes_to_others_and_its_service_waits_anew() {
+    let (flow, _starts, leave) = busy(FlowConfig::new(1));
+    let flow = Arc::new(flow);
+    // As below `load_shed`: it has found that it must wait, and turns to other things.
+    let mut sheds = Arc::clone(&flow).service(peer(2));
+    assert!(!is_ready(&mut sheds));
+    leave.send(()).unwrap();
+    let honest = flow.execute(peer(3), 3);
+    leave.send(()).unwrap();
+    assert_eq!(block_on(honest), Ok(Submitted::Admitted));
+    let counts = at_rest(&flow);
+    assert_eq!((counts.count(Outcome::PermitReleased), counts.permits), (1, 0));
+    assert!(is_ready(&mut sheds), "it waits anew");
+    assert_eq!((flow.snapshot().permits, flow.snapshot().queued), (1, 0));
+    // One who has asked keeps it, however often the flow is looked at.
+    for _ in 0..3 {
+        flow.inner.revoke_idle_permits();
+    }
+    leave.send(()).unwrap();
+    block_on(sheds.call(4)).unwrap();
+    assert_eq!(at_rest(&flow).handled(), 3);
+}
+
+#[test]
 fn a_shutdown_waits_for_no_permit() {
     let flow = Arc::new(flow(FlowConfig::new(1), |_, _: u32| {}));
     let (mut ready, mut waits) =
@@ -152,7 +176,7 @@ fn a_service_counts_the_bytes_that_its_messages_have() {
 }
 
 #[test]
-#[should_panic = "is called when it is ready"]
+#[should_panic = "while it is not ready"]
 fn a_service_that_is_not_ready_is_not_called() {
     let flow = Arc::new(flow(FlowConfig::new(1), |_, _: u32| {}));
     drop(flow.service(peer(1)).call(1));
