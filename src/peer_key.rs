@@ -8,7 +8,8 @@ use std::{fmt::Display, hash::Hash};
 /// the log alone. Peers choose their ids in many systems; keys are hashed with a key of the process's own, so that
 /// nobody can make them collide.
 ///
-/// `Clone`, `Drop`, `Eq` and `Hash` run under locks of the engine, so they must not call it. What tells one connection
+/// `Clone`, `Drop`, `Eq` and `Hash` run under locks of the engine, so they must not call it. They must not panic: a
+/// panic reaches the caller, an event that was received then has no outcome, and a departure may be lost. What tells one connection
 /// of a peer from the next must not be part of it.
 pub trait PeerKey: Clone + Display + Eq + Hash + Send + Sync + 'static {}
 

@@ -192,7 +192,8 @@ impl<K: PeerKey> Engine<K> {
     /// Admits nothing more, lets what was admitted run until the deadline, drops and counts what has
     /// not started by then, ends the threads of all flows and says what was left.
     ///
-    /// Calls that wait for capacity resolve with an error at once. Concerns all clones. Blocks the caller
+    /// Calls that wait for capacity resolve with an error at once. Peers that are still connected are not reported as
+    /// [down](PeerHandler::on_peer_down). Concerns all clones. Blocks the caller
     /// for `deadline` at the most, and up to a second more for each flow whose threads have nothing
     /// left to run and do not end; an asynchronous program calls it where blocking is allowed.
     /// [`FlowWorker::shutdown`] says what happens to a handler that is stuck.

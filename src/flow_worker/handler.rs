@@ -127,7 +127,8 @@ pub trait MessageHandler<M, K: PeerKey = NodeId>: Send + Sync + 'static {
         drop(message);
     }
 
-    /// A method has panicked on a message of this peer, which is contained and counted. Called on the same thread,
+    /// [`handle`](Self::handle) or [`handle_many`](Self::handle_many) has panicked on a message of this peer, which is
+    /// contained and counted. (A panic of the other methods is contained and logged.) Called on the same thread,
     /// which may shut the flow down; a panic in it is contained.
     fn panicked(&self, _peer: &K) {}
 

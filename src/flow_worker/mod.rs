@@ -303,7 +303,8 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
 
     /// The last messages that the flow's threads have taken, up to 4 095 of each thread, and what became of them; the
     /// oldest first. Those that run are not among them. Read it with a [snapshot](Self::snapshot) when something is
-    /// wrong: it shows whose messages have taken the flow's time, and which were let go.
+    /// wrong: it shows whose messages have taken the flow's time, and which the
+    /// threads have let go. A peer that has departed since has no name in it.
     ///
     /// It stops no worker. It looks up each peer once, and takes about 200 bytes for each message.
     #[must_use]

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use super::{MetricFamily, MetricSample, MetricValue, MetricsSnapshot};
 
 impl MetricsSnapshot {
-    /// Writes all [families](Self::families) in the text format of OpenMetrics 1.0, to its end mark `# EOF`. Text of a
-    /// program's own stands before it.
+    /// Writes all [families](Self::families) in the text format of OpenMetrics 1.0, to its end mark `# EOF`. A program
+    /// with families of its own writes those first, without the mark, and then calls this.
     ///
     /// The content type of an answer to a scrape is `application/openmetrics-text; version=1.0.0; charset=utf-8`. A
     /// snapshot for each scrape costs what [`snapshot`](crate::MetricsRegistry::snapshot) costs. The text of five flows

@@ -11,7 +11,7 @@
 //!
 //! A submitter takes a permit of its lane and one of the queue, each by one exchange, and pushes its item into the
 //! inbox; or the permits of up to 16 items, which are pushed as a row. It may also wait for the permits alone, hold
-//! them, and push an item later ([`FairQueue::fill`]). Order and policy are nobody's business there.
+//! them, and push an item later ([`FairQueue::fill`]). Order and policy are decided later.
 //! A worker that wants work takes the schedule's lock (it never waits for it: [`Take::Busy`]), moves what is in the
 //! inbox into the lanes, and takes the next run in fair order. What it has finished it counts on a cache line of its
 //! own; the submitters' bounds are computed from that.
