@@ -30,6 +30,9 @@ pub enum OverloadPolicy {
     /// says as well. A peer's 1 024 oldest queued messages are compared. Those that wait, and a run of up to 32 that a
     /// worker has taken up, are not. While another thread compares a message of the same peer, nothing is compared.
     ///
+    /// A newer message may pass an older one of its key that waits, which then runs after it. That happens only to a
+    /// submitter that has several calls pending for one peer. A handler that cannot bear it looks which is newer.
+    ///
     /// While there is capacity nothing is compared either, and messages that supersede each other gather. So give such
     /// a flow a small [quota](crate::FlowConfig::with_peer_quota), a few more than a peer has keys, and a
     /// [quantum](crate::FlowConfig::with_quantum) of a few messages.

@@ -171,10 +171,11 @@ impl<M: Send + 'static, K: PeerKey> Service<M> for PeerService<M, K> {
 
     fn call(&mut self, message: M) -> Self::Future {
         assert!(self.is_ready, "called while it is not ready: `poll_ready` comes first");
+        // The user's code, which may panic: the permit is still the service's.
+        let bytes = charged((self.bytes)(&message));
         self.is_ready = false;
         let ticket = self.ticket.take().expect("a service that is ready has a ticket");
         let core = &self.flow.inner;
-        let bytes = charged((self.bytes)(&message));
         let envelope = Envelope { message, arrived: Moment::now() };
         let mut wake = WakeList::default();
         let filled = core.queue.fill(ticket, envelope, bytes, &mut wake);

@@ -139,19 +139,21 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                         self.count_excess(&lane, bytes);
                         return self.refuse(envelope, RefusalReason::Full);
                     }
-                    OverloadPolicy::DropNewest => return self.drop_newest(&lane, envelope, bytes),
+                    OverloadPolicy::DropNewest => {
+                        return self.drop_newest(&lane, envelope, bytes, wake);
+                    }
                     OverloadPolicy::DropOldest => {
                         let oldest = self.queue.evict(&lane, wake);
                         self.wake(wake);
                         let Some((oldest, charge)) = oldest else {
-                            return self.drop_newest(&lane, envelope, bytes);
+                            return self.drop_newest(&lane, envelope, bytes, wake);
                         };
                         // Before it is discarded, so that it counts beside the one that its capacity goes to.
                         self.count_excess(&lane, charge);
                         self.discard(&lane, oldest, charge, Outcome::DroppedOldest, wake);
                         evictions += 1;
                         if evictions > MAX_EVICTIONS {
-                            return self.drop_newest(&lane, envelope, bytes);
+                            return self.drop_newest(&lane, envelope, bytes, wake);
                         }
                     }
                     OverloadPolicy::Wait | OverloadPolicy::KeepLatest => {
@@ -204,8 +206,8 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             })
         };
         let count = || self.ledger.count(Outcome::Superseded);
-        let replaced = self.queue.replace(lane, newer, bytes, supersedes, count, wake);
-        self.wake(wake);
+        let notify = |wake: &mut WakeList| self.wake(wake);
+        let replaced = self.queue.replace(lane, newer, bytes, supersedes, count, notify);
         let Some(Replaced { first, others }) = replaced else { return false };
         self.let_go(lane.key(), first.message, Outcome::Superseded);
         for (older, charge) in others {
@@ -232,7 +234,15 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
     }
 
     /// Drops a message for which there is no capacity.
-    fn drop_newest(&self, lane: &Arc<Lane<K>>, envelope: Envelope<M>, bytes: u32) -> Decision<M> {
+    fn drop_newest(
+        &self,
+        lane: &Arc<Lane<K>>,
+        envelope: Envelope<M>,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> Decision<M> {
+        // Before the user's code runs.
+        self.wake(wake);
         self.count_excess(lane, bytes);
         self.drops.record(lane);
         self.ledger.count(Outcome::DroppedNewest);

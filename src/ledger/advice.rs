@@ -20,8 +20,8 @@
 //! taken off before that: rather too much is advised than too little.
 //!
 //! It is assumed that what was dropped takes about as long as what ran, and comes as it came: a submitter that offers
-//! a refused message again counts twice. A message that is not dropped pays nothing. Bounds: some numbers for each
-//! flow, and three for each lane.
+//! a refused message again counts twice. A message that neither is dropped nor drops another pays nothing.
+//! Bounds: some numbers for each flow, and three for each lane.
 
 use std::fmt;
 

@@ -36,11 +36,13 @@ pub(crate) struct Replaced<T> {
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// Admits an item of so many bytes in the place of the first that is queued in its lane and that it `supersedes`,
-    /// and takes out the others. Otherwise the item stays where it is: there is none, the lane or the queue is closed,
-    /// another thread looks at the lane, or the new item is larger and no byte is free.
+    /// and takes out the others. It passes those that wait in the lane's line. Otherwise the item stays where it is:
+    /// there is none, the lane or the queue is closed, another thread looks at the lane, or the new item is larger and
+    /// no byte is free.
     ///
     /// `supersedes` gets the newer item first. It may be the user's code, and must not panic. `count` is called before
-    /// the new item can be served; it is not for the user's code.
+    /// the new item can be served; it is not for the user's code. `notify` wakes who is in the list: before the first
+    /// comparison, since nobody else waits for the user's code, and at the end.
     ///
     /// # Panics
     ///
@@ -52,8 +54,9 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         bytes: u32,
         supersedes: impl Fn(&T, &T) -> bool,
         count: impl FnOnce(),
-        wake: &mut WakeList,
+        mut notify: impl FnMut(&mut WakeList),
     ) -> Option<Replaced<T>> {
+        let mut wake = WakeList::default();
         let lent = {
             let mut schedule = self.schedule.lock();
             self.drain_present(&mut schedule);
@@ -61,8 +64,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             self.leave(&schedule);
             // As in `push_into_full`.
             wake.worker |= schedule.is_ready();
-            lent?
+            lent
         };
+        notify(&mut wake);
+        let lent = lent?;
         let newer = item.as_ref().expect("an item is submitted");
         let compared = lent.iter().take(MAX_COMPARED).enumerate();
         let found: Vec<usize> = compared
@@ -93,10 +98,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             Some(Replaced { first, others })
         });
         // A turn may have been missed.
-        self.leave_changed(schedule, wake);
+        self.leave_changed(schedule, &mut wake);
         if has_freed {
-            self.note_taken_back(lane, wake);
+            self.note_taken_back(lane, &mut wake);
         }
+        notify(&mut wake);
         replaced
     }
 

@@ -17,6 +17,14 @@ pub(crate) struct WakeList {
 }
 
 impl WakeList {
+    /// Takes those who are in another list.
+    #[cfg(test)]
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.wakers.append(&mut other.wakers);
+        self.worker |= std::mem::take(&mut other.worker);
+        self.left |= std::mem::take(&mut other.left);
+    }
+
     pub(super) fn add(&mut self, waker: Option<Waker>) {
         self.wakers.extend(waker);
     }

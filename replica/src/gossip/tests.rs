@@ -220,7 +220,7 @@ fn a_chunk_that_was_dropped_where_it_arrived_is_asked_for_again_at_once() {
     let mut cluster = Cluster::new(&[small_chunks(), small_chunks()]);
     cluster.connect_all();
     cluster.run_for(1);
-    cluster.drop_arriving(FlowType::Chunk, 20);
+    cluster.drop_arriving(FlowType::Chunk, 2);
     let id = cluster.publish(0, &content(1, 50 * 1024));
     let before = cluster.now();
     cluster.run_until_all_hold(&[id], 60);
@@ -229,7 +229,7 @@ fn a_chunk_that_was_dropped_where_it_arrived_is_asked_for_again_at_once() {
     let fetched = cluster.replica(1).snapshot().fetched;
     assert_eq!(
         (fetched.chunks_lost, fetched.chunks_requested, fetched.chunks_received),
-        (20, 70, 50)
+        (2, 52, 50)
     );
     assert_eq!((fetched.chunks_timed_out, fetched.chunks_hedged, fetched.blamed), (0, 0, 0));
     cluster.check_at_rest();

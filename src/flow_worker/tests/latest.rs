@@ -159,3 +159,143 @@ fn on_several_threads_the_last_of_each_peer_is_handled_and_none_in_vain() {
         assert!(heights.iter().all(|height| height.load(Ordering::Acquire) == LAST));
     }
 }
+
+#[test]
+fn permits_replacements_departures_and_a_close_at_once_leave_nothing_behind() {
+    struct Any(AtomicU64);
+    impl MessageHandler<u32> for Any {
+        fn handle(&self, _: &NodeId, message: u32) {
+            if message.is_multiple_of(64) {
+                thread::yield_now();
+            }
+        }
+        fn supersedes(&self, newer: &u32, older: &u32) -> bool {
+            if self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(97) {
+                thread::yield_now();
+            }
+            newer % 3 == older % 3
+        }
+    }
+    for round in 0..rounds(12) {
+        let bytes = (round % 2 == 0).then_some(24);
+        let config = FlowConfig::new(6)
+            .with_peer_quota(4)
+            .with_threads(2)
+            .with_max_bytes(bytes)
+            .with_peer_threads(1 + round % 2)
+            .with_max_peers(3)
+            .with_overload_policy(OverloadPolicy::KeepLatest);
+        let flow = FlowWorker::new("any", &config, &MetricsRegistry::new(), Any(AtomicU64::new(1)));
+        let flow = Arc::new(flow.unwrap());
+        thread::scope(|threads| {
+            for thread in 0..3_u32 {
+                let flow = &flow;
+                threads.spawn(move || {
+                    let mut service = Arc::clone(flow).service(peer((thread % 2) as u8));
+                    for n in 0..300_u32 {
+                        let peer = peer((n % 4) as u8);
+                        match n % 7 {
+                            0 => drop(flow.execute(peer, n)),
+                            1 => drop(flow.try_execute(peer, n)),
+                            2 => drop(block_on(flow.execute_sized(peer, n, (n % 9) as usize))),
+                            3 => {
+                                let mut context =
+                                    std::task::Context::from_waker(std::task::Waker::noop());
+                                use tower::Service;
+                                if let std::task::Poll::Ready(Ok(())) =
+                                    service.poll_ready(&mut context)
+                                {
+                                    drop(service.call(n));
+                                }
+                            }
+                            4 if n % 5 == 0 => flow.cancel_peer(peer),
+                            5 if n % 15 == 0 => service = service.clone(),
+                            _ => drop(flow.execute(peer, n)),
+                        }
+                    }
+                    if thread == 0 && round % 3 == 0 {
+                        flow.close();
+                    }
+                });
+            }
+        });
+        let report = flow.shutdown(LIMIT);
+        assert!(report.is_clean(), "{report:?}");
+        let counts = flow.snapshot();
+        counts.verify("any").unwrap();
+        assert_eq!(
+            (counts.in_flight, counts.bytes_in_flight, counts.waiting),
+            (0, 0, 0),
+            "{counts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_comparison_may_use_the_flow_cancel_its_peer_and_shut_the_flow_down() {
+    struct Re(std::sync::OnceLock<Weak<FlowWorker<u32>>>, AtomicU64);
+    impl MessageHandler<u32> for Re {
+        fn handle(&self, _: &NodeId, _: u32) {
+            thread::yield_now();
+        }
+        fn supersedes(&self, newer: &u32, _: &u32) -> bool {
+            let flow = self.0.get().unwrap().upgrade().unwrap();
+            match self.1.fetch_add(1, Ordering::Relaxed) % 50 {
+                7 => flow.cancel_peer(peer(1)),
+                49 if *newer > 900 => assert!(!flow.shutdown(LIMIT).is_clean()),
+                n if n.is_multiple_of(3) => drop(flow.execute(peer(1), *newer)),
+                _ => drop(flow.try_execute(peer(1), *newer)),
+            }
+            newer.is_multiple_of(2)
+        }
+    }
+    struct Shared(Arc<Re>);
+    impl MessageHandler<u32> for Shared {
+        fn handle(&self, p: &NodeId, m: u32) {
+            self.0.handle(p, m)
+        }
+        fn supersedes(&self, a: &u32, b: &u32) -> bool {
+            self.0.supersedes(a, b)
+        }
+    }
+    for _ in 0..rounds(5) {
+        let re = Arc::new(Re(Default::default(), AtomicU64::new(0)));
+        let config = FlowConfig::new(5)
+            .with_peer_quota(4)
+            .with_threads(2)
+            .with_overload_policy(OverloadPolicy::KeepLatest);
+        let flow = Arc::new(
+            FlowWorker::new("re", &config, &MetricsRegistry::new(), Shared(re.clone())).unwrap(),
+        );
+        re.0.set(Arc::downgrade(&flow)).unwrap();
+        thread::scope(|threads| {
+            for _ in 0..2 {
+                let flow = &flow;
+                threads.spawn(move || (0..1_000).for_each(|n| drop(flow.execute(peer(1), n))));
+            }
+        });
+        assert!(flow.shutdown(LIMIT).is_clean());
+        flow.snapshot().verify("re").unwrap();
+        assert_eq!((flow.snapshot().in_flight, flow.snapshot().waiting), (0, 0));
+    }
+}
+
+#[test]
+fn a_flow_is_shut_down_by_the_end_of_a_thread() {
+    struct Keeps(std::cell::RefCell<Option<FlowWorker<u32>>>);
+    impl Drop for Keeps {
+        fn drop(&mut self) {
+            if let Some(flow) = self.0.take() {
+                assert!(flow.shutdown(LIMIT).is_clean());
+            }
+        }
+    }
+    std::thread_local! { static KEEPS: Keeps = const { Keeps(std::cell::RefCell::new(None)) } }
+    thread::spawn(|| {
+        KEEPS.with(|keeps| {
+            *keeps.0.borrow_mut() = Some(flow(FlowConfig::new(2), |_, _: u32| {}));
+        });
+    })
+    .join()
+    .unwrap();
+}

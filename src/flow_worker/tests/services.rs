@@ -221,3 +221,14 @@ fn services_that_are_used_dropped_and_revoked_at_once_leave_nothing_behind() {
         assert_eq!(flow.snapshot().in_flight, 0);
     }
 }
+
+#[test]
+fn a_size_that_panics_leaves_no_permit_behind() {
+    let flow = Arc::new(flow(FlowConfig::new(1), |_, _: u32| {}));
+    let mut service = Arc::clone(&flow).service(peer(1)).with_size(|_| panic!("on purpose"));
+    assert!(is_ready(&mut service));
+    let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(service.call(1))));
+    assert!(called.is_err());
+    drop(service);
+    assert_eq!(flow.snapshot().in_flight, 0, "a permit is lost");
+}

@@ -5,7 +5,7 @@ use super::{work::ParkerSlot, *};
 /// Replaces whatever is queued; returns how many items came back, and whether a worker is to be woken.
 fn replace(queue: &Queue, lane: &OneLane) -> (usize, bool) {
     let mut wake = WakeList::default();
-    let replaced = queue.replace(lane, &mut Some(9), 1, |_, _| true, || (), &mut wake);
+    let replaced = queue.replace(lane, &mut Some(9), 1, |_, _| true, || (), |own| wake.append(own));
     let found = replaced.map_or(0, |Replaced { others, .. }| {
         discard(queue, lane, &others);
         1 + others.len()

@@ -409,7 +409,8 @@ impl Trial {
             oracle.iter().take(queued).take(MAX_COMPARED).copied().filter(is).collect();
         let mut place = Some(item);
         let supersedes = |_: &u32, older: &u32| is(older);
-        let replaced = self.queue.replace(lane, &mut place, bytes, supersedes, || (), wake);
+        let replaced =
+            self.queue.replace(lane, &mut place, bytes, supersedes, || (), |own| wake.append(own));
         let Some(Replaced { first, others }) = replaced else {
             assert_eq!(place, Some(item));
             let has_bytes = self.limits.bytes.is_none() && self.limits.lane_bytes.is_none();

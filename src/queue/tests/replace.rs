@@ -19,7 +19,8 @@ fn replace_by(
     let (mut wake, mut place) = (WakeList::default(), Some(item));
     let counted = std::cell::Cell::new(0);
     let count = || counted.set(counted.get() + 1);
-    let replaced = queue.replace(lane, &mut place, bytes, supersedes, count, &mut wake);
+    let replaced =
+        queue.replace(lane, &mut place, bytes, supersedes, count, |own| wake.append(own));
     queue.schedule.lock().assert_whole();
     assert_eq!(place, replaced.is_none().then_some(item));
     assert_eq!(counted.get(), u32::from(replaced.is_some()));
@@ -123,7 +124,11 @@ fn while_a_lane_is_looked_at_it_is_not_served_and_what_comes_stands_behind() {
             // Nor does another look at it.
             let mut place = Some(6);
             let mut wake = WakeList::default();
-            assert!(queue.replace(&a, &mut place, 1, |_, _| true, || (), &mut wake).is_none());
+            assert!(
+                queue
+                    .replace(&a, &mut place, 1, |_, _| true, || (), |own| wake.append(own))
+                    .is_none()
+            );
         }
         *older == 2
     };
@@ -213,4 +218,23 @@ fn bytes_that_become_free_let_in_who_waits() {
     let ticket = wait(&queue, &b, 1).unwrap();
     assert_eq!(replace(&queue, &a, 2, 1), Some(vec![0]));
     assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
+}
+
+#[test]
+fn others_are_woken_before_the_users_code_compares() {
+    let queue = Queue::new(&WIDE);
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    submit(&queue, &a, 0).unwrap();
+    // A submitter to `b` has pushed, and has yet to look whether its lane is active.
+    assert!(queue.enter(&b, 1, |_| 1, &mut WakeList::default()).is_ok());
+    let entry = crate::queue::rows::Entry::one(b.index, Charged { item: 100, charge: 0 });
+    assert!(queue.inbox.push(entry).is_ok());
+    let has_woken = std::cell::Cell::new(false);
+    let supersedes = |_: &u32, _: &u32| {
+        // It goes on now, and finds its lane active: it wakes nobody.
+        assert!(!queue.knock(&b) && has_woken.get(), "all workers may sleep");
+        false
+    };
+    let notify = |wake: &mut WakeList| has_woken.set(has_woken.get() | wake.worker);
+    assert!(queue.replace(&a, &mut Some(7), 1, supersedes, || (), notify).is_none());
 }

@@ -72,7 +72,8 @@ pub(super) fn state<R>(use_it: impl FnOnce(&mut State) -> R) -> R {
 
 /// Whether a simulation on this thread says who goes next.
 pub(crate) fn is_stepped() -> bool {
-    CURRENT.with_borrow(Option::is_some)
+    // A thread-local of the user's may be dropped after it.
+    CURRENT.try_with(|state| state.borrow().is_some()).unwrap_or(false)
 }
 
 /// One goes on whose turn it is; false if there is none.

@@ -69,7 +69,8 @@ fn set(on: bool) {
 
 /// Whether a simulation runs on this thread.
 pub(crate) fn is_on() -> bool {
-    SCHEDULER.with_borrow(Option::is_some)
+    // A thread-local of the user's may be dropped after it.
+    SCHEDULER.try_with(|scheduler| scheduler.borrow().is_some()).unwrap_or(false)
 }
 
 /// The number of the simulation on this thread.

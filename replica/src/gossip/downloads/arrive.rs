@@ -111,20 +111,21 @@ impl Downloads {
         self.fill_peer(key, now);
     }
 
-    /// An answer of a peer was dropped here, for there was too much to do: the chunk is asked for again at once, of the
-    /// same peer or another. Less is asked of this peer at a time, since what comes is more than can be taken.
+    /// An answer of a peer was dropped here, for there was too much to do: the chunk is asked for again at once, of
+    /// another peer before the same one. Less is asked of this peer at a time, since what comes is more than can be
+    /// taken; and if that is one chunk already, after a pause.
     pub(crate) fn chunk_lost(&mut self, peer: NodeId, id: ArtifactId, chunk: u32, now: Duration) {
         let Some((key, attempt)) = self.answered(peer, id, chunk, now) else {
             self.counters.chunks_unsolicited += 1;
             return;
         };
         self.counters.chunks_lost += 1;
-        if let Some(sender) = self.peers.get_mut(&key) {
-            sender.shrink_window();
+        if self.peers.get_mut(&key).is_some_and(|sender| !sender.shrink_window()) {
+            self.rest(key, now + UNSENT_REST);
         }
         self.index_peer(key);
         if let Some(running) = self.attempts.get_mut(&attempt) {
-            running.release(chunk, key, false);
+            running.release(chunk, key, true);
             self.index_attempt(attempt);
             self.fill_attempt(attempt, now);
         }

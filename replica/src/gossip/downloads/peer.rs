@@ -185,10 +185,12 @@ impl Peer {
         self.late.remove(at).map(|(_, _, attempt)| attempt)
     }
 
-    /// Half as much may be asked of it at once.
-    pub(super) fn shrink_window(&mut self) {
+    /// Half as much may be asked of it at once; false if it was one chunk already.
+    pub(super) fn shrink_window(&mut self) -> bool {
+        let could_shrink = self.window > 1;
         self.window = (self.window / 2).max(1);
         self.delivered = 0;
+        could_shrink
     }
 
     /// It has let so many chunks time out. Many that time out together say no more than one about how

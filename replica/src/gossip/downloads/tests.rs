@@ -772,3 +772,36 @@ fn many_peers_are_all_found_in_the_end() {
     }
     panic!("{held} of {} are held: {:#?}", claims.len(), downloads.counters);
 }
+
+#[test]
+fn a_peer_whose_answers_are_all_dropped_does_not_keep_a_chunk_from_others() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let claim = claim(1, 1);
+    advert(&mut downloads, node(1), claim, secs(0));
+    advert(&mut downloads, node(2), claim, secs(0));
+    let mut asked = std::collections::BTreeMap::<u8, usize>::new();
+    let mut now = secs(0);
+    let mut stale = Vec::new();
+    let mut first = None;
+    while now < secs(300) {
+        let (requests, others) = requests(&mut downloads);
+        drop(others);
+        for (peer, chunk) in requests {
+            *asked.entry(peer).or_default() += 1;
+            if peer == 1 {
+                stale.push(chunk)
+            } else {
+                first.get_or_insert(now);
+            }
+        }
+        now += Duration::from_millis(10);
+        for chunk in std::mem::take(&mut stale) {
+            downloads.chunk_lost(node(1), claim.id, chunk, now);
+        }
+        downloads.tick(now);
+    }
+    assert!(
+        first.is_some_and(|first| first <= secs(1)),
+        "asked {asked:?}, the other first at {first:?}"
+    );
+}
