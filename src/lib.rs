@@ -105,6 +105,8 @@
 //! Without `wire`, [`Gossip`], the event handler and the [`AdvertBroadcaster`] take messages and a [`Codec`] of the
 //! replica's own, which their types then name.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod advert_broadcaster;
 mod blocking;
 mod clock;
@@ -128,6 +130,7 @@ mod peer_key;
 mod queue;
 mod sync;
 #[cfg(not(any(test, fuzzing)))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
 mod testing;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
@@ -167,6 +170,8 @@ pub use message::{
 };
 pub use outcome::{Outcome, Submitted};
 pub use peer_key::PeerKey;
+// Its module says nothing of its cfgs, which are of the engine's own tests as well.
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 #[cfg(all(feature = "test-util", not(any(loom, shuttle))))]
 pub use testing::Simulation;
 pub use timer::{P2P_TIMER_DURATION_MS, P2PThreadJoiner};
