@@ -4,9 +4,15 @@ use std::{fs, path::Path};
 
 use gossip_engine::wire::{self, DecodeError};
 
+#[expect(clippy::print_stdout, reason = "readers of the log see what was not tested")]
 #[test]
 fn the_seeds_of_the_decoder_are_messages_and_errors_as_their_names_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/wire_decode");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        println!("skipped: the crate as it is published has no fuzz targets");
+        return;
+    }
+    let folder = fuzz.join("corpus/wire_decode");
     let (mut messages, mut unknown, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

@@ -1,4 +1,4 @@
-#![expect(clippy::print_stdout, reason = "a failure names its seed")]
+#![expect(clippy::print_stdout, reason = "a failure names its seed, and what is skipped is said")]
 
 use super::{random::Random, *};
 
@@ -48,14 +48,18 @@ fn the_same_seed_makes_the_same_run_and_another_another() {
 
 #[test]
 fn the_seeds_of_the_fuzz_targets_come_to_rest() {
-    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        println!("skipped: the crate as it is published has no fuzz targets");
+        return;
+    }
     let targets = [
         ("engine_flow", Scope::Flow),
         ("engine_lifecycle", Scope::Lifecycle),
         ("engine_broadcaster", Scope::Broadcaster),
     ];
     for (target, scope) in targets {
-        let seeds = std::fs::read_dir(corpus.join(target)).unwrap();
+        let seeds = std::fs::read_dir(fuzz.join("corpus").join(target)).unwrap();
         let bytes: Vec<_> =
             seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
         assert!(bytes.len() >= 5, "{target}");
