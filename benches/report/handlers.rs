@@ -250,10 +250,13 @@ pub(crate) fn lost() -> Result<String, Box<dyn Error>> {
     let (drain, cancel) = (way(&departures, "Drain")?, way(&departures, "Cancel")?);
     let slots = part(&rows, "slots")?;
     let (slot, spawns) = (way(&slots, "slot")?, way(&slots, "spawn")?);
+    let services = part(&rows, "readiness")?;
+    let service = way(&services, "service")?;
     Ok(format!(
         "\nWhat the engine's own ways cost: a departure that drains {} messages of {} takes {} where one that cancels \
          takes {}, and the peer cannot connect anew meanwhile. Tasks that a slot bounds to {} end after {} s, where \
-         {} at a time end after {} s. The service time of a message in a batch is that of the whole call.\n",
+         {} at a time end after {} s. The service time of a message in a batch is that of the whole call. A \
+         message by a tower service takes {} times as long as by a submitter, since its permit takes a lock twice.\n",
         drain["messages"],
         duration(number(&drain["handler_ns"])),
         time(&drain["departure_ns"]["median"]),
@@ -262,5 +265,6 @@ pub(crate) fn lost() -> Result<String, Box<dyn Error>> {
         figure(median(&slot["seconds"])),
         figure(median(&spawns["most_at_a_time"])),
         figure(median(&spawns["seconds"])),
+        spread(&service["ratio_to_submitter"]),
     ))
 }
