@@ -24,7 +24,7 @@ use super::{FlowWorker, Refused, core::Envelope, submit::charged};
 use crate::{
     NodeId, Outcome, PeerKey, RefusalReason,
     clock::Moment,
-    queue::{Denied, Left, Refusal, Waited, WakeList},
+    queue::{Denied, Lane, Left, Refusal, Waited, WakeList},
 };
 
 /// Submits messages of one peer to one flow, as a [`Service`] that is ready when it holds a permit: capacity of the
@@ -80,6 +80,8 @@ use crate::{
 pub struct PeerService<M: Send + 'static, K: PeerKey = NodeId> {
     flow: Arc<FlowWorker<M, K>>,
     peer: K,
+    /// The one of its last message, or a closed one.
+    lane: Option<Arc<Lane<K>>>,
     /// Of a wait, or of a permit if it is `ready`.
     ticket: Option<usize>,
     is_ready: bool,
@@ -88,7 +90,7 @@ pub struct PeerService<M: Send + 'static, K: PeerKey = NodeId> {
 
 impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
     pub(super) fn new(flow: Arc<FlowWorker<M, K>>, peer: K) -> Self {
-        Self { flow, peer, ticket: None, is_ready: false, bytes: |_| size_of::<M>() }
+        Self { flow, peer, lane: None, ticket: None, is_ready: false, bytes: |_| size_of::<M>() }
     }
 
     /// Sets how many bytes a message has, for a flow that is
@@ -99,29 +101,34 @@ impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
         self
     }
 
-    /// Joins the peer's line.
-    fn wait(&mut self) -> Result<usize, RefusalReason> {
+    /// Takes a permit, or joins the peer's line. Returns the ticket, and whether it holds the permit already.
+    fn wait(&mut self) -> Result<(usize, bool), RefusalReason> {
         let core = &self.flow.inner;
         self.flow.count_events(1);
         let mut wake = WakeList::default();
         // Each turn but the last has found a lane that another thread has closed.
         let waits = loop {
-            let Some(lane) = core.queue.lane(&self.peer) else {
+            if self.lane.as_ref().is_none_or(|lane| lane.is_closed()) {
+                self.lane = core.queue.lane(&self.peer);
+            }
+            let Some(lane) = &self.lane else {
                 break Err(match core.queue.is_closed() {
                     true => RefusalReason::Closed,
                     false => RefusalReason::TooManyPeers,
                 });
             };
-            match core.queue.wait(&lane, None, 0, &mut wake) {
-                Ok(ticket) => break Ok(ticket),
-                Err((_, Denied::Closed)) => break Err(RefusalReason::Closed),
-                Err((_, Denied::TooManyWaiters)) => break Err(RefusalReason::TooManyWaiters),
-                Err((_, Denied::LaneClosed | Denied::Full)) => {}
+            match core.queue.wait_for_permit(lane, &mut wake) {
+                Ok(waits) => break Ok(waits),
+                Err(Denied::Closed) => break Err(RefusalReason::Closed),
+                Err(Denied::TooManyWaiters) => break Err(RefusalReason::TooManyWaiters),
+                Err(Denied::LaneClosed | Denied::Full) => {}
             }
         };
         core.wake(&mut wake);
-        if let Err(reason) = waits {
-            core.ledger.count(reason.into());
+        match &waits {
+            Ok((_, true)) => {}
+            Ok((_, false)) => core.ledger.has_waited(),
+            Err(reason) => core.ledger.count((*reason).into()),
         }
         waits
     }
@@ -139,22 +146,22 @@ impl<M: Send + 'static, K: PeerKey> Service<M> for PeerService<M, K> {
         }
         // A second turn follows only where a permit was revoked that this has not asked for.
         loop {
-            let is_first = self.ticket.is_none();
             let ticket = match self.ticket {
                 Some(ticket) => ticket,
                 None => match self.wait() {
-                    Ok(ticket) => *self.ticket.insert(ticket),
+                    Ok((ticket, is_held)) => {
+                        self.ticket = Some(ticket);
+                        self.is_ready = is_held;
+                        if is_held {
+                            return Poll::Ready(Ok(()));
+                        }
+                        ticket
+                    }
                     Err(reason) => return Poll::Ready(Err(Refused { message: None, reason })),
                 },
             };
-            let core = &self.flow.inner;
-            match core.queue.poll_ticket(ticket, context.waker()) {
-                Waited::Pending => {
-                    if is_first {
-                        core.ledger.has_waited();
-                    }
-                    return Poll::Pending;
-                }
+            match self.flow.inner.queue.poll_ticket(ticket, context.waker()) {
+                Waited::Pending => return Poll::Pending,
                 Waited::Admitted => {
                     self.is_ready = true;
                     return Poll::Ready(Ok(()));

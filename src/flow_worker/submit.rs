@@ -157,19 +157,19 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
                         }
                     }
                     OverloadPolicy::Wait | OverloadPolicy::KeepLatest => {
-                        let waits = self.queue.wait(&lane, Some(envelope), bytes, wake);
-                        let (back, why) = match waits {
+                        match self.queue.wait(&lane, envelope, bytes, wake) {
                             Ok(ticket) => {
                                 self.ledger.has_waited();
                                 return Decision::Waits(ticket);
                             }
-                            Err((back, why)) => (back.expect("it comes back"), why),
-                        };
-                        if why == Denied::TooManyWaiters {
-                            return self.refuse(back, RefusalReason::TooManyWaiters);
+                            Err((back, Denied::TooManyWaiters)) => {
+                                return self.refuse(back, RefusalReason::TooManyWaiters);
+                            }
+                            Err((back, _)) => {
+                                envelope = back;
+                                continue;
+                            }
                         }
-                        envelope = back;
-                        continue;
                     }
                 }
             }

@@ -47,9 +47,9 @@
 //!    before it sleeps). If not it *knocks*, fences, and reads whether workers sleep. A worker that goes to sleep
 //!    says so, fences, and reads whether somebody has knocked. Who takes the knock back fences and moves all that is
 //!    in the inbox.
-//! 2. *Capacity and somebody who waits.* [`FairQueue::wait`], with an item or for a permit, joins the line, fences, and
-//!    tries to enter once more. A worker counts an item as finished, fences ([`FairQueue::publish`]), and looks whether
-//!    somebody waits.
+//! 2. *Capacity and somebody who waits.* Who [waits](FairQueue::wait), with an item or for a permit, joins the line,
+//!    fences, and tries to enter once more. A worker counts an item as finished, fences ([`FairQueue::publish`]), and
+//!    looks whether somebody waits.
 //! 3. *The last item and the end.* Who closes the queue says so, fences, and looks whether anything is in flight. Who
 //!    finishes an item counts it, fences, and looks whether the queue is closed. So one of them finds it over.
 //! 4. *The last two who let go of a lane that is cancelled or retired.* A worker counts its item as finished,

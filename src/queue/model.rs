@@ -80,7 +80,7 @@ fn submit_two(queue: &Queue, lane: &OneLane, first: u32) -> Result<(usize, bool)
 }
 
 fn wait(queue: &Queue, lane: &OneLane, item: u32) -> Result<usize, Denied> {
-    queue.wait(lane, Some(item), 1, &mut WakeList::default()).map_err(|(_, denied)| denied)
+    queue.wait(lane, item, 1, &mut WakeList::default()).map_err(|(_, denied)| denied)
 }
 
 /// Looks for work; true if there is some.

@@ -68,15 +68,15 @@ fn submit(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<bool, Denie
 
 fn wait(queue: &Queue, lane: &Arc<Lane<u32>>, item: u32) -> Result<usize, Denied> {
     let mut wake = WakeList::default();
-    queue.wait(lane, Some(item), 1, &mut wake).map_err(|(back, denied)| {
-        assert_eq!(back, Some(item));
+    queue.wait(lane, item, 1, &mut wake).map_err(|(back, denied)| {
+        assert_eq!(back, item);
         denied
     })
 }
 
 /// Waits for a permit.
 fn wait_for_permit(queue: &Queue, lane: &Arc<Lane<u32>>) -> Result<usize, Denied> {
-    queue.wait(lane, None, 0, &mut WakeList::default()).map_err(|(_, denied)| denied)
+    queue.wait_for_permit(lane, &mut WakeList::default()).map(|(ticket, _)| ticket)
 }
 
 /// So many waited, and nobody held a permit.

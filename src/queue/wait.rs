@@ -13,17 +13,27 @@ use crate::{
 };
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Joins the lane's line, with an item of so many bytes, or for a permit. The ticket is to be
-    /// [polled](Self::poll_ticket) until it is decided, or [left](Self::leave_ticket). One that has got a permit is to
-    /// be [filled](Self::fill) or left.
+    /// Joins the lane's line, with an item of so many bytes. The ticket is to be [polled](Self::poll_ticket) until it is
+    /// decided, or [left](Self::leave_ticket).
     pub(crate) fn wait(
         &self,
+        lane: &Arc<Lane<K>>,
+        item: T,
+        bytes: u32,
+        wake: &mut WakeList,
+    ) -> Result<usize, (T, Denied)> {
+        let waits = self.wait_locked(&mut self.waiters.lock(), lane, Some(item), bytes, wake);
+        waits.map_err(|(back, denied)| (back.expect("it comes back"), denied))
+    }
+
+    fn wait_locked(
+        &self,
+        waiters: &mut Waiters<K, T>,
         lane: &Arc<Lane<K>>,
         item: Option<T>,
         bytes: u32,
         wake: &mut WakeList,
     ) -> Result<usize, (Option<T>, Denied)> {
-        let mut waiters = self.waiters.lock();
         let denied = if self.is_closed() {
             Some(Denied::Closed)
         } else if lane.is_closed() {
@@ -42,8 +52,30 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         lane.entrance.waiting.fetch_add(1, Ordering::Relaxed);
         self.signals.waiting.fetch_add(1, Ordering::Relaxed);
         waiters.unblock(lane);
-        self.grant_locked(&mut waiters, wake);
+        self.grant_locked(waiters, wake);
         Ok(ticket)
+    }
+
+    /// Takes a permit of the lane, or waits for one. Returns the ticket, and whether it holds the permit already. It is
+    /// to be [polled](Self::poll_ticket) until it does, and then [filled](Self::fill); or [left](Self::leave_ticket).
+    pub(crate) fn wait_for_permit(
+        &self,
+        lane: &Arc<Lane<K>>,
+        wake: &mut WakeList,
+    ) -> Result<(usize, bool), Denied> {
+        // Under the lock: who closes the lane revokes the permit after this, and who finds a permit held that is taken
+        // back has yet to join.
+        let mut waiters = self.waiters.lock();
+        if !self.others_wait(lane) {
+            match self.enter(lane, 1, |_| 0, wake) {
+                Ok(_) => return Ok((waiters.hold(lane), true)),
+                Err((Denied::Full, _)) => {}
+                Err((denied, _)) => return Err(denied),
+            }
+        }
+        let waits = self.wait_locked(&mut waiters, lane, None, 0, wake);
+        let ticket = waits.map_err(|(_, denied)| denied)?;
+        Ok((ticket, false))
     }
 
     /// How many may wait in a line. Who wants a permit has no other way to get one, so one may always wait.

@@ -122,16 +122,7 @@ impl<K, T> Waiters<K, T> {
     /// Joins the lane's line, with an item or for a permit; returns where it will find what became of it.
     pub(super) fn join(&mut self, lane: &Arc<Lane<K>>, item: Option<T>, charge: u32) -> usize {
         let waiter = Waiter::Waiting { item, charge, waker: None, line: lane.serial() };
-        let ticket = match self.free.pop() {
-            Some(ticket) => {
-                self.waiters[ticket] = waiter;
-                ticket
-            }
-            None => {
-                self.waiters.push(waiter);
-                self.waiters.len() - 1
-            }
-        };
+        let ticket = self.add(waiter);
         let spare = &mut self.spare;
         let line = self.lines.entry(lane.serial()).or_insert_with(|| Line {
             lane: Arc::clone(lane),
@@ -140,6 +131,15 @@ impl<K, T> Waiters<K, T> {
         });
         line.waiters.push_back(ticket);
         ticket
+    }
+
+    fn add(&mut self, waiter: Waiter<K, T>) -> usize {
+        if let Some(ticket) = self.free.pop() {
+            self.waiters[ticket] = waiter;
+            return ticket;
+        }
+        self.waiters.push(waiter);
+        self.waiters.len() - 1
     }
 
     /// Puts a lane's line into the ring: it may have capacity again. Nothing happens if it has no line.

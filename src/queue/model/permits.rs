@@ -11,7 +11,7 @@ fn permit(queue: &Queue, lane: &OneLane) -> usize {
 }
 
 fn wait_for_permit(queue: &Queue, lane: &OneLane) -> Result<usize, Denied> {
-    queue.wait(lane, None, 0, &mut WakeList::default()).map_err(|(_, denied)| denied)
+    queue.wait_for_permit(lane, &mut WakeList::default()).map(|(ticket, _)| ticket)
 }
 
 /// Ends a permit without an item, as a flow does.
@@ -125,4 +125,26 @@ fn a_permit_is_filled_as_its_lane_is_cancelled() {
 #[test]
 fn a_permit_is_filled_as_the_queue_closes() {
     filled_as_it_is_revoked(|queue, _| (Vec::new(), queue.close(&mut WakeList::default()).1.len()));
+}
+
+#[test]
+fn who_tries_for_a_permit_and_takes_it_back_keeps_nobody_waiting() {
+    explore(3, || {
+        let queue = queue(Limits { items: 1, lane_items: 1, lane_waiters: 1, ..WIDE });
+        let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+        let mut worker = serving(&queue, &b);
+        let permit = {
+            let (queue, a) = (Arc::clone(&queue), Arc::clone(&a));
+            thread::spawn(move || wait_for_permit(&queue, &a).is_ok())
+        };
+        let waiter = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || submit(&queue, &a, 2).is_ok() || wait(&queue, &a, 2).is_ok())
+        };
+        end(&queue, &mut worker);
+        let found = usize::from(permit.join().unwrap()) + usize::from(waiter.join().unwrap());
+        // One may wait in the line, so one may have been turned away.
+        assert!(found >= 1 && queue.in_flight() + queue.waiting() == found);
+        assert_let_in(&queue, 1);
+    });
 }

@@ -299,14 +299,14 @@ impl Trial {
     }
 
     fn wait(&mut self, lane: &Arc<Lane<u32>>, item: u32, bytes: u32, wake: &mut WakeList) {
-        match self.queue.wait(lane, Some(item), bytes, wake) {
+        match self.queue.wait(lane, item, bytes, wake) {
             Ok(number) => {
                 self.oracle.entry(lane.serial()).or_default().push_back(item);
                 let lane = Arc::clone(lane);
                 self.tickets.push(Ticket { number, item, lane, waker: None });
             }
             Err((back, denied)) => {
-                assert_eq!(back, Some(item));
+                assert_eq!(back, item);
                 assert_ne!(denied, Denied::Full);
                 self.judge(lane, denied);
             }
@@ -314,9 +314,13 @@ impl Trial {
     }
 
     fn wait_for_permit(&mut self, lane: &Arc<Lane<u32>>, wake: &mut WakeList) {
-        match self.queue.wait(lane, None, 0, wake) {
-            Ok(number) => self.permits.push(Permit { number, lane: Arc::clone(lane) }),
-            Err((_, denied)) => self.judge(lane, denied),
+        match self.queue.wait_for_permit(lane, wake) {
+            Ok((number, is_held)) => {
+                let permit = Permit { number, lane: Arc::clone(lane) };
+                assert!(!is_held || self.is_granted(&permit));
+                self.permits.push(permit);
+            }
+            Err(denied) => self.judge(lane, denied),
         }
     }
 

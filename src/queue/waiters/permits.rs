@@ -25,6 +25,13 @@ impl<K> Permit<K> {
 }
 
 impl<K, T> Waiters<K, T> {
+    /// A permit of this lane that its owner has got without a wait.
+    pub(in super::super) fn hold(&mut self, lane: &Arc<Lane<K>>) -> usize {
+        let ticket = self.add(Waiter::Held(Permit { is_known: true, ..Permit::new(lane) }));
+        self.held.insert((lane.serial(), ticket));
+        ticket
+    }
+
     /// How many permits are held.
     pub(in super::super) fn permits(&self) -> usize {
         self.held.len()
