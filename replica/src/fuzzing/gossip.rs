@@ -7,8 +7,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs,
-    path::PathBuf,
     time::Duration,
 };
 
@@ -27,15 +25,14 @@ use crate::{
     store::Artifact,
 };
 
+mod disk;
+mod rest;
+
 /// The most events of an input.
 const MAX_EVENTS: usize = 400;
 const PEERS: usize = 4;
-const HONEST: NodeId = NodeId::new([9; 32]);
 /// How many artifacts are advertised that nobody has.
 const MADE_UP: usize = 3;
-/// How long the honest peer may take, and how often it looks: patience with those that are gone doubles.
-const LAST_TRY: Duration = Duration::from_secs(20_000);
-const LAST_TICK: Duration = Duration::from_secs(5);
 const STEPS: [u64; 8] = [0, 100, 200, 1_000, 5_000, 15_000, 60_000, 600_000];
 /// What the disk may have free: for nothing, for some, for all.
 const FREE: [u64; 8] = [0, 1, 1_023, 1_024, 2_500, 5_000, 8_500, u64::MAX];
@@ -239,164 +236,6 @@ impl Game {
         let content = self.world.catalogue.get(&id);
         let byte = |at: u64| content.and_then(|content| content.get(at as usize)).copied();
         (begin..end).map(|at| byte(at).unwrap_or(0)).collect()
-    }
-
-    /// Something happens to an artifact's file.
-    fn damage(&mut self, input: &mut Input<'_>) {
-        let (id, how) = (self.real(input), input.below(3));
-        let store = self.world.gossip.store();
-        if !store.contains(id) {
-            return;
-        }
-        self.world.network().damaged.insert(id);
-        let path = store.folder().join(format!("{id:x}"));
-        let mut content = self.world.catalogue[&id].clone();
-        // It may have been damaged before.
-        let _ = match how {
-            0 => fs::remove_file(&path),
-            1 => fs::write(&path, &content[..content.len() / 2]),
-            _ => {
-                content.iter_mut().for_each(|byte| *byte ^= 1);
-                fs::write(&path, &content)
-            }
-        };
-    }
-
-    /// The disk takes nothing any more, or again.
-    fn disturb(&mut self) {
-        self.disturbed = true;
-        let partial = self.partial();
-        let away = self.world.folder.path().join("away");
-        if !away.exists() {
-            // Both may be gone with the store's folder.
-            if partial.exists() {
-                let moved = fs::rename(&partial, &away).and_then(|()| fs::write(&partial, ""));
-                moved.expect("files can be moved");
-            }
-        } else if partial.is_file() {
-            let moved = fs::remove_file(&partial).and_then(|()| fs::rename(&away, &partial));
-            moved.expect("files can be moved");
-        } else {
-            // The store has made another one meanwhile.
-            fs::remove_dir_all(&away).expect("files can be removed");
-        }
-    }
-
-    /// Something happens to the file of an artifact on its way in.
-    fn spoil(&mut self, input: &mut Input<'_>) {
-        let (which, how) = (input.byte(), input.below(3));
-        let Ok(entries) = fs::read_dir(self.partial()) else { return };
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|path| path.is_file());
-        files.sort();
-        let Some(at) = usize::from(which).checked_rem(files.len()) else { return };
-        let path = &files[at];
-        match how {
-            0 => fs::remove_file(path),
-            1 => {
-                self.disturbed = true;
-                fs::remove_file(path).and_then(|()| fs::create_dir(path))
-            }
-            _ => fs::read(path).and_then(|mut content| {
-                content.iter_mut().for_each(|byte| *byte ^= 1);
-                fs::write(path, content)
-            }),
-        }
-        .expect("files can be changed");
-    }
-
-    /// The store finds out that it has lost something.
-    fn lose(&mut self, input: &mut Input<'_>) {
-        let (id, how) = (self.real(input), input.below(4));
-        let store = self.world.gossip.store();
-        let path = store.folder().join(format!("{id:x}"));
-        match how {
-            // It may have been removed before.
-            0 => _ = fs::remove_file(&path),
-            1 if path.is_file() => fs::write(&path, [0; 7]).expect("a file can be written"),
-            2 => _ = fs::remove_dir_all(store.folder()),
-            _ => {}
-        }
-        let removed = &mut self.world.network().removed;
-        match how {
-            0 | 1 => _ = removed.insert(id),
-            2 => removed.extend(self.world.catalogue.keys()),
-            _ => {}
-        }
-        // The system may not let it be read; then it is still held.
-        if store.verify(id).is_ok_and(|intact| intact) {
-            assert_eq!(how, 3, "what is damaged is intact");
-        }
-    }
-
-    fn partial(&self) -> PathBuf {
-        self.world.gossip.store().folder().join("partial")
-    }
-
-    fn end(mut self) {
-        if self.world.folder.path().join("away").exists() {
-            self.disturb();
-        }
-        self.world.set_free(u64::MAX);
-        let gossip = &self.world.gossip;
-        for peer in 1..=PEERS {
-            let peer = NodeId::new([peer as u8; 32]);
-            self.world.network().connected.remove(&peer);
-            gossip.on_peer_down(peer);
-            self.world.check();
-        }
-        for held in gossip.store().list_from(0, usize::MAX) {
-            // What is damaged goes, and comes again.
-            let intact = gossip.store().verify(held.id).expect("what is held can be read");
-            let network = self.world.network();
-            let touched = network.damaged.contains(&held.id) || network.removed.contains(&held.id);
-            assert!(intact || touched, "wrong bytes were stored");
-        }
-
-        self.world.network().connected.insert(HONEST);
-        gossip.on_peer_up(HONEST);
-        let mut passed = Duration::ZERO;
-        let is_over = |snapshot: &GossipSnapshot| {
-            let all = self.world.catalogue.len() as u64;
-            (snapshot.artifacts, snapshot.wanted, snapshot.active) == (all, 0, 0)
-        };
-        while !is_over(&gossip.snapshot()) {
-            assert!(passed < LAST_TRY, "one honest peer is not enough: {:#?}", gossip.snapshot());
-            if !self.be_honest() {
-                self.world.pass(LAST_TICK);
-                passed += LAST_TICK;
-                gossip.on_gossip_timer();
-            }
-            self.world.check();
-        }
-        for id in self.world.catalogue.keys() {
-            assert!(gossip.store().verify(*id).expect("what is held can be read"));
-        }
-        let left = fs::read_dir(self.partial()).expect("the folder is there").count();
-        // What could not be removed while the disk was out of order is removed at the next start.
-        assert!(left == 0 || self.disturbed, "{left} files are left over");
-    }
-
-    /// The honest peer does what it is asked for; `false` if there is nothing.
-    fn be_honest(&self) -> bool {
-        let gossip = &self.world.gossip;
-        if self.world.network().asked.remove(&HONEST) {
-            for (id, content) in self.world.catalogue.iter() {
-                let artifact = Artifact { id: *id, size: content.len() as u64, height: 1 };
-                gossip.on_gossip_advert(advert_of(artifact, &options()), HONEST);
-            }
-            return true;
-        }
-        let requests = self.world.network().requests.remove(&HONEST).unwrap_or_default();
-        for request in &requests {
-            let content = &self.world.catalogue[&request.artifact_id];
-            let mut chunks = content.chunks(options().chunk_bytes as usize);
-            let bytes = chunks.nth(request.chunk_number as usize).expect("asks for what there is");
-            let payload = Ok(Bytes::copy_from_slice(bytes));
-            gossip
-                .on_gossip_chunk(chunk(request.artifact_id, request.chunk_number, payload), HONEST);
-        }
-        !requests.is_empty()
     }
 }
 
