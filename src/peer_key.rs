@@ -9,8 +9,9 @@ use std::{fmt::Display, hash::Hash};
 /// nobody can make them collide.
 ///
 /// `Clone`, `Drop`, `Eq` and `Hash` run under locks of the engine, so they must not call it. They must not panic: a
-/// panic reaches the caller, an event that was received then has no outcome, and a departure may be lost. What tells one connection
-/// of a peer from the next must not be part of it.
+/// panic reaches the caller, an event that was received then has no outcome, and a departure may be lost.
+///
+/// A peer has the same key in each of its connections: what differs between them must not be part of it.
 pub trait PeerKey: Clone + Display + Eq + Hash + Send + Sync + 'static {}
 
 impl<K: Clone + Display + Eq + Hash + Send + Sync + 'static> PeerKey for K {}

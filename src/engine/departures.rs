@@ -44,7 +44,7 @@ impl<K: PeerKey> Departing<K> {
     fn is_to_be_submitted(&self) -> bool {
         match self {
             Self::Drains { .. } | Self::Refused(_) => true,
-            Self::Moves(told) => told.as_ref().is_none_or(|told| !told.has_ended()),
+            Self::Moves(callback) => callback.as_ref().is_none_or(|callback| !callback.has_ended()),
             // What is submitted later waits behind it.
             Self::Waits(_) => false,
         }
@@ -181,8 +181,8 @@ impl<K: PeerKey> Inner<K> {
                     }
                     Departing::Refused(_) | Departing::Moves(_) => None,
                 };
-                if let Some(told) = moves {
-                    kept.push((peer.clone(), Departing::Moves(told)));
+                if let Some(callback) = moves {
+                    kept.push((peer.clone(), Departing::Moves(callback)));
                     looked_at.push((peer, departing));
                 } else {
                     kept.push((peer, departing));

@@ -44,7 +44,7 @@ pub(super) enum Admission<G: Gossip + ?Sized, E> {
         execute: Option<Execute<PeerChange<NodeId>>>,
         completion: PeerCompletion,
     },
-    /// An arrival of a peer whose departure is yet to be told.
+    /// An arrival of a peer of whose departure the replica is yet to be notified.
     Departs,
     Malformed(Option<E>),
     Unknown(Option<E>),

@@ -127,7 +127,7 @@ impl FlowSnapshot {
         self.count(Outcome::Panicked)
     }
 
-    /// Messages that were not admitted and whose submitters were told so.
+    /// Messages that were not admitted and whose submitters got an error.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.ended_if(Outcome::was_refused)

@@ -26,7 +26,7 @@ fn a_payload_whose_drop_panics_is_survived() {
 }
 
 #[test]
-fn texts_are_told_and_other_values_are_not() {
+fn texts_are_shown_and_other_values_are_not() {
     assert_eq!(text(&"a"), "a");
     assert_eq!(text(&String::from("b")), "b");
     assert_eq!(text(&7_u8), "a value that is no text");

@@ -88,16 +88,16 @@ fn logged(during: impl FnOnce()) -> String {
 }
 
 #[test]
-fn the_log_of_a_stuck_handler_tells_what_its_thread_ran_before() {
+fn the_log_of_a_stuck_handler_shows_what_its_thread_ran_before() {
     let (flow, starts, leave) = busy(FlowConfig::new(100).with_peer_quota(100));
     let mut reported = Reported::default();
     let mut look = || logged(|| flow.look(Duration::ZERO, &mut reported));
     let first = look();
     assert!(first.contains(&format!("peer={}", peer(1))), "{first}");
     assert!(first.contains("before=nothing"), "{first}");
-    assert_eq!(look(), "", "it is told once");
+    assert_eq!(look(), "", "it is logged once");
 
-    // One turn more than is told of: the first of all, of the first peer.
+    // One turn more than the log shows: the first of all, of the first peer.
     for from in [9, 8, 7, 6, 5, 4, 3, 2, 2, 2, 1] {
         at_once(flow.execute(peer(from), from.into())).unwrap();
         leave.send(()).unwrap();

@@ -5,7 +5,7 @@ use super::*;
 /// Who waits for a lane to be left, as a flow has it.
 #[derive(Debug, Default)]
 struct Events {
-    told: usize,
+    notified: usize,
     /// Who has retired the lane waits for the event.
     waits: bool,
     /// The event has come meanwhile.
@@ -18,12 +18,12 @@ fn events() -> Shared {
     Arc::new(Mutex::new(Events::default()))
 }
 
-/// A thread was told, or not, that the lane is left.
-fn told(events: &Shared, lane: &OneLane, left: bool) {
+/// A thread was notified that the lane is left, or not.
+fn notified(events: &Shared, lane: &OneLane, left: bool) {
     if left {
         let mut events = events.lock();
         assert!(lane.is_left(), "the event comes before it is so");
-        events.told += 1;
+        events.notified += 1;
         events.heard |= events.waits;
     }
 }
@@ -32,16 +32,16 @@ fn told(events: &Shared, lane: &OneLane, left: bool) {
 fn retire(events: &Shared, queue: &Queue, lane: &OneLane) {
     let mut wake = WakeList::default();
     let _ = queue.retire_lane(lane, &mut wake);
-    told(events, lane, wake.left);
+    notified(events, lane, wake.left);
     let mut events = events.lock();
     events.waits = !lane.is_left();
-    assert!(!events.waits || events.told == 0, "it was told, and is not so");
+    assert!(!events.waits || events.notified == 0, "the event has come, and it is not so");
 }
 
 /// All threads are at rest, and nothing is queued.
-fn assert_told_once(events: &Shared, queue: &Queue, lane: &OneLane) {
+fn assert_notified_once(events: &Shared, queue: &Queue, lane: &OneLane) {
     let events = events.lock();
-    assert_eq!(events.told, 1, "nobody is notified, or two are");
+    assert_eq!(events.notified, 1, "nobody is notified, or two are");
     assert_eq!(events.heard, events.waits, "who waits has missed it");
     assert!(lane.is_left() && queue.in_flight() == 0);
     assert_eq!(queue.schedule.lock().lanes(), 0, "its place is taken");
@@ -50,10 +50,10 @@ fn assert_told_once(events: &Shared, queue: &Queue, lane: &OneLane) {
 /// A worker that runs all that it finds, until it finds nothing.
 fn work(queue: &Queue, worker: &mut OneWorker, lane: &OneLane, events: &Shared) {
     while look(queue, worker) {
-        told(events, lane, worker.take_left());
+        notified(events, lane, worker.take_left());
         end(queue, worker);
     }
-    told(events, lane, worker.take_left());
+    notified(events, lane, worker.take_left());
 }
 
 fn retires(events: &Shared, queue: &Arc<Queue>, lane: &OneLane) -> thread::JoinHandle<()> {
@@ -72,7 +72,7 @@ fn a_retired_lane_is_left_by_its_last_worker_or_by_who_retires_it() {
         end(&queue, &mut worker);
         work(&queue, &mut worker, &lane, &events);
         retirer.join().unwrap();
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }
 
@@ -98,7 +98,7 @@ fn a_retired_lane_that_two_workers_serve_is_left_by_one_of_them() {
         work(&queue, &mut worker, &lane, &events);
         thread.join().unwrap();
         assert!(events.lock().waits);
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }
 
@@ -117,14 +117,14 @@ fn a_retired_lane_is_left_by_its_worker_or_by_who_discards_what_was_queued() {
             thread::spawn(move || {
                 let mut wake = WakeList::default();
                 queue.finish_discarded(&lane, item.1, &mut wake);
-                told(&events, &lane, wake.left);
+                notified(&events, &lane, wake.left);
             })
         };
         end(&queue, &mut worker);
         work(&queue, &mut worker, &lane, &events);
         retirer.join().unwrap();
         discarder.join().unwrap();
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }
 
@@ -139,12 +139,12 @@ fn a_retired_lane_is_left_although_a_permit_was_held_for_a_moment() {
             thread::spawn(move || {
                 let mut wake = WakeList::default();
                 assert!(queue.submit(&lane, &mut Some(1), 1, &mut wake).is_err());
-                told(&events, &lane, wake.left);
+                notified(&events, &lane, wake.left);
             })
         };
         retire(&events, &queue, &lane);
         submitter.join().unwrap();
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }
 
@@ -165,14 +165,14 @@ fn a_lane_that_is_retired_and_cancelled_at_once_is_left_once() {
                 for (_, charge) in items {
                     queue.finish_discarded(&lane, charge, &mut wake);
                 }
-                told(&events, &lane, wake.left);
+                notified(&events, &lane, wake.left);
             })
         };
         end(&queue, &mut worker);
         work(&queue, &mut worker, &lane, &events);
         retirer.join().unwrap();
         canceller.join().unwrap();
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }
 
@@ -190,13 +190,13 @@ fn a_retired_lane_is_left_although_a_newcomer_takes_its_place() {
         };
         let mut wake = WakeList::default();
         queue.finish_discarded(&lane, item.1, &mut wake);
-        told(&events, &lane, wake.left);
+        notified(&events, &lane, wake.left);
         retirer.join().unwrap();
         let newcomer = newcomer.join().unwrap();
         if let Some(newcomer) = &newcomer {
             assert!(!newcomer.is_closed() && newcomer.number() == lane.number());
             let _ = queue.cancel_lane(newcomer, &mut WakeList::default());
         }
-        assert_told_once(&events, &queue, &lane);
+        assert_notified_once(&events, &queue, &lane);
     });
 }

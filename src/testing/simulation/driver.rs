@@ -309,7 +309,7 @@ impl Driver {
             // Notices are due after a while, and make work.
             clock::pass(Duration::from_secs(1));
             threads::look();
-            // A look may have told of departures that a shutdown refuses.
+            // A look may have submitted departures that a shutdown refuses.
             let is_woken = self.calls.borrow().iter().any(woken);
             if !self.run_one(0) && !is_woken {
                 break;
