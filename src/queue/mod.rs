@@ -33,6 +33,7 @@
 //! | `wait`, `waiters` | those who wait, in which turn they are let in, and permits without an item |
 //! | `take`, `schedule`, `turns`, `chunks` | the way out: whose turn it is, and what of its lane |
 //! | `replace` | an item that takes the place of queued ones |
+//! | `wake_list` | who is to be woken when no lock is held |
 //! | `lanes`, `lane`, `table` | lanes that come and go, and how a key finds its own |
 //!
 //! # Why nothing rests

@@ -1,4 +1,4 @@
-//! An item that takes the place of queued ones of its lane, which mean nothing any more.
+//! An item that takes the place of queued items of its lane, which mean nothing any more.
 //!
 //! ```text
 //!              lend                       give back, and replace
@@ -6,16 +6,16 @@
 //!         under the lock   without it       under the lock
 //! ```
 //!
-//! Which items those are is for the user's code to say, and none of it runs under the schedule's lock. So what is
-//! queued in the lane is taken out as a whole, which moves a few pointers, and given back when the code has looked. In
-//! between the lane is *lent*: what comes to it is queued, nothing of it is served, and a turn that comes is missed.
-//! It keeps its place among the lanes, so a lane that is looked at often is served as often as others.
+//! The user's code says which items those are, and it must not run under the schedule's lock. So the lane's whole queue
+//! is taken out, which moves a few pointers, and given back after the comparison. In between the lane is *lent*: what
+//! comes to it is queued, nothing of it is served, and it misses a turn that comes. It keeps its place among the lanes,
+//! so a lane that is often lent is served as often as others.
 //!
-//! The new item takes over place, permits and bytes of the first that it replaces. So the bounds hold at each moment,
-//! and nobody is quicker to take what becomes free. Others that it replaces come back with their permits.
+//! The new item takes over place, permits and bytes of the first item that it replaces. So the bounds hold at each
+//! moment, and no other submitter can take them. Further items that it replaces come back with their permits.
 //!
-//! Bounds: up to [`MAX_COMPARED`] items of the lane are compared, oldest first. One thread at a time looks at a lane;
-//! of several the others replace nothing.
+//! Bounds: up to [`MAX_COMPARED`] items of the lane are compared, oldest first. One thread at a time has a lane lent.
+//! Others that come meanwhile replace nothing.
 
 use std::{hash::Hash, sync::Arc};
 

@@ -38,14 +38,14 @@ pub(super) struct Charged<T> {
 struct Slot<K, T> {
     lane: Option<Arc<Lane<K>>>,
     /// Another reference to it, which a worker has while it serves it: so a turn counts no references.
-    lent: Option<Arc<Lane<K>>>,
+    for_worker: Option<Arc<Lane<K>>>,
     queue: Chunks<Charged<T>>,
     /// Workers that serve it.
     running: u32,
     /// It stands among the ready ones, or those in debt.
     listed: bool,
     /// What was queued in it is [lent](Schedule::lend): it is not served.
-    lent_out: bool,
+    is_lent: bool,
     backlogged: bool,
     weight: u64,
     /// Its own time.
@@ -203,7 +203,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
             let slot = &mut self.slots[index as usize];
             slot.listed = false;
             // Ends: it misses its turn, and is listed again when it has been given back.
-            if !slot.lent_out {
+            if !slot.is_lent {
                 break (index, slot);
             }
         };
@@ -218,7 +218,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         self.begin(index);
         self.list(index);
         let slot = &mut self.slots[index as usize];
-        slot.lent.take().or_else(|| slot.lane.clone())
+        slot.for_worker.take().or_else(|| slot.lane.clone())
     }
 
     fn begin(&mut self, index: u32) {
@@ -244,7 +244,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         let running = slot.running;
         // Release: who sees the worker gone sees what it did. Nobody else writes it without the lock.
         lane.service.workers.store(running as usize, Ordering::Release);
-        slot.lent = Some(lane);
+        slot.for_worker = Some(lane);
         slot.time = slot.time.saturating_add(units / slot.weight);
         let each = service / items.max(1) as u64;
         slot.service = match slot.service {

@@ -10,10 +10,10 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     /// place and is not served. `None` if nothing is queued, or it is lent already.
     pub(in crate::queue) fn lend(&mut self, index: u32) -> Option<Chunks<Charged<T>>> {
         let slot = &mut self.slots[index as usize];
-        if slot.lent_out || slot.queue.is_empty() {
+        if slot.is_lent || slot.queue.is_empty() {
             return None;
         }
-        slot.lent_out = true;
+        slot.is_lent = true;
         self.queued -= slot.queue.len();
         Some(std::mem::replace(&mut slot.queue, Chunks::new()))
     }
@@ -21,7 +21,7 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     /// Puts what was lent before what has come meanwhile.
     pub(in crate::queue) fn give_back(&mut self, index: u32, lent: Chunks<Charged<T>>) {
         let slot = &mut self.slots[index as usize];
-        slot.lent_out = false;
+        slot.is_lent = false;
         self.queued += lent.len();
         slot.queue.prepend(lent);
         self.begin_backlog(index);

@@ -16,11 +16,11 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 lane: None,
-                lent: None,
+                for_worker: None,
                 queue: Chunks::new(),
                 running: 0,
                 listed: false,
-                lent_out: false,
+                is_lent: false,
                 backlogged: false,
                 weight: 1,
                 time: 0,
@@ -41,8 +41,8 @@ impl<K: Clone + Eq + Hash, T> Schedule<K, T> {
     /// Forgets a lane that is closed and has nothing in flight. The caller has taken it out of the table.
     pub(in crate::queue) fn remove_lane(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.queue.is_empty() && slot.running == 0 && !slot.listed);
-        (slot.lane, slot.lent) = (None, None);
+        debug_assert!(slot.queue.is_empty() && slot.running == 0 && !slot.listed && !slot.is_lent);
+        (slot.lane, slot.for_worker) = (None, None);
         self.free.push(index);
     }
 
