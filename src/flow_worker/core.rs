@@ -295,6 +295,11 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         }
     }
 
+    /// The time, in nanoseconds since the flow was made.
+    pub(super) fn now(&self) -> u64 {
+        Moment::now().nanos_since(self.epoch)
+    }
+
     /// Lets a message go that no worker has taken, frees its capacity, and wakes who is in the list.
     pub(super) fn discard(
         &self,

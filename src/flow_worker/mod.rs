@@ -28,7 +28,7 @@ use std::{
 use self::submitter::Holder;
 use crate::{
     BuildError, ConfigError, FlowConfig, FlowName, FlowReport, MetricsRegistry, NodeId, PeerKey,
-    clock::{Moment, instant_after},
+    clock::instant_after,
     ledger::FlowSnapshot,
     panics::contain,
     watch::{Watch, Watched},
@@ -355,8 +355,7 @@ impl<M: Send + 'static, K: PeerKey> core::Core<M, K> {
                 tracing::warn!(flow = self.name, %peer, ?runs, %before, "a handler is stuck");
             });
         });
-        let now = Moment::now().nanos_since(self.epoch);
-        self.ledger.look_at_excess(now, || self.queue.in_flight() == 0);
+        self.ledger.look_at_excess(self.now(), || self.queue.in_flight() == 0);
         self.stand_in();
         self.revoke_idle_permits();
         self.ledger.look_at_in_flight(self.queue.least_in_flight());

@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Execute, FlowHandle, FlowSpec, FlowWorker, MessageHandler, RememberedLane, Reported};
 use crate::{
-    BuildError, ConfigError, FlowConfig, MetricsRegistry, PeerKey,
-    clock::{Moment, nanos},
-    queue::Lane,
+    BuildError, ConfigError, FlowConfig, MetricsRegistry, PeerKey, clock::nanos, queue::Lane,
 };
 
 impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
@@ -51,10 +49,9 @@ impl<M: Send + 'static, K: PeerKey> FlowWorker<M, K> {
         }
     }
 
-    /// Notifies of messages that were dropped; see [`DropNotices`](drop_notices::DropNotices::notify).
+    /// Notifies of messages that were dropped; see [`DropNotices`](super::drop_notices::DropNotices::notify).
     pub(crate) fn notify_drops(&self, interval: Duration, notify: impl Fn(&K, u64) -> bool) {
-        let now = Moment::now().nanos_since(self.inner.epoch);
-        self.inner.drops.notify(now, nanos(interval), notify);
+        self.inner.drops.notify(self.inner.now(), nanos(interval), notify);
     }
 
     /// Looks at the flow, as a watch does: see `stuck`.

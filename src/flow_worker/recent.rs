@@ -5,7 +5,6 @@ use std::{collections::HashMap, fmt, time::Duration};
 use super::core::Core;
 use crate::{
     NodeId, Outcome, PeerKey,
-    clock::Moment,
     ledger::{Entry, LANE_BITS},
     queue::TAG_BITS,
 };
@@ -111,11 +110,6 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
             });
         }
         Turns(turns)
-    }
-
-    /// In nanoseconds since the flow was made.
-    fn now(&self) -> u64 {
-        Moment::now().nanos_since(self.epoch)
     }
 }
 

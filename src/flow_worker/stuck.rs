@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::core::Core;
-use crate::{PeerKey, clock::Moment, ledger::Taken};
+use crate::{PeerKey, ledger::Taken};
 
 /// What a watch knows of one flow between two looks: for each worker, when the handler began that was reported.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ impl<M: Send + 'static, K: PeerKey> Core<M, K> {
         reported: &mut Reported,
         report: impl Fn(usize, &K, Duration),
     ) {
-        let now = Moment::now().nanos_since(self.epoch);
+        let now = self.now();
         reported.0.resize(self.ledger.workers.len(), None);
         let workers = self.ledger.workers.iter().enumerate();
         for ((index, worker), reported) in workers.zip(&mut reported.0) {
