@@ -53,8 +53,8 @@ pub enum Outcome {
     Superseded,
     /// Admitted, and not started because the flow was shut down.
     DroppedAtShutdown,
-    /// A permit for a message that never came: a [`PeerService`](crate::PeerService) was dropped when it was ready, or
-    /// its peer has gone, or the flow was closed.
+    /// A permit for a message that never came. A [`PeerService`](crate::PeerService) was dropped when it was ready, it
+    /// did not ask for its permit in time, its peer has gone, or the flow was closed.
     PermitReleased,
     /// Not admitted, because there was no capacity:
     /// [`OverloadPolicy::DropNewest`](crate::OverloadPolicy::DropNewest), or nothing older was left to

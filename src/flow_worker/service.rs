@@ -4,12 +4,12 @@
 //!           poll_ready            capacity               call
 //!  (nothing) ────────▶ waits ───────────────▶ has a permit ────▶ (nothing), the message is queued
 //!                        │                         │
-//!                        │ refused                 │ dropped; revoked by a departure or a shutdown
+//!                        │ refused                 │ dropped; revoked: idle, a departure, a shutdown
 //!                        ▼                         ▼
 //!                    (nothing)             the permit is given back, and counted
 //! ```
 //!
-//! The queue knows the state: this holds a ticket of it, from the first `poll_ready` until the call.
+//! The queue keeps the state. The service holds a ticket of the queue, from the first `poll_ready` until the call.
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ use crate::{
 /// peer and of the flow, for its next message. So tower's `load_shed` sheds what finds no capacity, and `buffer`,
 /// `ready` and `spawn_ready` wait for it.
 ///
-/// Made by [`FlowWorker::service`]. It keeps the flow. A clone has no permit at first.
+/// Made by [`FlowWorker::service`]. It keeps the flow alive. A clone has no permit at first.
 ///
 /// ```
 /// use std::sync::{Arc, mpsc};
@@ -54,25 +54,29 @@ use crate::{
 /// # Readiness
 ///
 /// While there is no capacity, `poll_ready` waits in the peer's line, whatever the flow's
-/// [policy](crate::OverloadPolicy) is. Its wait is counted like that of a message. One that is dropped while it waits
-/// counts as [`WaitCancelled`](Outcome::WaitCancelled).
+/// [policy](crate::OverloadPolicy) is. The wait is counted like that of a message. A service that is dropped while it
+/// waits counts as [`WaitCancelled`](Outcome::WaitCancelled).
 ///
 /// A permit counts as a message in flight until it is used ([`permits`](crate::FlowSnapshot::permits)). So a service
-/// that is ready and never called keeps capacity from others: keep fewer of them ready than the flow has capacity for.
-/// A service that has waited in vain, and is not polled again when its permit is there, loses the permit after 50 to
-/// 100 ms, and waits anew when it is polled. So what `load_shed` has shed holds nothing for long. When the peer departs
-/// or the flow is closed, the permit is revoked, so it holds up neither. A permit that ends without a message counts as
-/// [`PermitReleased`](Outcome::PermitReleased).
+/// that is ready and never called keeps capacity from others. Keep fewer of them ready than the flow has capacity for.
+///
+/// A permit may end without a message, and counts as [`PermitReleased`](Outcome::PermitReleased) then:
+///
+/// - The service is dropped.
+/// - The peer departs, or the flow is closed: neither waits for the service.
+/// - The permit was granted after a wait, and no `poll_ready` has asked for it within 50 to 100 ms. The next
+///   `poll_ready` waits anew. So a service whose call `load_shed` has shed holds no capacity for long.
 ///
 /// Where the flow is bounded in bytes, a permit is granted while any byte is free. The message counts its bytes when it
-/// comes, so each permit may exceed the bound by one message.
+/// comes, so the bound may be exceeded by one message for each permit.
 ///
 /// # Errors
 ///
 /// `poll_ready` fails, with no message, for any [`RefusalReason`] but `Full`. After
 /// [`TooManyWaiters`](RefusalReason::TooManyWaiters) or [`TooManyPeers`](RefusalReason::TooManyPeers) it may be called
-/// again. A call fails, with its message, if the permit was revoked since: the service was ready before the peer
-/// [departed](RefusalReason::Disconnected). It may be used again after that, for the peer's next connection.
+/// again. A call fails, with its message, if the peer has [departed](RefusalReason::Disconnected) or the flow was
+/// [closed](RefusalReason::Closed) since the service was ready. After a departure the service may be used again, for
+/// the peer's next connection.
 ///
 /// # Panics
 ///

@@ -1,14 +1,14 @@
 //! Which bounds would have been enough: worked out from what was dropped, where it is dropped.
 //!
-//! Without its bounds a flow would hold what it has dropped besides what it holds. This is the *excess*. While the flow
-//! has something to run it would be busy with the one or the other, so the excess stays. It shrinks only in time in
-//! which the flow, as it is, is empty. Hence, with the bounds out of the way, in flight would be
+//! Without its bounds a flow would hold, beside what is in flight, what it has dropped: the *excess*. As long as
+//! anything is in flight the threads are busy with that, so none of the excess would be done. It shrinks only while the
+//! flow is empty. So without bounds there would be in flight
 //!
 //! ```text
 //! what is in flight + the excess            of the flow, and likewise of the peer whose message is dropped
 //! ```
 //!
-//! The largest excess is what a bound lacks. A bound that stays half free, excess included, lacks nothing.
+//! A bound lacks the largest excess that was seen. A bound that stays half free, excess included, lacks nothing.
 //!
 //! ```text
 //!            a message is dropped                     the flow has been empty for long enough
@@ -16,11 +16,14 @@
 //! ```
 //!
 //! The watch looks whether the flow is empty, and takes the answer for the time since its last look. An overload ends
-//! when the flow has been empty for [twice](SAFETY) as long as one thread would take to run the excess. Nothing is
-//! taken off before that: rather too much is advised than too little.
+//! when the flow has been empty for [twice](SAFETY) as long as one thread would take to run the excess. Before that the
+//! excess does not shrink at all, so the advice is too large rather than too small.
 //!
-//! It is assumed that what was dropped takes about as long as what ran, and comes as it came: a submitter that offers
-//! a refused message again counts twice. A message that neither is dropped nor drops another pays nothing.
+//! Two assumptions: a message that was dropped would take about as long as those that ran, and each is counted as new.
+//! So a refused message that is submitted again counts twice.
+//!
+//! A message that is admitted without a drop does no work here.
+//!
 //! Bounds: some numbers for each flow, and three for each lane.
 
 use std::fmt;
@@ -31,8 +34,8 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering},
 };
 
-/// How many times as long as one thread takes to run the excess the flow must have been empty: what was dropped may be
-/// dearer than what ran, and the watch looks only now and then.
+/// An overload ends when the flow has been empty for so many times the time that one thread takes to run the excess.
+/// What was dropped may cost more than what ran, and the watch looks only now and then.
 const SAFETY: u64 = 2;
 
 /// What a message takes beside its handler, in nanoseconds, rather too much.

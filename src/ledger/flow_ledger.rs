@@ -48,7 +48,7 @@ pub(crate) struct Load {
     pub(crate) in_flight: usize,
     /// Permits among them, for messages that have yet to come.
     pub(crate) permits: usize,
-    /// The same for the mark of the most: never more than there were.
+    /// What is in flight, for the high-water mark: never more than there was.
     pub(crate) least_in_flight: usize,
     pub(crate) bytes: usize,
     pub(crate) waiting: usize,
