@@ -19,6 +19,7 @@ pub(super) struct Woken(pub(super) AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
+        // Release: who polls the future sees what came before its waking.
         self.0.store(true, Ordering::Release);
     }
 }
@@ -34,7 +35,8 @@ pub(super) struct Task {
 impl Task {
     /// Polls it; gives it back if it is pending.
     pub(super) fn poll(mut self) -> Option<Self> {
-        self.woken.0.store(false, Ordering::Release);
+        // Acquire: the poll sees what came before the waking. It is taken back first, so that a later one stays.
+        self.woken.0.swap(false, Ordering::Acquire);
         let waker = Waker::from(Arc::clone(&self.woken));
         match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(()) => None,
@@ -78,6 +80,7 @@ impl Tasks {
     }
 
     fn woken(&self) -> impl Iterator<Item = u64> {
+        // Acquire: pairs with `Woken::wake`.
         let tasks = self.by_number.values();
         tasks.filter(|task| task.woken.0.load(Ordering::Acquire)).map(|task| task.number)
     }

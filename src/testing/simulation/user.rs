@@ -24,13 +24,13 @@ const MAX_STEPS: usize = 1_000_000;
 /// A future that may be dropped is dropped once in so many times that it is pending.
 const DROPPED_ONE_IN: usize = 8;
 
-/// Runs engines on the calling thread, in schedules that seeds stand for: for a replica's own tests.
+/// Runs engines on the calling thread, in schedules that a seed determines: for a replica's own tests.
 ///
 /// An [`Engine`](crate::Engine), a [`FlowWorker`](crate::FlowWorker), an
 /// [`AsyncTransportEventHandlerImpl`](crate::AsyncTransportEventHandlerImpl), an
 /// [`AdvertBroadcaster`](crate::AdvertBroadcaster) or a [`P2PThreadJoiner`](crate::P2PThreadJoiner) that is built in a
-/// simulation has no threads. What its threads would do is done here, one message at a time, and the seed says who goes
-/// next. Time is the simulation's. The same seed makes the same run, so a fault that one run in a thousand has can be
+/// simulation has no threads. The simulation does what its threads would do, one message at a time, and the seed says
+/// who goes next. Time is virtual. The same seed makes the same run, so a fault that one run in a thousand has can be
 /// found, and repeated.
 ///
 /// ```
@@ -70,24 +70,24 @@ const DROPPED_ONE_IN: usize = 8;
 /// });
 /// ```
 ///
-/// This is a handle, for handlers and tasks as well. It is of use only on the thread of its run, and only until that
-/// ends.
+/// A `Simulation` is a handle, which handlers and tasks may copy. It works only on the thread of its run, and until the
+/// run ends.
 ///
 /// # What the seed says
 ///
 /// - Which worker that has something to do runs its next message, and which [task](Self::spawn) goes on.
 /// - What others do while a handler [takes its time](Self::advance).
-/// - When a future is [dropped](Self::may_drop) that need not be awaited to its end: a connection that breaks, with
-///   what waits on its behalf.
+/// - When a future is dropped that [may be](Self::may_drop): a connection that breaks, with what waits on its behalf.
 /// - What the test [asks](Self::pick) it: how small the bounds are, which message comes twice, which handler panics.
 ///
 /// # What it does not do
 ///
-/// - A handler is interrupted only where it lets time pass. One that never does is one step. Those that run meanwhile
-///   have returned before it goes on, so they must not want a lock that it holds: there is nobody to wait for.
-/// - `on_peer_down` waits up to 0.1 s for a handler of its peer. A handler in the middle of which it is called does not
-///   return until then, so it counts as one that takes longer.
-/// - Nothing weaker than whole steps: atomics in a handler are for loom.
+/// - A handler is interrupted only where it lets time pass. One that never does is one step. Others that run meanwhile
+///   return before it goes on. So a handler must hold no lock that they take while it lets time pass: they would wait
+///   for ever.
+/// - `on_peer_down` waits up to 0.1 s for a handler of its peer. If it is called while such a handler lets time pass,
+///   the handler cannot return before it, and counts as one that takes longer.
+/// - It interleaves whole steps and nothing smaller. To test atomics in a handler, use loom.
 /// - A seed does not repeat what depends on the system: its clock, or the order in which a `HashMap` is walked.
 /// - Threads that a handler starts, and what it gives to rayon, are real, and the seed knows nothing of them.
 ///
@@ -95,9 +95,9 @@ const DROPPED_ONE_IN: usize = 8;
 ///
 /// # For tests only
 ///
-/// The feature `test-util` belongs in `[dev-dependencies]`. With it, and outside of a simulation, threads and time are
-/// real as always. Each reading of the engine's clock, two for a message, then looks at a cell of its thread first.
-/// Without the feature nothing of this is compiled.
+/// The feature `test-util` belongs in `[dev-dependencies]`. Outside of a simulation it leaves threads and time real. It
+/// costs a look at a thread-local cell at each reading of the engine's clock, two for a message. Without the feature
+/// nothing of this is compiled.
 ///
 /// # Panics
 ///
@@ -171,8 +171,9 @@ impl Simulation {
         self.state(|state| state.random.below(count))
     }
 
-    /// Has a future polled when it has been woken and its turn comes, the first time as well. Up to 10 000 may not have
-    /// ended at once. A task goes on until it is pending; to let others go before that it [pauses](Self::pause).
+    /// Adds a task: a future that is polled when it has been woken and its turn comes. Its first poll waits for a turn as
+    /// well. A task goes on until it is pending. To let others go before that, it [pauses](Self::pause). Up to 10 000
+    /// tasks may be there at once.
     ///
     /// # Panics
     ///
@@ -197,8 +198,8 @@ impl Simulation {
         })
     }
 
-    /// Resolves as the future does, or to `None` when the seed has dropped the future: once in eight times that it is
-    /// pending, a while after that. So a connection that breaks is the future that serves it, dropped with its
+    /// Resolves as the future does, or to `None` when the seed has dropped the future. That happens once in eight times
+    /// that it is pending, some steps later. To break connections, wrap the future that serves one and owns its
     /// [`Connection`](crate::Connection).
     ///
     /// # Panics
@@ -228,9 +229,9 @@ impl Simulation {
     /// Lets time pass: any duration. It stops for what is to be done meanwhile, at each
     /// [`WATCH_PERIOD`](crate::WATCH_PERIOD) for instance, so a simulated hour is 72 000 looks.
     ///
-    /// In a handler or a task it is what that takes. The seed says which others run meanwhile, and four at most have
-    /// others run on top of them. Elsewhere all run that can, as by [`run_until_idle`](Self::run_until_idle), before
-    /// and after each step of time: messages get too old, drops are noticed, the timer calls.
+    /// In a handler or a task it is the time that this takes. The seed says which others run meanwhile, at most four on
+    /// top of each other. Elsewhere all run that can, as by [`run_until_idle`](Self::run_until_idle), before and after
+    /// each step of time: messages get too old, drops are noticed, the timer calls.
     ///
     /// # Panics
     ///
