@@ -110,6 +110,7 @@ pub struct ServeCounters {
     pub adverts_unsent: u64,
     /// Retransmission requests that have begun to be answered.
     pub retransmissions_answered: u64,
-    /// Retransmission requests that came too soon after the one before; answered later, as one.
+    /// Retransmission requests that came too soon after the one before, or that the engine dropped; answered later, as
+    /// one.
     pub retransmissions_deferred: u64,
 }

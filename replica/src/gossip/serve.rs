@@ -116,7 +116,7 @@ impl ReplicaGossip {
         }
     }
 
-    /// Has an artifact announced; whoever should have heard of it and will not is told with the next tick.
+    /// Has an artifact announced. Where there is no capacity for that, its recipients get the advert with the next tick.
     pub(super) fn announce(&self, artifact: Artifact, destination: ArtifactDestination) {
         let advert = advert_of(artifact, &self.options);
         if let Err(Full { destination }) = (self.announce)(advert, destination) {
@@ -124,7 +124,7 @@ impl ReplicaGossip {
         }
     }
 
-    /// Sends an advert to each of these peers; who does not take it now is told later.
+    /// Sends an advert to each of these peers. A peer whose queue is full gets it later.
     pub(super) fn tell(&self, advert: &GossipAdvert, peers: &BTreeSet<NodeId>) {
         let mut missed = Vec::new();
         for peer in peers {

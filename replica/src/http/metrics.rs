@@ -119,7 +119,7 @@ const COUNTERS: [Family<u64>; 15] = [
     ),
     (
         "gossip_replica_retransmissions_deferred",
-        "Retransmission requests that came too soon",
+        "Retransmission requests that were put off",
         |of| of.gossip.served.retransmissions_deferred,
     ),
 ];
