@@ -178,6 +178,7 @@ impl Bytes {
     }
 
     pub(super) fn leave(&self, bytes: u64) {
+        // AcqRel: as for a gate.
         self.0.fetch_sub(bytes, Ordering::AcqRel);
     }
 
