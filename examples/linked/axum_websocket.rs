@@ -47,7 +47,7 @@ async fn serve((engine, lines): Server, peer: String, socket: WebSocket) {
     // Here go the layers: all of them see one peer. It is ready when the flow has capacity for the peer's next line.
     let mut service = ServiceBuilder::new()
         .map_request(move |text| (text, to_flow.clone()))
-        .service(lines.service(peer.id()));
+        .service(lines.service(peer.id()).with_size(|(line, _)| line.len()));
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
         let submitted = async {
@@ -93,8 +93,8 @@ async fn flood(url: String) -> Result<String, BoxError> {
 async fn main() -> Result<(), BoxError> {
     let registry = MetricsRegistry::new();
     let mut builder = Engine::builder(&registry);
-    // A peer may have four lines under way, and keeps one thread busy at the most.
-    let config = FlowConfig::new(16).with_peer_quota(4).with_threads(2);
+    // A peer may have four lines under way, all peers 8 KiB, and a peer keeps one thread busy at the most.
+    let config = FlowConfig::new(16).with_peer_quota(4).with_threads(2).with_max_bytes(Some(8_192));
     let lines = builder.flow("lines", config, |_: &String, (line, answers): Line| {
         if line == "wait" {
             IS_OPEN.wait();

@@ -86,15 +86,22 @@ pub struct PeerService<M: Send + 'static, K: PeerKey = NodeId> {
     peer: K,
     /// The one of its last message, or a closed one.
     lane: Option<Arc<Lane<K>>>,
-    /// Of a wait, or of a permit if it is `ready`.
-    ticket: Option<usize>,
-    is_ready: bool,
+    state: State,
     bytes: fn(&M) -> usize,
+}
+
+/// Where a service is, with its ticket.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Idle,
+    Waits(usize),
+    /// It holds a permit.
+    Ready(usize),
 }
 
 impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
     pub(super) fn new(flow: Arc<FlowWorker<M, K>>, peer: K) -> Self {
-        Self { flow, peer, lane: None, ticket: None, is_ready: false, bytes: |_| size_of::<M>() }
+        Self { flow, peer, lane: None, state: State::Idle, bytes: |_| size_of::<M>() }
     }
 
     /// Sets how many bytes a message has, for a flow that is
@@ -105,8 +112,8 @@ impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
         self
     }
 
-    /// Takes a permit, or joins the peer's line. Returns the ticket, and whether it holds the permit already.
-    fn wait(&mut self) -> Result<(usize, bool), RefusalReason> {
+    /// Takes a permit, or joins the peer's line.
+    fn wait(&mut self) -> Result<State, RefusalReason> {
         let core = &self.flow.inner;
         self.flow.count_events(1);
         let mut wake = WakeList::default();
@@ -122,17 +129,18 @@ impl<M: Send + 'static, K: PeerKey> PeerService<M, K> {
                 });
             };
             match core.queue.wait_for_permit(lane, &mut wake) {
-                Ok(waits) => break Ok(waits),
+                Ok((ticket, true)) => break Ok(State::Ready(ticket)),
+                Ok((ticket, false)) => break Ok(State::Waits(ticket)),
                 Err(Denied::Closed) => break Err(RefusalReason::Closed),
                 Err(Denied::TooManyWaiters) => break Err(RefusalReason::TooManyWaiters),
                 Err(Denied::LaneClosed | Denied::Full) => {}
             }
         };
         core.wake(&mut wake);
-        match &waits {
-            Ok((_, true)) => {}
-            Ok((_, false)) => core.ledger.has_waited(),
-            Err(reason) => core.ledger.count((*reason).into()),
+        match waits {
+            Ok(State::Waits(_)) => core.ledger.has_waited(),
+            Ok(_) => {}
+            Err(reason) => core.ledger.count(reason.into()),
         }
         waits
     }
@@ -145,47 +153,37 @@ impl<M: Send + 'static, K: PeerKey> Service<M> for PeerService<M, K> {
     type Future = Ready<Result<(), Refused<Option<M>>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.is_ready {
-            return Poll::Ready(Ok(()));
-        }
-        // A second turn follows only where a permit was revoked that this has not asked for.
+        let fails = |reason| Poll::Ready(Err(Refused { message: None, reason }));
+        // Ends: it comes back to idle only where a permit was revoked that this has not asked for.
         loop {
-            let ticket = match self.ticket {
-                Some(ticket) => ticket,
-                None => match self.wait() {
-                    Ok((ticket, is_held)) => {
-                        self.ticket = Some(ticket);
-                        self.is_ready = is_held;
-                        if is_held {
-                            return Poll::Ready(Ok(()));
-                        }
-                        ticket
-                    }
-                    Err(reason) => return Poll::Ready(Err(Refused { message: None, reason })),
+            self.state = match self.state {
+                State::Ready(_) => return Poll::Ready(Ok(())),
+                State::Idle => match self.wait() {
+                    Ok(state) => state,
+                    Err(reason) => return fails(reason),
                 },
-            };
-            match self.flow.inner.queue.poll_ticket(ticket, context.waker()) {
-                Waited::Pending => return Poll::Pending,
-                Waited::Admitted => {
-                    self.is_ready = true;
-                    return Poll::Ready(Ok(()));
-                }
-                Waited::Refused(_, why) => {
-                    self.ticket = None;
-                    if why != Refusal::Idle {
-                        return Poll::Ready(Err(Refused { message: None, reason: why.into() }));
+                State::Waits(ticket) => {
+                    match self.flow.inner.queue.poll_ticket(ticket, context.waker()) {
+                        Waited::Pending => return Poll::Pending,
+                        Waited::Admitted => State::Ready(ticket),
+                        Waited::Refused(_, Refusal::Idle) => State::Idle,
+                        Waited::Refused(_, why) => {
+                            self.state = State::Idle;
+                            return fails(why.into());
+                        }
                     }
                 }
-            }
+            };
         }
     }
 
     fn call(&mut self, message: M) -> Self::Future {
-        assert!(self.is_ready, "called while it is not ready: `poll_ready` comes first");
+        let State::Ready(ticket) = self.state else {
+            panic!("called while it is not ready: `poll_ready` comes first");
+        };
         // The user's code, which may panic: the permit is still the service's.
         let bytes = charged((self.bytes)(&message));
-        self.is_ready = false;
-        let ticket = self.ticket.take().expect("a service that is ready has a ticket");
+        self.state = State::Idle;
         let core = &self.flow.inner;
         let envelope = Envelope { message, arrived: Moment::now() };
         let mut wake = WakeList::default();
@@ -209,7 +207,7 @@ impl<M: Send + 'static, K: PeerKey> Clone for PeerService<M, K> {
 
 impl<M: Send + 'static, K: PeerKey> Drop for PeerService<M, K> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
+        let (State::Waits(ticket) | State::Ready(ticket)) = self.state else { return };
         let core = &self.flow.inner;
         let mut wake = WakeList::default();
         match core.queue.leave_ticket(ticket, &mut wake) {
@@ -230,7 +228,7 @@ impl<M: Send + 'static, K: PeerKey> fmt::Debug for PeerService<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerService")
             .field("peer", &format_args!("{}", self.peer))
-            .field("is_ready", &self.is_ready)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }

@@ -111,6 +111,11 @@ impl Gate {
     }
 }
 
+/// Whether items are charged their bytes, by these bounds of the queue and of a lane: `u64::MAX` is none.
+pub(super) fn are_charged(most: u64, lane_most: u64) -> bool {
+    most & lane_most != u64::MAX
+}
+
 /// A bound in bytes beside a gate. An item enters while any byte is free, so one entry may exceed it.
 #[derive(Debug)]
 pub(super) struct Bytes(AtomicU64);

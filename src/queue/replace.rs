@@ -19,7 +19,7 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use super::{FairQueue, Lane, WakeList, lanes::is_in, schedule::Charged};
+use super::{FairQueue, Lane, WakeList, gate::are_charged, lanes::is_in, schedule::Charged};
 use crate::sync::Ordering;
 
 /// How many queued items one item is compared with.
@@ -112,7 +112,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         // Relaxed: as in `enter`.
         let most = self.signals.bytes.load(Ordering::Relaxed);
         let lane_most = self.signals.lane_bytes.load(Ordering::Relaxed);
-        let charge = if most & lane_most == u64::MAX { 0 } else { bytes };
+        let charge = if are_charged(most, lane_most) { bytes } else { 0 };
         let (old, new) = (u64::from(charged), u64::from(charge));
         if !lane.entrance.bytes.exchange(old, new, lane_most) {
             return None;

@@ -3,7 +3,10 @@
 use std::{hash::Hash, sync::Arc};
 
 use super::{
-    DRAIN, Denied, FairQueue, Lane, Signals, WakeList, gate::Barred, rows::Entry, schedule::Charged,
+    DRAIN, Denied, FairQueue, Lane, Signals, WakeList,
+    gate::{Barred, are_charged},
+    rows::Entry,
+    schedule::Charged,
 };
 use crate::sync::{Ordering, fence};
 
@@ -93,7 +96,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             };
         let (most_bytes, lane_bytes) =
             (most_bytes.load(Ordering::Relaxed), lane_bytes.load(Ordering::Relaxed));
-        let is_charged = most_bytes & lane_bytes != u64::MAX;
+        let is_charged = are_charged(most_bytes, lane_bytes);
         let fits = if is_charged {
             let (in_lane, of_lane) = entrance.bytes.enter(held, &bytes, lane_bytes);
             let (fits, of_queue) = self.bytes.enter(in_lane, &bytes, most_bytes);

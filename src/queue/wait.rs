@@ -4,8 +4,8 @@
 use std::{hash::Hash, sync::Arc, task::Waker};
 
 use super::{
-    Denied, FairQueue, GRANTS, Lane, Left, Refusal, Waited, WakeList, schedule::Charged,
-    submit::Entered, waiters::Waiters,
+    Denied, FairQueue, GRANTS, Lane, Left, Refusal, Waited, WakeList, gate::are_charged,
+    schedule::Charged, submit::Entered, waiters::Waiters,
 };
 use crate::{
     panics::contain,
@@ -170,7 +170,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             Ok(lane) => lane,
             Err(why) => return Err((item, why)),
         };
-        let charge = if self.charges_bytes() { bytes } else { 0 };
+        // Relaxed: as in `enter`.
+        let most = self.signals.bytes.load(Ordering::Relaxed);
+        let lane_most = self.signals.lane_bytes.load(Ordering::Relaxed);
+        let charge = if are_charged(most, lane_most) { bytes } else { 0 };
         lane.entrance.bytes.add(charge.into());
         self.bytes.add(charge.into());
         wake.worker |= self.push(&lane, Charged { item, charge });
@@ -220,13 +223,6 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// How many permits are held.
     pub(crate) fn permits(&self) -> usize {
         self.waiters.lock().permits()
-    }
-
-    /// Whether there is a bound in bytes, so that items are charged.
-    pub(super) fn charges_bytes(&self) -> bool {
-        // Relaxed: a bound that is set at this moment holds for the next.
-        let queue = self.signals.bytes.load(Ordering::Relaxed);
-        queue & self.signals.lane_bytes.load(Ordering::Relaxed) != u64::MAX
     }
 
     pub(super) fn has_capacity(&self) -> bool {
