@@ -296,6 +296,27 @@ fn a_slot_that_is_held_holds_up_the_departure_of_a_flow_that_drains() {
     registry.snapshot().verify().unwrap();
 }
 
+#[test]
+fn a_departure_does_not_pass_an_earlier_one_of_its_peer_that_drains() {
+    let (slots, taken) = channel();
+    let registry = MetricsRegistry::new();
+    let mut builder = Engine::<u64>::builder(&registry);
+    let handler = move |_: &u64, (): ()| slots.send(crate::Slot::take().unwrap()).unwrap();
+    let flow = builder.flow("slots", draining(2), handler).unwrap();
+    let engine = builder.build().unwrap();
+    let [first, second] = [(); 2].map(|()| block_on(engine.connect(7)).unwrap());
+    at_once(flow.execute(7, ()));
+    let slot = taken.recv_timeout(LIMIT).unwrap();
+    // The first takes the peer's lane with it, so the second has nothing to wait for but the first.
+    let (first, second) = (first.close(), second.close());
+    assert_eq!(engine.inner().departures.count(), 2);
+    drop(slot);
+    block_on(first);
+    block_on(second);
+    assert!(engine.shutdown(LIMIT).is_clean());
+    registry.snapshot().verify().unwrap();
+}
+
 /// Peers that come, send and go without a pause, in flows that drain and one that cancels.
 #[test]
 fn all_that_was_admitted_is_handled_of_peers_that_come_and_go() {

@@ -891,6 +891,31 @@ fn permits_are_revoked_by_their_lanes_end_and_by_the_queues() {
 }
 
 #[test]
+fn a_permit_that_nobody_asks_for_is_revoked_at_the_second_look() {
+    let queue = Queue::new(&Limits { items: 4, ..WIDE });
+    let lanes: Vec<_> = (1..4).map(|key| lane_of(&queue, key)).collect();
+    // One that is had without a wait is known, and never revoked.
+    wait_for_permit(&queue, &lanes[0]).unwrap();
+    (0..3).for_each(|item| _ = submit(&queue, &lanes[0], item).unwrap());
+    let tickets: Vec<_> = lanes.iter().map(|lane| wait_for_permit(&queue, lane).unwrap()).collect();
+    let poll = |ticket| queue.poll_ticket(ticket, Waker::noop());
+    assert!(matches!(poll(tickets[0]), Waited::Pending));
+    let mut worker = queue.worker(0);
+    while !serve(&queue, &mut worker, 1).is_empty() {}
+    assert!(matches!(poll(tickets[0]), Waited::Admitted));
+    assert!(queue.revoke_idle().is_empty(), "their owners may be about to ask");
+    assert!(matches!(poll(tickets[1]), Waited::Admitted));
+    let revoked = queue.revoke_idle();
+    assert!(revoked.len() == 1 && Arc::ptr_eq(&revoked[0], &lanes[2]));
+    assert!(queue.revoke_idle().is_empty() && queue.permits() == 3);
+    let mut wake = WakeList::default();
+    queue.finish_discarded(&lanes[2], 0, &mut wake);
+    assert!(matches!(poll(tickets[2]), Waited::Refused(None, Refusal::Idle)));
+    assert_eq!(queue.fill(tickets[0], 0, 9, &mut wake), Ok(()));
+    assert_eq!(queue.bytes_in_flight(), 0, "without a bound in bytes nothing is charged");
+}
+
+#[test]
 fn one_who_wants_a_permit_may_wait_where_nobody_else_may() {
     let queue = Queue::new(&Limits { items: 1, lane_waiters: 0, ..WIDE });
     let a = lane_of(&queue, 1);

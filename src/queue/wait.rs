@@ -187,8 +187,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             let (left, waker) = waiters.leave(ticket);
             if let Left::Wait(_, lane) = &left {
                 self.note_left(lane, 1, &waiters);
-                // It may have stood in the way of others: behind it in the line, or of smaller ones in the ring.
-                waiters.unblock(lane);
+                // It may have been the last for whom others are barred.
                 self.grant_locked(&mut waiters, wake);
             }
             (left, waker)

@@ -138,6 +138,36 @@ fn what_may_not_start_is_in_no_batch() {
 }
 
 #[test]
+fn each_lane_of_a_call_that_is_left_by_its_end_is_told_of() {
+    struct Bell(AtomicU64);
+    impl LaneLeft for Bell {
+        fn lane_left(&self) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+    let bell = Arc::new(Bell(AtomicU64::new(0)));
+    let (sender, calls) = channel();
+    let (leave, leaves) = crossbeam::channel::unbounded();
+    let handler = Batches { most: 9, calls: sender, leave: leaves, panicked: channel().0 };
+    let config = FlowConfig::new(9).with_threads(1).with_departure(crate::Departure::Drain);
+    let registry = MetricsRegistry::new();
+    let spec = FlowSpec::new("batches", &config, &registry);
+    let left = Some(Arc::<Bell>::clone(&bell) as Arc<dyn LaneLeft>);
+    let flow = FlowWorker::of_engine(FlowSpec { left, ..spec }, handler, None).unwrap();
+    at_once(flow.execute(peer(9), 0)).unwrap();
+    assert_eq!(calls.recv_timeout(LIMIT).unwrap().len(), 1);
+    (1..=3).for_each(|from| _ = at_once(flow.execute(peer(from), 0)).unwrap());
+    leave.send(()).unwrap();
+    assert_eq!(calls.recv_timeout(LIMIT).unwrap().len(), 3);
+    for from in 1..=3 {
+        assert!(flow.depart(&peer(from)).iter().all(|lane| !lane.is_left()));
+    }
+    leave.send(()).unwrap();
+    assert!(flow.shutdown(LIMIT).is_clean());
+    assert_eq!(bell.0.load(Ordering::Acquire), 3);
+}
+
+#[test]
 fn who_waits_is_let_in_by_the_end_of_a_call() {
     let site = site(FlowConfig::new(4).with_peer_quota(4), 4);
     let calls = (1..=20).map(|message| site.flow.execute(peer(1), message + 20));

@@ -25,6 +25,18 @@ fn what_a_peer_has_queued_ends_when_it_goes_and_those_who_wait_are_refused() {
 }
 
 #[test]
+fn a_departure_that_drains_waits_for_what_was_cancelled_before_and_still_runs() {
+    let config = FlowConfig::new(3).with_departure(crate::Departure::Drain);
+    let (flow, _starts, leave) = busy(config);
+    flow.cancel_peer(peer(1));
+    at_once(flow.execute(peer(1), 1)).unwrap();
+    let lanes = flow.depart(&peer(1));
+    assert!(lanes.len() == 2 && lanes.iter().all(|lane| !lane.is_left()));
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean() && lanes.iter().all(|lane| lane.is_left()));
+}
+
+#[test]
 fn what_was_cancelled_is_no_part_of_a_shutdown() {
     let (flow, _starts, leave) = busy(FlowConfig::new(10).with_peer_quota(5));
     (1..4).for_each(|message| _ = at_once(flow.execute(peer(2), message)).unwrap());

@@ -176,6 +176,23 @@ fn a_service_counts_the_bytes_that_its_messages_have() {
 }
 
 #[test]
+fn a_clone_counts_bytes_alike_and_a_wait_counts_once() {
+    let (flow, _starts, leave) = busy(FlowConfig::new(10).with_max_bytes(Some(100)));
+    let flow = Arc::new(flow);
+    let service = Arc::clone(&flow).service(peer(2)).with_size(|message| *message as usize);
+    let mut clone = service.clone();
+    let before = flow.snapshot().bytes_in_flight;
+    assert!(is_ready(&mut clone));
+    block_on(clone.call(1_000)).unwrap();
+    assert_eq!(flow.snapshot().bytes_in_flight, before + 1_000);
+    assert!((0..3).all(|_| !is_ready(&mut clone)));
+    assert_eq!(flow.snapshot().waiting_for_peer_permit, 1);
+    drop(clone);
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    at_rest(&flow);
+}
+
+#[test]
 #[should_panic = "while it is not ready"]
 fn a_service_that_is_not_ready_is_not_called() {
     let flow = Arc::new(flow(FlowConfig::new(1), |_, _: u32| {}));

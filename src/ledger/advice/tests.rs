@@ -48,6 +48,24 @@ fn an_excess_stays_until_the_flow_was_empty_for_twice_as_long_as_it_takes() {
 }
 
 #[test]
+fn the_rest_in_one_overload_does_not_count_in_the_next() {
+    let excess = Excess::default();
+    let drop_all = || (1..=100).for_each(|number| drop_one(&excess, usage(10, 10), number));
+    drop_all();
+    // The first look begins, and three of the four periods follow.
+    look(&excess, 1_000, 4, true);
+    excess.reset();
+    let overload = excess.overload();
+    drop_all();
+    assert_eq!(advised(&excess, 10), Some(10 + 100 + 34), "nor does its excess");
+    let again = 10_000_000_000;
+    look(&excess, again, 4, true);
+    assert_eq!(excess.overload(), overload);
+    look(&excess, again + 4 * nanos(WATCH_PERIOD), 1, true);
+    assert_eq!(excess.overload(), overload + 1);
+}
+
+#[test]
 fn a_bound_is_advised_if_it_was_near() {
     let excess = Excess::default();
     let flow = Usage {

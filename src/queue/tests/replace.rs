@@ -238,3 +238,30 @@ fn others_are_woken_before_the_users_code_compares() {
     let notify = |wake: &mut WakeList| has_woken.set(has_woken.get() | wake.worker);
     assert!(queue.replace(&a, &mut Some(7), 1, supersedes, || (), notify).is_none());
 }
+
+#[test]
+fn a_turn_that_was_missed_wakes_a_worker_at_the_end() {
+    let queue = Queue::new(&WIDE);
+    let a = lane_of(&queue, 1);
+    submit(&queue, &a, 0).unwrap();
+    let has_woken = std::cell::Cell::new(false);
+    let supersedes = |_: &u32, _: &u32| {
+        has_woken.set(false);
+        assert_eq!(queue.take(&mut queue.worker(1)), Take::Empty, "it goes to sleep");
+        false
+    };
+    let notify = |wake: &mut WakeList| has_woken.set(std::mem::take(&mut wake.worker));
+    assert!(queue.replace(&a, &mut Some(7), 1, supersedes, || (), notify).is_none());
+    assert!(has_woken.get(), "all workers sleep");
+}
+
+#[test]
+fn a_lane_that_is_gone_is_not_mistaken_for_the_one_in_its_place() {
+    let queue = Queue::new(&WIDE);
+    let a = lane_of(&queue, 1);
+    assert_eq!(queue.retire_lane(&a, &mut WakeList::default()), Departed::default());
+    let b = lane_of(&queue, 2);
+    assert_eq!(a.index, b.index);
+    submit(&queue, &b, 0).unwrap();
+    assert_eq!(replace_by(&queue, &a, 7, 1, |_, _| panic!("it is another's")), None);
+}
