@@ -21,8 +21,6 @@ use crate::{
 };
 
 mod advice;
-#[cfg(feature = "prometheus")]
-mod export;
 mod families;
 mod flow_ledger;
 #[cfg(feature = "serde")]
@@ -40,6 +38,10 @@ pub(crate) use advice::{Amount, Usage};
 pub use families::{MetricFamily, MetricSample, MetricValue};
 pub(crate) use flow_ledger::{FlowLedger, Gauges, Load};
 pub use latency::LatencySnapshot;
+#[cfg(feature = "prometheus-client")]
+pub(crate) use open_metrics::Escaped;
+#[cfg(feature = "metrics")]
+pub(crate) use open_metrics::bound_label;
 pub(crate) use recent::{Entry, LANE_BITS, Taken};
 pub use snapshot::{FlowSnapshot, LedgerError, MetricsSnapshot};
 pub(crate) use worker_ledger::WorkerLedger;

@@ -98,7 +98,9 @@
 //! |---|---|---|
 //! | `wire` | default | [`wire`] with `prost`, and the built-in messages; an [`Engine`] of others needs none |
 //! | `pinning` | | [`FlowConfig`]'s `with_core_affinity`: a flow's threads on cores of their own |
-//! | `prometheus` | | [`MetricsRegistry`] is a collector of `prometheus-client` |
+//! | `metrics` | | `MetricsRegistry::publish`: its metrics in the recorder of the facade `metrics` |
+//! | `prometheus` | | [`MetricsRegistry`] is a collector of `prometheus` |
+//! | `prometheus-client` | | [`MetricsRegistry`] is a collector of `prometheus-client` |
 //! | `serde` | | reads and writes [configurations](ChannelConfig), ids and names; writes [snapshots](MetricsSnapshot) |
 //! | `test-util` | | `Simulation`: engines on one thread, in schedules that seeds stand for; for tests only |
 //!
@@ -109,6 +111,7 @@
 
 mod advert_broadcaster;
 mod blocking;
+mod bridge;
 mod clock;
 mod codec;
 mod config;

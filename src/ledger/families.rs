@@ -218,9 +218,8 @@ impl MetricsSnapshot {
     /// power of ten from 1 µs to 10 s, and are right to two significant digits. There are as many series with ten
     /// thousand peers as with none.
     ///
-    /// The examples `bridge_prometheus` and `bridge_metrics` hand them to the crates of these names.
-    /// With the feature `prometheus`, a [`MetricsRegistry`](crate::MetricsRegistry) is a collector of
-    /// `prometheus-client`.
+    /// The features `prometheus-client`, `prometheus` and `metrics` hand them to the crates of these names; examples
+    /// are `bridge_prometheus_client` and so on.
     #[must_use]
     pub fn families(&self) -> Vec<MetricFamily> {
         let counter = |count| [(vec![], Counter(count))].into_iter();

@@ -61,11 +61,7 @@ fn write_sample(to: &mut impl Write, name: &str, sample: &MetricSample) -> fmt::
         MetricValue::Gauge(value) => writeln!(to, "{name}{} {value}", Braced(labels, none)),
         MetricValue::Histogram { buckets, sum } => {
             for (bound, count) in buckets {
-                let bound = match bound.is_finite() {
-                    // With a point, as the format wants bounds: 1.0.
-                    true => format!("{bound:?}"),
-                    false => "+Inf".to_owned(),
-                };
+                let bound = bound_label(*bound);
                 writeln!(to, "{name}_bucket{} {count}", Braced(labels, &[("le", &bound)]))?;
             }
             let count = buckets.last().map_or(0, |(_, count)| *count);
@@ -73,6 +69,11 @@ fn write_sample(to: &mut impl Write, name: &str, sample: &MetricSample) -> fmt::
             writeln!(to, "{name}_count{} {count}", Braced(labels, none))
         }
     }
+}
+
+/// The value of a bucket's label `le`: with a point, as the format wants bounds.
+pub(crate) fn bound_label(bound: f64) -> String {
+    if bound.is_finite() { format!("{bound:?}") } else { "+Inf".to_owned() }
 }
 
 /// Labels and one more in braces, or nothing.
@@ -90,16 +91,22 @@ impl fmt::Display for Braced<'_> {
 }
 
 /// A label's value or a help text, on one line.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            '\\' => f.write_str("\\\\"),
-            '"' => f.write_str("\\\""),
-            '\n' => f.write_str("\\n"),
-            letter => f.write_char(letter),
-        })
+        // What needs no escape goes as a whole, which is nearly all.
+        for part in self.0.split_inclusive(['\\', '"', '\n']) {
+            let (plain, escape) = match part.as_bytes().last() {
+                Some(b'\\') => (&part[..part.len() - 1], "\\\\"),
+                Some(b'"') => (&part[..part.len() - 1], "\\\""),
+                Some(b'\n') => (&part[..part.len() - 1], "\\n"),
+                _ => (part, ""),
+            };
+            f.write_str(plain)?;
+            f.write_str(escape)?;
+        }
+        Ok(())
     }
 }
 

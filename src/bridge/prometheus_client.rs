@@ -1,20 +1,27 @@
-//! The families for `prometheus-client`; behind the feature `prometheus`.
+//! The families for `prometheus-client`; behind the feature of that name.
 
-use std::fmt::Error;
+use std::fmt::{Error, Write};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    encoding::{
+        DescriptorEncoder, EncodeLabel, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder,
+        LabelValueEncoder, MetricEncoder, NoLabelSet,
+    },
     metrics::MetricType,
+    registry::Unit,
 };
 
-use super::{MetricValue, MetricsRegistry};
+use crate::{MetricValue, MetricsRegistry, ledger::Escaped};
 
-/// With the feature `prometheus`, the registry is a collector of `prometheus-client` 0.24: register a clone.
+/// With the feature `prometheus-client`, the registry is a collector of `prometheus-client` 0.24: register a clone, and
+/// only one, since that crate writes twice what is registered twice.
 ///
 /// Its series are those of [`families`](crate::MetricsSnapshot::families). A scrape costs what a
 /// [snapshot](MetricsRegistry::snapshot) costs, on the thread that scrapes. Two registries in one `Registry` need a
 /// label each, by `sub_registry_with_label`.
+///
+/// The crate does not escape the values of labels, so names of flows are escaped here.
 ///
 /// ```
 /// use gossip_engine::MetricsRegistry;
@@ -38,16 +45,18 @@ impl Collector for MetricsRegistry {
                 Some(MetricValue::Histogram { .. }) => MetricType::Histogram,
                 Some(MetricValue::Gauge(_)) | None => MetricType::Gauge,
             };
-            // The library adds the ending itself, and no unit: it is part of the name.
+            // The library adds both endings itself: the unit, and that of counters.
             let name = family.name.strip_suffix("_total").unwrap_or(family.name);
-            let mut series = encoder.encode_descriptor(name, family.help, None, kind)?;
+            let name =
+                family.unit.map_or(name, |unit| name.trim_end_matches(unit).trim_end_matches('_'));
+            let unit = family.unit.map(|unit| Unit::Other(unit.to_owned()));
+            let mut series = encoder.encode_descriptor(name, family.help, unit.as_ref(), kind)?;
             for sample in &family.samples {
                 match sample.labels.is_empty() {
                     true => encode(&mut series, &sample.value)?,
-                    false => encode(
-                        &mut series.encode_family(&sample.labels.as_slice())?,
-                        &sample.value,
-                    )?,
+                    false => {
+                        encode(&mut series.encode_family(&Labels(&sample.labels))?, &sample.value)?
+                    }
                 }
             }
         }
@@ -73,5 +82,18 @@ fn encode(to: &mut MetricEncoder<'_>, value: &MetricValue) -> Result<(), Error> 
     }
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
-mod tests;
+struct Labels<'a>(&'a [(&'static str, &'static str)]);
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), Error> {
+        self.0
+            .iter()
+            .try_for_each(|(name, value)| (*name, Escaped(value)).encode(encoder.encode_label()))
+    }
+}
+
+impl EncodeLabelValue for Escaped<'_> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), Error> {
+        write!(encoder, "{self}")
+    }
+}
