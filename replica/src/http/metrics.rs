@@ -1,4 +1,4 @@
-//! `/metrics`: what the other parts of the replica count, `gossip_replica_…`, and then the engine's own text.
+//! `/metrics`: what the other parts of the replica count, `gossip_replica_…`, and what its engine counts.
 //!
 //! The number of series is fixed by the program: labels are flows, states, outcomes and the kinds of
 //! refusals. No peer, artifact or address makes one. The engine's part is of the moment of the scrape, the
@@ -13,7 +13,7 @@ use std::{
 use gossip_engine::FlowType;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, text::encode_registry},
+    encoding::{DescriptorEncoder, NoLabelSet, text::encode},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
@@ -38,7 +38,7 @@ pub(super) fn render(
     place: usize,
     now: Instant,
 ) -> Result<String, Error> {
-    let engine = sample.replicas[place].reading.registry.snapshot();
+    let engine = sample.replicas[place].reading.registry.clone();
     let mut registry = Registry::default();
     let healthy = board.faults_with(Some(&sample), now).is_empty();
     registry.register_collector(Box::new(Page {
@@ -49,10 +49,9 @@ pub(super) fn render(
         refused: board.refused(),
         process: Process::read(),
     }));
+    registry.register_collector(Box::new(engine));
     let mut text = String::new();
-    encode_registry(&mut text, &registry)?;
-    // To the end mark.
-    engine.to_openmetrics(&mut text)?;
+    encode(&mut text, &registry)?;
     Ok(text)
 }
 

@@ -55,7 +55,7 @@ fn it_says_what_was_read() {
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }
-    assert!(text.ends_with("# EOF\n"));
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
     for meta in [
         "# HELP gossip_replica_ready ",
         "# TYPE gossip_replica_ready gauge",
