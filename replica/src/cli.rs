@@ -79,7 +79,7 @@ pub(crate) struct DemoArgs {
         value_parser = clap::value_parser!(u16).range(2..=64)
     )]
     pub(crate) replicas: u16,
-    /// The folder to publish; .git, target and symbolic links are left out.
+    /// The folder to publish, without .git, symbolic links and what .gitignore files exclude.
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(crate) dir: PathBuf,
     /// Chunk size in bytes, 1024 to 2097152.

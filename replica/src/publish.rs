@@ -8,22 +8,31 @@
 //! out, for it changes as long as it is written to. What cannot be read is reported and does not end the
 //! walk. Memory grows with the number of paths.
 //!
+//! What a `.gitignore` or `.ignore` file in the folder excludes is left out, as git does it: by the rules of each
+//! folder on the way, the deepest first, those of `.ignore` before those of `.gitignore`. No file above the folder
+//! counts, and no setting of git. These files are published as others are. Where rules cannot be applied, nothing of
+//! their folder is published: what they exclude may be a secret, and what has been published cannot be taken back.
+//!
 //! Content is not looked at here. The [import](crate::store::Store::import) into the store, which every published
 //! file passes, refuses private keys.
 
 mod file_id;
+mod rules;
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use self::file_id::FileId;
+use walkdir::{DirEntry, WalkDir};
 
-/// Folders that hold what tools make, not what anybody publishes.
-const SKIPPED_FOLDERS: [&str; 2] = [".git", "target"];
+use self::{file_id::FileId, rules::Rules};
+
+pub use self::rules::RulesError;
+
+/// Holds what git makes, not what anybody publishes. Other folders that tools make are for a `.gitignore` to name.
+const GIT_FOLDER: &str = ".git";
 
 /// The files of a folder.
 #[derive(Debug, Default)]
@@ -50,6 +59,15 @@ pub enum SkipReason {
     /// A folder of that name is never published.
     #[error("a folder of this name is not published")]
     Folder,
+    /// A `.gitignore` or `.ignore` file excludes it. Of a folder, nothing else is looked at.
+    #[error("excluded by {}", file.display())]
+    Ignored {
+        /// The file with the rule.
+        file: PathBuf,
+    },
+    /// A folder whose own rules cannot be applied.
+    #[error("its rules cannot be applied: {0}")]
+    Rules(#[source] RulesError),
     /// The caller has excluded it.
     #[error("excluded")]
     Excluded,
@@ -72,44 +90,44 @@ pub enum SkipReason {
 ///
 /// # Errors
 ///
-/// That of reading `folder` itself. Whatever is wrong below it is in [`Listing::skipped`].
+/// That of reading `folder` itself. Whatever is wrong below it is in [`Listing::skipped`], and so are rules in it that
+/// cannot be applied.
 pub fn list_files(folder: &Path, excluded: &[&Path]) -> io::Result<Listing> {
-    // What does not exist yet has nothing to exclude.
-    let excluded: HashSet<FileId> =
-        excluded.iter().filter_map(|path| FileId::at(path).ok()).collect();
-    let outputs: HashSet<FileId> = FileId::of_outputs().collect();
+    // The walk would yield a file as its only entry.
+    fs::read_dir(folder)?;
+    let mut judge = Judge {
+        // What does not exist yet has nothing to exclude.
+        excluded: excluded.iter().filter_map(|path| FileId::at(path).ok()).collect(),
+        outputs: FileId::of_outputs().collect(),
+        rules: Rules::default(),
+    };
     let mut listing = Listing::default();
-    let mut folders = vec![folder.to_path_buf()];
-    let mut first = true;
-    while let Some(next) = folders.pop() {
-        let entries = fs::read_dir(&next).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(error) if first => return Err(error),
+    let mut walk = WalkDir::new(folder).into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
             Err(error) => {
-                listing.skip(next, SkipReason::Unreadable(error));
+                let (depth, path) = (error.depth(), error.path().unwrap_or(folder).to_path_buf());
+                // No link is followed, so that there are no circles, and each error is the system's.
+                let error = error.into_io_error().unwrap_or_else(|| io::ErrorKind::Other.into());
+                if depth == 0 {
+                    return Err(error);
+                }
+                listing.skip(path, SkipReason::Unreadable(error));
                 continue;
             }
         };
-        first = false;
-        for entry in entries {
-            let path = entry.path();
-            // The entry's own: a link is seen as one.
-            let id = entry.metadata().and_then(|metadata| {
-                Ok((metadata.file_type(), FileId::of_entry(&path, &metadata)?))
-            });
-            match id {
-                Err(error) => listing.skip(path, SkipReason::Unreadable(error)),
-                Ok((kind, _)) if kind.is_symlink() => listing.skip(path, SkipReason::Link),
-                Ok((kind, _)) if kind.is_dir() && is_skipped_folder(&entry.file_name()) => {
-                    listing.skip(path, SkipReason::Folder);
+        // The folder itself may be reached by a link.
+        let is_folder = entry.depth() == 0 || entry.file_type().is_dir();
+        match judge.look_at(&entry) {
+            Err(reason) => {
+                listing.skip(entry.into_path(), reason);
+                if is_folder {
+                    walk.skip_current_dir();
                 }
-                Ok((_, id)) if excluded.contains(&id) => listing.skip(path, SkipReason::Excluded),
-                Ok((_, id)) if outputs.contains(&id) => listing.skip(path, SkipReason::Output),
-                Ok((kind, _)) if kind.is_file() => listing.files.push(path),
-                Ok((kind, _)) if kind.is_dir() => folders.push(path),
-                Ok(_) => listing.skip(path, SkipReason::Special),
             }
+            Ok(()) if is_folder => {}
+            Ok(()) => listing.files.push(entry.into_path()),
         }
     }
     listing.files.sort_unstable();
@@ -117,8 +135,47 @@ pub fn list_files(folder: &Path, excluded: &[&Path]) -> io::Result<Listing> {
     Ok(listing)
 }
 
-fn is_skipped_folder(name: &OsStr) -> bool {
-    SKIPPED_FOLDERS.iter().any(|skipped| name == *skipped)
+/// Says of each entry of a walk whether it is published, or looked into.
+struct Judge {
+    excluded: HashSet<FileId>,
+    outputs: HashSet<FileId>,
+    rules: Rules,
+}
+
+impl Judge {
+    fn look_at(&mut self, entry: &DirEntry) -> Result<(), SkipReason> {
+        let (path, depth) = (entry.path(), entry.depth());
+        self.rules.keep_above(depth);
+        if depth > 0 {
+            // The entry's own: a link is seen as one.
+            let kind = entry.file_type();
+            if kind.is_dir() && entry.file_name() == GIT_FOLDER {
+                return Err(SkipReason::Folder);
+            }
+            if let Some(file) = self.rules.exclude(path, kind.is_dir()) {
+                return Err(SkipReason::Ignored { file });
+            }
+            if kind.is_symlink() {
+                return Err(SkipReason::Link);
+            }
+            let id = entry.metadata().map_err(io::Error::from);
+            let id = id.and_then(|metadata| FileId::of_entry(path, &metadata));
+            let id = id.map_err(SkipReason::Unreadable)?;
+            if self.excluded.contains(&id) {
+                return Err(SkipReason::Excluded);
+            }
+            if self.outputs.contains(&id) {
+                return Err(SkipReason::Output);
+            }
+            if kind.is_file() {
+                return Ok(());
+            }
+            if !kind.is_dir() {
+                return Err(SkipReason::Special);
+            }
+        }
+        self.rules.enter(path, depth).map_err(SkipReason::Rules)
+    }
 }
 
 impl Listing {

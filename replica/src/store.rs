@@ -60,6 +60,7 @@ use self::{
     verifier::Asked,
 };
 
+pub(crate) use self::files::open_regular;
 pub use self::{
     error::StoreError,
     import::Imported,

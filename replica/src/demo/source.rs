@@ -70,6 +70,10 @@ impl Folder {
         for skipped in &listing.skipped {
             match &skipped.reason {
                 SkipReason::Unreadable(error) => return Err(unreadable(&skipped.path, error)),
+                reason @ SkipReason::Rules(_) => {
+                    let path = skipped.path.display();
+                    return Err(Failure::runtime(format_args!("cannot publish {path}: {reason}")));
+                }
                 reason => tracing::info!("not published: {}: {reason}", skipped.path.display()),
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A thread does it, which is supervised: a panic is counted, and after a pause it goes on. Files that have to settle
 //! are looked at between two scans as well. What is not published is said once, and again when the reason changes;
-//! of many at a time, the first [`MAX_SAID`].
+//! of many at a time, the first [`MAX_SAID`], those at fault before those that are excluded.
 
 mod files;
 
@@ -186,13 +186,15 @@ impl<O: Outlet> Scan<O> {
     fn report_skipped(&mut self, skipped: &[Skipped]) {
         let mut said = HashMap::with_capacity(skipped.len());
         let mut new = 0;
-        for Skipped { path, reason } in skipped {
+        let (faults, others): (Vec<_>, Vec<_>) =
+            skipped.iter().partition(|skipped| is_fault(&skipped.reason));
+        for Skipped { path, reason } in faults.into_iter().chain(others) {
             let words = reason.to_string();
             if self.said.get(path) != Some(&words) {
                 new += 1;
                 match reason {
                     _ if new > MAX_SAID => {}
-                    SkipReason::Unreadable(_) => {
+                    reason if is_fault(reason) => {
                         tracing::warn!(?path, reason = words, "not published");
                     }
                     _ => tracing::info!(?path, reason = words, "not published"),
@@ -206,4 +208,9 @@ impl<O: Outlet> Scan<O> {
         }
         self.said = said;
     }
+}
+
+/// Whether somebody is to do something about it.
+fn is_fault(reason: &SkipReason) -> bool {
+    matches!(reason, SkipReason::Unreadable(_) | SkipReason::Rules(_))
 }

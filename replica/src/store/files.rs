@@ -20,7 +20,7 @@ const LOCK_TRIES: usize = 8;
 const MAX_SET_ASIDE: usize = 64;
 
 /// Opens a file for reading that is regular, not a link, and waits for nobody.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
