@@ -249,8 +249,8 @@ impl FlowConfig {
 
     /// Pins the flow's threads to cores; by default they are not pinned. `core` counts the cores that the process may
     /// use, from 0. The first thread is pinned to this one and the others to those that follow, around again after the
-    /// last. Where the system does not let a thread be pinned, it runs anywhere, and the log says so. Set it where the
-    /// flow has cores of its own.
+    /// last. Threads are pinned on Linux and Android. Elsewhere, and where the system does not let a thread be pinned,
+    /// it runs anywhere, and the log says so once for each thread. Set it where the flow has cores of its own.
     #[cfg(feature = "pinning")]
     #[must_use]
     pub const fn with_core_affinity(mut self, core: usize) -> Self {

@@ -29,14 +29,30 @@ const HELP: usize = 64;
 /// Pins the calling thread to this one of the process's cores, if it can be done.
 #[cfg(feature = "pinning")]
 fn pin(core: usize) {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[core % cores.len()]);
-    if !pinned {
+    if let Err(error) = try_to_pin(core) {
         // The subscriber is the user's code.
         crate::panics::contain(|| {
-            tracing::warn!(core, "a thread cannot be pinned here, and runs on any core");
+            tracing::warn!(core, %error, "a thread cannot be pinned here, and runs on any core");
         });
     }
+}
+
+#[cfg(all(feature = "pinning", any(target_os = "linux", target_os = "android")))]
+fn try_to_pin(core: usize) -> std::io::Result<()> {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    let allowed = sched_getaffinity(None)?;
+    let cores = allowed.count().max(1) as usize;
+    let own = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).nth(core % cores);
+    let mut only = CpuSet::new();
+    // Of no core at all the system says that it is invalid.
+    own.into_iter().for_each(|own| only.set(own));
+    Ok(sched_setaffinity(None, &only)?)
+}
+
+#[cfg(all(feature = "pinning", not(any(target_os = "linux", target_os = "android"))))]
+fn try_to_pin(_: usize) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(feature = "pinning"))]
