@@ -38,7 +38,7 @@ const BARS: [(&str, &str); 4] = [
 ];
 const SIZE: (u32, u32) = (760, 264);
 /// Left, right, above and below the bars.
-const MARGINS: [i32; 4] = [220, 20, 44, 46];
+const MARGINS: [i32; 4] = [228, 32, 44, 46];
 const BAR: i32 = 22;
 /// Between two ticks, in nanoseconds.
 const TICK: f64 = 20e6;

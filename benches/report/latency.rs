@@ -94,7 +94,7 @@ fn plot(rows: &[Value], package: &Path) -> Result<(), Box<dyn Error>> {
     };
     let panels: Vec<Panel> = rows.chunk_by(|a, b| workload(a) == workload(b)).map(panel).collect();
     let plot = Plot {
-        title: "Wait before the handler starts, by load; whiskers span the quartiles of the rounds",
+        title: "Percentiles of the wait before the handler starts; whiskers span the quartiles of the rounds",
         scale: Scale::Logarithmic,
         label: duration,
         columns: panels.len().div_ceil(distinct(rows, "handler_ns").len()),

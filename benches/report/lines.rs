@@ -79,8 +79,8 @@ fn names(head: &Area<'_>, panels: &[Panel]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A colour and a mark for each contender, so that they can be told apart without colour as well. The engine's is the
-/// only full circle.
+/// A colour for each contender, and a mark that no other in its picture has, so that they can be told apart without
+/// colour as well. The engine's is the only full circle.
 pub(crate) fn color(contender: &str) -> RGBColor {
     style(contender).0
 }
@@ -90,8 +90,14 @@ enum Mark {
     Disc,
     Ring,
     Square,
+    OpenSquare,
     Triangle,
+    /// Open, and upside down.
+    Funnel,
+    /// Open, and on a corner.
+    Diamond,
     Cross,
+    Plus,
 }
 
 fn style(contender: &str) -> (RGBColor, Mark) {
@@ -102,10 +108,11 @@ fn style(contender: &str) -> (RGBColor, Mark) {
         "channel" => (RGBColor(50, 140, 80), Mark::Triangle),
         "crossfire" => (RGBColor(20, 160, 170), Mark::Cross),
         "tokio" => (RGBColor(150, 60, 110), Mark::Ring),
-        "rayon" => (RGBColor(90, 90, 90), Mark::Triangle),
-        "async-channel" => (RGBColor(130, 170, 60), Mark::Square),
-        "tower" => (RGBColor(170, 140, 110), Mark::Cross),
+        "rayon" => (RGBColor(90, 90, 90), Mark::Funnel),
+        "async-channel" => (RGBColor(130, 170, 60), Mark::OpenSquare),
+        "tower" => (RGBColor(170, 140, 110), Mark::Plus),
         "engine, age" => (RGBColor(235, 160, 40), Mark::Ring),
+        "engine, park" => (RGBColor(140, 90, 160), Mark::Diamond),
         "engine, drop oldest" => (RGBColor(120, 110, 30), Mark::Cross),
         _ => (RGBColor(140, 90, 160), Mark::Ring),
     }
@@ -114,6 +121,10 @@ fn style(contender: &str) -> (RGBColor, Mark) {
 /// Draws a contender's mark.
 fn mark(area: &Area<'_>, at: (i32, i32), contender: &str) -> Result<(), Box<dyn Error>> {
     let (color, mark) = style(contender);
+    let path = |steps: &[(i32, i32)]| {
+        let corners = steps.iter().map(|step| (at.0 + step.0, at.1 + step.1));
+        area.draw(&PathElement::new(corners.collect::<Vec<_>>(), color.stroke_width(2)))
+    };
     match mark {
         Mark::Disc => area.draw(&Circle::new(at, 4, color.filled()))?,
         Mark::Ring => area.draw(&Circle::new(at, 4, color.stroke_width(2)))?,
@@ -121,8 +132,15 @@ fn mark(area: &Area<'_>, at: (i32, i32), contender: &str) -> Result<(), Box<dyn 
             let corners = [(at.0 - 3, at.1 - 3), (at.0 + 3, at.1 + 3)];
             area.draw(&Rectangle::new(corners, color.filled()))?;
         }
+        Mark::OpenSquare => path(&[(-4, -4), (4, -4), (4, 4), (-4, 4), (-4, -4)])?,
         Mark::Triangle => area.draw(&TriangleMarker::new(at, 5, color.filled()))?,
+        Mark::Funnel => path(&[(-5, -4), (5, -4), (0, 5), (-5, -4)])?,
+        Mark::Diamond => path(&[(-5, 0), (0, -5), (5, 0), (0, 5), (-5, 0)])?,
         Mark::Cross => area.draw(&Cross::new(at, 4, color.stroke_width(2)))?,
+        Mark::Plus => {
+            path(&[(-5, 0), (5, 0)])?;
+            path(&[(0, -5), (0, 5)])?;
+        }
     }
     Ok(())
 }

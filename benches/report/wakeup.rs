@@ -114,7 +114,7 @@ fn plot(rows: &[&Value], package: &Path) -> Result<(), Box<dyn Error>> {
     };
     let panels: Vec<Panel> = rows.chunk_by(|a, b| schedule(a) == schedule(b)).map(panel).collect();
     let plot = Plot {
-        title: "From the intended arrival to the start of the handler; whiskers span the quartiles of the rounds",
+        title: "Percentiles of the time from the intended arrival to the handler; whiskers span the quartiles",
         scale: Scale::Logarithmic,
         label: duration,
         columns: 3,
