@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cargo run --release --example async_storage
+//! cargo add tokio --features rt-multi-thread,time    # in a crate of your own
 //! ```
 
 #![expect(clippy::disallowed_types, reason = "a program of its own takes the standard library's")]

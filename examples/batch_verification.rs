@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cargo run --release --example batch_verification
+//! cargo add ed25519-dalek --features batch    # in a crate of your own
 //! ```
 
 #![expect(clippy::disallowed_types, reason = "a program of its own takes the standard library's")]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --features metrics --example bridge_metrics
+//! cargo add metrics metrics-exporter-prometheus    # in a crate of your own
 //! ```
 
 use std::{

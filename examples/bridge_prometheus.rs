@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --features prometheus --example bridge_prometheus
+//! cargo add prometheus --no-default-features        # in a crate of your own
 //! ```
 
 use std::{

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! cargo run --release --features test-util --example seeded_schedules
+//! cargo add --path ../gossip-engine --features test-util    # in a crate of your own
 //! ```
 
 #![expect(clippy::disallowed_types, reason = "a program of its own takes the standard library's")]
