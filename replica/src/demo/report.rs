@@ -57,7 +57,8 @@ pub(super) struct Report {
 #[derive(Clone, Debug, Serialize)]
 struct Flow {
     handled: u64,
-    waited: u64,
+    /// Messages that waited for capacity.
+    held_back: u64,
     dropped: u64,
     wait_ns: Quantiles,
     service_ns: Quantiles,
@@ -134,7 +135,7 @@ impl Report {
         let mut table = table([
             "flow",
             "handled",
-            "waited",
+            "held\nback",
             "dropped",
             "wait\np50",
             "\np99",
@@ -149,7 +150,7 @@ impl Report {
             let wait = [p50, p99, p999].map(duration);
             let Quantiles { p50, p99, p999 } = flow.service_ns;
             let service = [p50, p99, p999].map(duration);
-            let counts = [flow.handled, flow.waited, flow.dropped].map(count);
+            let counts = [flow.handled, flow.held_back, flow.dropped].map(count);
             let cells = [name.to_owned()].into_iter().chain(counts).chain(wait).chain(service);
             table.add_row(cells.collect::<Vec<_>>());
         }
@@ -162,7 +163,7 @@ impl Flow {
     fn new(flow: &FlowSnapshot) -> Self {
         Self {
             handled: flow.handled(),
-            waited: flow.waiting_for_peer_permit,
+            held_back: flow.waiting_for_peer_permit,
             dropped: flow.dropped() + flow.refused() + flow.count(Outcome::DroppedAtShutdown),
             wait_ns: Quantiles::new(&flow.wait),
             service_ns: Quantiles::new(&flow.service),

@@ -26,7 +26,7 @@ fn the_tables_fit_into_a_hundred_columns() {
     report.bytes = 10 << 40;
     report.artifacts = 10_000_000;
     for flow in report.flows.values_mut() {
-        (flow.handled, flow.waited, flow.dropped) = (99_999_999, 999_999, 999_999);
+        (flow.handled, flow.held_back, flow.dropped) = (99_999_999, 999_999, 999_999);
         let worst = Quantiles { p50: 999_499, p99: 999_499, p999: 999_499 };
         (flow.wait_ns, flow.service_ns) = (worst, worst);
     }
