@@ -13,7 +13,12 @@ use std::{
 };
 
 use gossip_engine::NodeId;
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
+use rustls::{
+    crypto::ring::sign::{any_eddsa_type, any_supported_type},
+    pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _},
+    sign::SigningKey,
+};
 
 /// The most bytes that [`Identity::load`] reads; a key of this kind takes less than 200.
 pub const MAX_FILE_BYTES: u64 = 16 << 10;
@@ -101,7 +106,9 @@ pub enum IdentityError {
 /// ```
 #[derive(Clone)]
 pub struct Identity {
-    key_pair: Arc<KeyPair>,
+    /// As it is in the file, without the PEM around it.
+    pkcs8: Arc<PrivatePkcs8KeyDer<'static>>,
+    signing_key: Arc<dyn SigningKey>,
     node_id: NodeId,
 }
 
@@ -113,9 +120,9 @@ impl Identity {
     /// If the operating system has no randomness to give.
     #[must_use]
     pub fn generate() -> Self {
-        let key_pair =
-            KeyPair::generate_for(&PKCS_ED25519).expect("the operating system gives randomness");
-        Self::new(key_pair).expect("an Ed25519 key was asked for")
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+            .expect("the operating system gives randomness");
+        Self::new(pkcs8.as_ref().to_vec().into()).expect("an Ed25519 key was asked for")
     }
 
     /// Reads the identity that [`save`](Self::save) wrote.
@@ -131,11 +138,12 @@ impl Identity {
         if content.len() as u64 > MAX_FILE_BYTES {
             return Err(IdentityError::TooLong { path: path.to_owned() });
         }
-        let key_pair = str::from_utf8(&content)
-            .ok()
-            .and_then(|pem| KeyPair::from_pem(pem).ok())
-            .ok_or_else(|| IdentityError::NoKey { path: path.to_owned() })?;
-        Self::new(key_pair).ok_or_else(|| IdentityError::NotEd25519 { path: path.to_owned() })
+        let no_key = || IdentityError::NoKey { path: path.to_owned() };
+        let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(&content).map_err(|_| no_key())?;
+        Self::new(pkcs8.clone_key()).ok_or_else(|| match any_supported_type(&pkcs8.into()) {
+            Ok(_) => IdentityError::NotEd25519 { path: path.to_owned() },
+            Err(_) => no_key(),
+        })
     }
 
     /// Writes the identity to a new file that only its owner can read, and waits until it is on disk.
@@ -148,7 +156,7 @@ impl Identity {
             io::ErrorKind::AlreadyExists => IdentityError::Exists { path: path.to_owned() },
             _ => IdentityError::Write { path: path.to_owned(), source },
         })?;
-        let pem = self.key_pair.serialize_pem();
+        let pem = pem::encode("PRIVATE KEY", self.pkcs8.secret_pkcs8_der());
         file.write_all(pem.as_bytes())
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder_of(path))
@@ -182,17 +190,17 @@ impl Identity {
         self.node_id
     }
 
-    pub(crate) fn key_pair(&self) -> &KeyPair {
-        &self.key_pair
+    /// What signs handshakes.
+    pub(crate) fn signing_key(&self) -> Arc<dyn SigningKey> {
+        self.signing_key.clone()
     }
 
     /// `None` for a key that is not Ed25519.
-    fn new(key_pair: KeyPair) -> Option<Self> {
-        if key_pair.algorithm() != &PKCS_ED25519 {
-            return None;
-        }
-        let public_key = key_pair.der_bytes().try_into().ok()?;
-        Some(Self { node_id: NodeId::new(public_key), key_pair: Arc::new(key_pair) })
+    fn new(pkcs8: PrivatePkcs8KeyDer<'static>) -> Option<Self> {
+        let signing_key = any_eddsa_type(&pkcs8).ok()?;
+        // The end of its encoding (RFC 8410, section 4).
+        let public_key = *signing_key.public_key()?.last_chunk()?;
+        Some(Self { pkcs8: Arc::new(pkcs8), signing_key, node_id: NodeId::new(public_key) })
     }
 }
 
@@ -223,5 +231,6 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+mod pem;
 #[cfg(test)]
 mod tests;

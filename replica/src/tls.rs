@@ -1,14 +1,15 @@
-//! TLS between replicas: both ends show a self-signed certificate, and its Ed25519 key is who they are.
+//! TLS between replicas: both ends show an Ed25519 key, and the key is who they are.
 //!
-//! There is no certificate authority, so a certificate says nothing but its key. A verifier takes the
-//! key out of the peer's certificate, looks whether it may be there, and leaves it to rustls to check
-//! that the peer has signed this very handshake with it. Names, issuers, signatures of the certificate
-//! and validity dates prove nothing that the key does not, and are not looked at: a replica is let in
-//! while its key is on the list and no longer, whatever its clock or ours says.
+//! The key is shown bare, as a raw public key (RFC 7250), and in no certificate: there is no authority that could say
+//! more of it. A verifier looks whether the key may be there, and leaves it to rustls to check that the peer has
+//! signed this very handshake with it. A replica is let in while its key is on the list and no longer.
 //!
-//! TLS 1.3 only, no session resumption and no 0-RTT, so that every connection proves its key anew and
-//! nothing that arrives is a replay. The certificate is untrusted bytes; rustls's own parser (webpki)
-//! reads it, bounded by the QUIC handshake's buffers.
+//! Both ends insist on raw public keys, so that a peer that has certificates only fails the handshake with the alert
+//! `handshake_failure`. That holds for replicas built before these keys were, too.
+//!
+//! TLS 1.3 only, no session resumption and no 0-RTT, so that every connection proves its key anew and nothing that
+//! arrives is a replay. What a peer shows is untrusted bytes, of which exactly one form is taken, of 44 bytes: nothing
+//! of it is parsed. rustls bounds how long it may be.
 
 use std::{
     collections::HashSet,
@@ -20,16 +21,16 @@ use gossip_engine::NodeId;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::{
-        ResolvesClientCert, Resumption,
+        AlwaysResolvesClientRawPublicKeys, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
+    pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
-        NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+        AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
-    sign::{CertifiedKey, SingleCertAndKey},
+    sign::CertifiedKey,
 };
 
 use crate::identity::Identity;
@@ -38,7 +39,7 @@ use crate::identity::Identity;
 /// older version would take for a breach gets a new name; beyond that, peers tell each other their features.
 pub const PROTOCOLS: [&[u8]; 2] = [b"gossip/2", b"gossip/1"];
 
-/// The name in every certificate. Nothing is decided by it.
+/// What a dialler calls its peer. It is not sent, and nothing is decided by it.
 pub(crate) const SERVER_NAME: &str = "gossip";
 
 /// What DER puts before the 32 bytes of an Ed25519 public key (RFC 8410, section 4).
@@ -64,19 +65,15 @@ pub(crate) type Refused = Arc<OnceLock<NodeId>>;
 pub(crate) struct Credentials {
     node_id: NodeId,
     provider: Arc<CryptoProvider>,
-    certified: Arc<SingleCertAndKey>,
+    key: Arc<CertifiedKey>,
 }
 
 impl Credentials {
-    /// # Errors
-    ///
-    /// If no certificate can be made from the identity.
-    pub(crate) fn new(identity: &Identity) -> Result<Self, TlsError> {
-        let (certificate, key) = certificate_of(identity)?;
+    pub(crate) fn new(identity: &Identity) -> Self {
+        let node_id = identity.node_id();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = provider.key_provider.load_private_key(key)?;
-        let certified = Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)));
-        Ok(Self { node_id: identity.node_id(), provider, certified })
+        let key = CertifiedKey::new(vec![raw_public_key(node_id)], identity.signing_key());
+        Self { node_id, provider, key: Arc::new(key) }
     }
 
     /// Whose they are.
@@ -93,12 +90,12 @@ impl Credentials {
         protocols: &[&[u8]],
     ) -> rustls::ServerConfig {
         let verifier = Arc::new(KeyVerifier::new(&self.provider, allowed, refused));
-        let certified: Arc<dyn ResolvesServerCert> = self.certified.clone();
+        let own_key = AlwaysResolvesServerRawPublicKeys::new(self.key.clone());
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring speaks TLS 1.3")
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(certified);
+            .with_cert_resolver(Arc::new(own_key));
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -116,13 +113,13 @@ impl Credentials {
         let allowed = AllowedKeys::default();
         allowed.set(HashSet::from([peer]));
         let verifier = Arc::new(KeyVerifier::new(&self.provider, Arc::new(allowed), refused));
-        let certified: Arc<dyn ResolvesClientCert> = self.certified.clone();
+        let own_key = AlwaysResolvesClientRawPublicKeys::new(self.key.clone());
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("ring speaks TLS 1.3")
             .dangerous()
             .with_custom_certificate_verifier(verifier)
-            .with_client_cert_resolver(certified);
+            .with_client_cert_resolver(Arc::new(own_key));
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
@@ -132,61 +129,34 @@ impl Credentials {
 }
 
 /// How a replica answers connections: it lets in the holders of the `allowed` keys.
-///
-/// # Errors
-///
-/// If no certificate can be made from the identity.
-pub fn server_config(
-    identity: &Identity,
-    allowed: HashSet<NodeId>,
-) -> Result<rustls::ServerConfig, TlsError> {
+#[must_use]
+pub fn server_config(identity: &Identity, allowed: HashSet<NodeId>) -> rustls::ServerConfig {
     let keys = AllowedKeys::default();
     keys.set(allowed);
-    Ok(Credentials::new(identity)?.server_config(Arc::new(keys), Refused::default(), &PROTOCOLS))
+    Credentials::new(identity).server_config(Arc::new(keys), Refused::default(), &PROTOCOLS)
 }
 
 /// How a replica dials `peer`, which must hold that key.
+#[must_use]
+pub fn client_config(identity: &Identity, peer: NodeId) -> rustls::ClientConfig {
+    Credentials::new(identity).client_config(peer, Refused::default(), &PROTOCOLS)
+}
+
+/// The replica that a raw public key stands for. rustls hands one over in the type of certificates.
 ///
 /// # Errors
 ///
-/// If no certificate can be made from the identity.
-pub fn client_config(identity: &Identity, peer: NodeId) -> Result<rustls::ClientConfig, TlsError> {
-    Ok(Credentials::new(identity)?.client_config(peer, Refused::default(), &PROTOCOLS))
-}
-
-/// Why an identity is not usable for TLS.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// No certificate can be made from it.
-    #[error("cannot make a certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// rustls does not take it.
-    #[error("cannot set up TLS: {0}")]
-    Configuration(#[from] Error),
-}
-
-/// The replica that a certificate stands for.
-///
-/// # Errors
-///
-/// If the bytes are no X.509 certificate, or its key is not an Ed25519 key.
-pub fn node_id_of(certificate: &CertificateDer<'_>) -> Result<NodeId, Error> {
-    let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+/// If the bytes are not the one form that an Ed25519 key has.
+pub fn node_id_of(key: &CertificateDer<'_>) -> Result<NodeId, Error> {
     key.strip_prefix(&ED25519_SPKI_PREFIX)
         .and_then(|key| key.try_into().ok())
         .map(NodeId::new)
         .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-fn certificate_of(
-    identity: &Identity,
-) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
-    let key_pair = identity.key_pair();
-    let certificate =
-        rcgen::CertificateParams::new([SERVER_NAME.to_owned()])?.self_signed(key_pair)?;
-    let key = PrivatePkcs8KeyDer::from(key_pair.serialized_der().to_vec());
-    Ok((certificate.into(), key.into()))
+/// What [`node_id_of`] reads.
+fn raw_public_key(node_id: NodeId) -> CertificateDer<'static> {
+    [&ED25519_SPKI_PREFIX[..], node_id.as_bytes()].concat().into()
 }
 
 /// Lets in the holders of some keys; the same for both ends.
@@ -202,8 +172,16 @@ impl KeyVerifier {
         Self { allowed, refused, algorithms: provider.signature_verification_algorithms }
     }
 
-    fn check_key(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let key = node_id_of(certificate)?;
+    /// `others` came behind the key. There may be none (RFC 8446, section 4.4.2), and QUIC would keep them.
+    fn check_key(
+        &self,
+        key: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
+        let key = node_id_of(key)?;
+        if !others.is_empty() {
+            return Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
         if self.allowed.0.load().contains(&key) {
             Ok(())
         } else {
@@ -213,14 +191,15 @@ impl KeyVerifier {
         }
     }
 
-    /// The proof that the peer holds the key: without it a copied certificate would do.
+    /// The proof that the peer holds the key: without it anybody could show it.
     fn check_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        key: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        let key = SubjectPublicKeyInfoDer::from(&key[..]);
+        verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)
     }
 }
 
@@ -232,12 +211,12 @@ impl ServerCertVerifier for KeyVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check_key(end_entity).map(|()| ServerCertVerified::assertion())
+        self.check_key(end_entity, intermediates).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -252,14 +231,18 @@ impl ServerCertVerifier for KeyVerifier {
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        key: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, certificate, signature)
+        self.check_signature(message, key, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
     }
 }
 
@@ -271,10 +254,10 @@ impl ClientCertVerifier for KeyVerifier {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check_key(end_entity).map(|()| ClientCertVerified::assertion())
+        self.check_key(end_entity, intermediates).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -289,14 +272,18 @@ impl ClientCertVerifier for KeyVerifier {
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        key: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, certificate, signature)
+        self.check_signature(message, key, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
     }
 }
 

@@ -167,9 +167,8 @@ impl Acceptor {
 
 /// Who has proven to be at the other end.
 fn peer_of(connection: &Connection) -> Option<NodeId> {
-    let certificates =
-        connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    tls::node_id_of(certificates.first()?).ok()
+    let keys = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    tls::node_id_of(keys.first()?).ok()
 }
 
 /// What the log says of those who are not let in.

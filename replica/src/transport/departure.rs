@@ -18,6 +18,8 @@ use super::{
 };
 
 /// TLS's own numbers for what went wrong (RFC 8446, section 6; RFC 7301).
+const ALERT_HANDSHAKE_FAILURE: u64 = 40;
+const ALERT_BAD_CERTIFICATE: u64 = 42;
 const ALERT_ACCESS_DENIED: u64 = 49;
 const ALERT_NO_APPLICATION_PROTOCOL: u64 = 120;
 /// Where QUIC puts them (RFC 9001, section 4.8).
@@ -100,6 +102,8 @@ pub(super) enum DialError {
     OtherKey(NodeId),
     OwnKey,
     NoKey,
+    NoRawKeys,
+    NotAKey,
     NoProtocol,
     Ended(Departure),
 }
@@ -112,12 +116,15 @@ impl DialError {
             (ConnectionError::TransportError(_), Some(key)) => Self::OtherKey(key),
             (ConnectionError::TransportError(error), None) => match alert(error.code) {
                 Some(ALERT_NO_APPLICATION_PROTOCOL) => Self::NoProtocol,
+                Some(ALERT_HANDSHAKE_FAILURE) => Self::NoRawKeys,
+                Some(ALERT_BAD_CERTIFICATE) => Self::NotAKey,
                 Some(_) => Self::NoKey,
                 None => Self::Ended(Departure::Quic(error.code)),
             },
             (ConnectionError::ConnectionClosed(close), _) => match alert(close.error_code) {
                 Some(ALERT_ACCESS_DENIED) => Self::NotListed,
                 Some(ALERT_NO_APPLICATION_PROTOCOL) => Self::NoProtocol,
+                Some(ALERT_HANDSHAKE_FAILURE) => Self::NoRawKeys,
                 _ => Self::Ended(Departure::Quic(close.error_code)),
             },
             (ConnectionError::TimedOut, _) => Self::NoAnswer,
@@ -144,6 +151,8 @@ impl fmt::Display for DialError {
                 "answers with our own key: it is our own address, or another replica uses this key",
             ),
             Self::NoKey => f.write_str("proves no key of a replica"),
+            Self::NoRawKeys => f.write_str("speaks no TLS with raw public keys"),
+            Self::NotAKey => f.write_str("shows no Ed25519 public key"),
             Self::NoProtocol => f.write_str("speaks no version of our protocol"),
             Self::Ended(departure) => write!(f, "is left: {departure}"),
         }

@@ -138,7 +138,7 @@ impl Transport {
         listen: SocketAddr,
         options: TransportOptions,
     ) -> Result<Self, BindError> {
-        let credentials = Credentials::new(identity)?;
+        let credentials = Credentials::new(identity);
         let settings = options.settings(0);
         let bound = endpoint::bind(&credentials, listen, &settings)?;
         Ok(Self::over(credentials, bound, options, settings))
@@ -151,7 +151,7 @@ impl Transport {
         socket: Arc<dyn quinn::AsyncUdpSocket>,
         options: TransportOptions,
     ) -> Result<Self, BindError> {
-        let credentials = Credentials::new(identity)?;
+        let credentials = Credentials::new(identity);
         let settings = options.settings(0);
         let bound = endpoint::on(&credentials, socket, &settings);
         Ok(Self::over(credentials, bound, options, settings))

@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr};
 use gossip_engine::NodeId;
 
 use super::limits::MAX_PEERS;
-use crate::tls::TlsError;
 
 /// Why a transport cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +18,6 @@ pub enum BindError {
         /// Why it cannot.
         source: io::Error,
     },
-    /// The identity is of no use for TLS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
 }
 
 /// Why a list of peers is not taken. Everything is as it was before.

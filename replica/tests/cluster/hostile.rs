@@ -89,7 +89,7 @@ impl Handler for Liar {
 /// Dials from a socket of its own; the result says whether the peer serves the connection.
 async fn dial(identity: &Identity, peer: Peer) -> Option<(Endpoint, Connection)> {
     let endpoint = Endpoint::client(LOOPBACK).unwrap();
-    let tls = tls::client_config(identity, peer.node_id).unwrap();
+    let tls = tls::client_config(identity, peer.node_id);
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let connecting =
         endpoint.connect_with(config, peer.address.as_str().parse().unwrap(), "any").unwrap();

@@ -14,7 +14,9 @@ import socket
 import ssl
 import threading
 import time
+import types
 
+from aioquic import tls
 from aioquic.asyncio import serve
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.buffer import Buffer
@@ -24,6 +26,8 @@ from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, QuicConnecti
 from aioquic.quic.packet import QuicFrameType, pull_quic_header
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
@@ -62,8 +66,13 @@ def id_of(key):
     return raw.hex()
 
 
+def raw_key(public_key):
+    """A public key as a replica shows it (RFC 7250)."""
+    return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def certificate(public_key, signer):
-    """A certificate for `public_key`. A replica looks at nothing but the key in it."""
+    """A certificate for `public_key`, which no replica takes."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gossip")])
     now = datetime.datetime.now(datetime.timezone.utc)
     builder = (
@@ -76,6 +85,73 @@ def certificate(public_key, signer):
         .not_valid_after(now + datetime.timedelta(days=1))
     )
     return builder.sign(signer, None)
+
+
+def no_keys(key):
+    """What may be shown in place of this key and is none that a replica takes, by name."""
+    shown = raw_key(key.public_key())
+    return {
+        "nothing": b"",
+        "a key cut short": shown[:-1],
+        "a key and a byte": shown + b"\0",
+        "a key, its length written at length": b"\x30\x81" + shown[1:],
+        "a key on P-256": raw_key(ec.generate_private_key(ec.SECP256R1()).public_key()),
+        "a key of Ed448": raw_key(Ed448PrivateKey.generate().public_key()),
+        "a certificate": certificate(key.public_key(), key).public_bytes(serialization.Encoding.DER),
+        "60 000 bytes": shown + bytes(60_000),
+    }
+
+
+# The extensions of the handshake by which both ends agree on raw public keys, and what stands for those (RFC 7250).
+CLIENT_CERTIFICATE_TYPE, SERVER_CERTIFICATE_TYPE = 19, 20
+RAW_PUBLIC_KEY = b"\x02"
+# aioquic has room for 16 KiB of each part of a handshake.
+HANDSHAKE_BYTES = 128 << 10
+
+
+class Shown:
+    """Bytes that go where aioquic would send a certificate."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def public_bytes(self, _encoding):
+        return self._data
+
+
+def with_raw_keys(quic):
+    """Teaches a connection of aioquic that is not made yet raw public keys, of which aioquic knows nothing."""
+    initialize = quic._initialize
+
+    def teach(peer_cid):
+        initialize(peer_cid)
+        # One who dials says what it knows, in a list; one who answers says what it chooses.
+        said = b"\x01" + RAW_PUBLIC_KEY if quic._is_client else RAW_PUBLIC_KEY
+        quic.tls.handshake_extensions += [(CLIENT_CERTIFICATE_TYPE, said), (SERVER_CERTIFICATE_TYPE, said)]
+        quic._crypto_buffers = {epoch: Buffer(capacity=HANDSHAKE_BYTES) for epoch in quic._crypto_buffers}
+
+        def take(message):
+            """Stands for the parsing of a certificate. The signature of the handshake is checked with this key."""
+            try:
+                key = serialization.load_der_public_key(message.certificates[0][0])
+            except ValueError as error:
+                raise tls.AlertBadCertificate("no public key") from error
+            quic.tls._peer_certificate = types.SimpleNamespace(public_key=lambda: key)
+
+        quic.tls._set_peer_certificate = take
+
+    quic._initialize = teach
+    return quic
+
+
+def identify(configuration, key, shown):
+    """Has a connection sign with `key` and show `shown`; returns what it has to be taught for that."""
+    configuration.private_key = key
+    if isinstance(shown, x509.Certificate):
+        configuration.certificate = shown
+        return lambda quic: quic
+    configuration.certificate = Shown(raw_key(key.public_key()) if shown is None else shown)
+    return with_raw_keys
 
 
 class Connection(QuicConnectionProtocol):
@@ -170,7 +246,10 @@ class Connection(QuicConnectionProtocol):
 
 
 def client(key, alpn=wire.PROTOCOLS, shown=None, window=1 << 20):
-    """aioquic's side of a connection that is not made yet. `shown` is a certificate other than the key's own."""
+    """aioquic's side of a connection that is not made yet.
+
+    `shown` are other bytes than the key's own in place of a raw public key, or a certificate.
+    """
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=list(alpn),
@@ -179,18 +258,20 @@ def client(key, alpn=wire.PROTOCOLS, shown=None, window=1 << 20):
         max_data=window,
         max_stream_data=window,
     )
-    configuration.certificate = shown or certificate(key.public_key(), key)
-    configuration.private_key = key
-    return QuicConnection(configuration=configuration)
+    taught = identify(configuration, key, shown)
+    return taught(QuicConnection(configuration=configuration))
 
 
 @contextlib.asynccontextmanager
 async def listen(address, key, protocol=Connection, alpn=wire.PROTOCOLS, shown=None):
     """Answers all who dial there, until the end of the block. Each connection is a `protocol(quic)`."""
     configuration = QuicConfiguration(is_client=False, alpn_protocols=list(alpn), idle_timeout=30)
-    configuration.certificate = shown or certificate(key.public_key(), key)
-    configuration.private_key = key
-    server = await serve(*address, configuration=configuration, create_protocol=protocol)
+    taught = identify(configuration, key, shown)
+
+    def answer(quic, *arguments, **named):
+        return protocol(taught(quic), *arguments, **named)
+
+    server = await serve(*address, configuration=configuration, create_protocol=answer)
     try:
         yield
     finally:

@@ -7,13 +7,14 @@ dialled again is known by its bounds only, since the waits are drawn at random.
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import time
 import unittest
 
 import wire
 from aioquic.quic import events
-from attacker import Connection, HalfHandshake, certificate, listen, random_bytes
+from attacker import Connection, HalfHandshake, Shown, certificate, listen, no_keys, random_bytes, raw_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from scene import LISTED, SERVED_SECONDS, HostileTest, until
 
@@ -151,19 +152,46 @@ class Servers(HostileTest):
 
         def answer(counts, key, address):
             theirs = Ed25519PrivateKey.generate()
-            shown = certificate(Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.honest.id)), theirs)
+            shown = raw_key(Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.honest.id)))
             return self.quic(shown=shown)(counts, theirs, address)
 
         self.assert_dialled_in_vain(answer, "answers with")
 
     def test_a_key_that_it_does_not_hold(self):
-        """It shows the certificate that is wanted, and signs with another key."""
+        """It shows the key that is wanted, and signs with another one."""
 
         def answer(counts, key, address):
             ours = Ed25519PrivateKey.generate()
-            return self.quic(shown=certificate(key.public_key(), ours))(counts, ours, address)
+            return self.quic(shown=raw_key(key.public_key()))(counts, ours, address)
 
         self.assert_dialled_in_vain(answer, "proves no key of a replica")
+
+    def test_a_certificate(self):
+        """Of the key that is wanted, which a replica shows as a raw public key."""
+
+        def answer(counts, key, address):
+            return self.quic(shown=certificate(key.public_key(), key))(counts, key, address)
+
+        self.assert_dialled_in_vain(answer, "speaks no TLS with raw public keys")
+
+    def test_keys_that_are_none(self):
+        """Those who answer show one after the other."""
+        names, met = itertools.cycle(no_keys(self.keys[0])), set()
+
+        def answer(counts, key, address):
+            shown = no_keys(key)
+
+            def show(quic, *arguments, **named):
+                counts["dials"] += 1
+                name = next(names)
+                met.add(name)
+                quic.configuration.certificate = Shown(shown[name])
+                return Connection(quic, *arguments, **named)
+
+            return listen(address, key, show)
+
+        self.assert_dialled_in_vain(answer, "shows no Ed25519 public key")
+        self.assertEqual(met, set(no_keys(self.keys[0])))
 
     def test_a_wrong_alpn(self):
         self.assert_dialled_in_vain(self.quic(alpn=["h3", "gossip"]), "speaks no version of our protocol")

@@ -1,4 +1,4 @@
-"""Attacks by those who hold no listed key: datagrams, handshakes, certificates.
+"""Attacks by those who hold no listed key, or prove none: datagrams, handshakes, certificates, keys that are none.
 
 Run one: see README.md. Limits: one source address; a flood is as fast as Python sends, which the notes of the test
 show.
@@ -6,12 +6,24 @@ show.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
 import unittest
 
 import wire
-from attacker import Refused, certificate, client, dial, first_packets, key_below, random_bytes, udp_socket
+from attacker import (
+    Refused,
+    certificate,
+    client,
+    dial,
+    first_packets,
+    key_below,
+    no_keys,
+    random_bytes,
+    raw_key,
+    udp_socket,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from scene import SERVED_SECONDS, HostileTest, until
 
@@ -26,17 +38,22 @@ DISTINCT_PACKETS = 1500
 
 
 class Strangers(HostileTest):
-    async def dial_in_vain(self, counts, key, **options):
-        """Dials again and again, and says something at once; counts the codes of the refusals."""
-        while True:
+    async def dial_in_vain(self, counts, key, shown=None, **options):
+        """Dials again and again, and says something at once; counts the codes of the refusals.
+
+        `shown` may be a dict of what to show in turn; then the dials are counted by name, too.
+        """
+        in_turn = shown if isinstance(shown, dict) else {"with one key": shown}
+        for name, bytes_shown in itertools.cycle(in_turn.items()):
             try:
-                async with dial(self.victim.address, key, **options) as connection:
+                async with dial(self.victim.address, key, shown=bytes_shown, **options) as connection:
                     for tag in wire.FLOWS:
                         connection.write(connection.open(tag), wire.retransmission(0))
                     code = await connection.wait_end()
             except Refused as refused:
                 code = refused.code
             counts["dials"] += 1
+            counts[name] += 1
             counts[f"closed with {code}"] += 1
             await asyncio.sleep(0.01)
 
@@ -87,14 +104,36 @@ class Strangers(HostileTest):
         self.assert_all_refused(attacked.counts)
         self.assert_unharmed()
 
-    def test_the_certificate_of_another(self):
-        """It holds the key of the honest replica, and we do not."""
+    def test_the_key_of_another(self):
+        """It is that of the honest replica, and we do not hold it."""
         ours = Ed25519PrivateKey.generate()
-        theirs = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.honest.id))
-        shown = certificate(theirs, ours)
+        shown = raw_key(Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.honest.id)))
         with self.attack(lambda counts: self.dial_in_vain(counts, ours, shown=shown)) as attacked:
             self.assert_served()
             self.assert_comes_to(attacked, "dials", 2)
+        self.assert_all_refused(attacked.counts)
+        self.assert_unharmed()
+
+    def test_a_certificate(self):
+        """A listed key does not help, if it is not shown as a raw public key."""
+        key = self.keys[0]
+        shown = certificate(key.public_key(), key)
+        with self.attack(lambda counts: self.dial_in_vain(counts, key, shown=shown)) as attacked:
+            self.assert_served()
+            self.assert_comes_to(attacked, "dials", 2)
+        self.assertEqual(attacked.counts[f"closed with {wire.HANDSHAKE_FAILURE}"], attacked.counts["dials"])
+        self.assert_all_refused(attacked.counts)
+        self.assert_unharmed()
+
+    def test_keys_that_are_none(self):
+        """Each is shown by one whose key is listed."""
+        key = self.keys[0]
+        shown = no_keys(key)
+        with self.attack(lambda counts: self.dial_in_vain(counts, key, shown=shown)) as attacked:
+            self.assert_served()
+            for name in shown:
+                self.assert_comes_to(attacked, name, 1)
+        self.assertEqual(attacked.counts[f"closed with {wire.BAD_CERTIFICATE}"], attacked.counts["dials"])
         self.assert_all_refused(attacked.counts)
         self.assert_unharmed()
 

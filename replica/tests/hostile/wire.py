@@ -18,6 +18,8 @@ MAX_UNKNOWN_STREAMS = 64
 # How many streams a peer may have open.
 MAX_STREAMS = 8
 # TLS alerts are QUIC errors from 0x100 on.
+HANDSHAKE_FAILURE = 0x100 + 40
+BAD_CERTIFICATE = 0x100 + 42
 NO_APPLICATION_PROTOCOL = 0x100 + 120
 
 

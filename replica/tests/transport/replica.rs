@@ -35,7 +35,7 @@ pub(crate) fn patient() -> TransportOptions {
 /// How bare QUIC dials a replica. It sends now and then, so that it finds out that a connection is
 /// closed when the packet that said so is lost.
 pub(crate) fn bare_client(identity: &Identity, peer: NodeId) -> quinn::ClientConfig {
-    let tls = tls::client_config(identity, peer).unwrap();
+    let tls = tls::client_config(identity, peer);
     let mut transport = quinn::TransportConfig::default();
     transport
         .keep_alive_interval(Some(Duration::from_millis(100)))

@@ -90,7 +90,7 @@ impl Flow {
             let (settings, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
             Endpoint::new_with_abstract_socket(settings, server, socket, runtime).unwrap()
         };
-        let tls = tls::server_config(&to, HashSet::from([from.node_id()])).unwrap();
+        let tls = tls::server_config(&to, HashSet::from([from.node_id()]));
         let tls = QuicServerConfig::try_from(tls).unwrap();
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
         server.transport_config(config.clone());
@@ -100,7 +100,7 @@ impl Flow {
         let receiver = endpoint(Some(server), socket);
         let own = Weather { loss_permille: self.loss_permille, seed, ..Weather::default() };
         let sender = endpoint(None, network.host_on(line.clone(), own));
-        let tls = tls::client_config(&from, to.node_id()).unwrap();
+        let tls = tls::client_config(&from, to.node_id());
         let tls = QuicClientConfig::try_from(tls).unwrap();
         let mut client = quinn::ClientConfig::new(Arc::new(tls));
         client.transport_config(config);

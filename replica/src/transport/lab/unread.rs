@@ -35,7 +35,7 @@ pub(super) async fn dial(
     let (settings, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
     let endpoint =
         Endpoint::new_with_abstract_socket(settings, None, network.host(), runtime).unwrap();
-    let config = tls::client_config(from, to.node_id()).unwrap();
+    let config = tls::client_config(from, to.node_id());
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
     let connecting = endpoint.connect_with(config, transport.local_addr(), "any").unwrap();
     connecting.await.unwrap()
