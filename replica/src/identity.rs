@@ -15,6 +15,7 @@ use std::{
 use gossip_engine::NodeId;
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 use rustls::{
+    SignatureScheme,
     crypto::ring::sign::{any_eddsa_type, any_supported_type},
     pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _},
     sign::SigningKey,
@@ -188,6 +189,15 @@ impl Identity {
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.node_id
+    }
+
+    /// Signs a message (Ed25519, RFC 8032).
+    #[must_use]
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let signer = self.signing_key.choose_scheme(&[SignatureScheme::ED25519]);
+        let signer = signer.expect("the key is one of Ed25519");
+        let signature = signer.sign(message).expect("such a key signs anything");
+        signature.try_into().expect("a signature of Ed25519 has 64 bytes")
     }
 
     /// What signs handshakes.

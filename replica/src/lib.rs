@@ -28,6 +28,7 @@
 //! The program `gossip-replica` is this library with a command line, a configuration and signals.
 
 pub mod blocking;
+pub mod catalog;
 // The program's, for its fuzz target.
 #[cfg(fuzzing)]
 extern crate self as gossip_replica;

@@ -1,0 +1,32 @@
+//! Catalogs: the signed list of the files in a publisher's folder, by path.
+//!
+//! An artifact is content without a name. A catalog gives names: for each path the artifact that is its content, its
+//! size, mode and time. It is an artifact itself, so it is fetched and verified as any other. What makes it a catalog
+//! is its [`Head`], which travels in the artifact's advert: the publisher's key, a sequence number, and a signature.
+//!
+//! ```text
+//!                    advert with a head                       fetched, decoded
+//! (nothing known) ─────────────────────> announced: head H ──────────────────> current: H and its files
+//!        ^                                 ^        │                             │   ^
+//!        │ refused: said once              └────────┘ a newer head                └───┘ the next one is complete
+//!        └── not on the list of peers, forged, older
+//! ```
+//!
+//! - A publisher's files are those of its current catalog. What a newer catalog does not name is removed or renamed.
+//! - A path is a publisher's own. Two publishers with the same path have two files.
+//! - The head with the larger sequence number counts. Of two with the same number, which only a copied key signs, all
+//!   replicas take the one with the larger id of its list.
+//! - The current catalog stays until all of the next one is here and has been found right.
+//!
+//! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
+//! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`], over all publishers together.
+
+mod entries;
+mod head;
+mod path;
+
+pub use self::{
+    entries::{Catalog, CatalogError, FileEntry, MAX_CATALOG_BYTES, MAX_FILES},
+    head::{Head, HeadError},
+    path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
+};

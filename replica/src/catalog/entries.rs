@@ -1,0 +1,194 @@
+//! What a catalog lists, and its bytes.
+//!
+//! A line that names the format, then a message of protobuf for each file with its length before it, in the order of
+//! the paths. Each list has one form, so that the same files always make the same artifact.
+
+use bytes::Buf as _;
+use gossip_engine::ArtifactId;
+use prost::Message as _;
+
+use super::{FilePath, PathError};
+
+/// The longest catalog, in bytes; 64 MiB. Some 500 000 files with paths of 60 bytes.
+pub const MAX_CATALOG_BYTES: u64 = 64 << 20;
+/// The most files in a catalog, and in all current ones together. Some 200 bytes each.
+pub const MAX_FILES: usize = 1 << 20;
+
+/// The bits of a mode that travel: what owner, group and others may do. Nothing becomes another user's program.
+const MODE_BITS: u32 = 0o777;
+/// How a catalog begins. A later format begins otherwise.
+const MAGIC: &[u8] = b"gossip-catalog/1\n";
+
+/// A file of a catalog.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileEntry {
+    /// Its content.
+    pub id: ArtifactId,
+    /// The size of its content in bytes.
+    pub size: u64,
+    /// What its owner, their group and others may do with it: nine bits, as `chmod` has them.
+    pub mode: u32,
+    /// When it was changed last, in nanoseconds since 1970, as the publisher's disk says.
+    pub modified_ns: i64,
+}
+
+/// The files of a folder, by path. See the [module](super) for what a catalog is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Catalog {
+    /// In the order of the paths, each once.
+    files: Vec<(FilePath, FileEntry)>,
+}
+
+/// Why bytes are no catalog, or files cannot be one.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// It begins otherwise: it is something else, or of a later version.
+    #[error("it does not begin as a catalog that this version knows")]
+    Format,
+    /// A file's entry cannot be read.
+    #[error("entry {0} cannot be read")]
+    Entry(usize),
+    /// A path cannot be one.
+    #[error("entry {number}: {error}")]
+    Path {
+        /// Which entry, from 0.
+        number: usize,
+        /// What is wrong with the path.
+        error: PathError,
+    },
+    /// A path comes after a larger one, or twice.
+    #[error("{0} is not in order")]
+    Order(FilePath),
+    /// A path is a file and a folder.
+    #[error("{0} is a file and a folder")]
+    FileAndFolder(FilePath),
+    /// It is longer than [`MAX_CATALOG_BYTES`], or has more than [`MAX_FILES`].
+    #[error("it has more than {MAX_FILES} files or {MAX_CATALOG_BYTES} bytes")]
+    TooLarge,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Wire {
+    #[prost(bytes = "vec", tag = "1")]
+    path: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    id: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    size: u64,
+    #[prost(uint32, tag = "4")]
+    mode: u32,
+    #[prost(sint64, tag = "5")]
+    modified_ns: i64,
+}
+
+impl Catalog {
+    /// The catalog of these files, in whatever order they come.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`], if a path comes twice or is a file and a folder, or they are too many.
+    pub fn new(
+        files: impl IntoIterator<Item = (FilePath, FileEntry)>,
+    ) -> Result<Self, CatalogError> {
+        let mut files: Vec<(FilePath, FileEntry)> = files.into_iter().collect();
+        files.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Self::checked(files)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, or what somebody else says is one.
+    ///
+    /// Takes time and memory in proportion to the bytes, of which there are at most [`MAX_CATALOG_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] says what is wrong, and where.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CatalogError> {
+        if bytes.len() as u64 > MAX_CATALOG_BYTES {
+            return Err(CatalogError::TooLarge);
+        }
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or(CatalogError::Format)?;
+        let mut files = Vec::new();
+        while rest.has_remaining() {
+            let number = files.len();
+            if number >= MAX_FILES {
+                return Err(CatalogError::TooLarge);
+            }
+            let wire = Wire::decode_length_delimited(&mut rest);
+            let wire = wire.map_err(|_| CatalogError::Entry(number))?;
+            let id: [u8; 32] = wire.id.try_into().map_err(|_| CatalogError::Entry(number))?;
+            let path = FilePath::new(&wire.path);
+            let path = path.map_err(|error| CatalogError::Path { number, error })?;
+            let entry = FileEntry {
+                id: ArtifactId::new(id),
+                size: wire.size,
+                mode: wire.mode & MODE_BITS,
+                modified_ns: wire.modified_ns,
+            };
+            files.push((path, entry));
+        }
+        Self::checked(files)
+    }
+
+    /// Its bytes, of which there may be more than a catalog may have.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        for (path, entry) in &self.files {
+            let wire = Wire {
+                path: path.as_bytes().to_vec(),
+                id: entry.id.as_bytes().to_vec(),
+                size: entry.size,
+                mode: entry.mode & MODE_BITS,
+                modified_ns: entry.modified_ns,
+            };
+            wire.encode_length_delimited(&mut bytes).expect("a vector grows");
+        }
+        bytes
+    }
+
+    /// How many files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there is no file.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The file with this path.
+    #[must_use]
+    pub fn get(&self, path: &FilePath) -> Option<&FileEntry> {
+        let found = self.files.binary_search_by(|(other, _)| other.cmp(path)).ok()?;
+        Some(&self.files[found].1)
+    }
+
+    /// All files, in the order of their paths.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = (&FilePath, &FileEntry)> {
+        self.files.iter().map(|(path, entry)| (path, entry))
+    }
+
+    /// `files` are in order, or they are refused.
+    fn checked(files: Vec<(FilePath, FileEntry)>) -> Result<Self, CatalogError> {
+        if files.len() > MAX_FILES {
+            return Err(CatalogError::TooLarge);
+        }
+        for pair in files.windows(2) {
+            let [(before, _), (path, _)] = pair else { continue };
+            if before >= path {
+                return Err(CatalogError::Order(path.clone()));
+            }
+            // What is below a path follows it at once.
+            if before.contains(path) {
+                return Err(CatalogError::FileAndFolder(before.clone()));
+            }
+        }
+        Ok(Self { files })
+    }
+}
+
+#[cfg(test)]
+mod tests;
