@@ -21,12 +21,18 @@
 //! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
 //! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`], over all publishers together.
 
+mod disk;
 mod entries;
 mod head;
+mod known;
 mod path;
+mod retired;
 
 pub use self::{
     entries::{Catalog, CatalogError, FileEntry, MAX_CATALOG_BYTES, MAX_FILES},
     head::{Head, HeadError},
+    known::{Catalogs, Current, MAX_PUBLISHERS},
     path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
 };
+
+pub(crate) use self::{head::MAX_HEAD_BYTES, known::News};
