@@ -35,6 +35,7 @@ use std::{
 
 use gossip_engine::{ArtifactId, FlowType, Gossip as _, GossipMessage, NodeId};
 use gossip_replica::{
+    catalog::Catalogs,
     gossip::{GossipOptions, ReplicaGossip},
     outbox::{Outbox, SendError},
     store::{Durability, Store, StoreOptions},
@@ -103,7 +104,8 @@ impl World {
         let clock = millis.clone();
         let gossip = ReplicaGossip::with_clock(
             options,
-            store,
+            store.clone(),
+            Catalogs::open(&store.catalogs_folder())?,
             sink.clone(),
             |_, _| Ok(()),
             move || Duration::from_millis(clock.load(Relaxed)),

@@ -35,4 +35,4 @@ pub use self::{
     path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
 };
 
-pub(crate) use self::{head::MAX_HEAD_BYTES, known::News};
+pub(crate) use self::known::News;

@@ -15,6 +15,7 @@
 
 mod answers;
 mod callbacks;
+mod catalogs;
 mod claim;
 mod counters;
 mod downloads;
@@ -35,6 +36,7 @@ use std::{
 use gossip_engine::{ArtifactDestination, ArtifactId, GossipAdvert};
 
 pub use self::{
+    catalogs::CatalogPublishError,
     counters::{DownloadStatus, FetchCounters, GossipSnapshot, ServeCounters},
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
@@ -47,6 +49,8 @@ use self::{
     downloads::{AttemptId, Downloads, Order},
 };
 use crate::{
+    catalog::Catalogs,
+    changes::Changes,
     outbox::Outbox,
     store::{Imported, Partial, Store, StoreError},
 };
@@ -89,10 +93,12 @@ pub enum PublishError {
 pub struct ReplicaGossip {
     options: GossipOptions,
     store: Store,
+    catalogs: Catalogs,
     outbox: Arc<dyn Outbox>,
     announce: Announce,
     clock: Clock,
     state: Mutex<State>,
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -104,6 +110,8 @@ struct State {
     losses_at: Duration,
     /// How often the store's folder had been found again when this was looked at last.
     restorations: u64,
+    /// When what is named no longer is looked through next.
+    retention_at: Duration,
     /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -118,7 +126,8 @@ impl fmt::Debug for ReplicaGossip {
 }
 
 impl ReplicaGossip {
-    /// A replica that gossips what is in `store`.
+    /// A replica that gossips what is in `store`, by the names in `catalogs`, which lie in
+    /// [its folder](Store::catalogs_folder).
     ///
     /// `announce` is called for each artifact that has been published or fetched, on the thread that did
     /// it. It passes the advert on to the engine's [`AdvertBroadcaster`](gossip_engine::AdvertBroadcaster), which calls
@@ -132,12 +141,21 @@ impl ReplicaGossip {
     pub fn new(
         options: GossipOptions,
         store: Store,
+        catalogs: Catalogs,
         outbox: Arc<dyn Outbox>,
         announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
     ) -> Result<Self, OptionsError> {
         let started = Instant::now();
         let salt = rand::random();
-        Self::with_clock(options, store, outbox, announce, move || started.elapsed(), salt)
+        Self::with_clock(
+            options,
+            store,
+            catalogs,
+            outbox,
+            announce,
+            move || started.elapsed(),
+            salt,
+        )
     }
 
     /// A replica whose time is whatever `clock` says, for tests on virtual time. It begins at 0 or later
@@ -149,17 +167,19 @@ impl ReplicaGossip {
     pub fn with_clock(
         options: GossipOptions,
         store: Store,
+        catalogs: Catalogs,
         outbox: Arc<dyn Outbox>,
         announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
         salt: u64,
     ) -> Result<Self, OptionsError> {
-        Self::with_order(options, store, outbox, announce, clock, Order::Salted(salt))
+        Self::with_order(options, store, catalogs, outbox, announce, clock, Order::Salted(salt))
     }
 
     fn with_order(
         options: GossipOptions,
         store: Store,
+        catalogs: Catalogs,
         outbox: Arc<dyn Outbox>,
         announce: impl Fn(GossipAdvert, ArtifactDestination) -> Result<(), Full> + Send + Sync + 'static,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
@@ -172,15 +192,18 @@ impl ReplicaGossip {
             served: ServeCounters::default(),
             losses_at: Duration::ZERO,
             restorations: 0,
+            retention_at: Duration::ZERO,
             partials: BTreeMap::new(),
         };
         Ok(Self {
             options,
             store,
+            catalogs,
             outbox,
             announce: Box::new(announce),
             clock: Box::new(clock),
             state: Mutex::new(state),
+            changes: Changes::default(),
         })
     }
 
@@ -245,6 +268,7 @@ impl ReplicaGossip {
             let now = (self.clock)();
             self.act(|state| state.downloads.held(imported.artifact.id, now));
             self.announce(imported.artifact, ArtifactDestination::AllReplicas);
+            self.changes.note();
         }
         Ok(imported)
     }

@@ -29,6 +29,7 @@
 
 pub mod blocking;
 pub mod catalog;
+pub mod changes;
 // The program's, for its fuzz target.
 #[cfg(fuzzing)]
 extern crate self as gossip_replica;

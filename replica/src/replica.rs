@@ -20,7 +20,8 @@
 //! callbacks that are running return, and only then is the store's folder free for another replica.
 
 use std::{
-    fmt,
+    collections::BTreeSet,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
@@ -35,6 +36,7 @@ use gossip_engine::{
 
 use crate::{
     blocking::blocking,
+    catalog::Catalogs,
     gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
     identity::Identity,
     store::{Imported, Store, StoreError, StoreOptions, Verifying},
@@ -97,6 +99,14 @@ pub enum ReplicaError {
     /// The store's folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is known of catalogs cannot be read.
+    #[error("cannot read {}: {error}", folder.display())]
+    Catalogs {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -114,6 +124,7 @@ pub struct BoundReplica {
     node_id: NodeId,
     options: ReplicaOptions,
     store: Store,
+    catalogs: Catalogs,
     transport: Transport,
 }
 
@@ -139,8 +150,15 @@ impl BoundReplica {
         let transport = Transport::bind(identity, listen, options.transport.clone())?;
         let folder = folder.to_owned();
         let store_options = options.store;
-        let store = blocking(move || Store::open_with(&folder, store_options)).await?;
-        Ok(Self { node_id: identity.node_id(), options, store, transport })
+        let (store, catalogs) = blocking(move || {
+            let store = Store::open_with(&folder, store_options)?;
+            let folder = store.catalogs_folder();
+            let catalogs = Catalogs::open(&folder);
+            let catalogs = catalogs.map_err(|error| ReplicaError::Catalogs { folder, error })?;
+            Ok::<_, ReplicaError>((store, catalogs))
+        })
+        .await?;
+        Ok(Self { node_id: identity.node_id(), options, store, catalogs, transport })
     }
 
     /// Who it is and where it listens, for the lists of its peers.
@@ -165,7 +183,8 @@ impl BoundReplica {
     ///
     /// Outside a tokio runtime.
     pub fn start(self, peers: Vec<Peer>) -> Result<Replica, ReplicaError> {
-        let Self { node_id, options, store, transport } = self;
+        let Self { node_id, options, store, catalogs, transport } = self;
+        catalogs.set_members(members(node_id, &peers));
         let metrics = MetricsRegistry::new();
         let broadcaster =
             Arc::new(AdvertBroadcaster::with_max_inflight(&metrics, options.advert_buffer)?);
@@ -174,6 +193,7 @@ impl BoundReplica {
         let gossip = Arc::new(ReplicaGossip::new(
             options.gossip,
             store,
+            catalogs,
             transport.outbox(),
             move |advert, destination| {
                 // Without a broadcaster the replica is on its way out.
@@ -201,6 +221,11 @@ impl BoundReplica {
         };
         Ok(Replica { verifying, timer, transport, handler, broadcaster, gossip, observer })
     }
+}
+
+/// Whose catalogs count.
+fn members(own: NodeId, peers: &[Peer]) -> BTreeSet<NodeId> {
+    peers.iter().map(|peer| peer.node_id).chain([own]).collect()
 }
 
 /// A running replica. See the [module](self) for what dropping it does.
@@ -264,7 +289,8 @@ impl Replica {
         self.transport.peers()
     }
 
-    /// Makes `peers` the list of peers, as [`Transport::set_peers`] does.
+    /// Makes `peers` the list of peers, as [`Transport::set_peers`] does. Catalogs count of those on it and of this
+    /// replica.
     ///
     /// # Errors
     ///
@@ -274,7 +300,11 @@ impl Replica {
     ///
     /// Outside a tokio runtime.
     pub fn set_peers(&self, peers: Vec<Peer>) -> Result<PeerChanges, StartError> {
-        self.transport.set_peers(peers)
+        let members = members(self.node_id(), &peers);
+        let changes = self.transport.set_peers(peers)?;
+        self.gossip.catalogs().set_members(members);
+        self.gossip.changes().note();
+        Ok(changes)
     }
 
     /// How often a task of the transport, or the thread that verifies the store, has panicked since the start.

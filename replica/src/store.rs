@@ -4,6 +4,7 @@
 //! folder/lock        held while a store is open
 //! folder/<64 hex>    an artifact, complete and verified when it got this name
 //! folder/partial/    artifacts on their way in; emptied when a store is opened
+//! folder/catalogs/   which artifacts are catalogs; see `catalog`
 //! folder/damaged/    what somebody has put under an artifact's name and is no file
 //! ```
 //!
@@ -73,6 +74,7 @@ pub use self::{
 const LOCK_FILE: &str = "lock";
 const PARTIAL_FOLDER: &str = "partial";
 const DAMAGED_FOLDER: &str = "damaged";
+const CATALOGS_FOLDER: &str = "catalogs";
 
 /// A folder of artifacts, opened by this process alone. Clones share it.
 ///
@@ -160,6 +162,21 @@ impl Store {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.inner.folder
+    }
+
+    /// Where [`Catalogs`](crate::catalog::Catalogs) keep what they know of these artifacts.
+    #[must_use]
+    pub fn catalogs_folder(&self) -> PathBuf {
+        self.inner.folder.join(CATALOGS_FOLDER)
+    }
+
+    /// Removes an artifact that nobody needs any more. Returns whether it was held.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] if the system refuses. It is not held any more, but will be when the folder is opened again.
+    pub fn discard(&self, id: ArtifactId) -> Result<bool, StoreError> {
+        self.inner.discard(id)
     }
 
     /// Whether there is space for an artifact of `size` bytes, beside all that is in progress. It is

@@ -59,6 +59,22 @@ pub(crate) enum News {
     Stranger,
 }
 
+/// What has become of an awaited catalog.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Completed {
+    /// The heads of which it is current.
+    pub(crate) heads: Vec<Head>,
+    /// Whether it names something that none named any more.
+    pub(crate) returned: bool,
+}
+
+/// A catalog that is not what its head says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) head: Head,
+    pub(crate) error: CatalogError,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Catalogs {
@@ -195,33 +211,31 @@ impl Catalogs {
     }
 
     /// The content of an awaited catalog is here. It is current from now on for each publisher that has announced it.
-    /// Returns their heads.
     ///
     /// # Errors
     ///
     /// What is wrong with the content. It is refused, and not awaited any more.
-    pub(crate) fn complete(
-        &self,
-        id: ArtifactId,
-        content: &[u8],
-    ) -> Result<Vec<Head>, CatalogError> {
+    pub(crate) fn complete(&self, id: ArtifactId, content: &[u8]) -> Result<Completed, Refused> {
         // Outside of the locks: it may take a second.
         let catalog = Catalog::decode(content).map(Arc::new);
         let _disk = self.disk();
-        let heads: Vec<Head> =
-            self.awaited().into_iter().filter(|head| head.catalog() == id).collect();
-        for head in &heads {
-            let installed =
-                catalog.clone().and_then(|catalog| self.state().install(*head, catalog, now()));
-            match installed {
-                Ok(()) => self.write(head),
+        let mut completed = Completed::default();
+        for head in self.awaited().into_iter().filter(|head| head.catalog() == id) {
+            let catalog = catalog.clone();
+            match catalog.and_then(|catalog| self.state().install(head, catalog, now())) {
+                Ok(returned) => {
+                    completed.heads.push(head);
+                    completed.returned |= returned;
+                    self.write(&head);
+                }
                 Err(error) => {
-                    self.state().refuse(*head, now());
-                    return Err(error);
+                    self.state().refuse(head, now());
+                    self.write_retired();
+                    return Err(Refused { head, error });
                 }
             }
         }
-        Ok(heads)
+        Ok(completed)
     }
 
     /// The next number for a catalog of this publisher: larger than all that are known, and than all that were used
@@ -327,12 +341,13 @@ impl State {
         gone.is_some_and(|gone| self.publishers.remove(&gone).is_some())
     }
 
+    /// Returns whether it names something that none named any more.
     fn install(
         &mut self,
         head: Head,
         catalog: Arc<Catalog>,
         now: Duration,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<bool, CatalogError> {
         let publisher = head.publisher();
         let known = self.publishers.entry(publisher).or_default();
         let before = known.current.as_ref().map_or(0, |current| current.catalog.len());
@@ -345,10 +360,11 @@ impl State {
             known.announced = None;
         }
         let before = known.current.replace(Current { head, catalog: catalog.clone() });
+        let mut returned = false;
         // First what is named, so that what both name is never retired.
         for (_, entry) in catalog.files() {
             *self.named.entry(entry.id).or_default() += 1;
-            self.retired.keep(entry.id);
+            returned |= self.retired.keep(entry.id);
         }
         self.retired.keep(head.catalog());
         if let Some(before) = before {
@@ -357,7 +373,7 @@ impl State {
                 self.supersede(before.head.catalog(), now);
             }
         }
-        Ok(())
+        Ok(returned)
     }
 
     fn refuse(&mut self, head: Head, now: Duration) {

@@ -117,11 +117,13 @@ impl Retired {
         self.note(id, Some(now.as_secs()));
     }
 
-    /// It is named.
-    pub(super) fn keep(&mut self, id: ArtifactId) {
-        if self.since.remove(&id).is_some() {
+    /// It is named. Returns whether it was retired.
+    pub(super) fn keep(&mut self, id: ArtifactId) -> bool {
+        let was_retired = self.since.remove(&id).is_some();
+        if was_retired {
             self.note(id, None);
         }
+        was_retired
     }
 
     /// What was retired at `then` or before.

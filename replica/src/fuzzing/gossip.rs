@@ -146,7 +146,7 @@ impl Game {
     fn advertise(&mut self, peer: NodeId, input: &mut Input<'_>) {
         let id = self.artifact(input);
         let size = self.world.catalogue.get(&id).map_or(3000, Vec::len) as u64;
-        let mut advert = advert_of(Artifact { id, size, height: 1 }, &options());
+        let mut advert = advert_of(Artifact { id, size, height: 1 }, None, &options());
         let mut chunk_bytes = options().chunk_bytes;
         match input.below(12) {
             0 => advert.size += 1,
@@ -160,7 +160,7 @@ impl Game {
             form @ (5 | 6) => {
                 chunk_bytes = if form == 5 { 2048 } else { input.number() as u32 };
                 let cut = GossipOptions { chunk_bytes, ..options() };
-                advert = advert_of(Artifact { id, size, height: 1 }, &cut);
+                advert = advert_of(Artifact { id, size, height: 1 }, None, &cut);
             }
             _ => {}
         }

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::{
+    catalog::Catalogs,
     gossip::{Full, GossipOptions, ReplicaGossip},
     outbox::{Outbox, SendError},
     store::{Durability, Store, StoreOptions},
@@ -159,7 +160,8 @@ impl World {
         let (announced, clock) = (network.clone(), millis.clone());
         let gossip = ReplicaGossip::with_clock(
             options(),
-            store,
+            store.clone(),
+            Catalogs::open(&store.catalogs_folder()).expect("a new folder"),
             Arc::new(observer),
             move |advert, destination| {
                 let mut network = lock(&announced);

@@ -18,8 +18,10 @@ impl Gossip for ReplicaGossip {
     type GossipRetransmissionRequest = ArtifactFilter;
 
     fn on_gossip_advert(&self, advert: GossipAdvert, peer: NodeId) {
+        self.notice_head(&advert, peer);
         // Most adverts are of artifacts that are held; they need not wait for the lock.
-        if self.store.contains(advert.artifact_id) {
+        let id = advert.artifact_id;
+        if self.store.contains(id) || self.catalogs.is_retired(id) {
             return;
         }
         match Claim::read(&advert, &self.options) {
@@ -85,7 +87,10 @@ impl Gossip for ReplicaGossip {
         let now = (self.clock)();
         match message {
             GossipMessage::Advert(advert) => {
-                if !self.store.contains(advert.artifact_id)
+                // Not by its id alone: what is held may be a catalog once more.
+                if self.is_newer_catalog(&advert) {
+                    self.act(|state| state.downloads.ask_soon(peer, now));
+                } else if !self.store.contains(advert.artifact_id)
                     && let Ok(claim) = Claim::read(&advert, &self.options)
                 {
                     self.act(|state| state.downloads.advert_lost(peer, claim, now));
@@ -114,11 +119,14 @@ impl Gossip for ReplicaGossip {
             state.answers.due()
         });
         self.send_due_adverts(&due);
+        self.complete_awaited();
+        self.drop_retired(now);
     }
 
-    /// Of an artifact the last advert counts, with the size and chunks that it claims.
+    /// Of an artifact the last advert counts, with the size and chunks that it claims. One without the head of a
+    /// catalog takes the place of none that may have one.
     fn advert_supersedes(&self, newer: &GossipAdvert, older: &GossipAdvert) -> bool {
-        newer.artifact_id == older.artifact_id
+        newer.artifact_id == older.artifact_id && newer.attributes.len() >= older.attributes.len()
     }
 
     fn broadcast_advert(&self, advert: GossipAdvert, dst: ArtifactDestination) {

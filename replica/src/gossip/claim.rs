@@ -9,12 +9,14 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use super::options::{GossipOptions, MAX_CHUNKS, chunk_bytes_allowed};
-use crate::store::Artifact;
+use crate::{catalog::Head, store::Artifact};
 
-/// The longest attributes that are read, in bytes: those of this version have 17 at the most.
+/// The longest attributes that are read, in bytes: those of this version have 180 at the most.
 ///
 /// It bounds the work for attributes of many tiny fields, which an advert has space for.
 const MAX_ATTRIBUTE_BYTES: usize = 256;
+/// The longest attributes without a head, in bytes.
+const MAX_BARE_BYTES: usize = 17;
 
 /// What this protocol puts into [`GossipAdvert::attributes`].
 #[derive(Clone, PartialEq, prost::Message)]
@@ -25,6 +27,9 @@ struct Attributes {
     /// Into chunks of how many bytes the sender cuts it.
     #[prost(uint32, tag = "2")]
     chunk_bytes: u32,
+    /// The [head](crate::catalog::Head) that makes it a publisher's newest catalog. Earlier versions skip it.
+    #[prost(bytes = "vec", tag = "3")]
+    head: Vec<u8>,
 }
 
 /// An artifact of this size, cut this way.
@@ -97,15 +102,29 @@ impl Claim {
     }
 }
 
-/// The advert of an artifact that this replica holds.
-pub(crate) fn advert_of(artifact: Artifact, options: &GossipOptions) -> GossipAdvert {
-    let attributes = Attributes { height: artifact.height, chunk_bytes: options.chunk_bytes };
+/// The advert of an artifact that this replica holds. If it is a current catalog, its head goes with it.
+pub(crate) fn advert_of(
+    artifact: Artifact,
+    head: Option<&Head>,
+    options: &GossipOptions,
+) -> GossipAdvert {
+    let head = head.map(Head::encode).unwrap_or_default();
+    let attributes = Attributes { height: artifact.height, chunk_bytes: options.chunk_bytes, head };
     GossipAdvert {
         artifact_id: artifact.id,
         size: artifact.size,
         integrity_hash: IntegrityHash::new(*artifact.id.as_bytes()),
         attributes: Bytes::from(attributes.encode_to_vec()),
     }
+}
+
+/// The bytes of the head in an advert, if it has one that can be read.
+pub(super) fn head_bytes(advert: &GossipAdvert) -> Option<Vec<u8>> {
+    if !(MAX_BARE_BYTES + 1..=MAX_ATTRIBUTE_BYTES).contains(&advert.attributes.len()) {
+        return None;
+    }
+    let attributes = Attributes::decode(advert.attributes.clone()).ok()?;
+    (!attributes.head.is_empty()).then_some(attributes.head)
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub struct GossipOptions {
     /// How many of them may be fetched on the turn of one peer; 20. With many peers it is less, so
     /// that one that advertises what it does not have takes no other's place.
     pub downloads_per_peer: usize,
+    /// For how long an artifact is held that a catalog named and none names any more; a day. Longer gives more time to
+    /// bring back what was removed by mistake, and takes more space.
+    pub removed_retention: Duration,
 }
 
 impl Default for GossipOptions {
@@ -51,6 +54,7 @@ impl Default for GossipOptions {
             max_adverts_per_peer: 32_768,
             max_downloads: 128,
             downloads_per_peer: 20,
+            removed_retention: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

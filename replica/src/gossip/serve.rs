@@ -98,7 +98,7 @@ impl ReplicaGossip {
             let artifacts = self.store.list_from(from, ADVERTS_PER_TURN);
             let mut sent = 0;
             for artifact in &artifacts {
-                let advert = GossipMessage::Advert(advert_of(*artifact, &self.options));
+                let advert = GossipMessage::Advert(self.advert(*artifact));
                 if self.outbox.send(*peer, advert).is_err() {
                     break;
                 }
@@ -116,9 +116,13 @@ impl ReplicaGossip {
         }
     }
 
+    fn advert(&self, artifact: Artifact) -> GossipAdvert {
+        advert_of(artifact, self.catalogs.head_of(artifact.id).as_ref(), &self.options)
+    }
+
     /// Has an artifact announced. Where there is no capacity for that, its recipients get the advert with the next tick.
     pub(super) fn announce(&self, artifact: Artifact, destination: ArtifactDestination) {
-        let advert = advert_of(artifact, &self.options);
+        let advert = self.advert(artifact);
         if let Err(Full { destination }) = (self.announce)(advert, destination) {
             self.state().answers.unannounced(artifact.height, &destination);
         }

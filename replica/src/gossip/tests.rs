@@ -1,5 +1,6 @@
 //! Replicas in one thread: real files, a network in memory, virtual time.
 
+mod catalogs;
 mod cluster;
 
 use std::{
@@ -207,7 +208,7 @@ fn an_advert_that_was_dropped_and_says_nothing_new_is_not_asked_for() {
     cluster.run_until_all_hold(&[id], 1);
     let asked = cluster.replica(0).snapshot().fetched.retransmissions_asked;
     cluster.drop_arriving(FlowType::Advert, 5);
-    let held = advert_of(cluster.replica(0).store().get(id).unwrap(), &small_chunks());
+    let held = advert_of(cluster.replica(0).store().get(id).unwrap(), None, &small_chunks());
     for _ in 0..5 {
         cluster.replica(1).broadcast_advert(held.clone(), ArtifactDestination::AllReplicas);
     }
@@ -424,10 +425,7 @@ fn nothing_is_read_for_a_peer_that_takes_no_answers() {
 
 #[test]
 fn options_that_cannot_be_are_refused() {
-    let store = || {
-        let folder = tempfile::tempdir().unwrap();
-        Store::open(folder.path()).unwrap()
-    };
+    let folder = tempfile::tempdir().unwrap();
     for (options, expected) in [
         (GossipOptions { chunk_bytes: 0, ..small_chunks() }, OptionsError::ChunkBytes(0)),
         (
@@ -441,7 +439,10 @@ fn options_that_cannot_be_are_refused() {
         ),
     ] {
         let outbox = cluster::nowhere();
-        let error = ReplicaGossip::new(options, store(), outbox, |_, _| Ok(())).unwrap_err();
+        let store = Store::open(folder.path()).unwrap();
+        let catalogs = Catalogs::open(&store.catalogs_folder()).unwrap();
+        let error =
+            ReplicaGossip::new(options, store, catalogs, outbox, |_, _| Ok(())).unwrap_err();
         assert_eq!(error, expected);
     }
 }
@@ -461,7 +462,7 @@ fn callbacks_may_run_at_the_same_time() {
             scope.spawn(move || {
                 for round in 0..50 {
                     for artifact in ids {
-                        let advert = advert_of(*artifact, server.options());
+                        let advert = advert_of(*artifact, None, server.options());
                         replica.on_gossip_advert(advert, peer);
                         for chunk in 0..20 {
                             let bytes = server.store().read_chunk(
@@ -560,11 +561,13 @@ fn an_action_that_panics_keeps_no_other_from_being_done() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Arc::new(Panics::default());
     let store = Store::open(folder.path()).unwrap();
-    let gossip = ReplicaGossip::new(small_chunks(), store, outbox.clone(), |_, _| Ok(())).unwrap();
+    let catalogs = Catalogs::open(&store.catalogs_folder()).unwrap();
+    let gossip =
+        ReplicaGossip::new(small_chunks(), store, catalogs, outbox.clone(), |_, _| Ok(())).unwrap();
     let peer = NodeId::new([7; 32]);
     gossip.on_peer_up(peer);
     let id = ArtifactId::new([8; 32]);
-    let advert = advert_of(Artifact { id, size: 4 * 1024, height: 0 }, &small_chunks());
+    let advert = advert_of(Artifact { id, size: 4 * 1024, height: 0 }, None, &small_chunks());
     let heard = catch_unwind(AssertUnwindSafe(|| gossip.on_gossip_advert(advert, peer)));
     assert!(heard.is_err(), "the engine counts it");
     assert_eq!(*outbox.requests.lock().unwrap_or_else(PoisonError::into_inner), 4);
@@ -575,7 +578,9 @@ fn a_turn_of_adverts_that_panics_is_taken_up_again() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Arc::new(Panics::default());
     let store = Store::open(folder.path()).unwrap();
-    let gossip = ReplicaGossip::new(small_chunks(), store, outbox.clone(), |_, _| Ok(())).unwrap();
+    let catalogs = Catalogs::open(&store.catalogs_folder()).unwrap();
+    let gossip =
+        ReplicaGossip::new(small_chunks(), store, catalogs, outbox.clone(), |_, _| Ok(())).unwrap();
     let file = folder.path().with_extension("file");
     fs::write(&file, "content").unwrap();
     gossip.publish(&file).unwrap();

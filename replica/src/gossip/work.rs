@@ -182,6 +182,9 @@ impl ReplicaGossip {
                 return Vec::new();
             }
         };
+        // First, so that its head goes with its advert.
+        self.complete_catalog(claim.id);
+        self.changes.note();
         let others = {
             let mut state = self.state();
             state.downloads.counters().artifacts += 1;

@@ -12,7 +12,7 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
-use super::{DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError};
+use super::{CATALOGS_FOLDER, DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError};
 
 /// How often the lock is taken anew because its file was removed at that moment.
 const LOCK_TRIES: usize = 8;
@@ -111,7 +111,10 @@ pub(super) fn find_artifacts(folder: &Path) -> Result<(Vec<Found>, usize), Store
     for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
         let entry = entry.map_err(StoreError::io("list", folder))?;
         let name = entry.file_name();
-        if [LOCK_FILE, PARTIAL_FOLDER, DAMAGED_FOLDER].iter().any(|ours| name == *ours) {
+        if [LOCK_FILE, PARTIAL_FOLDER, CATALOGS_FOLDER, DAMAGED_FOLDER]
+            .iter()
+            .any(|ours| name == *ours)
+        {
             continue;
         }
         // Upper-case digits are not ours: two names for one id would count it twice.

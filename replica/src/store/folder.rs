@@ -217,6 +217,23 @@ impl Inner {
         Ok(artifact)
     }
 
+    /// An artifact is not held any more, and its file is removed.
+    pub(super) fn discard(&self, id: ArtifactId) -> Result<bool, StoreError> {
+        let mut state = self.folder_state();
+        // In another replica's folder nothing is ours to remove.
+        self.restore(&mut state)?;
+        if !self.remove_from_index(id) {
+            return Ok(false);
+        }
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", path)(error))
+            }
+            _ => Ok(true),
+        }
+    }
+
     fn add_to_index(
         &self,
         id: ArtifactId,

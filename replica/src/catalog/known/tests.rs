@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 use gossip_engine::{ArtifactId, NodeId};
 use sha2::{Digest as _, Sha256};
 
-use super::{Catalogs, News};
+use super::{Catalogs, Completed, News};
 use crate::{
     catalog::{Catalog, FileEntry, FilePath, Head},
     identity::Identity,
@@ -93,7 +93,7 @@ fn the_newest_announced_is_awaited_and_no_other() {
     let newer = announce(&catalogs, &a, 2, &[2]);
     assert_eq!(catalogs.awaited(), [newer]);
     let (id, bytes) = catalog(&[1]);
-    assert_eq!(catalogs.complete(id, &bytes), Ok(vec![]));
+    assert_eq!(catalogs.complete(id, &bytes), Ok(Completed::default()));
     assert_eq!(current(&catalogs, a.node_id()), None);
     assert_eq!(catalogs.droppable(Duration::from_secs(3600)), [older.catalog()]);
 }
@@ -136,7 +136,7 @@ fn two_publishers_may_have_the_same_catalog() {
     let head = announce(&catalogs, &a, 1, &[1]);
     announce(&catalogs, &b, 7, &[1]);
     let (id, bytes) = catalog(&[1]);
-    assert_eq!(catalogs.complete(id, &bytes).expect("a good one").len(), 2);
+    assert_eq!(catalogs.complete(id, &bytes).expect("a good one").heads.len(), 2);
     publish(&catalogs, &a, 2, &[]);
     assert!(!catalogs.is_retired(head.catalog()), "it is still that of the other");
     assert!(retired(&catalogs).is_empty());

@@ -68,7 +68,7 @@ impl Game {
         if self.world.network().asked.remove(&HONEST) {
             for (id, content) in self.world.catalogue.iter() {
                 let artifact = Artifact { id: *id, size: content.len() as u64, height: 1 };
-                gossip.on_gossip_advert(advert_of(artifact, &options()), HONEST);
+                gossip.on_gossip_advert(advert_of(artifact, None, &options()), HONEST);
             }
             return true;
         }

@@ -9,7 +9,7 @@ fn options() -> GossipOptions {
 
 fn advert(size: u64, chunk_bytes: u32) -> GossipAdvert {
     let artifact = Artifact { id: ArtifactId::new([1; 32]), size, height: 7 };
-    advert_of(artifact, &GossipOptions { chunk_bytes, ..options() })
+    advert_of(artifact, None, &GossipOptions { chunk_bytes, ..options() })
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn what_cannot_be_is_refused() {
         assert_eq!(read, expected, "{size} bytes in chunks of {chunk_bytes}");
     }
     let empty = Artifact { id: ArtifactId::new(Sha256::digest([]).into()), size: 0, height: 1 };
-    let claim = Claim::read(&advert_of(empty, &options()), &options()).unwrap();
+    let claim = Claim::read(&advert_of(empty, None, &options()), &options()).unwrap();
     assert_eq!(claim.chunk_count(), 0);
 
     let other_hash =

@@ -113,6 +113,7 @@ impl Cluster {
             ReplicaGossip::with_clock(
                 options.clone(),
                 Store::open_with(folders[at].path(), stores[at]).unwrap(),
+                Catalogs::open(&folders[at].path().join("catalogs")).unwrap(),
                 Arc::new(Port { own, network: network.clone() }),
                 move |advert, destination| {
                     let mut network = announced.lock().unwrap();

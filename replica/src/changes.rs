@@ -1,0 +1,52 @@
+//! A count of what has changed, and a way to wait until it has.
+//!
+//! For threads that do something whenever there is news, such as an export: what happens while they work is one
+//! change, however much it is. To wait costs nothing meanwhile.
+
+use std::{
+    sync::{Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Changes {
+    count: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Changes {
+    /// Something has changed.
+    pub fn note(&self) {
+        // A number is whole after a panic.
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there are more than `seen` changes, or for so long. Returns how many there are.
+    #[must_use]
+    pub fn wait(&self, seen: u64, limit: Duration) -> u64 {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(count, limit, |count| *count <= seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread, time::Duration};
+
+    use super::Changes;
+
+    #[test]
+    fn a_change_ends_the_wait_even_if_it_came_before() {
+        let changes = Arc::new(Changes::default());
+        assert_eq!(changes.wait(0, Duration::ZERO), 0);
+        changes.note();
+        assert_eq!(changes.wait(0, Duration::MAX), 1);
+        let waiting = changes.clone();
+        let thread = thread::spawn(move || waiting.wait(1, Duration::from_secs(60)));
+        changes.note();
+        assert_eq!(thread.join().expect("no panic"), 2);
+    }
+}

@@ -1,0 +1,188 @@
+//! Catalogs between replicas: how they spread, what they replace, and what they let go.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use gossip_engine::{ArtifactId, FlowType, Gossip as _, NodeId};
+
+use super::{
+    super::{GossipOptions, ReplicaGossip, advert_of},
+    cluster::{Cluster, crash, nowhere},
+    content, small_chunks,
+};
+use crate::{
+    catalog::{Catalog, Catalogs, FileEntry, FilePath, Head},
+    identity::Identity,
+    store::{Artifact, Store},
+};
+
+/// Three in a line, 0 - 1 - 2, where 0 publishes.
+struct Line {
+    cluster: Cluster,
+    publisher: Identity,
+}
+
+impl Line {
+    fn new() -> Self {
+        let options = GossipOptions { removed_retention: Duration::ZERO, ..small_chunks() };
+        let cluster = Cluster::new(&vec![options; 3]);
+        let publisher = Identity::generate();
+        for at in 0..3 {
+            let members = BTreeSet::from([publisher.node_id()]);
+            cluster.replica(at).catalogs().set_members(members);
+        }
+        cluster.connect(0, 1);
+        cluster.connect(1, 2);
+        Self { cluster, publisher }
+    }
+
+    /// Publishes a folder of these files.
+    fn publish(&self, files: &[(&str, u64)]) -> Head {
+        let entries: Vec<_> = files
+            .iter()
+            .map(|(path, seed)| {
+                let content = content(*seed, 3_000);
+                let id = self.cluster.publish(0, &content);
+                let path = FilePath::new(path.as_bytes()).expect("a path");
+                (path, FileEntry { id, size: 3_000, mode: 0o644, modified_ns: 0 })
+            })
+            .collect();
+        let catalog = Catalog::new(entries).expect("a catalog");
+        self.cluster.replica(0).publish_catalog(&self.publisher, catalog).expect("published")
+    }
+
+    /// Runs until all have the catalog and all it names.
+    fn run_until_all_have(&mut self, head: &Head) {
+        let publisher = self.publisher.node_id();
+        self.cluster
+            .run_until(120, |cluster| (0..3).all(|at| has(cluster.replica(at), publisher, head)));
+    }
+
+    fn id(&self, at: usize, path: &str) -> Option<ArtifactId> {
+        let current = self.cluster.replica(at).catalogs().current(self.publisher.node_id())?;
+        let path = FilePath::new(path.as_bytes()).expect("a path");
+        current.catalog.get(&path).map(|entry| entry.id)
+    }
+}
+
+fn has(replica: &ReplicaGossip, publisher: NodeId, head: &Head) -> bool {
+    replica.catalogs().current(publisher).is_some_and(|current| {
+        let mut files = current.catalog.files();
+        current.head == *head && files.all(|(_, entry)| replica.store().contains(entry.id))
+    })
+}
+
+#[test]
+fn a_folder_reaches_those_who_are_not_connected_with_its_publisher() {
+    let mut line = Line::new();
+    let head = line.publish(&[("a", 1), ("b/c", 2)]);
+    line.run_until_all_have(&head);
+    assert_eq!(line.id(2, "b/c"), line.id(0, "b/c"));
+    line.cluster.check_at_rest();
+}
+
+#[test]
+fn what_is_renamed_moves_and_what_is_removed_is_dropped_everywhere() {
+    let mut line = Line::new();
+    let first = line.publish(&[("a", 1), ("b", 2)]);
+    line.run_until_all_have(&first);
+    let removed = line.id(0, "b").expect("named");
+    let second = line.publish(&[("new name", 1)]);
+    line.run_until_all_have(&second);
+    assert_eq!((line.id(2, "a"), line.id(2, "new name").is_some()), (None, true));
+    line.cluster.run_until(60, |cluster| {
+        (0..3).all(|at| !cluster.holds(at, &[removed]) && !cluster.holds(at, &[first.catalog()]))
+    });
+    // Nobody brings it back.
+    line.cluster.run_for(300);
+    assert!((0..3).all(|at| line.cluster.replica(at).artifact_count() == 2));
+    line.cluster.check_at_rest();
+}
+
+#[test]
+fn what_was_removed_may_come_back() {
+    let mut line = Line::new();
+    let first = line.publish(&[("a", 1), ("b", 2)]);
+    line.run_until_all_have(&first);
+    let removed = line.id(0, "b").expect("named");
+    let second = line.publish(&[("a", 1)]);
+    line.run_until_all_have(&second);
+    line.cluster.run_until(60, |cluster| (0..3).all(|at| !cluster.holds(at, &[removed])));
+    let third = line.publish(&[("a", 1), ("b", 2)]);
+    assert_eq!(third.catalog(), first.catalog(), "the same files are the same catalog");
+    line.run_until_all_have(&third);
+}
+
+#[test]
+fn a_catalog_that_is_held_already_counts_with_its_new_head() {
+    let mut line = Line::new();
+    // The second names the first's files again while all still hold its catalog.
+    let first = line.publish(&[("a", 1)]);
+    line.run_until_all_have(&first);
+    let again = line.publish(&[("a", 1)]);
+    assert_eq!(again.catalog(), first.catalog());
+    assert!(again.supersedes(&first));
+    line.run_until_all_have(&again);
+}
+
+#[test]
+fn a_head_that_the_engine_drops_is_asked_for() {
+    let mut line = Line::new();
+    let first = line.publish(&[("a", 1)]);
+    line.run_until_all_have(&first);
+    line.cluster.run_for(10);
+    line.cluster.drop_arriving(FlowType::Advert, 1);
+    let again = line.publish(&[("a", 1)]);
+    let publisher = line.publisher.node_id();
+    // Sooner than the next request of its own accord.
+    line.cluster.run_until(20, |cluster| has(cluster.replica(1), publisher, &again));
+}
+
+#[test]
+fn heads_of_strangers_forged_and_old_ones_change_nothing() {
+    let mut line = Line::new();
+    let first = line.publish(&[("a", 1)]);
+    line.run_until_all_have(&first);
+    let second = line.publish(&[("a", 2)]);
+    line.run_until_all_have(&second);
+    let replica = line.cluster.replica(2);
+    let publisher = line.publisher.node_id();
+    let peer = line.cluster.id(1);
+    let invalid = || replica.snapshot().fetched.adverts_invalid;
+    let before = invalid();
+    let send = |head: &Head| {
+        let artifact = Artifact { id: head.catalog(), size: head.size(), height: 1 };
+        replica.on_gossip_advert(advert_of(artifact, Some(head), &small_chunks()), peer);
+    };
+    send(&first);
+    send(&Head::sign(&Identity::generate(), u64::MAX, first.catalog(), first.size()));
+    assert_eq!(invalid(), before, "no fault of the peer's");
+    let mut forged =
+        Head::sign(&Identity::generate(), u64::MAX, first.catalog(), first.size()).encode();
+    forged[2..34].copy_from_slice(publisher.as_bytes());
+    let forged = Head::decode_unchecked(&forged).expect("a head");
+    assert_eq!(forged.publisher(), publisher);
+    send(&forged);
+    assert_eq!(invalid(), before + 1);
+    assert!(has(replica, publisher, &second));
+    assert!(replica.catalogs().awaited().is_empty());
+}
+
+#[test]
+fn a_restart_knows_the_catalog_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let publisher = Identity::generate();
+    let open = || {
+        let store = Store::open_with(folder.path(), crash()).expect("opened");
+        let catalogs = Catalogs::open(&store.catalogs_folder()).expect("opened");
+        catalogs.set_members(BTreeSet::from([publisher.node_id()]));
+        ReplicaGossip::new(small_chunks(), store, catalogs, nowhere(), |_, _| Ok(()))
+            .expect("options that can be")
+    };
+    let head = open().publish_catalog(&publisher, Catalog::default()).expect("published");
+    let again = open();
+    again.on_gossip_timer();
+    assert_eq!(
+        again.catalogs().current(publisher.node_id()).map(|current| current.head),
+        Some(head)
+    );
+}
