@@ -50,6 +50,26 @@ impl FileVersion {
         }
     }
 
+    /// Whether this is the same file with the same content under another name, where names are no part of a file. Never
+    /// where the system does not number its files.
+    #[must_use]
+    pub fn is_moved_from(&self, other: &Self) -> bool {
+        // A change of the name is a change of some kind.
+        cfg!(unix) && *self == Self { changed: self.changed, ..*other }
+    }
+
+    /// A number that is the same for two versions of one file, however it is called.
+    #[must_use]
+    pub fn file_number(&self) -> (u64, u64) {
+        (self.device, self.file)
+    }
+
+    /// When the content was changed last, in nanoseconds since 1970 as the file says it, or 0.
+    #[must_use]
+    pub fn modified_ns(&self) -> i64 {
+        self.modified
+    }
+
     /// That of what stands under a name now, without following links. `None` if nothing does.
     ///
     /// # Errors

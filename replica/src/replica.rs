@@ -209,6 +209,8 @@ impl BoundReplica {
             gossip.clone(),
         )?;
         broadcaster.start(gossip.clone());
+        // What is published from now on is compared with what was published last.
+        gossip.complete_awaited();
         let verifying = gossip.store().start_verifying()?;
         let timer = P2PThreadJoiner::new(&metrics, gossip.clone())?;
         transport.start(peers, handler.clone())?;

@@ -99,7 +99,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         None => None,
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
-    let scanning = Scanning::start(&replica, publishing, &failures)?;
+    let scanning = Scanning::start(&replica, &identity, publishing, &failures)?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}{http}",
         replica.node_id(),

@@ -195,7 +195,8 @@ impl Catalogs {
     }
 
     /// The heads whose catalogs are to be [completed](Self::complete) once they are held.
-    pub(crate) fn awaited(&self) -> Vec<Head> {
+    #[must_use]
+    pub fn awaited(&self) -> Vec<Head> {
         let state = self.state();
         let members =
             state.publishers.iter().filter(|(publisher, _)| state.members.contains(publisher));

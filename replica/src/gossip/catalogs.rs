@@ -190,8 +190,9 @@ impl ReplicaGossip {
         Ok(content)
     }
 
-    /// Completes the catalogs whose heads an earlier run has left, or that could not be read at once.
-    pub(super) fn complete_awaited(&self) {
+    /// Completes the catalogs whose heads an earlier run has left, or that could not be read at once. Before the store
+    /// is verified in the background, it reads all of them here.
+    pub(crate) fn complete_awaited(&self) {
         for head in self.catalogs.awaited() {
             if self.store.contains(head.catalog()) {
                 self.complete_held(head.catalog());

@@ -1,10 +1,16 @@
 //! Looking through the folder that is published, again and again, for files that are new or have changed.
 //!
-//! A thread does it, which is supervised: a panic is counted, and after a pause it goes on. Files that have to settle
-//! are looked at between two scans as well. What is not published is said once, and again when the reason changes;
-//! of many at a time, the first [`MAX_SAID`], those at fault before those that are excluded.
+//! A thread does it, which is supervised: a panic is counted, and after a pause it goes on. It looks as soon as the
+//! system says that something has changed, and every so often, since the system may not say it. Files that have to
+//! settle are looked at between two scans as well. What is not published is said once, and again when the reason
+//! changes; of many at a time, the first [`MAX_SAID`], those at fault before those that are excluded.
+//!
+//! What the names of the folder stand for is published as a catalog after each look. A folder that is suddenly empty
+//! is one of which all was removed only if it is the same folder as before: another one may be a disk that is not
+//! there.
 
 mod files;
+mod watch;
 
 use std::{
     collections::HashMap,
@@ -12,25 +18,35 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use gossip_replica::{
+    changes::Changes,
+    file_version::FileVersion,
     http::Notices,
+    identity::Identity,
     publish::{SkipReason, Skipped, list_files},
     replica::Replica,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use self::files::{Files, Outlet};
+use self::{
+    files::{Files, Outlet, Own},
+    watch::Watch,
+};
 use crate::{failure::Failure, supervise};
 
 /// How many entries that are not published are named at a time; the others are counted.
 const MAX_SAID: usize = 100;
+
+/// How long is waited after a change for others that belong to it.
+const GATHER: Duration = Duration::from_millis(100);
+/// After a scan nothing is scanned for so many times as long as it took.
+const REST: u32 = 10;
 
 /// What is published, and how.
 #[derive(Debug)]
@@ -49,23 +65,62 @@ pub(super) struct Publishing {
 /// The thread that looks through the folder, if there is one.
 #[derive(Debug)]
 pub(super) struct Scanning {
-    thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+    thread: Option<(Arc<Wake>, JoinHandle<()>)>,
     published: Arc<AtomicU64>,
+}
+
+/// What wakes the thread: changes in the folder, and the end.
+#[derive(Debug, Default)]
+struct Wake {
+    changes: Changes,
+    is_stopped: AtomicBool,
+}
+
+impl Wake {
+    fn stop(&self) {
+        // Release: with the thread's Acquire, what came before the end is seen by the thread that ends.
+        self.is_stopped.store(true, Ordering::Release);
+        self.changes.note();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Waits for so long, whatever changes. Returns whether to go on.
+    fn pause(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while !self.is_stopped() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let seen = self.changes.wait(0, Duration::ZERO);
+            let _ = self.changes.wait(seen, left);
+        }
+        false
+    }
 }
 
 impl Scanning {
     /// Looks through the folder from now on.
     pub(super) fn start(
         replica: &Replica,
+        identity: &Identity,
         publishing: Option<Publishing>,
         failures: &supervise::Failures,
     ) -> Result<Self, Failure> {
         let published = Arc::new(AtomicU64::new(0));
         let Some(publishing) = publishing else { return Ok(Self { thread: None, published }) };
         let Publishing { folder, rescan, settle, own, notices } = publishing;
-        let files = Files::new(replica.gossip().clone(), settle, published.clone());
+        let own_name = Own { gossip: replica.gossip().clone(), identity: identity.clone() };
+        let files = Files::new(folder.clone(), own_name, settle, published.clone());
+        let wake = Arc::new(Wake::default());
         let mut scan = Scan {
+            watch: Watch::default(),
             folder,
+            filled: None,
+            is_withheld: false,
             rescan,
             own,
             files,
@@ -74,35 +129,30 @@ impl Scanning {
             unreadable: None,
             notices,
         };
-        let (stop, stopped) = mpsc::channel();
         let failures = failures.clone();
+        let of_thread = wake.clone();
         let thread = thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || {
-                let pause = |pause| wait(&stopped, pause);
-                supervise::keep_running("publisher", &failures, pause, || scan.repeat(&stopped));
+                let pause = |pause| of_thread.pause(pause);
+                supervise::keep_running("publisher", &failures, pause, || scan.repeat(&of_thread));
             })
             .map_err(|error| Failure::runtime(format_args!("cannot start a thread: {error}")))?;
-        Ok(Self { thread: Some((stop, thread)), published })
+        Ok(Self { thread: Some((wake, thread)), published })
     }
 
     /// Stops after the file that is being read, and says how many artifacts were published and whether the thread has
     /// ended within `patience`.
     pub(super) async fn stop(self, patience: Duration) -> (u64, bool) {
         let mut ended = true;
-        if let Some((stop, thread)) = self.thread {
-            drop(stop);
+        if let Some((wake, thread)) = self.thread {
+            wake.stop();
             let joined = timeout(patience, spawn_blocking(move || thread.join())).await;
             ended = matches!(joined, Ok(Ok(Ok(()))));
         }
         // Relaxed: a figure; the thread has been joined, or it may still rise.
         (self.published.load(Ordering::Relaxed), ended)
     }
-}
-
-/// Whether to go on after so long.
-fn wait(stopped: &mpsc::Receiver<()>, time: Duration) -> bool {
-    matches!(stopped.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout))
 }
 
 /// Finds out before the replica starts what cannot be published at all.
@@ -120,6 +170,11 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
 #[derive(Debug)]
 struct Scan<O> {
     folder: PathBuf,
+    watch: Watch,
+    /// The folder that had files when it was looked through last in this run.
+    filled: Option<(u64, u64)>,
+    /// Whether it was said that the catalog of an empty folder is not published.
+    is_withheld: bool,
     rescan: Duration,
     own: Vec<PathBuf>,
     files: Files<O>,
@@ -134,22 +189,33 @@ struct Scan<O> {
 
 impl<O: Outlet> Scan<O> {
     /// Scans until it is to stop.
-    fn repeat(&mut self, stopped: &mpsc::Receiver<()>) {
-        let is_stopped = || matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    fn repeat(&mut self, wake: &Arc<Wake>) {
+        let is_stopped = || wake.is_stopped();
         loop {
+            self.watch.keep_up(&self.folder, wake);
+            let mut seen = wake.changes.wait(0, Duration::ZERO);
+            let began = Instant::now();
             self.scan(&is_stopped);
-            let next = Instant::now() + self.rescan;
+            let ended = Instant::now();
+            let earliest = ended + (ended - began) * REST;
+            let latest = ended + self.rescan;
             loop {
-                let now = Instant::now();
-                let until = self.files.next_settled().map_or(next, |settled| settled.min(next));
-                if !wait(stopped, until.saturating_duration_since(now)) {
+                let due = self.files.next_due().map_or(latest, |due| due.min(latest));
+                let before = seen;
+                seen = wake.changes.wait(seen, due.saturating_duration_since(Instant::now()));
+                if wake.is_stopped() {
                     return;
                 }
-                if Instant::now() >= next {
+                if seen > before || Instant::now() >= latest {
                     break;
                 }
                 self.files.look_at_settling(Instant::now(), &is_stopped);
+                self.publish_catalog();
                 self.report_files();
+            }
+            let pause = earliest.saturating_duration_since(Instant::now()).min(self.rescan);
+            if !wake.pause(pause.max(GATHER)) {
+                return;
             }
         }
     }
@@ -160,7 +226,16 @@ impl<O: Outlet> Scan<O> {
             Ok(listing) => {
                 self.unreadable = None;
                 self.report_skipped(&listing.skipped);
-                self.files.look_at(&listing.files, Instant::now(), is_stopped);
+                let unreadable = listing.skipped.iter();
+                let unreadable: Vec<&Path> = unreadable
+                    .filter(|skipped| matches!(skipped.reason, SkipReason::Unreadable(_)))
+                    .map(|skipped| skipped.path.as_path())
+                    .collect();
+                self.files.look_at(&listing.files, &unreadable, Instant::now(), is_stopped);
+                if !listing.files.is_empty() {
+                    self.filled = self.folder_number();
+                }
+                self.publish_catalog();
             }
             Err(error) => {
                 if self.unreadable.replace(error.kind()) != Some(error.kind()) {
@@ -169,6 +244,24 @@ impl<O: Outlet> Scan<O> {
             }
         }
         self.report_files();
+    }
+
+    fn folder_number(&self) -> Option<(u64, u64)> {
+        let metadata = fs::metadata(&self.folder).ok()?;
+        Some(FileVersion::of(&metadata).file_number())
+    }
+
+    /// Publishes what the names stand for, unless the folder is empty and may be the place of another.
+    fn publish_catalog(&mut self) {
+        let may_be_empty = self.filled.is_some() && self.filled == self.folder_number();
+        let withheld = self.files.publish_catalog(may_be_empty, Instant::now());
+        if withheld && !self.is_withheld {
+            tracing::warn!(
+                folder = ?self.folder,
+                "the folder to publish is empty, as if its disk were not there; its files are kept until it has one again"
+            );
+        }
+        self.is_withheld = withheld;
     }
 
     fn report_files(&mut self) {

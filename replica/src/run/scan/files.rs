@@ -6,11 +6,16 @@
 //!            └────────────── it changes, or the store does not hold it any more ──┘
 //! ```
 //!
-//! That a file has not changed is seen, not concluded from its times: clocks of file systems may be wrong. Some 300
-//! bytes are kept for each file, and forgotten with it.
+//! That a file has not changed is seen, not concluded from its times: clocks of file systems may be wrong. A file that
+//! is only renamed does not settle again. Some 400 bytes are kept for each file, and forgotten with it.
+//!
+//! A name stands for the content that was published last under it, until the next is published: what is being written
+//! does not vanish meanwhile. The names are made known as a catalog, see `catalog`.
+
+mod catalog;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -22,8 +27,10 @@ use std::{
 
 use gossip_engine::ArtifactId;
 use gossip_replica::{
+    catalog::{Catalog, FileEntry, FilePath},
     file_version::FileVersion,
-    gossip::{PublishError, ReplicaGossip},
+    gossip::{CatalogPublishError, PublishError, ReplicaGossip},
+    identity::Identity,
     store::{Imported, StoreError},
 };
 
@@ -34,25 +41,57 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(500);
 pub(super) trait Outlet {
     fn publish(&self, path: &Path) -> Result<Imported, PublishError>;
     fn holds(&self, id: ArtifactId) -> bool;
+    /// The catalog that was published last.
+    fn catalog(&self) -> Option<Arc<Catalog>>;
+    /// Whether there is one that is not here yet, after a loss.
+    fn awaits_catalog(&self) -> bool;
+    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError>;
 }
 
-impl Outlet for Arc<ReplicaGossip> {
+/// A replica that publishes in its own name.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) gossip: Arc<ReplicaGossip>,
+    pub(super) identity: Identity,
+}
+
+impl Outlet for Own {
     fn publish(&self, path: &Path) -> Result<Imported, PublishError> {
-        ReplicaGossip::publish(self, path)
+        self.gossip.publish(path)
     }
 
     fn holds(&self, id: ArtifactId) -> bool {
-        self.store().contains(id)
+        self.gossip.store().contains(id)
+    }
+
+    fn catalog(&self) -> Option<Arc<Catalog>> {
+        Some(self.gossip.catalogs().current(self.identity.node_id())?.catalog)
+    }
+
+    fn awaits_catalog(&self) -> bool {
+        let own = self.identity.node_id();
+        self.gossip.catalogs().awaited().iter().any(|head| head.publisher() == own)
+    }
+
+    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError> {
+        self.gossip.publish_catalog(&self.identity, catalog).map(drop)
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Files<O> {
+    /// What their paths begin with.
+    folder: PathBuf,
     outlet: O,
     settle: Duration,
     known: HashMap<PathBuf, Known>,
     /// The number of the scan.
     scan: u64,
+    /// Whether that has looked at all files.
+    is_whole: bool,
+    /// Files whose names are gone since the last scan, by their numbers.
+    moved: HashMap<(u64, u64), (FileVersion, ArtifactId)>,
+    names: catalog::Names,
     /// How many artifacts were new.
     published: Arc<AtomicU64>,
     /// Why the store takes nothing at all: nothing more is tried until the next scan.
@@ -65,6 +104,8 @@ pub(super) struct Files<O> {
 struct Known {
     version: FileVersion,
     state: State,
+    /// What its name stands for.
+    named: Option<(FilePath, FileEntry)>,
     /// The last scan that found it.
     scan: u64,
 }
@@ -85,12 +126,21 @@ enum State {
 struct StoreFault;
 
 impl<O: Outlet> Files<O> {
-    pub(super) fn new(outlet: O, settle: Duration, published: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        outlet: O,
+        settle: Duration,
+        published: Arc<AtomicU64>,
+    ) -> Self {
         Self {
+            folder,
             outlet,
             settle,
             known: HashMap::new(),
             scan: 0,
+            is_whole: false,
+            moved: HashMap::new(),
+            names: catalog::Names::default(),
             published,
             store_fault: None,
             reported_fault: None,
@@ -111,8 +161,8 @@ impl<O: Outlet> Files<O> {
         (keys.clone().count(), keys.map(|(path, _)| path.as_path()).min())
     }
 
-    /// When the next file has settled, unless it changes.
-    pub(super) fn next_settled(&self) -> Option<Instant> {
+    /// When there is something to do: a file has settled, unless it changes, or a catalog is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         if self.store_fault.is_some() {
             return None;
         }
@@ -121,18 +171,21 @@ impl<O: Outlet> Files<O> {
             State::Settling(since) => Some(since + settle),
             _ => None,
         });
-        settling.min()
+        settling.chain(self.names.due()).min()
     }
 
-    /// Looks at all files that there are.
+    /// Looks at all files that there are, but for those in the `unreadable` folders: they are as they were.
     pub(super) fn look_at(
         &mut self,
         files: &[PathBuf],
+        unreadable: &[&Path],
         now: Instant,
         is_stopped: &dyn Fn() -> bool,
     ) {
         self.scan += 1;
+        self.is_whole = false;
         self.store_fault = None;
+        self.find_moved(files);
         let mut go_on = true;
         for path in files {
             if is_stopped() {
@@ -145,7 +198,22 @@ impl<O: Outlet> Files<O> {
                 known.scan = self.scan;
             }
         }
-        self.known.retain(|_, known| known.scan == self.scan);
+        let is_below = |path: &Path| unreadable.iter().any(|folder| path.starts_with(folder));
+        self.known.retain(|path, known| known.scan == self.scan || is_below(path));
+        self.moved.clear();
+        self.is_whole = go_on;
+    }
+
+    /// What is published is published under another name if it is there and its name is not.
+    fn find_moved(&mut self, files: &[PathBuf]) {
+        let found: HashSet<&Path> = files.iter().map(PathBuf::as_path).collect();
+        let gone = self.known.iter().filter(|(path, _)| !found.contains(path.as_path()));
+        self.moved = gone
+            .filter_map(|(_, known)| match known.state {
+                State::Published(id) => Some((known.version.file_number(), (known.version, id))),
+                _ => None,
+            })
+            .collect();
     }
 
     /// Looks at those that have to settle and no others.
@@ -170,6 +238,21 @@ impl<O: Outlet> Files<O> {
             return Ok(());
         };
         let version = FileVersion::of(&metadata);
+        let name = match FilePath::of(path.strip_prefix(&self.folder).unwrap_or(path)) {
+            Ok(name) => name,
+            Err(error) => {
+                self.refuse_name(path, version, &error.to_string());
+                return Ok(());
+            }
+        };
+        if !self.known.contains_key(path)
+            && let Some((moved, id)) = self.moved.get(&version.file_number())
+            && version.is_moved_from(moved)
+        {
+            let id = *id;
+            self.keep(path, name, &metadata, State::Published(id));
+            return Ok(());
+        }
         let refused = match self.known.get(path) {
             Some(Known { version: known, state, .. }) if *known == version => match state {
                 State::Settling(since) if now.duration_since(*since) < self.settle => return Ok(()),
@@ -179,12 +262,12 @@ impl<O: Outlet> Files<O> {
             },
             _ if self.settle.is_zero() => None,
             _ => {
-                self.keep(path, version, State::Settling(now));
+                self.keep(path, name, &metadata, State::Settling(now));
                 return Ok(());
             }
         };
         let state = self.publish(path, refused, now)?;
-        self.keep(path, version, state);
+        self.keep(path, name, &metadata, state);
         Ok(())
     }
 
@@ -232,8 +315,29 @@ impl<O: Outlet> Files<O> {
         }
     }
 
-    fn keep(&mut self, path: &Path, version: FileVersion, state: State) {
-        self.known.insert(path.to_owned(), Known { version, state, scan: self.scan });
+    /// What is known of a file from now on.
+    fn keep(&mut self, path: &Path, name: FilePath, metadata: &fs::Metadata, state: State) {
+        let version = FileVersion::of(metadata);
+        let named = match &state {
+            State::Published(id) => Some(catalog::entry(*id, metadata)),
+            // The content before, also that of an earlier run.
+            State::Settling(_) => match self.known.get(path) {
+                Some(known) => known.named.as_ref().map(|(_, entry)| *entry),
+                None => self.outlet.catalog().and_then(|catalog| catalog.get(&name).copied()),
+            },
+            State::Refused { .. } => None,
+        };
+        let named = named.map(|entry| (name, entry));
+        self.known.insert(path.to_owned(), Known { version, state, named, scan: self.scan });
+    }
+
+    /// The name of a file is none that a catalog can have.
+    fn refuse_name(&mut self, path: &Path, version: FileVersion, reason: &str) {
+        let state = State::Refused { reason: reason.to_owned(), is_private_key: false };
+        let known = Known { version, state, named: None, scan: self.scan };
+        if self.known.insert(path.to_owned(), known).is_none() {
+            tracing::warn!(?path, reason, "cannot publish a file");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
 };
 
 use gossip_replica::store::Artifact;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::*;
@@ -16,6 +17,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 struct Shelf {
     published: Mutex<Vec<Vec<u8>>>,
     is_lost: Mutex<bool>,
+    catalogs: Mutex<Vec<Arc<Catalog>>>,
+    awaits: Mutex<bool>,
     faults: Mutex<Vec<PublishError>>,
 }
 
@@ -26,13 +29,27 @@ impl Outlet for Arc<Shelf> {
         }
         let content = fs::read(path).unwrap();
         let size = content.len() as u64;
+        let id = ArtifactId::new(Sha256::digest(&content).into());
+        let artifact = Artifact { id, size, height: 1 };
         self.published.lock().unwrap().push(content);
-        let artifact = Artifact { id: ArtifactId::new([1; 32]), size, height: 1 };
         Ok(Imported { artifact, new: true })
     }
 
     fn holds(&self, _id: ArtifactId) -> bool {
         !*self.is_lost.lock().unwrap()
+    }
+
+    fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.catalogs.lock().unwrap().last().cloned()
+    }
+
+    fn awaits_catalog(&self) -> bool {
+        *self.awaits.lock().unwrap()
+    }
+
+    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError> {
+        self.catalogs.lock().unwrap().push(Arc::new(catalog));
+        Ok(())
     }
 }
 
@@ -45,9 +62,13 @@ struct Scene {
 
 impl Scene {
     fn new(settle: Duration) -> Self {
-        let shelf = Arc::new(Shelf::default());
-        let files = Files::new(shelf.clone(), settle, Arc::default());
-        Self { folder: TempDir::new().unwrap(), shelf, files, now: Instant::now() }
+        Self::after(Arc::new(Shelf::default()), TempDir::new().unwrap(), settle)
+    }
+
+    /// The same with what an earlier run has left.
+    fn after(shelf: Arc<Shelf>, folder: TempDir, settle: Duration) -> Self {
+        let files = Files::new(folder.path().to_owned(), shelf.clone(), settle, Arc::default());
+        Self { folder, shelf, files, now: Instant::now() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,7 +80,19 @@ impl Scene {
         self.now += Duration::from_secs(seconds);
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        self.files.look_at(&files, self.now, &|| false);
+        self.files.look_at(&files, &[], self.now, &|| false);
+    }
+
+    /// The names of the catalog that was published last, and the contents that they stand for.
+    fn names(&mut self) -> Vec<(String, &'static str)> {
+        self.files.publish_catalog(true, self.now);
+        let contents = ["one", "two", "three"];
+        let content = |id: ArtifactId| {
+            let is = |content: &&&str| ArtifactId::new(Sha256::digest(content).into()) == id;
+            contents.iter().find(is).copied().unwrap_or("?")
+        };
+        let catalog = self.shelf.catalog().unwrap_or_default();
+        catalog.files().map(|(path, entry)| (path.to_string(), content(entry.id))).collect()
     }
 
     fn published(&self) -> Vec<Vec<u8>> {
@@ -77,11 +110,11 @@ fn a_file_that_grows_is_published_once_it_has_grown() {
         scene.scan_after(1);
     }
     assert!(scene.published().is_empty());
-    assert_eq!(scene.files.next_settled(), Some(scene.now + SETTLE));
+    assert_eq!(scene.files.next_due(), Some(scene.now + SETTLE));
     scene.now += SETTLE;
     scene.files.look_at_settling(scene.now, &|| false);
     assert_eq!(scene.published(), [b"a piece ".repeat(10)]);
-    assert_eq!((scene.files.next_settled(), scene.files.published()), (None, 1));
+    assert_eq!((scene.files.next_due(), scene.files.published()), (None, 1));
     scene.scan_after(1000);
     assert_eq!(scene.published().len(), 1);
 }
@@ -129,7 +162,7 @@ fn a_file_that_changes_while_it_is_read_settles_again() {
     scene.shelf.faults.lock().unwrap().push(StoreError::Changed { path }.into());
     scene.scan_after(1);
     assert!(scene.published().is_empty());
-    assert!(scene.files.next_settled().unwrap() > scene.now, "not at once");
+    assert!(scene.files.next_due().unwrap() > scene.now, "not at once");
     scene.scan_after(1);
     assert_eq!(scene.published().len(), 1);
 }
@@ -148,7 +181,7 @@ fn a_store_that_takes_nothing_is_not_tried_with_the_next_file() {
     scene.shelf.faults.lock().unwrap().extend([fault(), fault()]);
     scene.scan_after(2);
     assert_eq!(scene.shelf.faults.lock().unwrap().len(), 1);
-    assert_eq!(scene.files.next_settled(), None, "not before the next scan");
+    assert_eq!(scene.files.next_due(), None, "not before the next scan");
     scene.scan_after(10);
     assert!(scene.shelf.faults.lock().unwrap().is_empty());
     scene.scan_after(10);
@@ -167,4 +200,137 @@ fn one_file_that_is_refused_holds_no_other_up() {
     assert_eq!(scene.published().len(), 1);
     scene.scan_after(1);
     assert_eq!(scene.published().len(), 2, "it is tried again");
+}
+
+fn named(name: &str, content: &'static str) -> (String, &'static str) {
+    (name.to_owned(), content)
+}
+
+#[test]
+fn a_name_stands_for_what_was_published_last() {
+    let mut scene = Scene::new(SETTLE);
+    write(scene.path("a"), "one").unwrap();
+    scene.scan_after(1);
+    assert!(scene.names().is_empty(), "nothing has settled");
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("a", "one")]);
+    write(scene.path("a"), "three").unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("a", "one")], "until the next content is published");
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("a", "three")]);
+    fs::remove_file(scene.path("a")).unwrap();
+    scene.scan_after(1);
+    assert!(scene.names().is_empty());
+}
+
+#[test]
+fn a_file_that_is_renamed_need_not_settle() {
+    let mut scene = Scene::new(SETTLE);
+    write(scene.path("a"), "one").unwrap();
+    write(scene.path("b"), "two").unwrap();
+    scene.scan_after(1);
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("a", "one"), named("b", "two")]);
+    fs::rename(scene.path("a"), scene.path("c")).unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("b", "two"), named("c", "one")]);
+    assert_eq!(scene.published().len(), 2, "nothing was read again");
+    // One that takes the place of another is another file.
+    write(scene.path("d"), "three").unwrap();
+    fs::rename(scene.path("d"), scene.path("b")).unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("b", "two"), named("c", "one")]);
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("b", "three"), named("c", "one")]);
+}
+
+#[test]
+fn after_a_restart_nothing_vanishes_before_it_is_published_again() {
+    let mut scene = Scene::new(SETTLE);
+    write(scene.path("a"), "one").unwrap();
+    write(scene.path("b"), "two").unwrap();
+    scene.scan_after(1);
+    scene.scan_after(3);
+    assert_eq!(scene.names().len(), 2);
+    let Scene { folder, shelf, .. } = scene;
+    let mut scene = Scene::after(shelf, folder, SETTLE);
+    fs::remove_file(scene.path("b")).unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("a", "one")]);
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("a", "one")]);
+}
+
+#[test]
+fn a_catalog_that_was_lost_is_awaited() {
+    let mut scene = Scene::new(Duration::ZERO);
+    *scene.shelf.awaits.lock().unwrap() = true;
+    write(scene.path("a"), "one").unwrap();
+    scene.scan_after(1);
+    assert!(scene.names().is_empty());
+    scene.scan_after(100);
+    assert_eq!(scene.names(), [named("a", "one")], "not for ever");
+}
+
+#[test]
+fn what_cannot_be_looked_at_stays_as_it_was() {
+    let mut scene = Scene::new(Duration::ZERO);
+    fs::create_dir(scene.path("sub")).unwrap();
+    let (a, b) = (scene.path("a"), scene.path("sub/b"));
+    write(&a, "one").unwrap();
+    write(&b, "two").unwrap();
+    let both = [a.clone(), b];
+    scene.files.look_at(&both, &[], scene.now, &|| false);
+    assert_eq!(scene.names().len(), 2);
+    scene.now += Duration::from_secs(60);
+    let sub = scene.path("sub");
+    scene.files.look_at(&[a], &[&sub], scene.now, &|| false);
+    assert_eq!(scene.names().len(), 2);
+    // A look that was cut short says nothing of what is gone.
+    scene.now += Duration::from_secs(60);
+    scene.files.look_at(&[], &[], scene.now, &|| false);
+    scene.files.look_at(&both, &[], scene.now, &|| true);
+    assert_eq!(scene.names().len(), 2);
+    scene.files.look_at(&[], &[], scene.now, &|| false);
+    assert!(scene.names().is_empty());
+}
+
+#[test]
+fn an_empty_folder_removes_nothing_if_it_may_be_the_place_of_another() {
+    let mut scene = Scene::new(Duration::ZERO);
+    write(scene.path("a"), "one").unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names().len(), 1);
+    fs::remove_file(scene.path("a")).unwrap();
+    scene.scan_after(60);
+    assert!(scene.files.publish_catalog(false, scene.now), "withheld");
+    assert_eq!(scene.shelf.catalogs.lock().unwrap().len(), 1);
+    assert!(scene.names().is_empty());
+}
+
+#[test]
+fn a_folder_that_fills_up_is_no_flood_of_catalogs() {
+    let mut scene = Scene::new(Duration::ZERO);
+    for number in 0..100 {
+        write(scene.path(&number.to_string()), "one").unwrap();
+        scene.scan_after(0);
+        scene.names();
+    }
+    assert_eq!(scene.shelf.catalogs.lock().unwrap().len(), 1);
+    let due = scene.files.next_due().expect("the rest is due");
+    scene.now = due;
+    assert_eq!(scene.names().len(), 100);
+    assert_eq!(scene.files.next_due(), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_no_catalog_has_is_refused() {
+    let mut scene = Scene::new(Duration::ZERO);
+    write(scene.path("a\nb"), "one").unwrap();
+    write(scene.path("c"), "two").unwrap();
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("c", "two")]);
+    assert_eq!(scene.published().len(), 1, "without a name it is no use to anybody");
 }

@@ -1,0 +1,111 @@
+//! The catalog of the folder: when it is published anew, and when not.
+//!
+//! It says what is removed, so it is published only after a look at the whole folder, by a store that works. Between
+//! two there is a pause that grows with their size: a folder that fills up is no flood of catalogs.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use gossip_engine::ArtifactId;
+use gossip_replica::{
+    catalog::{Catalog, FileEntry},
+    file_version::FileVersion,
+};
+
+use super::{Files, Outlet};
+
+/// How much time lies at least between two catalogs, and how much more for each file: that of 100 bytes at 2 MB/s.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_PER_FILE: Duration = Duration::from_micros(50);
+
+/// How long the catalog of an earlier run is awaited from the peers, if it was lost here.
+const AWAITED: Duration = Duration::from_secs(60);
+
+/// When the next catalog may be published, and what was said last.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    next: Option<Instant>,
+    /// When the first was due.
+    began: Option<Instant>,
+    /// Whether a catalog waits for that.
+    is_due: bool,
+    reported: Option<String>,
+}
+
+impl Names {
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.next.filter(|_| self.is_due)
+    }
+}
+
+/// What a name stands for.
+pub(super) fn entry(id: ArtifactId, metadata: &fs::Metadata) -> FileEntry {
+    FileEntry {
+        id,
+        size: metadata.len(),
+        mode: mode(metadata),
+        modified_ns: FileVersion::of(metadata).modified_ns(),
+    }
+}
+
+#[cfg(unix)]
+fn mode(metadata: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(metadata: &fs::Metadata) -> u32 {
+    if metadata.permissions().readonly() { 0o444 } else { 0o644 }
+}
+
+impl<O: Outlet> Files<O> {
+    /// Publishes the catalog if the names have changed, or what they stand for. One without a file is published only
+    /// if the folder `may_be_empty`. Returns whether one was withheld for that.
+    pub(in super::super) fn publish_catalog(&mut self, may_be_empty: bool, now: Instant) -> bool {
+        self.names.is_due = false;
+        if !self.is_whole || self.store_fault.is_some() {
+            return false;
+        }
+        let before = self.outlet.catalog();
+        let began = *self.names.began.get_or_insert(now);
+        if before.is_none() && self.outlet.awaits_catalog() && now < began + AWAITED {
+            return false;
+        }
+        let named = self.known.values().filter_map(|known| known.named.clone());
+        let catalog = match Catalog::new(named) {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                self.report_catalog(&error.to_string());
+                return false;
+            }
+        };
+        // Who has published nothing yet need not say that there is nothing.
+        if before.map_or(catalog.is_empty(), |before| *before == catalog) {
+            return false;
+        }
+        if catalog.is_empty() && !may_be_empty {
+            return true;
+        }
+        if self.names.next.is_some_and(|next| now < next) {
+            self.names.is_due = true;
+            return false;
+        }
+        let files = u32::try_from(catalog.len()).unwrap_or(u32::MAX);
+        self.names.next = Some(now + PAUSE + PAUSE_PER_FILE * files);
+        match self.outlet.publish_catalog(catalog) {
+            Ok(()) => self.names.reported = None,
+            Err(error) => self.report_catalog(&error.to_string()),
+        }
+        false
+    }
+
+    fn report_catalog(&mut self, reason: &str) {
+        if self.names.reported.as_deref() != Some(reason) {
+            tracing::warn!(reason, "cannot publish the names of the folder");
+            self.names.reported = Some(reason.to_owned());
+        }
+    }
+}
