@@ -1,14 +1,15 @@
-//! `gossip-replica demo`: some replicas in one process publish a folder, fetch all of it from each other,
-//! and every file is compared with every copy.
+//! `gossip-replica demo`: some replicas in one process publish a folder, fetch all of it from each other, and write it
+//! out again; then every file is compared with every copy.
 //!
 //! ```text
 //! list the files -> start the replicas -> publish file i on replica i mod N
-//!                -> all hold everything -> compare byte by byte -> report
+//!                -> all hold everything -> export it on each -> compare byte by byte -> report
 //! ```
 //!
-//! The stores are folders in a temporary folder that is removed at the end, however that comes.
+//! The stores and what is exported are folders in a temporary folder that is removed at the end, however that comes.
 
 mod cluster;
+mod folders;
 mod report;
 mod source;
 mod verify;
@@ -114,7 +115,7 @@ async fn show(
         let end = end.wait();
         tokio::pin!(serving, end);
         let mut report = tokio::select! {
-            report = spread(args, &folder, &cluster, bar) => report,
+            report = spread(args, &folder, &cluster, scratch, bar) => report,
             () = &mut serving => Err(Failure::interrupted()),
             () = &mut end => Err(Failure::interrupted()),
         };
@@ -153,6 +154,7 @@ async fn spread(
     args: &DemoArgs,
     folder: &Folder,
     cluster: &Cluster,
+    scratch: &Path,
     bar: &ProgressBar,
 ) -> Result<Report, Failure> {
     if !args.json && std::io::stderr().is_terminal() {
@@ -165,7 +167,9 @@ async fn spread(
     let published = watch.until_everywhere(folder, &cancel.flag()).await?;
     let elapsed = began.elapsed();
     let metrics = cluster.metrics();
-    verify::verify(cluster, published.files.clone(), bar, &cancel.flag()).await?;
+    let exports =
+        folders::export(cluster, &published.files, scratch, &watch, &cancel.flag()).await?;
+    verify::verify(exports, published.files.clone(), bar, &cancel.flag()).await?;
     let report = Report::new(cluster.replicas.len(), &published, elapsed, &metrics);
     bar.finish_and_clear();
     for Skipped { path, reason } in &published.skipped {
@@ -177,7 +181,8 @@ async fn spread(
 /// Better said before than found out half-way.
 fn check_space(scratch: &Path, folder: &Folder, replicas: usize) -> Result<(), Failure> {
     let each = folder.files.len() as u64 * OVERHEAD_PER_FILE + folder.total_bytes();
-    let needed = each.saturating_mul(replicas as u64);
+    // In the store, and in the folder that is exported.
+    let needed = each.saturating_mul(2 * replicas as u64);
     // A file system that cannot say is tried.
     let free = fs4::available_space(scratch).unwrap_or(u64::MAX);
     if needed > free {

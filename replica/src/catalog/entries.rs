@@ -3,11 +3,14 @@
 //! A line that names the format, then a message of protobuf for each file with its length before it, in the order of
 //! the paths. Each list has one form, so that the same files always make the same artifact.
 
+use std::fs::Metadata;
+
 use bytes::Buf as _;
 use gossip_engine::ArtifactId;
 use prost::Message as _;
 
 use super::{FilePath, PathError};
+use crate::file_version::FileVersion;
 
 /// The longest catalog, in bytes; 64 MiB. Some 500 000 files with paths of 60 bytes.
 pub const MAX_CATALOG_BYTES: u64 = 64 << 20;
@@ -30,6 +33,19 @@ pub struct FileEntry {
     pub mode: u32,
     /// When it was changed last, in nanoseconds since 1970, as the publisher's disk says.
     pub modified_ns: i64,
+}
+
+impl FileEntry {
+    /// A file of this machine with the content `id`.
+    #[must_use]
+    pub fn of(id: ArtifactId, metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let mode = std::os::unix::fs::MetadataExt::mode(metadata) & MODE_BITS;
+        #[cfg(not(unix))]
+        let mode = if metadata.permissions().readonly() { 0o444 } else { 0o644 };
+        let modified_ns = FileVersion::of(metadata).modified_ns();
+        Self { id, size: metadata.len(), mode, modified_ns }
+    }
 }
 
 /// The files of a folder, by path. See the [module](super) for what a catalog is.

@@ -16,6 +16,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) replicas: Vec<Replica>,
+    /// In the same order.
+    pub(super) identities: Vec<Identity>,
 }
 
 impl Cluster {
@@ -26,17 +28,18 @@ impl Cluster {
         options: &ReplicaOptions,
     ) -> Result<Self, Failure> {
         let mut bound = Vec::with_capacity(count);
-        for number in 1..=count {
+        let identities: Vec<Identity> = (0..count).map(|_| Identity::generate()).collect();
+        for (index, identity) in identities.iter().enumerate() {
+            let number = index + 1;
             let listen = (Ipv4Addr::LOCALHOST, 0).into();
             let store = folder.join(format!("replica-{number}"));
-            let identity = Identity::generate();
-            let replica = BoundReplica::bind(&identity, listen, &store, options.clone()).await;
+            let replica = BoundReplica::bind(identity, listen, &store, options.clone()).await;
             bound.push(replica.map_err(Failure::runtime)?);
         }
         let peers: Vec<_> = bound.iter().map(BoundReplica::as_peer).collect();
         let start = |replica: BoundReplica| replica.start(peers.clone());
         let replicas = bound.into_iter().map(start).collect::<Result<_, _>>();
-        Ok(Self { replicas: replicas.map_err(Failure::runtime)? })
+        Ok(Self { replicas: replicas.map_err(Failure::runtime)?, identities })
     }
 
     /// What all of them have counted.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use gossip_replica::{
+    catalog::{FileEntry, FilePath},
     gossip::{PublishError, ReplicaGossip},
     publish::{SkipReason, list_files},
     store::{Artifact, Imported, StoreError},
@@ -33,6 +34,7 @@ pub(super) struct Folder {
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     path: PathBuf,
+    name: FilePath,
     bytes: u64,
 }
 
@@ -40,6 +42,10 @@ pub(super) struct Listed {
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) path: PathBuf,
+    /// Its path within the folder.
+    pub(super) name: FilePath,
+    /// What the catalog of its publisher says of it.
+    pub(super) entry: FileEntry,
     pub(super) artifact: Artifact,
     /// The number of the replica that published it, from 0.
     pub(super) publisher: usize,
@@ -79,8 +85,13 @@ impl Folder {
         }
         // One that is gone meanwhile is reported when its turn comes.
         let bytes = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let files: Vec<Listed> =
-            listing.files.into_iter().map(|path| Listed { bytes: bytes(&path), path }).collect();
+        let mut files = Vec::with_capacity(listing.files.len());
+        for file in listing.files {
+            match FilePath::of(file.strip_prefix(path).unwrap_or(&file)) {
+                Ok(name) => files.push(Listed { bytes: bytes(&file), path: file, name }),
+                Err(error) => tracing::info!("not published: {file:?}: {error}"),
+            }
+        }
         if files.is_empty() {
             let path = path.display();
             return Err(Failure::runtime(format_args!("nothing to publish: {path} has no files")));
@@ -149,11 +160,11 @@ fn publish_share(
 ) -> Result<Vec<Result<File, Skipped>>, Failure> {
     let mut outcomes = Vec::with_capacity(files.len());
     // Relaxed, for both: a wish and a figure, which order nothing.
-    for Listed { path, .. } in files {
+    for Listed { path, name, .. } in files {
         if cancel.load(Ordering::Relaxed) {
             return Err(Failure::interrupted());
         }
-        outcomes.push(publish(gossip, publisher, path)?);
+        outcomes.push(publish(gossip, publisher, path, name)?);
         done.fetch_add(1, Ordering::Relaxed);
     }
     Ok(outcomes)
@@ -163,12 +174,18 @@ fn publish(
     gossip: &ReplicaGossip,
     publisher: usize,
     path: PathBuf,
+    name: FilePath,
 ) -> Result<Result<File, Skipped>, Failure> {
     // Before the content is read, so that what changes after this is seen to have changed.
-    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+    let before = fs::metadata(&path);
     let reason = match gossip.publish(&path) {
         Ok(Imported { artifact, .. }) => {
-            return Ok(Ok(File { path, artifact, publisher, modified }));
+            let Ok(metadata) = before else {
+                return Ok(Err(Skipped { path, reason: "it has just come" }));
+            };
+            let entry = FileEntry { size: artifact.size, ..FileEntry::of(artifact.id, &metadata) };
+            let modified = metadata.modified().ok();
+            return Ok(Ok(File { path, name, entry, artifact, publisher, modified }));
         }
         Err(PublishError::Store(StoreError::Changed { .. })) => "it changed while it was read",
         Err(PublishError::Store(StoreError::NotAFile { .. })) => "it is no regular file any more",

@@ -1,34 +1,34 @@
 //! Comparing every file with every replica's copy of it, byte by byte.
 //!
 //! A file is read once, a piece at a time, and each piece is compared with all copies, on a few threads.
-//! Memory: two pieces for each thread.
+//! Memory: two pieces for each thread. Open files: one for each replica and thread, and the source.
 
 use std::{
     fs,
     io::{self, Read as _},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use gossip_replica::store::Store;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
-use super::{cluster::Cluster, source::File, watch::style};
+use super::{source::File, watch::style};
 use crate::failure::Failure;
 
 const PIECE_BYTES: usize = 256 << 10;
 const MAX_THREADS: usize = 4;
 
-/// Compares all files with all stores.
+/// Compares all files with what each replica has exported: its folders, in the order of the publishers.
 ///
 /// # Errors
 ///
 /// The first difference in the order of the files, and how many files differ.
 pub(super) async fn verify(
-    cluster: &Cluster,
+    exports: Vec<Vec<PathBuf>>,
     files: Arc<Vec<File>>,
     bar: &ProgressBar,
     cancel: &Arc<AtomicBool>,
@@ -36,13 +36,12 @@ pub(super) async fn verify(
     bar.set_style(style("{spinner} comparing {wide_bar} {pos}/{len} files"));
     bar.set_length(files.len() as u64);
     bar.set_position(0);
-    let stores: Arc<[Store]> =
-        cluster.replicas.iter().map(|replica| replica.store().clone()).collect();
+    let exports: Arc<[Vec<PathBuf>]> = exports.into();
     let next = Arc::new(AtomicUsize::new(0));
     let problems = Arc::new(Mutex::new(Vec::new()));
     let mut threads = JoinSet::new();
     for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS) {
-        let (files, stores, bar) = (files.clone(), stores.clone(), bar.clone());
+        let (files, exports, bar) = (files.clone(), exports.clone(), bar.clone());
         let (next, problems, cancel) = (next.clone(), problems.clone(), cancel.clone());
         threads.spawn_blocking(move || {
             // Relaxed, for both: a ticket and a wish, which order nothing else.
@@ -53,7 +52,7 @@ pub(super) async fn verify(
                 if cancel.load(Ordering::Relaxed) {
                     return;
                 }
-                if let Err(problem) = compare(file, &stores) {
+                if let Err(problem) = compare(file, &copies_of(file, &exports)) {
                     problems.lock().unwrap_or_else(PoisonError::into_inner).push((number, problem));
                 }
                 bar.inc(1);
@@ -76,8 +75,14 @@ pub(super) async fn verify(
     }
 }
 
+/// Where each replica has exported a file to.
+fn copies_of(file: &File, exports: &[Vec<PathBuf>]) -> Vec<PathBuf> {
+    let name = file.name.to_path().unwrap_or_else(|_| file.path.clone());
+    exports.iter().map(|folders| folders[file.publisher].join(&name)).collect()
+}
+
 /// What is wrong with a file or one of its copies.
-fn compare(file: &File, stores: &[Store]) -> Result<(), String> {
+fn compare(file: &File, copies: &[PathBuf]) -> Result<(), String> {
     let path = file.path.display();
     // A file that somebody has changed is nobody's failure, but nothing can be said of it.
     let blame = |problem: String| match file.is_unchanged() {
@@ -86,21 +91,21 @@ fn compare(file: &File, stores: &[Store]) -> Result<(), String> {
     };
     let unreadable = |error: io::Error| blame(format!("cannot read {path}: {error}"));
     let mut source = fs::File::open(&file.path).map_err(unreadable)?;
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut offset = 0;
-    for (index, store) in stores.iter().enumerate() {
-        if !store.contains(file.artifact.id) {
-            return Err(format!("replica {} does not hold {path}", index + 1));
-        }
+    let mut opened = Vec::with_capacity(copies.len());
+    for (index, copy) in copies.iter().enumerate() {
+        let failed = |error| blame(format!("replica {}, {path}: {error}", index + 1));
+        opened.push(fs::File::open(copy).map_err(failed)?);
     }
+    let (mut piece, mut other) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+    let mut offset = 0;
     loop {
         let length = read_full(&mut source, &mut piece).map_err(unreadable)?;
-        for (index, store) in stores.iter().enumerate() {
-            let copy = store
-                .read_chunk(file.artifact.id, offset, length)
-                .map_err(|error| blame(format!("replica {}, {path}: {error}", index + 1)))?;
-            if copy[..] != piece[..length] {
-                let number = index + 1;
+        for (index, copy) in opened.iter_mut().enumerate() {
+            let number = index + 1;
+            // One byte more than there should be is seen with the last piece.
+            let read = read_full(copy, &mut other)
+                .map_err(|error| blame(format!("replica {number}, {path}: {error}")))?;
+            if other[..read] != piece[..length] {
                 return Err(blame(format!("the copy of {path} on replica {number} differs")));
             }
         }

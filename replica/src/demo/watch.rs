@@ -131,6 +131,31 @@ impl<'a> Watch<'a> {
         Ok(published.map(|(published, _)| published).unwrap_or_default())
     }
 
+    /// Waits until every replica has the catalogs of so many publishers.
+    pub(super) async fn until_named(&self, publishers: usize) -> Result<(), Failure> {
+        self.bar.set_style(style("{spinner} {msg}"));
+        self.bar.set_message("exchanging catalogs");
+        let mut stall = Stall::new(self.patience);
+        let mut ticks = interval(POLL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.bar.tick();
+            let known =
+                self.cluster.replicas.iter().map(|replica| replica.gossip().catalogs().all().len());
+            let (least, sum) =
+                known.fold((usize::MAX, 0), |(least, sum), known| (least.min(known), sum + known));
+            if least >= publishers {
+                return Ok(());
+            }
+            if stall.is_over(sum) {
+                let what =
+                    format!("a replica has {} of {publishers}", counted(least as u64, "catalog"));
+                return Err(self.stalled(&what));
+            }
+        }
+    }
+
     fn standing(&self) -> Result<Standing, Failure> {
         let mut sum = Standing { least: u64::MAX, ..Standing::default() };
         for (index, replica) in self.cluster.replicas.iter().enumerate() {

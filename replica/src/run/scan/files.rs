@@ -319,7 +319,7 @@ impl<O: Outlet> Files<O> {
     fn keep(&mut self, path: &Path, name: FilePath, metadata: &fs::Metadata, state: State) {
         let version = FileVersion::of(metadata);
         let named = match &state {
-            State::Published(id) => Some(catalog::entry(*id, metadata)),
+            State::Published(id) => Some(FileEntry::of(*id, metadata)),
             // The content before, also that of an earlier run.
             State::Settling(_) => match self.known.get(path) {
                 Some(known) => known.named.as_ref().map(|(_, entry)| *entry),

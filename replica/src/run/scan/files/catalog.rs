@@ -3,16 +3,9 @@
 //! It says what is removed, so it is published only after a look at the whole folder, by a store that works. Between
 //! two there is a pause that grows with their size: a folder that fills up is no flood of catalogs.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use gossip_engine::ArtifactId;
-use gossip_replica::{
-    catalog::{Catalog, FileEntry},
-    file_version::FileVersion,
-};
+use gossip_replica::catalog::Catalog;
 
 use super::{Files, Outlet};
 
@@ -38,27 +31,6 @@ impl Names {
     pub(super) fn due(&self) -> Option<Instant> {
         self.next.filter(|_| self.is_due)
     }
-}
-
-/// What a name stands for.
-pub(super) fn entry(id: ArtifactId, metadata: &fs::Metadata) -> FileEntry {
-    FileEntry {
-        id,
-        size: metadata.len(),
-        mode: mode(metadata),
-        modified_ns: FileVersion::of(metadata).modified_ns(),
-    }
-}
-
-#[cfg(unix)]
-fn mode(metadata: &fs::Metadata) -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    metadata.mode() & 0o777
-}
-
-#[cfg(not(unix))]
-fn mode(metadata: &fs::Metadata) -> u32 {
-    if metadata.permissions().readonly() { 0o444 } else { 0o644 }
 }
 
 impl<O: Outlet> Files<O> {
