@@ -14,6 +14,7 @@
 //! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
 //! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
 
+mod export;
 mod folders;
 mod patience;
 mod reload;
@@ -37,6 +38,7 @@ use tokio::{
 };
 
 use self::{
+    export::Exporting,
     reload::Reload,
     scan::{Publishing, Scanning},
 };
@@ -100,6 +102,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
     let scanning = Scanning::start(&replica, &identity, publishing, &failures)?;
+    let exporting = Exporting::start(&replica, settings.export.clone(), &failures)?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}{http}",
         replica.node_id(),
@@ -116,12 +119,13 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         }) => {}
         () = keep_polling("page", &failures, || serve_page(page.as_ref(), &replica)) => {}
     }
-    let (published, ended) = scanning.stop(FAREWELL).await;
+    let ((published, scanned), exported) =
+        tokio::join!(scanning.stop(FAREWELL), exporting.stop(FAREWELL));
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();
     let fetched = fetched.artifacts;
     let of_page = page.as_ref().map_or(0, HttpServer::failed_tasks);
     let failed = replica.failed_tasks() + failures.count() + of_page;
-    let clean = replica.shutdown(FAREWELL).await.is_clean() && ended && failed == 0;
+    let clean = replica.shutdown(FAREWELL).await.is_clean() && scanned && exported && failed == 0;
     if failed > 0 {
         tracing::warn!(failed, "panics of tasks since the start");
     }
@@ -152,7 +156,11 @@ async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Fail
     let listen = resolve(&settings.listen).await;
     let listen = listen.map_err(|fault| settings.places.fault("listen", fault))?;
     let options = ReplicaOptions {
-        gossip: GossipOptions { chunk_bytes: settings.chunk_size, ..GossipOptions::default() },
+        gossip: GossipOptions {
+            chunk_bytes: settings.chunk_size,
+            removed_retention: settings.keep_removed,
+            ..GossipOptions::default()
+        },
         channels: settings.channels.clone(),
         store: settings.store_options(),
         ..ReplicaOptions::default()

@@ -6,9 +6,11 @@
 //! store = "store"                 # made if there is none
 //! # The others are optional, here with their defaults or an example.
 //! publish = "outbox"              # a folder whose files are published; neither in the store nor around it
+//! export = "inbox"                # a folder that is kept as the peers' folders are; apart from `publish` and `store`
 //! chunk_size = 131072             # bytes: 1024 to 2097152
 //! rescan_seconds = 10             # how often `publish` is looked through: 1 to 86400
 //! settle_seconds = 2              # for how long a file must not change to be published: 0 to 3600
+//! keep_removed_seconds = 86400    # for how long what was removed or replaced is kept: 0 to 31536000
 //! min_free_bytes = 67108864       # what the store leaves free on its disk: 0 or more
 //! max_store_bytes = 1000000000    # the most that the store holds, no limit unless set: 1 or more
 //! verify_bytes_per_second = 4194304   # the rate of verification: 0 (off) to 1000000000000
@@ -80,9 +82,13 @@ pub(crate) struct Settings {
     pub(crate) key_file: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) publish: Option<PathBuf>,
+    /// Where the peers' folders are written.
+    pub(crate) export: Option<PathBuf>,
     pub(crate) chunk_size: u32,
     pub(crate) rescan: Duration,
     pub(crate) settle: Duration,
+    /// For how long what no catalog names any more is held.
+    pub(crate) keep_removed: Duration,
     pub(crate) store_limits: StoreLimits,
     /// Where the status page is served, if anywhere.
     pub(crate) http: Option<HttpAddress>,
@@ -113,12 +119,16 @@ struct Words {
     store: PathBuf,
     #[serde(default, deserialize_with = "texts::publish")]
     publish: Option<PathBuf>,
+    #[serde(default, deserialize_with = "texts::export")]
+    export: Option<PathBuf>,
     #[serde(default = "chunk_size", deserialize_with = "numbers::chunk_size")]
     chunk_size: u32,
     #[serde(default = "rescan", deserialize_with = "numbers::rescan")]
     rescan_seconds: Duration,
     #[serde(default = "settle", deserialize_with = "numbers::settle")]
     settle_seconds: Duration,
+    #[serde(default = "keep_removed", deserialize_with = "numbers::keep_removed")]
+    keep_removed_seconds: Duration,
     #[serde(default, deserialize_with = "numbers::min_free_bytes")]
     min_free_bytes: Option<u64>,
     #[serde(default, deserialize_with = "numbers::max_store_bytes")]
@@ -137,6 +147,10 @@ struct Words {
 
 fn chunk_size() -> u32 {
     GossipOptions::default().chunk_bytes
+}
+
+fn keep_removed() -> Duration {
+    GossipOptions::default().removed_retention
 }
 
 fn rescan() -> Duration {
@@ -211,9 +225,11 @@ impl Settings {
             key_file: folder.join(words.key_file),
             store: folder.join(words.store),
             publish: words.publish.map(|path| folder.join(path)),
+            export: words.export.map(|path| folder.join(path)),
             chunk_size: words.chunk_size,
             rescan: words.rescan_seconds,
             settle: words.settle_seconds,
+            keep_removed: words.keep_removed_seconds,
             store_limits: StoreLimits {
                 min_free_bytes: words.min_free_bytes,
                 max_store_bytes: words.max_store_bytes,
@@ -255,9 +271,11 @@ impl Settings {
             ("key_file", self.key_file != other.key_file),
             ("store", self.store != other.store),
             ("publish", self.publish != other.publish),
+            ("export", self.export != other.export),
             ("chunk_size", self.chunk_size != other.chunk_size),
             ("rescan_seconds", self.rescan != other.rescan),
             ("settle_seconds", self.settle != other.settle),
+            ("keep_removed_seconds", self.keep_removed != other.keep_removed),
             ("the limits of the store", self.store_limits != other.store_limits),
             ("http", self.http != other.http),
         ];

@@ -15,12 +15,7 @@ use std::{
 };
 
 use gossip_engine::NodeId;
-use gossip_replica::{
-    catalog::Current,
-    export::Export,
-    gossip::ReplicaGossip,
-    replica::Replica,
-};
+use gossip_replica::{catalog::Current, export::Export, gossip::ReplicaGossip, replica::Replica};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{failure::Failure, supervise};
@@ -122,8 +117,9 @@ impl Exports {
                 self.export(current);
             }
             // Those who are off the list keep what was exported; it is no longer kept up.
-            self.publishers
-                .retain(|publisher, _| catalogs.iter().any(|current| current.head.publisher() == *publisher));
+            self.publishers.retain(|publisher, _| {
+                catalogs.iter().any(|current| current.head.publisher() == *publisher)
+            });
             let _ = self.gossip.changes().wait(seen, RETRY);
             if !sleep(&self.gossip, &self.stop, GATHER) {
                 return;
@@ -155,7 +151,13 @@ impl Exports {
                 let now = (current.head.sequence(), progress.missing);
                 if progress.written + progress.removed > 0 && publisher.progress != Some(now) {
                     let (written, removed) = (progress.written, progress.removed);
-                    tracing::info!(publisher = name, written, removed, missing = progress.missing, "exported");
+                    tracing::info!(
+                        publisher = name,
+                        written,
+                        removed,
+                        missing = progress.missing,
+                        "exported"
+                    );
                 }
                 publisher.progress = Some(now);
             }

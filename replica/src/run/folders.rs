@@ -2,8 +2,9 @@
 //!
 //! All that lies in the published folder goes to every peer. So the start is refused if the key lies there: copies and
 //! backups of a key lie beside it, and no list of names finds them all. It is refused as well if the store lies in the
-//! folder, or the folder in the store, since what comes from the peers would be published again. The configuration, the
-//! file of peers and the log hold no secret; they are left out, and the log says so.
+//! folder, or the folder in the store, since what comes from the peers would be published again; so are they with the
+//! folder that is exported. The configuration, the file of peers and the log hold no secret; they are left out, and the
+//! log says so.
 
 use std::{
     fs, io,
@@ -14,28 +15,48 @@ use crate::{failure::Failure, settings::Settings};
 
 /// Refuses folders that lie within each other.
 pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
-    let Some(publish) = &settings.publish else { return Ok(()) };
     let resolve = |name, path: &Path| {
         resolve(path).map_err(|error| {
             let fault = format_args!("cannot find out where {} is: {error}", path.display());
             settings.places.fault(name, fault)
         })
     };
-    let (outbox, store) = (resolve("publish", publish)?, resolve("store", &settings.store)?);
-    let publish = publish.display();
+    let store = resolve("store", &settings.store)?;
+    // What each of these may be in the way of.
+    let store = [("store", "the store", settings.store.as_path(), store)];
+    let publish = match &settings.publish {
+        Some(path) => {
+            Some(("publish", "what is published", path.as_path(), resolve("publish", path)?))
+        }
+        None => None,
+    };
+    let export = match &settings.export {
+        Some(path) => {
+            Some(("export", "what is exported", path.as_path(), resolve("export", path)?))
+        }
+        None => None,
+    };
+    let others: Vec<_> = store.into_iter().chain(publish.clone()).collect();
+    for (number, (name, _, path, place)) in others.iter().chain(&export).enumerate() {
+        for (_, what, shown, other) in &others[..number] {
+            let (path, shown) = (path.display(), shown.display());
+            let fault = if place == other {
+                format!("which is {what}")
+            } else if other.starts_with(place) {
+                format!("which contains {what}, {shown}")
+            } else if place.starts_with(other) {
+                format!("which lies in {what}, {shown}")
+            } else {
+                continue;
+            };
+            return Err(settings.places.fault(name, format_args!("{name} is {path}, {fault}")));
+        }
+    }
+    let Some((_, _, path, outbox)) = publish else { return Ok(()) };
+    let publish = path.display();
     let fault = |what: String| {
         Err(settings.places.fault("publish", format_args!("publish is {publish}, {what}")))
     };
-    let shown = settings.store.display();
-    if outbox == store {
-        return fault("which is the store".to_owned());
-    }
-    if store.starts_with(&outbox) {
-        return fault(format!("which contains the store, {shown}"));
-    }
-    if outbox.starts_with(&store) {
-        return fault(format!("which lies in the store, {shown}"));
-    }
     let key = resolve("key_file", &settings.key_file)?;
     if key == outbox {
         return fault("which is the key file".to_owned());

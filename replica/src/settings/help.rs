@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gossip_engine::{ChannelConfig, FlowConfig, FlowType};
 use gossip_replica::{replica::ReplicaOptions, store::StoreOptions, transport::limits::MAX_PEERS};
 
-use super::{RESCAN, SETTLE, chunk_size, numbers};
+use super::{RESCAN, SETTLE, chunk_size, keep_removed, numbers};
 
 /// The words that a configuration may have, with their ranges and defaults.
 pub(crate) fn help() -> &'static str {
@@ -15,6 +15,7 @@ pub(crate) fn help() -> &'static str {
         let max_inflight = of_flows(&channels, FlowConfig::max_inflight_requests);
         let peer_quota = of_flows(&channels, FlowConfig::peer_quota);
         let (chunk_size, rescan, settle) = (chunk_size(), RESCAN.as_secs(), SETTLE.as_secs());
+        let keep_removed = keep_removed().as_secs();
         format!(
             "\
 The configuration is TOML. Relative paths are relative to its folder.
@@ -25,9 +26,11 @@ The configuration is TOML. Relative paths are relative to its folder.
 
 Optional:
   publish = \"outbox\"            a folder whose files are published
+  export = \"inbox\"              a folder that is kept as the peers' folders are, each below its id
   chunk_size                    {} bytes [default: {chunk_size}]
   rescan_seconds                {}; how often publish is looked through [default: {rescan}]
   settle_seconds                {}; a file that changes is not published [default: {settle}]
+  keep_removed_seconds          {}; what was removed or replaced is kept [default: {keep_removed}]
   min_free_bytes                {}; what the store leaves free on its disk [default: {min_free_bytes}]
   max_store_bytes               {}; the most that the store holds [default: no limit]
   verify_bytes_per_second       {}; 0 is off [default: {verify_bytes_per_second}]
@@ -52,6 +55,7 @@ flows become what it says. SIGTERM and SIGINT end the replica; SIGUSR1 and SIGUS
             numbers::CHUNK_SIZE,
             numbers::RESCAN_SECONDS,
             numbers::SETTLE_SECONDS,
+            numbers::KEEP_REMOVED_SECONDS,
             numbers::MIN_FREE_BYTES,
             numbers::MAX_STORE_BYTES,
             numbers::VERIFY_BYTES_PER_SECOND,

@@ -29,6 +29,7 @@ pub(super) const CHUNK_SIZE: Number =
     number("chunk_size", MIN_CHUNK_BYTES as u64, MAX_CHUNK_DATA_BYTES as u64);
 pub(super) const RESCAN_SECONDS: Number = number("rescan_seconds", 1, DAY);
 pub(super) const SETTLE_SECONDS: Number = number("settle_seconds", 0, 3600);
+pub(super) const KEEP_REMOVED_SECONDS: Number = number("keep_removed_seconds", 0, 365 * DAY);
 pub(super) const MIN_FREE_BYTES: Number = number("min_free_bytes", 0, LARGEST);
 pub(super) const MAX_STORE_BYTES: Number = number("max_store_bytes", 1, LARGEST);
 pub(super) const VERIFY_BYTES_PER_SECOND: Number =
@@ -75,6 +76,7 @@ macro_rules! reader {
 reader!(chunk_size, CHUNK_SIZE, u32, |number| number as u32);
 reader!(rescan, RESCAN_SECONDS, Duration, Duration::from_secs);
 reader!(settle, SETTLE_SECONDS, Duration, Duration::from_secs);
+reader!(keep_removed, KEEP_REMOVED_SECONDS, Duration, Duration::from_secs);
 reader!(min_free_bytes, MIN_FREE_BYTES, Option<u64>, Some);
 reader!(max_store_bytes, MAX_STORE_BYTES, Option<u64>, Some);
 reader!(verify_bytes_per_second, VERIFY_BYTES_PER_SECOND, Option<u64>, Some);

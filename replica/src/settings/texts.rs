@@ -24,6 +24,7 @@ pub(super) const LISTEN: Text = Text { name: "listen", example: "0.0.0.0:4100" }
 pub(super) const KEY_FILE: Text = Text { name: "key_file", example: "replica.key" };
 pub(super) const STORE: Text = Text { name: "store", example: "store" };
 pub(super) const PUBLISH: Text = Text { name: "publish", example: "outbox" };
+pub(super) const EXPORT: Text = Text { name: "export", example: "inbox" };
 pub(super) const HTTP: Text = Text { name: "http", example: "127.0.0.1:4180" };
 pub(super) const PEERS_FILE: Text = Text { name: "peers_file", example: "peers.toml" };
 pub(super) const KEY: Text = Text { name: "key", example: "0123…" };
@@ -76,6 +77,7 @@ macro_rules! path {
 path!(key_file, KEY_FILE, PathBuf, |path| path);
 path!(store, STORE, PathBuf, |path| path);
 path!(publish, PUBLISH, Option<PathBuf>, Some);
+path!(export, EXPORT, Option<PathBuf>, Some);
 path!(peers_file, PEERS_FILE, Option<PathBuf>, Some);
 
 pub(super) fn http<'de, D: Deserializer<'de>>(

@@ -13,6 +13,8 @@ mod damage;
 #[cfg(unix)]
 mod dashboards;
 mod demo;
+#[cfg(unix)]
+mod folders;
 #[path = "../lab/line.rs"]
 #[allow(dead_code, reason = "only cuts are needed here")]
 mod line;

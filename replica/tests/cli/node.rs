@@ -95,16 +95,23 @@ impl Node {
         entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|entry| entry.len()).sum()
     }
 
-    /// The contents that it holds.
+    /// The contents of files that it holds.
     pub(crate) fn held(&self) -> BTreeSet<Vec<u8>> {
         let entries = fs::read_dir(self.folder.join("store")).unwrap().map(|entry| entry.unwrap());
         let artifacts = entries.filter(|entry| entry.file_name().len() == 64);
-        artifacts.map(|artifact| fs::read(artifact.path()).unwrap()).collect()
+        // A catalog that is no longer the newest may go at any time.
+        let contents = artifacts.filter_map(|artifact| fs::read(artifact.path()).ok());
+        contents.filter(|content| !content.starts_with(b"gossip-catalog/")).collect()
     }
 
+    /// How many of them.
     pub(crate) fn count(&self) -> usize {
-        let entries = fs::read_dir(self.folder.join("store")).unwrap().map(|entry| entry.unwrap());
-        entries.filter(|entry| entry.file_name().len() == 64).count()
+        self.held().len()
+    }
+
+    /// Where it exports to, if its configuration says so.
+    pub(crate) fn inbox(&self, publisher: &Self) -> PathBuf {
+        self.folder.join("inbox").join(&publisher.id[..16])
     }
 }
 

@@ -13,9 +13,11 @@ fn settings(folder: &TempDir, key: &str, store: &str, publish: &str) -> Settings
         key_file: home.join(key),
         store: home.join(store),
         publish: Some(home.join(publish)),
+        export: None,
         chunk_size: 1024,
         rescan: Duration::from_secs(1),
         settle: Duration::ZERO,
+        keep_removed: Duration::ZERO,
         store_limits: Default::default(),
         http: None,
         peers: Vec::new(),
@@ -69,6 +71,32 @@ fn what_lies_within_each_other_is_refused() {
     ] {
         let refused = check(&folder, key, store, publish).unwrap_err();
         assert!(refused.contains(words), "{store} {publish}: {refused}");
+    }
+}
+
+#[test]
+fn what_is_exported_lies_apart_as_well() {
+    let folder = TempDir::new().unwrap();
+    create_dir_all(folder.path().join("outbox/inner")).unwrap();
+    fs::write(folder.path().join("key"), "").unwrap();
+    for (export, words) in [
+        ("inbox", None),
+        ("outbox", Some("export is {home}/outbox, which is what is published")),
+        ("outbox/inner/new", Some("which lies in what is published")),
+        ("store/new", Some("which lies in the store")),
+        (".", Some("which contains the store")),
+    ] {
+        let mut settings = settings(&folder, "key", "store", "outbox");
+        settings.export = Some(folder.path().join(export));
+        let refused = check_apart(&settings).map_err(|failure| failure.to_string());
+        match words {
+            None => assert_eq!(refused, Ok(())),
+            Some(words) => {
+                let words = words.replace("{home}", &folder.path().display().to_string());
+                let refused = refused.unwrap_err();
+                assert!(refused.contains(&words), "{refused}");
+            }
+        }
     }
 }
 

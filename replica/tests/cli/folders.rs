@@ -1,0 +1,237 @@
+//! A folder that is the same on all machines: what its publisher adds, renames and removes, and what crashes change.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    node::{Node, content},
+    program::{Running, command, until},
+};
+
+/// What a folder holds: the content, mode and time of each file, by its path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTime)> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        // What is being changed may be gone.
+        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+            let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
+            if metadata.is_dir() {
+                folders.push(path);
+            } else if let (Ok(content), Ok(modified)) = (fs::read(&path), metadata.modified()) {
+                let name = path.strip_prefix(folder).expect("below it").to_owned();
+                files.insert(name, (content, metadata.permissions().mode() & 0o777, modified));
+            }
+        }
+    }
+    files
+}
+
+/// A publisher and two that export, running. The first is the publisher.
+struct Three {
+    _folder: TempDir,
+    nodes: Vec<Node>,
+    running: Vec<Running>,
+    peers: Vec<(String, String)>,
+}
+
+impl Three {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut nodes: Vec<Node> =
+            (0..3).map(|index| Node::new(folder.path().join(format!("node{index}")))).collect();
+        for node in &mut nodes {
+            node.more = "settle_seconds = 0\nexport = 'inbox'\n".to_owned();
+        }
+        let nowhere =
+            |(index, node): (usize, &Node)| (node.id.clone(), format!("127.0.0.1:{}", index + 1));
+        let mut peers: Vec<_> = nodes.iter().enumerate().map(nowhere).collect();
+        // Whose id is smaller is dialled by those that start later.
+        let mut running = Vec::new();
+        for index in 0..3 {
+            running.push(nodes[index].start(&peers));
+            peers[index].1 = nodes[index].address.clone();
+        }
+        // Each knows where each is.
+        for node in &nodes {
+            node.write_config(&peers);
+        }
+        Self { _folder: folder, nodes, running, peers }
+    }
+
+    fn outbox(&self) -> PathBuf {
+        self.nodes[0].folder.join("outbox")
+    }
+
+    fn is_everywhere(&self) -> bool {
+        let expected = files(&self.outbox());
+        self.nodes[1..].iter().all(|node| files(&node.inbox(&self.nodes[0])) == expected)
+    }
+
+    #[track_caller]
+    fn until_everywhere(&self) {
+        until("the folder is the same everywhere", || self.is_everywhere());
+        for node in &self.nodes[1..] {
+            let differences = Command::new("diff")
+                .arg("-r")
+                .args([self.outbox(), node.inbox(&self.nodes[0])])
+                .output()
+                .expect("there is diff");
+            assert!(
+                differences.status.success(),
+                "{}",
+                String::from_utf8_lossy(&differences.stdout)
+            );
+        }
+    }
+
+    fn write(&self, name: impl AsRef<OsStr>, content: &[u8]) {
+        let path = self.outbox().join(name.as_ref());
+        fs::create_dir_all(path.parent().expect("below the folder")).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn kill(&mut self, index: usize) {
+        self.running.remove(index).kill();
+    }
+
+    fn start_again(&mut self, index: usize) {
+        let running = self.nodes[index].start(&self.peers);
+        self.running.insert(index, running);
+    }
+}
+
+/// Names as people have them, and worse.
+fn odd_names() -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = [
+        "a b",
+        " lead",
+        "trail ",
+        "-rf",
+        "--help",
+        ".hidden",
+        "...",
+        "~",
+        "$HOME",
+        "*",
+        "a'b",
+        "a\"b",
+        "a\\b",
+        "ü/ö/ä",
+        "日本/語",
+        "CON",
+        "aux.h",
+        "a:b",
+        "#",
+        "%41",
+        "deep/er/and/deep/er/still",
+        "emoji 🦀",
+        "a;b|c&d",
+        "\u{202e}rtl",
+    ]
+    .iter()
+    .map(|name| name.as_bytes().to_vec())
+    .collect();
+    names.push(vec![b'n'; 255]);
+    names.push(b"no utf-8 \xff\xfe".to_vec());
+    names
+}
+
+#[test]
+fn what_is_added_renamed_and_removed_follows() {
+    let three = Three::start();
+    for name in odd_names() {
+        three.write(OsStr::from_bytes(&name), &name);
+    }
+    for number in 0..100 {
+        three.write(format!("many/{number}"), &content(number));
+    }
+    three.write("empty", b"");
+    fs::set_permissions(three.outbox().join("a b"), fs::Permissions::from_mode(0o755)).unwrap();
+    three.until_everywhere();
+
+    // What is no publisher's stays, and is nobody's business.
+    let foreign = three.nodes[1].inbox(&three.nodes[0]).join("many/mine");
+    fs::write(&foreign, "mine").unwrap();
+    fs::rename(three.outbox().join("many/1"), three.outbox().join("renamed")).unwrap();
+    fs::rename(three.outbox().join("deep"), three.outbox().join("moved")).unwrap();
+    fs::remove_file(three.outbox().join("many/2")).unwrap();
+    fs::remove_dir_all(three.outbox().join("ü")).unwrap();
+    let began = Instant::now();
+    until("the folder follows", || {
+        files(&three.nodes[2].inbox(&three.nodes[0])) == files(&three.outbox())
+    });
+    // For people to read; a machine may be slow.
+    println!("a rename and a removal took {:?}", began.elapsed());
+    until("the other follows", || !three.nodes[1].inbox(&three.nodes[0]).join("many/2").exists());
+    assert_eq!(fs::read(&foreign).unwrap(), b"mine");
+    fs::remove_file(foreign).unwrap();
+    three.until_everywhere();
+
+    // A file becomes a folder, and a folder a file.
+    fs::remove_file(three.outbox().join("empty")).unwrap();
+    three.write("empty/no longer", b"1");
+    fs::remove_dir_all(three.outbox().join("moved")).unwrap();
+    three.write("moved", b"2");
+    three.until_everywhere();
+}
+
+#[test]
+fn crashes_at_any_moment_change_nothing() {
+    let mut three = Three::start();
+    for round in 0..6 {
+        for number in 0..20 {
+            three.write(format!("{round}/{number}"), &content(number * 7 + round));
+        }
+        if round > 0 {
+            fs::rename(
+                three.outbox().join(format!("{}/3", round - 1)),
+                three.outbox().join(format!("{round}/was")),
+            )
+            .unwrap();
+            fs::remove_file(three.outbox().join(format!("{}/4", round - 1))).unwrap();
+        }
+        let victim = round as usize % 3;
+        // At whatever it is about by then.
+        std::thread::sleep(Duration::from_millis(u64::from(round) * 90));
+        three.kill(victim);
+        three.write(format!("{round}/while it was away"), b"more");
+        three.start_again(victim);
+    }
+    three.until_everywhere();
+}
+
+#[test]
+fn an_empty_disk_in_the_place_of_the_folder_removes_nothing() {
+    let mut three = Three::start();
+    three.write("kept", b"content");
+    three.until_everywhere();
+    // As after a restart of the machine on which the disk was not mounted.
+    three.kill(0);
+    let aside = three.nodes[0].folder.join("aside");
+    fs::rename(three.outbox(), &aside).unwrap();
+    fs::create_dir(three.outbox()).unwrap();
+    let log = three.nodes[0].folder.join("log");
+    let peers = three.peers.clone();
+    let log_file = fs::File::create(&log).unwrap();
+    let again =
+        three.nodes[0].start_as(command(["run", "--config"]), Stdio::from(log_file), &peers);
+    three.running.insert(0, again);
+    until("it says so", || {
+        fs::read_to_string(&log).unwrap().contains("as if its disk were not there")
+    });
+    assert!(three.nodes[1..].iter().all(|node| node.inbox(&three.nodes[0]).join("kept").exists()));
+    fs::remove_dir(three.outbox()).unwrap();
+    fs::rename(aside, three.outbox()).unwrap();
+    three.write("new", b"it is back");
+    three.until_everywhere();
+}
