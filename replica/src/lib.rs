@@ -34,6 +34,7 @@ pub mod changes;
 #[cfg(fuzzing)]
 extern crate self as gossip_replica;
 
+pub mod export;
 #[cfg(fuzzing)]
 #[path = "fuzzing/failure.rs"]
 mod failure;

@@ -226,9 +226,12 @@ impl<O: Outlet> Scan<O> {
             Ok(listing) => {
                 self.unreadable = None;
                 self.report_skipped(&listing.skipped);
+                // Where the rules cannot be applied, nothing is known to be gone either.
                 let unreadable = listing.skipped.iter();
                 let unreadable: Vec<&Path> = unreadable
-                    .filter(|skipped| matches!(skipped.reason, SkipReason::Unreadable(_)))
+                    .filter(|skipped| {
+                        matches!(skipped.reason, SkipReason::Unreadable(_) | SkipReason::Rules { .. })
+                    })
                     .map(|skipped| skipped.path.as_path())
                     .collect();
                 self.files.look_at(&listing.files, &unreadable, Instant::now(), is_stopped);
