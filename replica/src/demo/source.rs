@@ -111,7 +111,7 @@ impl Folder {
     pub(super) fn check_sizes(&self, limit: u64) -> Result<(), Failure> {
         match self.files.iter().find(|file| file.bytes > limit) {
             None => Ok(()),
-            Some(Listed { path, bytes }) => Err(Failure::runtime(format_args!(
+            Some(Listed { path, bytes, .. }) => Err(Failure::runtime(format_args!(
                 "{} has {bytes} bytes, over the limit of {limit} at this --chunk-size",
                 path.display(),
             ))),

@@ -110,7 +110,8 @@ impl Exports {
             let seen = self.gossip.changes().wait(0, Duration::ZERO);
             // Before the catalogs are read, so that nothing that comes meanwhile is missed.
             let catalogs = self.gossip.catalogs().all();
-            for current in catalogs.iter().filter(|current| current.head.publisher() != self.own) {
+            let own = self.own;
+            for current in catalogs.iter().filter(|current| current.head.publisher() != own) {
                 if self.stop.load(Ordering::Acquire) {
                     return;
                 }

@@ -230,7 +230,10 @@ impl<O: Outlet> Scan<O> {
                 let unreadable = listing.skipped.iter();
                 let unreadable: Vec<&Path> = unreadable
                     .filter(|skipped| {
-                        matches!(skipped.reason, SkipReason::Unreadable(_) | SkipReason::Rules { .. })
+                        matches!(
+                            skipped.reason,
+                            SkipReason::Unreadable(_) | SkipReason::Rules { .. }
+                        )
                     })
                     .map(|skipped| skipped.path.as_path())
                     .collect();
