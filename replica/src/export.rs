@@ -23,17 +23,18 @@
 //!    content that is wanted is adopted: it is replaced if its mode or time differ, and the export's from then on.
 //!    A folder is the exception: one that is empty because the export has removed the last file in it goes as well.
 //! 4. **What is removed is written again** if the catalog has it. This is noticed when an export is opened.
-//! 5. **One file's trouble is no other's.** What cannot be written is refused with the reason, and tried again with each
-//!    call; the rest goes on. What concerns all files, such as a full disk, is an [`ExportError`]. The next call looks
-//!    at everything again and goes on.
+//! 5. **One file's trouble is no other's.** What cannot be written is refused with the reason, and tried again with
+//!    each call; the rest goes on. What concerns all files, such as a full disk, is an [`ExportError`]. The next call
+//!    looks at everything again and goes on.
 //! 6. **A folder that is gone is not made again.** It may be a file system that was unmounted. The record in it is how
 //!    it is known again.
 //!
 //! Removals come first, then the folders that are empty now, then writes. So a file becomes a folder, and the other way
 //! round. A file that was renamed, or whose mode or time changed, is written anew from the store.
 //!
-//! The mode is that of the catalog, nine bits, whatever the umask. The owner's permission to read is always set, so that
-//! the files can be compared. The owner's permission to write is not: replacing a file needs none.
+//! The mode is that of the catalog, nine bits, whatever the umask. The owner's permission to read is always set, so
+//! that the files can be compared. The owner's permission to write is not: replacing a file needs none. Where a file
+//! system has no modes, or not this time, files have what it gives them.
 //!
 //! # What a power cut leaves
 //!

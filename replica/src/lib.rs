@@ -21,6 +21,7 @@
 //! | [`transport`] | authenticated connections, their queues, windows, penalties; [`transport::limits`] bounds them |
 //! | [`store`] | the folder of artifacts: import, partial files, space, verification, repair |
 //! | [`publish`] | which files of a folder are published |
+//! | [`export`] | a publisher's files, written out into a folder |
 //! | [`identity`], [`tls`] | the key of a replica, and how it is proven |
 //! | [`http`] | the port to look at |
 //! | [`outbox`] | what the protocol asks of a transport |
