@@ -112,6 +112,8 @@ struct State {
     restorations: u64,
     /// When what is named no longer is looked through next.
     retention_at: Duration,
+    /// Whether something did not fit since then.
+    is_short_of_space: bool,
     /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -193,6 +195,7 @@ impl ReplicaGossip {
             losses_at: Duration::ZERO,
             restorations: 0,
             retention_at: Duration::ZERO,
+            is_short_of_space: false,
             partials: BTreeMap::new(),
         };
         Ok(Self {
@@ -263,7 +266,7 @@ impl ReplicaGossip {
         if size > limit {
             return Err(PublishError::TooLarge { path: path.into(), size, limit });
         }
-        let imported = self.store.import(path)?;
+        let imported = self.store.import(path).inspect_err(|error| self.note_space(error))?;
         if imported.new {
             let now = (self.clock)();
             self.act(|state| state.downloads.held(imported.artifact.id, now));

@@ -8,7 +8,7 @@
 //! publish = "outbox"              # a folder whose files are published; neither in the store nor around it
 //! export = "inbox"                # a folder that is kept as the peers' folders are; apart from `publish` and `store`
 //! chunk_size = 131072             # bytes: 1024 to 2097152
-//! rescan_seconds = 10             # how often `publish` is looked through: 1 to 86400
+//! rescan_seconds = 10             # how often `publish` is looked through, less often if that is dear: 1 to 86400
 //! settle_seconds = 2              # for how long a file must not change to be published: 0 to 3600
 //! keep_removed_seconds = 86400    # for how long what was removed or replaced is kept: 0 to 31536000
 //! min_free_bytes = 67108864       # what the store leaves free on its disk: 0 or more

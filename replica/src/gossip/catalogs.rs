@@ -200,16 +200,25 @@ impl ReplicaGossip {
         }
     }
 
-    /// Drops what no catalog names any more, when its time has come.
+    /// What did not fit may have the place of what nobody names any more.
+    pub(super) fn note_space(&self, error: &StoreError) {
+        if matches!(error, StoreError::NoSpace { .. }) {
+            self.state().is_short_of_space = true;
+        }
+    }
+
+    /// Drops what no catalog names any more, when its time has come or its place is needed.
     pub(super) fn drop_retired(&self, now: Duration) {
-        {
+        let is_short_of_space = {
             let mut state = self.state();
             if now < state.retention_at {
                 return;
             }
             state.retention_at = now + RETENTION_INTERVAL;
-        }
-        let retention = self.options.removed_retention;
+            std::mem::take(&mut state.is_short_of_space)
+        };
+        let retention =
+            if is_short_of_space { Duration::ZERO } else { self.options.removed_retention };
         let droppable = self.catalogs.droppable(retention);
         let mut held = droppable.into_iter().filter(|id| self.store.contains(*id));
         for id in held.by_ref().take(MAX_DROPPED) {
@@ -221,9 +230,12 @@ impl ReplicaGossip {
             }
         }
         if held.next().is_some() {
-            self.state().retention_at = now;
+            let mut state = self.state();
+            state.retention_at = now;
+            state.is_short_of_space |= is_short_of_space;
         } else {
-            self.catalogs.forget_retired(retention.saturating_mul(REMEMBERED).max(MIN_REMEMBERED));
+            let remembered = self.options.removed_retention.saturating_mul(REMEMBERED);
+            self.catalogs.forget_retired(remembered.max(MIN_REMEMBERED));
         }
     }
 }

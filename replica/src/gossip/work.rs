@@ -199,6 +199,7 @@ impl ReplicaGossip {
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
         let now = (self.clock)();
+        self.note_space(error);
         let no_space = matches!(error, StoreError::NoSpace { .. });
         let news = self.act(|state| {
             if no_space {

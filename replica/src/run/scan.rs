@@ -47,6 +47,9 @@ const MAX_SAID: usize = 100;
 const GATHER: Duration = Duration::from_millis(100);
 /// After a scan nothing is scanned for so many times as long as it took.
 const REST: u32 = 10;
+/// Nor, if nothing calls for it, for so many times as long as it took to list the folder: large ones take no more than
+/// some thousandths of a core.
+const IDLE_REST: u32 = 400;
 
 /// What is published, and how.
 #[derive(Debug)]
@@ -119,6 +122,7 @@ impl Scanning {
         let mut scan = Scan {
             watch: Watch::default(),
             folder,
+            listing: Duration::ZERO,
             filled: None,
             is_withheld: false,
             rescan,
@@ -171,6 +175,8 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
 struct Scan<O> {
     folder: PathBuf,
     watch: Watch,
+    /// How long it took to list it last.
+    listing: Duration,
     /// The folder that had files when it was looked through last in this run.
     filled: Option<(u64, u64)>,
     /// Whether it was said that the catalog of an empty folder is not published.
@@ -198,7 +204,7 @@ impl<O: Outlet> Scan<O> {
             self.scan(&is_stopped);
             let ended = Instant::now();
             let earliest = ended + (ended - began) * REST;
-            let latest = ended + self.rescan;
+            let latest = ended + self.rescan.max(self.listing * IDLE_REST);
             loop {
                 let due = self.files.next_due().map_or(latest, |due| due.min(latest));
                 let before = seen;
@@ -222,7 +228,10 @@ impl<O: Outlet> Scan<O> {
 
     fn scan(&mut self, is_stopped: &dyn Fn() -> bool) {
         let own: Vec<&Path> = self.own.iter().map(PathBuf::as_path).collect();
-        match list_files(&self.folder, &own) {
+        let began = Instant::now();
+        let listed = list_files(&self.folder, &own);
+        self.listing = began.elapsed();
+        match listed {
             Ok(listing) => {
                 self.unreadable = None;
                 self.report_skipped(&listing.skipped);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     catalog::{Catalog, Catalogs, FileEntry, FilePath, Head},
     identity::Identity,
-    store::{Artifact, Store},
+    store::{Artifact, Store, StoreOptions},
 };
 
 /// Three in a line, 0 - 1 - 2, where 0 publishes.
@@ -96,6 +96,35 @@ fn what_is_renamed_moves_and_what_is_removed_is_dropped_everywhere() {
     line.cluster.run_for(300);
     assert!((0..3).all(|at| line.cluster.replica(at).artifact_count() == 2));
     line.cluster.check_at_rest();
+}
+
+#[test]
+fn what_is_kept_after_its_removal_makes_place_for_what_does_not_fit() {
+    let stores: Vec<_> =
+        (0..2).map(|_| StoreOptions { max_store_bytes: Some(8_000), ..crash() }).collect();
+    let cluster = Cluster::with_stores(&vec![small_chunks(); 2], &stores);
+    cluster.connect(0, 1);
+    let publisher = Identity::generate();
+    for at in 0..2 {
+        cluster.replica(at).catalogs().set_members(BTreeSet::from([publisher.node_id()]));
+    }
+    let mut pair = Line { cluster, publisher };
+    let has_all = |cluster: &Cluster, publisher: NodeId, head: &Head| {
+        (0..2).all(|at| has(cluster.replica(at), publisher, head))
+    };
+    let id = pair.publisher.node_id();
+    let first = pair.publish(&[("a", 1), ("b", 2)]);
+    pair.cluster.run_until(60, |cluster| has_all(cluster, id, &first));
+    // Without its space the third does not fit. It is held all the same until then: the time is a day.
+    let second = pair.publish(&[("a", 1)]);
+    pair.cluster.run_until(60, |cluster| has_all(cluster, id, &second));
+    pair.cluster.run_for(30);
+    assert!((0..2).all(|at| pair.cluster.replica(at).artifact_count() == 3));
+    let file = pair.cluster.file(&content(3, 3_000));
+    pair.cluster.replica(0).publish(&file).expect_err("no space yet");
+    pair.cluster.run_for(15);
+    let third = pair.publish(&[("a", 1), ("c", 3)]);
+    pair.cluster.run_until(120, |cluster| has_all(cluster, id, &third));
 }
 
 #[test]
