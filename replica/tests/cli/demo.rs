@@ -20,6 +20,7 @@ fn fill(folder: &Path) {
         ("a chunk and a byte", vec![4; chunk + 1]),
         ("quote ' and \" and \\", (0..3_000_000u32).map(|n| (n / 977) as u8).collect()),
         (".hidden", vec![5; 10]),
+        (".gitignore", b"target/\n".to_vec()),
         ("target/not published", vec![6; 10]),
         (".git/not published", vec![7; 10]),
     ] {
@@ -45,10 +46,10 @@ fn it_verifies_a_folder_and_says_so_in_one_line_of_json() {
     let json: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(json["verified"], true);
     assert_eq!(json["replicas"], 3);
-    assert_eq!(json["files"], 9);
-    assert_eq!(json["artifacts"], 7);
+    assert_eq!(json["files"], 10);
+    assert_eq!(json["artifacts"], 8);
     assert_eq!(json["skipped"], 0);
-    assert_eq!(json["bytes"], 1 + 1000 + 131_072 + 131_073 + 3_000_000 + 10);
+    assert_eq!(json["bytes"], 1 + 1000 + 131_072 + 131_073 + 3_000_000 + 10 + 8);
     for flow in ["Advert", "Request", "Chunk", "Transport", "Broadcast"] {
         assert!(json["flows"][flow]["handled"].as_u64().unwrap() > 0, "{flow}: {stdout}");
     }
@@ -63,7 +64,7 @@ fn without_arguments_it_publishes_the_folder_it_is_run_in() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stdout}");
     let last = stdout.lines().last().unwrap();
-    assert_eq!(last, "verified: 4 replicas hold 7 artifacts, every file compared byte for byte");
+    assert_eq!(last, "verified: 4 replicas hold 8 artifacts, every file compared byte for byte");
     assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");
     assert!(output.stderr.is_empty(), "no progress bar where there is no terminal");
 }

@@ -134,23 +134,24 @@ fn what_is_not_published_is_said_once_with_the_reason() {
         fs::create_dir_all(alone.outbox(folder)).unwrap();
         fs::write(alone.outbox(folder).join("file"), "").unwrap();
     }
+    fs::write(alone.outbox(".gitignore"), "target/\n").unwrap();
     std::os::unix::fs::symlink("/etc/hostname", alone.outbox("link")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(alone.outbox("socket")).unwrap();
     assert!(output(["keygen", alone.outbox("photo.jpg").to_str().unwrap()]).status.success());
     let running = alone.start("settle_seconds = 0");
     fs::write(alone.outbox("file"), "one").unwrap();
-    until("it is published", || alone.node.count() == 1);
+    until("it is published", || alone.node.count() == 2);
     // The reason changes.
     fs::remove_file(alone.outbox("link")).unwrap();
     let _other = std::os::unix::net::UnixListener::bind(alone.outbox("link")).unwrap();
     until("the new reason is said", || said(&alone.log(), &["outbox/link", "regular"]) > 0);
     // A scan more.
     fs::write(alone.outbox("file 2"), "two").unwrap();
-    until("it is published", || alone.node.count() == 2);
+    until("it is published", || alone.node.count() == 3);
     let log = alone.log();
     for words in [
         &["outbox/.git", "a folder of this name is not published"][..],
-        &["outbox/sub/target", "a folder of this name is not published"],
+        &["outbox/sub/target", "excluded by", "outbox/.gitignore"],
         &["outbox/link", "a symbolic link"],
         &["outbox/link", "not a regular file"],
         &["outbox/socket", "not a regular file"],

@@ -57,12 +57,13 @@ fn a_replica_prints_its_status() {
         let output = output(["status", "--json", "--http", &http]);
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     };
-    until("the file is held", || json()["replica"]["store"]["bytes"] == 5_000);
+    until("the file is held", || json()["replica"]["store"]["artifacts"] == 2);
     let output = output(["status", "--http", &http]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(text.starts_with("all here, 0 of 0 peers connected\n"), "{text}");
-    assert!(text.contains("  1 artifact, 5.0 kB"), "{text}");
+    // The file and a catalog.
+    assert!(text.contains("  2 artifacts, 5.1 kB"), "{text}");
     running.kill();
 }
 
