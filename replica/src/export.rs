@@ -149,7 +149,7 @@ pub struct Progress {
 impl Export {
     /// Opens an export to `folder/subfolder`. What is missing of the folders is made.
     ///
-    /// Reads the record, looks at each file in it, and removes what a crash has left half written. It takes some 2 us a
+    /// Reads the record, looks at each file in it, and removes what a crash has left half written. It takes some 10 us a
     /// file, and no lock after it has returned.
     ///
     /// # Errors
