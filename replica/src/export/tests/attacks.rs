@@ -115,28 +115,34 @@ fn a_folder_that_becomes_a_link_while_files_are_written_leads_nowhere() {
 #[test]
 fn a_link_in_place_of_a_folder_of_the_export_stops_it() {
     for name in ["alice", ".gossip-export", ".gossip-export/alice.new"] {
-        let scene = Scene::new();
-        let catalog = scene.content.catalog(&[("a/b/c", "new")]);
-        let at = scene.folder().join(name);
-        fs::create_dir_all(at.parent().unwrap()).unwrap();
-        symlink(scene.top.path().join("outside"), &at).unwrap();
-        let refused = Export::open(&scene.folder(), "alice").unwrap_err();
-        let is_link = matches!(
-            &refused,
-            ExportError::InTheWay { path, why: Refusal::Symlink } if *path == at
-        );
-        assert!(is_link, "{refused:?}");
-        // Also while it is open.
-        fs::remove_file(&at).unwrap();
-        let mut export = Export::open(&scene.folder(), "alice").unwrap();
-        fs::rename(&at, scene.folder().join("moved")).unwrap();
-        symlink(scene.top.path().join("outside"), &at).unwrap();
-        let refused = export.apply(&catalog, &scene.content, &|| false).unwrap_err();
-        assert!(matches!(refused, ExportError::InTheWay { .. }), "{refused:?}");
-        scene.check();
-        fs::remove_file(&at).unwrap();
-        fs::rename(scene.folder().join("moved"), &at).unwrap();
-        assert_eq!(apply(&mut export, &catalog, &scene.content).written, 1);
+        for leads_inside in [false, true] {
+            let scene = Scene::new();
+            let catalog = scene.content.catalog(&[("a/b/c", "new")]);
+            let at = scene.folder().join(name);
+            let beside = at.with_file_name("beside");
+            let target =
+                if leads_inside { "beside".into() } else { scene.top.path().join("outside") };
+            fs::create_dir_all(&beside).unwrap();
+            symlink(&target, &at).unwrap();
+            let refused = Export::open(&scene.folder(), "alice").unwrap_err();
+            let is_link = matches!(
+                &refused,
+                ExportError::InTheWay { path, why: Refusal::Symlink } if *path == at
+            );
+            assert!(is_link, "{refused:?}");
+            // Also while it is open.
+            fs::remove_file(&at).unwrap();
+            fs::remove_dir(&beside).unwrap();
+            let mut export = Export::open(&scene.folder(), "alice").unwrap();
+            fs::rename(&at, &beside).unwrap();
+            symlink(&target, &at).unwrap();
+            let refused = export.apply(&catalog, &scene.content, &|| false).unwrap_err();
+            assert!(matches!(refused, ExportError::InTheWay { .. }), "{refused:?}");
+            scene.check();
+            fs::remove_file(&at).unwrap();
+            fs::rename(&beside, &at).unwrap();
+            assert_eq!(apply(&mut export, &catalog, &scene.content).written, 1);
+        }
     }
 }
 
@@ -147,10 +153,14 @@ fn a_link_in_place_of_the_record_or_the_lock_is_not_followed() {
         drop(Export::open(&scene.folder(), "alice").unwrap());
         let at = scene.folder().join(".gossip-export").join(name);
         let _ = fs::remove_file(&at);
-        symlink(scene.top.path().join("outside/c"), &at).unwrap();
-        let refused = Export::open(&scene.folder(), "alice").unwrap_err();
-        assert!(matches!(&refused, ExportError::Io { path, .. } if *path == at), "{refused:?}");
-        scene.check();
+        put(&at.with_file_name("beside"), "gossip-catalog/1\n");
+        for target in [scene.top.path().join("outside/c"), "beside".into()] {
+            symlink(&target, &at).unwrap();
+            let refused = Export::open(&scene.folder(), "alice").unwrap_err();
+            assert!(matches!(&refused, ExportError::Io { path, .. } if *path == at), "{refused:?}");
+            scene.check();
+            fs::remove_file(&at).unwrap();
+        }
     }
 }
 
