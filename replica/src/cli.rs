@@ -12,11 +12,13 @@ use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
 use gossip_replica::{
     gossip::{GossipOptions, MIN_CHUNK_BYTES},
     http::HttpAddress,
+    transport::PeerAddress,
 };
 
 use crate::{
     demo::demo,
     failure::{Failure, say},
+    init::init,
     keygen::{id, keygen},
     logging,
     run::run,
@@ -49,6 +51,10 @@ struct CommandLine {
 enum Command {
     /// Start some replicas on this machine, publish a folder, and verify that all hold all of it.
     Demo(DemoArgs),
+    /// Make a folder with all that a replica of a cluster needs, and enter it into the list of peers.
+    ///
+    /// What is there already stays as it is. `run --config DIR/replica.toml` starts the replica.
+    Init(InitArgs),
     /// Write a new private key and print its node id.
     Keygen {
         /// The key file; an existing file is refused.
@@ -113,6 +119,29 @@ pub(crate) struct DemoArgs {
     pub(crate) log: Option<String>,
 }
 
+/// What a new replica is to be.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// The folder, made if it is missing: replica.key, replica.toml and store, and outbox with --publish.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The list of the cluster's machines, made if it is missing; this one is added, or its address changed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peers: PathBuf,
+    /// Where it listens, host:port [default: everywhere, at the port of --address].
+    #[arg(long, value_name = "ADDRESS", value_parser = settings::check_listen)]
+    pub(crate) listen: Option<String>,
+    /// Where its peers reach it, host:port [default: that of --listen].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<PeerAddress>,
+    /// Publish the files of the folder outbox.
+    #[arg(long)]
+    pub(crate) publish: bool,
+    /// Serve a page that shows the replica, at an address or on a port of this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<HttpAddress>,
+}
+
 /// The options of a single replica beside its configuration.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
@@ -172,6 +201,7 @@ fn execute() -> Result<(), Failure> {
     match command {
         None => within_runtime(demo(&args)),
         Some(Command::Demo(args)) => within_runtime(demo(&args)),
+        Some(Command::Init(args)) => init(&args),
         Some(Command::Keygen { file }) => keygen(&file),
         Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),

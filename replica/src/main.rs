@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod failure;
+mod init;
 mod keygen;
 mod logging;
 mod run;

@@ -37,6 +37,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+pub(crate) use self::folders::real_path;
+
 use self::{
     export::Exporting,
     reload::Reload,

@@ -1,47 +1,20 @@
 //! The configuration of one replica: a TOML file.
 //!
-//! ```toml
-//! listen = "0.0.0.0:4100"         # host:port; with port 0 the system chooses one
-//! key_file = "replica.key"        # as `gossip-replica keygen` writes it
-//! store = "store"                 # made if there is none
-//! # The others are optional, here with their defaults or an example.
-//! publish = "outbox"              # a folder whose files are published; neither in the store nor around it
-//! export = "inbox"                # a folder that is kept as the peers' folders are; apart from `publish` and `store`
-//! chunk_size = 131072             # bytes: 1024 to 2097152
-//! rescan_seconds = 10             # how often `publish` is looked through, less often if that is dear: 1 to 86400
-//! settle_seconds = 2              # for how long a file must not change to be published: 0 to 3600
-//! keep_removed_seconds = 86400    # for how long what was removed or replaced is kept: 0 to 31536000
-//! min_free_bytes = 67108864       # what the store leaves free on its disk: 0 or more
-//! max_store_bytes = 1000000000    # the most that the store holds, no limit unless set: 1 or more
-//! verify_bytes_per_second = 4194304   # the rate of verification: 0 (off) to 1000000000000
-//! http = "127.0.0.1:4180"         # a page that shows the replica, none unless set; a port alone is on loopback
-//! peers_file = "peers.toml"       # a file of nothing but `[[peers]]`, the same for all replicas
-//!
-//! [[peers]]                       # at most 4096, here and in `peers_file` together
-//! key = "0123…"                   # the peer's node id, 64 hexadecimal digits
-//! address = "replica-2.example:4100"
-//!
-//! [flows.chunk]                   # advert, request, chunk, retransmission, transport
-//! max_inflight = 100              # messages admitted and not finished: 1 to 1048576
-//! peer_quota = 25                 # of one peer: 1 to 1048576, a quarter of them unless set
-//! max_bytes = 100000000           # the same in bytes, no limit unless set: 1 to 1099511627776
-//! peer_max_bytes = 10000000       # the same in bytes of one peer, no limit unless set
-//! policy = "wait"                 # or refuse, drop_newest, drop_oldest, keep_latest
-//! max_age_ms = 5000               # older ones do not start, no limit unless set: 1 to 3600000
-//! ```
+//! [`reference`](mod@reference) writes it with every setting; `replica/docs/replica.toml` is what it writes.
 //!
 //! Relative paths are relative to the folder of the file. A word that is not known is refused, since it
 //! is more likely a typing error than nothing. Each fault is said with the file and its line.
 //!
 //! The peers and the flows can change while the replica runs; the rest holds from its start to its end.
 
+mod entry;
 mod flows;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod help;
 mod numbers;
 mod peers;
 mod places;
+mod reference;
 mod texts;
 
 use std::{
@@ -60,7 +33,11 @@ use gossip_replica::{
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) use self::{help::help, peers::PeerSettings, places::Places};
+pub(crate) use self::{
+    peers::{PeerSettings, check_listen},
+    places::Places,
+    reference::{help, reference},
+};
 
 use self::{
     flows::FlowsSettings,
@@ -186,6 +163,30 @@ impl Settings {
         settings.peers = list.peers;
         settings.places.file = path.to_owned();
         Ok(settings)
+    }
+
+    /// Reads a file without the file of peers that it names, which need not be there yet.
+    pub(crate) fn load_without_peers_file(path: &Path) -> Result<Self, Failure> {
+        let text = decode(read(path, "configuration")?, path, "configuration")?;
+        let (mut settings, list) = Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+            .map_err(|fault| Failure::usage(format_args!("{}, {fault}", path.display())))?;
+        settings.peers = list.peers;
+        settings.places.file = path.to_owned();
+        Ok(settings)
+    }
+
+    /// The content of a file of peers with this peer in it, `None` if it says so already. A file that is missing is as
+    /// an empty one.
+    pub(crate) fn peers_file_with(
+        path: &Path,
+        peer: &PeerSettings,
+    ) -> Result<Option<String>, Failure> {
+        let text = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => entry::HEAD.to_owned(),
+            _ => decode(read(path, "file of peers")?, path, "file of peers")?,
+        };
+        let fault = |fault| Failure::usage(format_args!("{}, {fault}", path.display()));
+        entry::with_peer(&text, peer).map_err(fault)
     }
 
     /// Where the file says that the page is. Faults elsewhere in it, or in the peers' file, do not matter: the

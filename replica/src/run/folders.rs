@@ -16,7 +16,7 @@ use crate::{failure::Failure, settings::Settings};
 /// Refuses folders that lie within each other.
 pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
     let resolve = |name, path: &Path| {
-        resolve(path).map_err(|error| {
+        real_path(path).map_err(|error| {
             let fault = format_args!("cannot find out where {} is: {error}", path.display());
             settings.places.fault(name, fault)
         })
@@ -102,12 +102,12 @@ pub(super) fn own(config: &Path, settings: &Settings) -> Vec<PathBuf> {
 }
 
 /// The one spelling of a path, of which the last parts need not exist yet.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let path = std::path::absolute(path)?;
             match (path.parent(), path.file_name()) {
-                (Some(parent), Some(name)) => Ok(resolve(parent)?.join(name)),
+                (Some(parent), Some(name)) => Ok(real_path(parent)?.join(name)),
                 _ => Err(error),
             }
         }

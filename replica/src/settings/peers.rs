@@ -108,14 +108,16 @@ pub(super) fn list<'de, D: Deserializer<'de>>(
     deserializer.deserialize_seq(Tables)
 }
 
-fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
+pub(super) fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
     texts::KEY
         .read(deserializer)?
         .parse()
         .map_err(|error| D::Error::custom(format_args!("the key of a peer: {error}")))
 }
 
-fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddress, D::Error> {
+pub(super) fn peer_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<PeerAddress, D::Error> {
     let address = texts::ADDRESS.read(deserializer)?;
     address.parse().map_err(|error: AddressError| {
         D::Error::custom(format_args!("the address of a peer, {address:?}: {}", error.reason()))
@@ -125,15 +127,14 @@ fn peer_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerAddres
 /// Where the replica listens, as `host:port`.
 pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let address = texts::LISTEN.read(deserializer)?;
-    check_form(&address)
-        .map_err(|reason| D::Error::custom(format_args!("listen, {address:?}: {reason}")))?;
-    Ok(address)
+    check_listen(&address)
+        .map_err(|reason| D::Error::custom(format_args!("listen, {address:?}: {reason}")))
 }
 
-/// Checks the form. A peer's address is checked by its own type, for less may be dialled than listened on.
-fn check_form(text: &str) -> Result<(), &'static str> {
+/// The text, if its form is right. A peer's address has a type of its own, for less may be dialled than listened on.
+pub(crate) fn check_listen(text: &str) -> Result<String, &'static str> {
     if text.parse::<SocketAddr>().is_ok() {
-        return Ok(());
+        return Ok(text.to_owned());
     }
     if text.len() > MAX_ADDRESS_BYTES {
         return Err("it is too long");
@@ -146,5 +147,5 @@ fn check_form(text: &str) -> Result<(), &'static str> {
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("its host is no name; write host:port");
     }
-    Ok(())
+    Ok(text.to_owned())
 }

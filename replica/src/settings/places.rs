@@ -23,6 +23,8 @@ struct Said {
     key_file: Option<Spanned<IgnoredAny>>,
     store: Option<Spanned<IgnoredAny>>,
     publish: Option<Spanned<IgnoredAny>>,
+    http: Option<Spanned<IgnoredAny>>,
+    peers_file: Option<Spanned<IgnoredAny>>,
 }
 
 impl Places {
@@ -30,11 +32,13 @@ impl Places {
     pub(super) fn of(text: &str) -> Self {
         let Ok(said) = toml::from_str::<Said>(text) else { return Self::default() };
         let span = |said: Option<Spanned<IgnoredAny>>| said.map(|said| said.span());
-        let spans: [(&str, Option<Range<usize>>); 4] = [
+        let spans: [(&str, Option<Range<usize>>); 6] = [
             ("listen", span(said.listen)),
             ("key_file", span(said.key_file)),
             ("store", span(said.store)),
             ("publish", span(said.publish)),
+            ("http", span(said.http)),
+            ("peers_file", span(said.peers_file)),
         ];
         let lines =
             spans.into_iter().filter_map(|(name, span)| Some((name, lines(text, span?)))).collect();

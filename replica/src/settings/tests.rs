@@ -32,54 +32,81 @@ fn the_example_of_the_readme_is_a_configuration() {
     assert_eq!((settings.listen.as_str(), settings.peers.len()), ("0.0.0.0:4100", 1));
 }
 
+/// Each range stands above the setting, and without its mark each line says the default or what may be said.
 #[test]
-fn the_ranges_of_the_documentation_are_those_that_hold() {
-    let module = include_str!("../settings.rs");
-    for (number, more) in [
-        (numbers::CHUNK_SIZE, ""),
-        (numbers::RESCAN_SECONDS, ""),
-        (numbers::SETTLE_SECONDS, ""),
-        (numbers::MIN_FREE_BYTES, ""),
-        (numbers::MAX_STORE_BYTES, ""),
-        (numbers::VERIFY_BYTES_PER_SECOND, "(off) "),
-        (numbers::MAX_INFLIGHT, ""),
-        (numbers::PEER_QUOTA, ""),
-        (numbers::FLOW_BYTES, ""),
-        (numbers::MAX_AGE_MS, ""),
+fn the_reference_says_ranges_and_defaults() {
+    let text = reference(&[]);
+    for number in [
+        numbers::CHUNK_SIZE,
+        numbers::RESCAN_SECONDS,
+        numbers::SETTLE_SECONDS,
+        numbers::MIN_FREE_BYTES,
+        numbers::MAX_STORE_BYTES,
+        numbers::VERIFY_BYTES_PER_SECOND,
     ] {
-        let range = number.to_string().replacen("to ", &format!("{more}to "), 1);
-        let name = format!("//! {} = ", number.name);
-        let line = module.lines().find(|line| line.starts_with(&name)).expect(number.name);
-        assert!(line.contains(&range), "{line}: {range}");
-        assert!(help().contains(&number.to_string()), "{}", number.name);
-        assert!(help().contains(number.name), "{}", number.name);
+        let (about, _) = text.split_once(&format!("\n#{} = ", number.name)).expect(number.name);
+        let about = about.lines().last().unwrap();
+        assert!(about.starts_with("# ") && about.ends_with(&format!(": {number}.")), "{about}");
     }
-    assert!(module.contains(&format!("at most {}", MAX_PEERS)));
+    for number in [
+        numbers::MAX_INFLIGHT,
+        numbers::PEER_QUOTA,
+        numbers::FLOW_BYTES,
+        numbers::PEER_BYTES,
+        numbers::MAX_AGE_MS,
+    ] {
+        let about = text.lines().find(|line| line.starts_with(&format!("#   {} - ", number.name)));
+        assert!(about.is_some_and(|about| about.contains(&number.to_string())), "{about:?}");
+    }
+    assert!(text.contains(&format!("at most {MAX_PEERS}")));
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+
+    let words =
+        |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase() || first == '[');
+    let open: Vec<&str> = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| words(rest)).unwrap_or(line))
+        .collect();
+    let said = parse(&open.join("\n")).unwrap();
+    let unsaid = parse(&text).unwrap();
+    for settings in [&said, &unsaid] {
+        assert_eq!((settings.rescan, settings.settle), (RESCAN, SETTLE));
+        assert_eq!(settings.chunk_size, chunk_size());
+        for flow in FlowType::ALL {
+            let figures = |channels: &ChannelConfig| {
+                let flow = channels.flow(flow);
+                (flow.max_inflight_requests(), flow.peer_quota(), flow.overload_policy())
+            };
+            assert_eq!(
+                figures(&settings.channels),
+                figures(&ReplicaOptions::default().channels),
+                "{flow:?}"
+            );
+        }
+        assert_eq!(settings.store, Path::new("/folder/store"));
+    }
+    let StoreOptions { min_free_bytes, verify_bytes_per_second, .. } = StoreOptions::default();
+    assert_eq!(said.store_limits.min_free_bytes, Some(min_free_bytes));
+    assert_eq!(said.store_limits.verify_bytes_per_second, Some(verify_bytes_per_second));
+    assert!(said.publish.is_some() && said.http.is_some() && said.peers_file.is_some());
+    assert_eq!((said.peers.len(), unsaid.peers.len()), (1, 0));
+    assert_eq!(unsaid.store_limits, StoreLimits::default());
+    assert!(unsaid.publish.is_none() && unsaid.http.is_none() && unsaid.peers_file.is_none());
 }
 
 #[test]
-fn the_help_says_the_defaults() {
-    let defaults = StoreOptions::default();
-    for (name, default) in [
-        ("min_free_bytes", defaults.min_free_bytes),
-        ("verify_bytes_per_second", defaults.verify_bytes_per_second),
-    ] {
-        let line = help().lines().find(|line| line.trim_start().starts_with(name)).unwrap();
-        assert!(line.ends_with(&format!("[default: {default}]")), "{line}");
-    }
-    let channels = ReplicaOptions::default().channels;
-    for flow in FlowType::ALL {
-        let (name, flow) = (flow.name().to_lowercase(), channels.flow(flow));
-        for figure in [flow.max_inflight_requests(), flow.peer_quota()] {
-            assert!(help().contains(&format!("{name} {figure}")), "{name} {figure}: {}", help());
-        }
-    }
+fn the_reference_says_what_it_is_to_say() {
+    let path = toml::Value::from("a \"b\"\n\\ 'ä' \u{1b}").to_string();
+    let text = reference(&[("http", "\"[::1]:1\"".to_owned()), ("peers_file", path)]);
+    let settings = parse(&text).unwrap();
+    assert_eq!(settings.http, Some("[::1]:1".parse().unwrap()));
+    assert_eq!(settings.peers_file.as_deref(), Some(Path::new("/folder/a \"b\"\n\\ 'ä' \u{1b}")));
 }
 
 /// Of another type than it should be: each setting says what it expects, and none tells a name of the program's.
 #[test]
 fn what_is_of_another_type_is_told_what_to_write() {
-    let module = include_str!("../settings.rs");
+    let reference = reference(&[]);
     let texts = [
         texts::LISTEN,
         texts::KEY_FILE,
@@ -102,7 +129,7 @@ fn what_is_of_another_type_is_told_what_to_write() {
     for text in &texts {
         let (name, example) = (text.name, text.example);
         let write = format!("{name} = \"{example}\"");
-        assert!(module.contains(&format!("//! {write}")), "{write}");
+        assert!(reference.contains(&write), "{write}");
         let (before, own) = match name {
             "key" | "address" => (format!("{SHORTEST}[[peers]]\n"), 5),
             "policy" => (format!("{SHORTEST}[flows.chunk]\n"), 5),

@@ -27,7 +27,10 @@ pub(super) const PUBLISH: Text = Text { name: "publish", example: "outbox" };
 pub(super) const EXPORT: Text = Text { name: "export", example: "inbox" };
 pub(super) const HTTP: Text = Text { name: "http", example: "127.0.0.1:4180" };
 pub(super) const PEERS_FILE: Text = Text { name: "peers_file", example: "peers.toml" };
-pub(super) const KEY: Text = Text { name: "key", example: "0123…" };
+pub(super) const KEY: Text = Text {
+    name: "key",
+    example: "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29",
+};
 pub(super) const ADDRESS: Text = Text { name: "address", example: "replica-2.example:4100" };
 pub(super) const POLICY: Text = Text { name: "policy", example: "wait" };
 
