@@ -20,7 +20,7 @@ use crate::{
     failure::{Failure, say},
     init::init,
     keygen::{id, keygen},
-    logging,
+    logging::{self, LogFormat},
     run::run,
     settings,
     status::status,
@@ -117,6 +117,9 @@ pub(crate) struct DemoArgs {
     /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "warn"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// What a line of the log is.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
 }
 
 /// What a new replica is to be.
@@ -154,6 +157,9 @@ pub(crate) struct RunArgs {
     /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "info"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// What a line of the log is.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
 }
 
 /// The status of a program that panics.

@@ -59,7 +59,7 @@ const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
 /// Runs the demo and prints what it has shown.
 pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let bar = ProgressBar::hidden();
-    logging::start(args.log.as_deref(), "warn", &bar)?;
+    logging::start(args.log.as_deref(), "warn", args.log_format, &bar)?;
     let end = EndRequest::with_hangup()?;
     let scratch = Scratch::new()?;
     let report = show(args, scratch.path(), &bar, end).await;

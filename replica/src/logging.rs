@@ -1,5 +1,8 @@
 //! The log on standard error, and the lines that a running replica prints on standard output.
 //!
+//! A line of the log is text, or an object of JSON: `timestamp`, `level`, `target`, and `fields` with the `message` among
+//! them. What the program itself has to say there, an error or a panic, has the same form.
+//!
 //! Both go through a [`Sink`]: no task waits for a reader, and none ends for want of one. Panics are reported in the
 //! same way, since the standard hook would write to standard error on the thread that panics.
 //!
@@ -17,8 +20,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
 use indicatif::ProgressBar;
-use tracing_subscriber::EnvFilter;
+use serde_json::json;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+};
 
 use self::sink::Sink;
 use crate::failure::Failure;
@@ -32,9 +43,28 @@ static STDERR: OnceLock<Sink> = OnceLock::new();
 static STDOUT: OnceLock<Sink> = OnceLock::new();
 /// What the log makes way for.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
+/// Text until the command line has been read.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// What a line of the log is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object of JSON a line.
+    Json,
+}
 
 /// Begins to log what passes `filter`, that of the environment, or `default`.
-pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> Result<(), Failure> {
+pub(crate) fn start(
+    filter: Option<&str>,
+    default: &str,
+    format: LogFormat,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    // The program starts its log once.
+    let _ = FORMAT.set(format);
     let environment = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
     let (source, directives) = match (filter, &environment) {
         (Some(filter), _) => ("--log", filter),
@@ -46,13 +76,16 @@ pub(crate) fn start(filter: Option<&str>, default: &str, bar: &ProgressBar) -> R
     })?;
     // A second bar would be one that the log does not know; the program has one.
     let _ = BAR.set(bar.clone());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(format == LogFormat::Text && io::stderr().is_terminal())
         .with_writer(|| Lines)
         // Reported by `eprintln!`, which panics where standard error is at fault.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().with_current_span(false).with_span_list(false).init(),
+    }
     Ok(())
 }
 
@@ -72,7 +105,23 @@ pub(crate) fn report_panics() {
 
 /// Writes a line to standard error.
 pub(crate) fn complain(line: impl fmt::Display) {
-    stderr().send(format!("{line}\n").as_bytes());
+    stderr().send(own_line(&line.to_string()).as_bytes());
+}
+
+/// What the program itself says among the lines of the log. Whatever the text is, as JSON it is one line.
+fn own_line(text: &str) -> String {
+    match FORMAT.get().copied().unwrap_or_default() {
+        LogFormat::Text => format!("{text}\n"),
+        LogFormat::Json => {
+            let mut timestamp = String::new();
+            // A string takes all that is written to it.
+            let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+            let (level, target) = ("ERROR", env!("CARGO_CRATE_NAME"));
+            let fields = json!({ "message": text });
+            let line = json!({ "timestamp": timestamp, "level": level, "target": target, "fields": fields });
+            format!("{line}\n")
+        }
+    }
 }
 
 /// Writes a line to standard output, for a program that goes on: if it cannot be written, the log says so.
@@ -82,7 +131,7 @@ pub(crate) fn announce(line: impl fmt::Display) {
         let written = stdout.write_all(text).and_then(|()| stdout.flush());
         written.inspect_err(|error| tracing::warn!(%error, "cannot write to standard output"))
     };
-    STDOUT.get_or_init(|| Sink::new("stdout", false, write)).send(format!("{line}\n").as_bytes());
+    STDOUT.get_or_init(|| Sink::new("stdout", None, write)).send(format!("{line}\n").as_bytes());
 }
 
 /// Waits a moment for what is still to be written.
@@ -103,7 +152,7 @@ pub(crate) fn lost_lines() -> u64 {
 
 fn stderr() -> &'static Sink {
     STDERR.get_or_init(|| {
-        Sink::new("log", true, |text| match BAR.get() {
+        Sink::new("log", Some(own_line), |text| match BAR.get() {
             Some(bar) if !bar.is_hidden() => bar.suspend(|| io::stderr().write_all(text)),
             // A hidden bar would still be locked, and with it the task that moves it on.
             _ => io::stderr().write_all(text),

@@ -62,7 +62,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     // First, so that no signal ends what has been begun.
     let (end, reload) = (EndRequest::new()?, ReloadRequest::new()?);
-    logging::start(args.log.as_deref(), "info", &ProgressBar::hidden())?;
+    logging::start(args.log.as_deref(), "info", args.log_format, &ProgressBar::hidden())?;
     let notices = Notices::new(logging::lost_lines);
     let end = end.wait();
     tokio::pin!(end);

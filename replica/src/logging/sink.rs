@@ -61,15 +61,16 @@ impl Counts {
 }
 
 impl Sink {
-    /// A sink in front of `write`, which may block and fail. With `reports_drops` it writes how many it dropped.
+    /// A sink in front of `write`, which may block and fail. With `report`, which makes a line of a text, it writes how
+    /// many it dropped.
     pub(super) fn new(
         name: &str,
-        reports_drops: bool,
+        report: Option<fn(&str) -> String>,
         write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
     ) -> Self {
         let (orders, queue) = mpsc::channel();
         let counts = Arc::new(Counts::default());
-        let writer = Writer { write, counts: counts.clone(), reports_drops, is_torn: false };
+        let writer = Writer { write, counts: counts.clone(), report, is_torn: false };
         // Without a thread the queue has no other end: everything is dropped, and counted.
         let _ = thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(&queue));
         Self { orders, counts }
@@ -105,7 +106,7 @@ impl Sink {
 struct Writer<W> {
     write: W,
     counts: Arc<Counts>,
-    reports_drops: bool,
+    report: Option<fn(&str) -> String>,
     /// The last line may have been cut off.
     is_torn: bool,
 }
@@ -134,16 +135,15 @@ impl<W: FnMut(&[u8]) -> io::Result<()>> Writer<W> {
     }
 
     fn report_drops(&mut self) {
-        if !self.reports_drops {
-            return;
-        }
+        let Some(report) = self.report else { return };
         let dropped = self.counts.dropped.swap(0, Ordering::Relaxed);
         if dropped == 0 {
             return;
         }
         let begin = if self.is_torn { "\n" } else { "" };
         let lines = counted(dropped, "line");
-        let notice = format!("{begin}{lines} of this log could not be written\n");
+        let notice = report(&format!("{lines} of this log could not be written"));
+        let notice = format!("{begin}{notice}");
         if !self.write(notice.as_bytes()) {
             self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
         }

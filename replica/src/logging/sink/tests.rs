@@ -3,6 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const PLAIN: Option<fn(&str) -> String> = Some(|text| format!("{text}\n"));
 
 /// What was written, by a writer that takes something only with leave.
 #[derive(Clone, Default)]
@@ -23,7 +24,7 @@ impl Page {
 fn lines_are_written_in_their_order() {
     let page = Page::default();
     let written = page.clone();
-    let sink = Sink::new("test", true, move |text| {
+    let sink = Sink::new("test", PLAIN, move |text| {
         written.add(text);
         Ok(())
     });
@@ -40,7 +41,7 @@ fn what_does_not_fit_is_dropped_and_reported_when_it_can_be() {
     let page = Page::default();
     let written = page.clone();
     let (go, stuck) = mpsc::channel::<()>();
-    let sink = Sink::new("test", true, move |text| {
+    let sink = Sink::new("test", PLAIN, move |text| {
         // Waits until its other end is gone.
         let _ = stuck.recv();
         written.add(text);
@@ -66,7 +67,7 @@ fn what_the_system_does_not_take_is_dropped_and_reported_when_it_can_be() {
     let page = Page::default();
     let written = page.clone();
     let mut calls = 0;
-    let sink = Sink::new("test", true, move |text| {
+    let sink = Sink::new("test", PLAIN, move |text| {
         calls += 1;
         match calls {
             1 | 2 => Err(io::ErrorKind::StorageFull.into()),
@@ -90,7 +91,7 @@ fn a_line_that_was_cut_off_is_ended() {
     let page = Page::default();
     let written = page.clone();
     let mut calls = 0;
-    let sink = Sink::new("test", true, move |text| {
+    let sink = Sink::new("test", PLAIN, move |text| {
         calls += 1;
         if calls == 1 {
             written.add(&text[..2]);
@@ -109,7 +110,7 @@ fn one_that_does_not_report_writes_what_it_is_sent_and_nothing_else() {
     let page = Page::default();
     let written = page.clone();
     let mut calls = 0;
-    let sink = Sink::new("test", false, move |text| {
+    let sink = Sink::new("test", None, move |text| {
         calls += 1;
         if calls == 1 {
             return Err(io::ErrorKind::BrokenPipe.into());
