@@ -11,6 +11,8 @@
 //! line that cannot be printed is said in the log, and the replica goes on. If the system refuses to receive, which
 //! cannot be mended from within, the replica ends in order and the status is 1.
 //!
+//! A service manager that wants to know is told when the replica is ready, alive, reading anew and ending.
+//!
 //! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
 //! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
 
@@ -19,6 +21,7 @@ mod folders;
 mod patience;
 mod reload;
 mod scan;
+mod service;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -43,6 +46,7 @@ use self::{
     export::Exporting,
     reload::Reload,
     scan::{Publishing, Scanning},
+    service::Service,
 };
 use crate::{
     cli::RunArgs,
@@ -63,12 +67,12 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     // First, so that no signal ends what has been begun.
     let (end, reload) = (EndRequest::new()?, ReloadRequest::new()?);
     logging::start(args.log.as_deref(), "info", args.log_format, &ProgressBar::hidden())?;
-    let notices = Notices::new(logging::lost_lines);
+    let (notices, service) = (Notices::new(logging::lost_lines), Service::default());
     let end = end.wait();
     tokio::pin!(end);
     // A disk may not answer, and the end must not wait for that.
     let checked = async {
-        let reload = Reload::new(&args.config, reload, notices.clone()).await?;
+        let reload = Reload::new(&args.config, reload, notices.clone(), service.clone()).await?;
         let settings = reload.started().clone();
         let identity = blocking(move || check(&settings)).await?;
         Ok::<_, Failure>((reload, identity))
@@ -111,6 +115,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         replica.local_addr(),
     ));
 
+    service.ready().await;
+
     let mut network_lost = false;
     tokio::select! {
         () = &mut end => {}
@@ -119,8 +125,10 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         () = keep_polling("reload", &failures, || async {
             reload.lock().await.keep_up(&replica).await;
         }) => {}
+        () = keep_polling("watchdog", &failures, || service.keep_alive(&replica)) => {}
         () = keep_polling("page", &failures, || serve_page(page.as_ref(), &replica)) => {}
     }
+    service.stopping().await;
     let ((published, scanned), exported) =
         tokio::join!(scanning.stop(FAREWELL), exporting.stop(FAREWELL));
     let GossipSnapshot { artifacts, bytes, fetched, .. } = replica.gossip().snapshot();

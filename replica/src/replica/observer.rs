@@ -83,4 +83,12 @@ impl Observer {
         // Relaxed: a figure.
         self.transport.failed_tasks() + self.verifier_panics.load(Ordering::Relaxed)
     }
+
+    /// Looks at each part, and says whether no task has panicked since the start. What hangs, a lock or the disk, holds
+    /// up the caller.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let _ = (self.metrics(), self.peers(), self.gossip.snapshot(), self.store().status());
+        self.failed_tasks() == 0
+    }
 }

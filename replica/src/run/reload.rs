@@ -24,7 +24,7 @@ use gossip_replica::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::patience::Patience;
+use super::{patience::Patience, service::Service};
 use crate::{failure::Failure, settings::Settings, signals::ReloadRequest};
 
 /// How often the files are looked at.
@@ -52,6 +52,8 @@ pub(super) struct Reload {
     request: ReloadRequest,
     /// Where a fault is shown beside the log.
     notices: Notices,
+    /// Who has asked for it by SIGHUP, mostly.
+    service: Service,
 }
 
 /// The configuration and the file of peers; `None` if there is none.
@@ -90,6 +92,7 @@ impl Reload {
         path: &Path,
         request: ReloadRequest,
         notices: Notices,
+        service: Service,
     ) -> Result<Self, Failure> {
         let path = path.to_owned();
         let (path, loaded) = blocking(move || (path.clone(), load(&path))).await;
@@ -105,6 +108,7 @@ impl Reload {
             is_late: false,
             request,
             notices,
+            service,
         })
     }
 
@@ -126,15 +130,23 @@ impl Reload {
             if self.is_late && !is_asked && self.patience.under_way() > 0 {
                 continue;
             }
-            let Some(now) = self.look().await else {
-                self.say_late();
-                continue;
-            };
-            if is_asked || self.is_late || self.has_changed(now) {
-                self.read = now;
-                self.changing = None;
-                self.reload(replica).await;
+            if is_asked {
+                self.service.reloading().await;
             }
+            self.keep_up_once(replica, is_asked).await;
+            if is_asked {
+                // Be it with what held before.
+                self.service.ready().await;
+            }
+        }
+    }
+
+    async fn keep_up_once(&mut self, replica: &Replica, is_asked: bool) {
+        let Some(now) = self.look().await else { return self.say_late() };
+        if is_asked || self.is_late || self.has_changed(now) {
+            self.read = now;
+            self.changing = None;
+            self.reload(replica).await;
         }
     }
 

@@ -39,3 +39,5 @@ mod relay;
 #[cfg(unix)]
 mod reload;
 mod run;
+#[cfg(target_os = "linux")]
+mod service;
