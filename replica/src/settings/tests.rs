@@ -351,3 +351,17 @@ fn more_peers_than_there_may_be_are_refused() {
 fn parse_peers(text: &str) -> Vec<toml::Spanned<PeerSettings>> {
     super::parse::<PeersFile>(text).unwrap().peers
 }
+
+/// `replica/docs/replica.toml`; with `GOSSIP_REFERENCE_ACCEPT` in the environment it is written.
+#[test]
+fn the_reference_is_in_the_documents() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/replica.toml");
+    let reference = reference(&[]);
+    if std::env::var_os("GOSSIP_REFERENCE_ACCEPT").is_some() {
+        std::fs::write(path, &reference).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap_or_default() == reference,
+        "replica/docs/replica.toml is not what the program says: set GOSSIP_REFERENCE_ACCEPT=1 and test again"
+    );
+}
