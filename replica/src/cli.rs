@@ -1,5 +1,7 @@
 //! What may stand on the command line, and what it leads to.
 
+mod generate;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -7,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
 use gossip_replica::{
     gossip::{GossipOptions, MIN_CHUNK_BYTES},
@@ -15,6 +17,7 @@ use gossip_replica::{
     transport::PeerAddress,
 };
 
+use self::generate::generate;
 use crate::{
     demo::demo,
     failure::{Failure, say},
@@ -72,6 +75,13 @@ enum Command {
     Run(RunArgs),
     /// Print what a running replica does, as its page shows it.
     Status(StatusArgs),
+    /// Write man pages and completions.
+    #[command(hide = true)]
+    Generate {
+        /// Where to; made if it is missing.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// The options of the demo.
@@ -212,6 +222,7 @@ fn execute() -> Result<(), Failure> {
         Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),
         Some(Command::Status(args)) => within_runtime(status(&args)),
+        Some(Command::Generate { folder }) => generate(CommandLine::command(), &folder),
     }
 }
 

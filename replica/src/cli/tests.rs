@@ -1,5 +1,3 @@
-use clap::CommandFactory as _;
-
 use super::*;
 
 fn parse(line: &[&str]) -> Result<CommandLine, clap::Error> {

@@ -15,6 +15,7 @@ mod dashboards;
 mod demo;
 #[cfg(unix)]
 mod folders;
+mod generate;
 mod init;
 #[path = "../lab/line.rs"]
 #[allow(dead_code, reason = "only cuts are needed here")]
