@@ -85,10 +85,10 @@ impl Gate {
         self.entered.fetch_sub(count, Ordering::AcqRel) & CLOSED != 0
     }
 
-    /// Bars all who come later; false if that was so already.
-    pub(super) fn close(&self) -> bool {
+    /// Bars all who come later.
+    pub(super) fn close(&self) {
         // AcqRel: who is barred sees what was done before.
-        self.entered.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
+        self.entered.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
     /// Closes if all that entered have finished; false if not, or if it was closed before.

@@ -109,10 +109,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         lane.service.departs.store(true, Ordering::Relaxed);
         lane.entrance.gate.close();
         let mut waiters = self.waiters.lock();
-        let refused = match waiters.in_line(lane) {
-            0 => 0,
-            _ => waiters.refuse_lane(lane, Refusal::Cancelled, wake),
-        };
+        let refused = waiters.refuse_lane(lane, Refusal::Cancelled, wake);
         self.note_left(lane, refused, &waiters);
         let revoked = waiters.revoke_lane(lane, Refusal::Cancelled);
         // They may have been the last who barred others. It fences, too: step 4 of the proof.
