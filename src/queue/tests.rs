@@ -190,6 +190,15 @@ fn a_lane_keeps_its_order_whatever_is_appended_to_it() {
     }
 }
 
+#[test]
+fn few_items_that_do_not_fit_into_the_last_chunk_are_one_of_their_own() {
+    let (mut pool, mut items, mut run) = (Pool::new(), Chunks::new(), Chunk::new());
+    (0..RUN - 2).for_each(|item| items.push(item, &mut pool));
+    items.append(&mut (0..5).collect(), &mut pool);
+    items.take_run(2 * RUN, &mut run, &mut pool);
+    assert_eq!((run.len(), items.len()), (RUN - 2, 5));
+}
+
 // ---- gate ----
 
 #[test]
@@ -430,6 +439,16 @@ fn brief_items_are_served_round_robin_in_full_runs() {
 }
 
 #[test]
+fn a_lane_is_in_debt_only_when_it_is_a_quantum_ahead() {
+    let mut schedule = schedule(RULES, &[1, 1]);
+    fill(&mut schedule, 2, 200);
+    // The dear one has taken 400 ns, and then 1200.
+    let turns = [(); 5].map(|()| turn(&mut schedule, |lane| [400, 1][lane as usize]));
+    assert_eq!(turns.map(|(lane, _)| lane), [0, 1, 0, 1, 1]);
+    assert_eq!(turns.map(|(_, items)| items)[..3], [1, 1, 2]);
+}
+
+#[test]
 fn a_run_is_as_long_as_fits_into_a_quantum_and_one_item_at_least() {
     let mut schedule = schedule(RULES, &[1, 1]);
     fill(&mut schedule, 2, 1_000);
@@ -619,7 +638,7 @@ fn items_that_are_taken_out_leave_the_lists_right() {
 #[test]
 fn one_lane_is_served_by_as_many_workers_as_may() {
     let mut schedule = schedule(Rules { lane_workers: 2, ..RULES }, &[1]);
-    fill(&mut schedule, 1, 3);
+    fill(&mut schedule, 1, 6);
     let (mut run, mut other) = (VecDeque::new(), VecDeque::new());
     let workers = |schedule: &Schedule<u32, u32>| {
         schedule.lane(0).expect("it is there").service.workers.load(Ordering::SeqCst)
@@ -627,15 +646,17 @@ fn one_lane_is_served_by_as_many_workers_as_may() {
     let lane = schedule.next(&mut run).expect("a lane is ready");
     assert!(schedule.next(&mut other).is_some());
     assert!(schedule.next(&mut VecDeque::new()).is_none() && workers(&schedule) == 2);
-    assert_eq!(
-        (run.len(), other.len()),
-        (1, 1),
-        "what one holds behind a long item, another could run"
-    );
+    assert_eq!((run.len(), other.len()), (1, 1));
     run.clear();
-    schedule.end(lane, Ended { items: 1, service: 1 });
+    let ended = Ended { items: 1, service: 1 };
+    assert_eq!(schedule.end(Arc::clone(&lane), ended), (false, false), "another serves it");
     schedule.assert_whole();
     assert!(schedule.next(&mut run).is_some());
+    assert_eq!(run.len(), 1, "what one holds behind a long item, another could run");
+    schedule.clear(0);
+    assert_eq!(schedule.end(Arc::clone(&lane), ended), (false, true));
+    assert_eq!(schedule.end(lane, ended), (true, true), "the last");
+    schedule.assert_whole();
 }
 
 // ---- the queue ----
@@ -644,7 +665,7 @@ fn one_lane_is_served_by_as_many_workers_as_may() {
 fn a_lanes_items_are_taken_in_order_by_one_worker_at_a_time() {
     let queue = Queue::new(&WIDE);
     let lane = lane_of(&queue, 1);
-    assert_eq!(submit(&queue, &lane, 0), Ok(true));
+    assert_eq!((submit(&queue, &lane, 0), queue.is_ready()), (Ok(true), true));
     let (mut a, mut b) = (queue.worker(0), queue.worker(1));
     assert_eq!(queue.take(&mut a), Take::Run { more: false });
     // The lane's worker looks once more.
@@ -704,6 +725,95 @@ fn among_brief_items_a_worker_keeps_its_distance_to_the_submitters() {
         queue.finish(&worker, charge);
         queue.end_run(&mut worker, 1);
     }
+}
+
+/// Finishes the run of a worker, each item after so many nanoseconds; returns how many that were.
+fn run(queue: &Queue, worker: &mut Worker<u32, u32>, each: u64) -> usize {
+    let mut items = 0;
+    while let Some((_, charge)) = worker.pop() {
+        queue.finish(worker, charge);
+        items += 1;
+    }
+    queue.end_run(worker, each * items as u64);
+    items
+}
+
+#[test]
+fn of_a_run_of_many_brief_items_the_distance_is_kept_and_twice_what_is_taken_is_moved() {
+    let queue = Queue::new(&Limits { workers: 1, ..WIDE });
+    let lane = lane_of(&queue, 1);
+    (0..1_000).for_each(|item| _ = submit(&queue, &lane, item).unwrap());
+    let mut worker = queue.worker(0);
+    assert_eq!(queue.take(&mut worker), Take::Run { more: false });
+    let left = 1_000 - AHEAD;
+    assert_eq!((queue.inbox.len(), run(&queue, &mut worker, BRIEF)), (left, 1));
+    // That one was not brief: much is moved.
+    queue.take(&mut worker);
+    let left = left - DRAIN;
+    let mut taken = run(&queue, &mut worker, BRIEF / 2);
+    assert_eq!((queue.inbox.len(), taken, worker.taken()), (left, RUN - 1, RUN - 1));
+    queue.take(&mut worker);
+    assert_eq!(queue.inbox.len(), left, "all of that run took longer than one brief item may");
+    while queue.inbox.len() == left {
+        taken += run(&queue, &mut worker, 1);
+        queue.take(&mut worker);
+    }
+    assert!(taken >= AHEAD && queue.schedule.lock().queued() > AHEAD);
+    assert_eq!(queue.inbox.len(), left - 2 * taken);
+}
+
+#[test]
+fn a_worker_moves_all_that_came_where_its_submitter_has_woken_nobody_or_somebody_has_knocked() {
+    let queue = Queue::new(&WIDE);
+    let [a, b, c] = [1, 2, 3].map(|key| lane_of(&queue, key));
+    assert!(submit(&queue, &a, 0).is_ok());
+    (0..100).for_each(|item| _ = submit(&queue, &b, item).unwrap());
+    let (mut worker, mut other) = (queue.worker(0), queue.worker(1));
+    assert_eq!(queue.take(&mut worker), Take::Run { more: true });
+    assert_eq!((worker.lane().number(), queue.inbox.len()), (a.number(), 0));
+    // The lane is active. It is so no longer when the worker looks again.
+    assert_eq!((submit(&queue, &a, 1), run(&queue, &mut worker, 1)), (Ok(false), 1));
+    assert_eq!((queue.take(&mut worker), queue.inbox.len()), (Take::Run { more: true }, 0));
+    // This one's is not.
+    assert_eq!((submit(&queue, &c, 2), queue.inbox.len()), (Ok(true), 1));
+    assert_eq!((queue.take(&mut other), queue.inbox.len()), (Take::Run { more: true }, 0));
+}
+
+#[test]
+fn a_worker_that_takes_the_last_of_a_lane_that_several_may_serve_moves_all_that_came() {
+    let queue = Queue::new(&Limits { lane_workers: 3, ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    (0..2).for_each(|item| _ = submit(&queue, &a, item).unwrap());
+    (0..100).for_each(|item| _ = submit(&queue, &b, item).unwrap());
+    let mut workers = [0, 1, 2].map(|index| queue.worker(index));
+    let mut take = |index: usize| {
+        let worker = &mut workers[index];
+        assert_eq!(queue.take(worker), Take::Run { more: true });
+        worker.lane().number()
+    };
+    assert_eq!((take(0), take(1)), (a.number(), b.number()));
+    // Something is queued in it. That is taken next, and another may serve what comes.
+    assert_eq!((submit(&queue, &a, 2), queue.inbox.len()), (Ok(false), 1));
+    assert_eq!((take(2), queue.inbox.len()), (a.number(), 0));
+}
+
+#[test]
+fn no_debt_is_forgiven_while_another_lanes_item_stands_in_the_inbox() {
+    let queue = Queue::new(&Limits { workers: 1, quantum: 1_000, ..WIDE });
+    let [dear, brief, late] = [1, 2, 3].map(|key| lane_of(&queue, key));
+    (0..100).for_each(|item| _ = submit(&queue, &dear, item).unwrap());
+    let mut worker = queue.worker(0);
+    let mut take = |of: &Arc<Lane<u32>>, each| {
+        assert!(matches!(queue.take(&mut worker), Take::Run { .. }));
+        assert_eq!((worker.lane().number(), run(&queue, &mut worker, each)), (of.number(), 1));
+    };
+    take(&dear, 1_000_000);
+    assert!(submit(&queue, &brief, 0).is_ok());
+    take(&brief, 1);
+    // The worker has no other reason to look.
+    assert!(submit(&queue, &late, 0).is_ok());
+    take(&late, 1);
+    take(&dear, 1);
 }
 
 #[test]
@@ -788,6 +898,17 @@ fn a_waiter_for_the_queue_bars_all_and_one_for_a_lane_only_that() {
     queue.grant_all(&mut WakeList::default());
     assert!(matches!(queue.poll_ticket(of_lane, Waker::noop()), Waited::Admitted));
     assert_eq!(submit(&queue, &c, 5), Ok(true));
+}
+
+#[test]
+fn who_waits_for_a_byte_of_a_lane_bars_nobody_elses() {
+    let queue = Queue::new(&Limits { lane_bytes: Some(1), ..WIDE });
+    let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+    assert!(submit(&queue, &a, 0).is_ok());
+    let ticket = wait(&queue, &a, 1).unwrap();
+    assert_eq!(submit(&queue, &b, 2), Ok(true));
+    assert_eq!(serve(&queue, &mut queue.worker(0), 1), [0]);
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
 }
 
 #[test]
@@ -1052,6 +1173,10 @@ fn as_many_items_are_admitted_as_the_bounds_allow_and_the_rest_stays() {
     queue.close(&mut WakeList::default());
     assert_eq!(submit_many(&queue, &b, &mut offered), Err(Denied::Closed));
     assert_eq!((b.entrance.gate.entered(), offered.len()), (10, 10));
+    // Also where the last row that was admitted is a whole one.
+    let queue = Queue::new(&Limits { lane_items: rows::ROW, ..WIDE });
+    let submitted = submit_many(&queue, &lane_of(&queue, 1), &mut items(0..20));
+    assert_eq!(submitted, Ok((rows::ROW, true)));
 }
 
 #[test]
@@ -1064,10 +1189,10 @@ fn bytes_bound_what_is_submitted_together() {
         let in_flight = (queue.bytes.used(), lane.entrance.bytes.used(), queue.in_flight());
         assert_eq!(in_flight, (16, 16, 4), "the last may exceed the bound");
         assert_eq!(submit_many(&queue, &lane, &mut offered), Err(Denied::Full));
-        assert_eq!((lane.entrance.gate.entered(), lane.entrance.bytes.used()), (4, 16));
+        assert_eq!((lane.entrance.gate.entered(), lane.in_flight()), (4, (4, 16)));
         let mut worker = queue.worker(0);
         let served: Vec<_> = (0..2).flat_map(|_| serve(&queue, &mut worker, 1)).collect();
-        assert_eq!((served, lane.entrance.bytes.used()), (vec![0, 1, 2, 3], 0));
+        assert_eq!((served, lane.in_flight()), (vec![0, 1, 2, 3], (0, 0)));
         assert_eq!(submit_many(&queue, &lane, &mut offered), Ok((1, true)));
     }
     // Where the queue has fewer permits than bytes, the rest of the bytes is given back.
@@ -1083,10 +1208,13 @@ fn items_that_are_submitted_together_pass_nobody_who_waits() {
     let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
     assert!(submit(&queue, &a, 0).is_ok());
     let ticket = wait(&queue, &a, 1).unwrap();
+    assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Pending));
     queue.set_limits(&WIDE);
     assert_eq!(submit_many(&queue, &a, &mut items(2..4)), Err(Denied::Full));
     assert_eq!(submit_many(&queue, &b, &mut items(2..4)), Ok((2, true)), "that is another lane");
-    queue.grant_all(&mut WakeList::default());
+    let mut wake = WakeList::default();
+    queue.grant_all(&mut wake);
+    assert!(wake.worker && wake.has_submitters(), "there is an item more");
     assert!(matches!(queue.poll_ticket(ticket, Waker::noop()), Waited::Admitted));
     assert!(submit_many(&queue, &a, &mut items(2..4)).is_ok());
 }
@@ -1110,6 +1238,14 @@ fn a_worker_moves_so_many_items_and_not_so_many_rows() {
         }
         assert!(served.into_iter().eq(0..2_000));
     }
+}
+
+#[test]
+fn among_many_lanes_all_is_moved_that_is_there() {
+    let queue = Queue::new(&WIDE);
+    let lanes = (0..=WARM_LANES as u32).map(|key| lane_of(&queue, key));
+    lanes.for_each(|lane| assert!(submit(&queue, &lane, *lane.key()).is_ok()));
+    assert_eq!(queue.clear(&mut WakeList::default()).len(), WARM_LANES + 1);
 }
 
 #[test]
@@ -1148,6 +1284,21 @@ fn while_a_lane_is_being_cancelled_its_line_is_not_mistaken_for_another_lanes() 
     let mut worker = queue.worker(0);
     assert_eq!((serve(&queue, &mut worker, 1), serve(&queue, &mut worker, 1)), (vec![0], vec![2]));
     assert_eq!((queue.waiting(), queue.in_flight()), (0, 0));
+}
+
+#[test]
+fn while_a_lane_is_being_cancelled_its_key_gets_another() {
+    let queue = Queue::new(&WIDE);
+    let a = lane_of(&queue, 1);
+    begin_to_cancel(&a);
+    let b = lane_of(&queue, 1);
+    assert!(
+        !b.is_closed()
+            && queue.with_lane(&1, |lane| lane.is_some_and(|lane| Arc::ptr_eq(lane, &b)))
+    );
+    assert_eq!(submit(&queue, &b, 0), Ok(true));
+    let _ = queue.cancel_lane(&a, &mut WakeList::default());
+    assert_eq!(serve(&queue, &mut queue.worker(0), 1), [0]);
 }
 
 #[test]
@@ -1314,6 +1465,11 @@ fn what_others_than_workers_move_out_of_the_inbox_is_still_ready() {
     assert_eq!(queue.evict(&a, &mut WakeList::default()), Some((0, 0)));
     assert!(!queue.is_ready());
     queue.finish_discarded(&a, 0, &mut WakeList::default());
+    // Its submitter may find the lane active by that, and wake nobody.
+    assert!(submit(&queue, &a, 1).is_ok());
+    let mut wake = WakeList::default();
+    assert_eq!(queue.fold_heads(&mut wake, 0, |sum, item| sum + item), 1);
+    assert!(wake.worker && queue.is_ready());
 }
 
 #[test]
@@ -1402,4 +1558,5 @@ fn oldest_items_and_keys_are_shown() {
     assert_eq!(heads(&queue), [11, 20]);
     assert_eq!(queue.key_of(lane_of(&queue, 2).tag()), Some(2));
     assert_eq!(queue.key_of(99), None);
+    assert_eq!(queue.keys(), 3);
 }

@@ -246,6 +246,22 @@ impl Gate {
 // ---- found, and not lost ----
 
 #[test]
+fn who_searches_and_who_sleeps_is_counted_and_the_others_are_busy() {
+    let sleep = Sleep::all_searching(3);
+    assert!(!sleep.has_sleepers() && !sleep.are_busy(3));
+    assert!(sleep.fall_asleep(2, || false));
+    assert!(sleep.has_sleepers() && !sleep.are_busy(3));
+    assert_eq!((sleep.found(|| false), sleep.are_busy(3)), (None, true));
+    // As in a simulation.
+    let sleep = Sleep::all_sleeping(3);
+    assert_eq!((sleep.asleep(), sleep.are_busy(3)), (3, false));
+    let mut woken = Vec::new();
+    sleep.wake_all(|worker| woken.push(worker));
+    woken.sort_unstable();
+    assert_eq!((woken, sleep.has_sleepers(), sleep.are_busy(3)), (vec![0, 1, 2], false, false));
+}
+
+#[test]
 fn a_worker_finds_work_in_every_manner() {
     for manner in manners() {
         for threads in [1, 3] {
