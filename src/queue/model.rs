@@ -1,7 +1,8 @@
 //! What several threads may do to each other, in all orders and with all that weak memory allows.
 //!
 //! The models run the code itself; what stands in for crossbeam's queue is in `sync::model`. Each says what must hold
-//! once everything is at rest. The table says which models fail when a fence is removed:
+//! once everything is at rest. `.ci/orderings` weakens each ordering and removes each fence, and lists which of them no
+//! model sees. The table says which models fail when a fence is removed:
 //!
 //! | fence | models that fail without it |
 //! |---|---|

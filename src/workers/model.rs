@@ -324,6 +324,25 @@ fn a_busy_worker_wakes_another_for_what_it_has_found_beside_its_own() {
     });
 }
 
+#[test]
+fn a_worker_that_takes_the_last_it_sees_wakes_another_for_what_came_meanwhile() {
+    loom::model(|| {
+        // The first searches, the other sleeps.
+        let sleep = Sleep::all_searching(2);
+        assert!(sleep.fall_asleep(1, || false));
+        let source = Pieces::new(sleep, 2, 1, false);
+        let worker = {
+            let source = Arc::clone(&source);
+            thread::spawn(move || source.workers.found(&*source, &mut true, false))
+        };
+        source.work.push();
+        source.workers.notify();
+        worker.join().unwrap();
+        let woken = source.workers.parkers[1].woken.load(Ordering::Relaxed);
+        assert!(woken, "the work rests and the worker sleeps");
+    });
+}
+
 /// All pieces run and all workers end, or loom finds threads that are stuck.
 fn all_is_run(workers: usize, pieces: usize, forks: bool, preemptions: usize) {
     let mut builder = loom::model::Builder::new();

@@ -35,6 +35,27 @@ fn bytes_and_somebody_who_waits_for_them_do_not_rest_together() {
     capacity_and_a_waiter(Limits { lane_bytes: Some(1), ..WIDE }, [1, 1]);
 }
 
+/// Who waits finds the last permit free, and somebody takes it who came before.
+#[test]
+fn who_waits_while_another_takes_the_last_permit_is_let_in_by_its_end() {
+    explore(3, || {
+        let queue = queue(Limits { items: 1, ..WIDE });
+        let (a, b) = (lane_of(&queue, 1), lane_of(&queue, 2));
+        let other = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || usize::from(submit(&queue, &a, 1).is_ok()))
+        };
+        assert!(wait(&queue, &b, 2).is_ok());
+        let submitted = other.join().unwrap();
+        let mut worker = queue.worker(0);
+        let mut items = 0;
+        while look(&queue, &mut worker) {
+            items += end(&queue, &mut worker);
+        }
+        assert_eq!((items, queue.waiting()), (submitted + 1, 0), "capacity, and somebody waits");
+    });
+}
+
 #[test]
 fn capacity_of_an_item_that_was_evicted_and_somebody_who_waits_do_not_rest_together() {
     explore(5, || {
@@ -162,7 +183,9 @@ fn what_an_item_did(limits: Limits, gone: fn(&Queue, &OneLane) -> bool) {
 #[test]
 fn who_sees_an_item_finished_sees_what_it_did() {
     what_an_item_did(WIDE, |queue, _| queue.in_flight() == 0);
-    what_an_item_did(WIDE, |_, lane| lane.finished() == 1);
+    for lane_workers in [1, 2] {
+        what_an_item_did(Limits { lane_workers, ..WIDE }, |_, lane| lane.finished() == 1);
+    }
     what_an_item_did(Limits { items: 1, ..WIDE }, |queue, lane| submit(queue, lane, 1).is_ok());
     what_an_item_did(Limits { lane_items: 1, ..WIDE }, |queue, lane| {
         submit(queue, lane, 1).is_ok()
@@ -172,6 +195,34 @@ fn who_sees_an_item_finished_sees_what_it_did() {
 #[test]
 fn who_sees_the_last_worker_of_a_lane_gone_sees_what_it_did() {
     what_an_item_did(WIDE, |_, lane| lane.wait_until_left(FOR_EVER));
+}
+
+#[test]
+fn who_sees_a_discarded_item_finished_sees_what_it_did() {
+    let gone: [fn(&Queue, &OneLane) -> bool; 2] =
+        [|queue, _| queue.in_flight() == 0, |_, lane| lane.finished() == 1];
+    for gone in gone {
+        explore(5, move || {
+            let queue = queue(WIDE);
+            let lane = lane_of(&queue, 1);
+            submit(&queue, &lane, 0).unwrap();
+            let mut wake = WakeList::default();
+            let (_, charge) = queue.evict(&lane, &mut wake).expect("it is queued");
+            let done = Arc::new(AtomicBool::new(false));
+            let observer = {
+                let (queue, lane, done) =
+                    (Arc::clone(&queue), Arc::clone(&lane), Arc::clone(&done));
+                thread::spawn(move || {
+                    if gone(&queue, &lane) {
+                        assert!(done.load(Ordering::Relaxed), "what it did is not seen");
+                    }
+                })
+            };
+            done.store(true, Ordering::Relaxed);
+            queue.finish_discarded(&lane, charge, &mut wake);
+            observer.join().unwrap();
+        });
+    }
 }
 
 /// The submitter's first item waits and is let in by another thread; its second comes meanwhile.
