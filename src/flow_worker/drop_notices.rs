@@ -85,3 +85,6 @@ impl<K: PeerKey> DropNotices<K> {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

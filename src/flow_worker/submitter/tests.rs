@@ -1,4 +1,8 @@
-use std::{sync::mpsc::channel, thread, time::Duration};
+use std::{
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
 
 use futures_executor::block_on;
 use futures_util::FutureExt;
@@ -153,4 +157,38 @@ fn peers_who_take_each_others_only_lane_have_their_messages_run_as_their_own() {
     assert!(ran.into_iter().eq(
         [1, 2].into_iter().flat_map(|from| { (0..EACH).map(move |message| (peer(from), message)) })
     ));
+}
+
+/// A flow of one thread for 30 messages that wait for leave, and for fewer where they are of many bytes.
+fn gated(
+    max_bytes: Option<u64>,
+) -> (FlowWorker<u32>, Receiver<u32>, crossbeam::channel::Sender<()>) {
+    let (started, starts) = channel();
+    let (leave, leaves) = crossbeam::channel::unbounded::<()>();
+    let config = FlowConfig::new(30).with_peer_quota(30).with_threads(1).with_max_bytes(max_bytes);
+    let flow = flow(&config, move |_, message| {
+        started.send(message).unwrap();
+        leaves.recv_timeout(LIMIT).expect("the test gives leave");
+    });
+    (flow, starts, leave)
+}
+
+#[test]
+fn a_burst_that_does_not_fit_is_in_the_mark_when_it_has_passed() {
+    let (flow, starts, leave) = gated(None);
+    let mut messages: VecDeque<_> = (0..31).map(|message| (message, 4)).collect();
+    assert_eq!(flow.submitter(peer(1)).try_execute_many(&mut messages), 30);
+    (0..30).for_each(|_| leave.send(()).unwrap());
+    (0..30).for_each(|message| assert_eq!(starts.recv_timeout(LIMIT), Ok(message)));
+    assert_eq!(flow.snapshot().high_water, 30);
+}
+
+#[test]
+fn messages_that_are_submitted_together_count_their_bytes() {
+    let (flow, _starts, leave) = gated(Some(10));
+    let mut messages: VecDeque<_> = (0..5).map(|message| (message, 4)).collect();
+    assert_eq!(flow.submitter(peer(1)).try_execute_many(&mut messages), 3, "the last exceeds them");
+    assert_eq!((flow.snapshot().bytes_in_flight, messages.len()), (12, 2));
+    (0..3).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
 }

@@ -37,6 +37,23 @@ fn a_departure_that_drains_waits_for_what_was_cancelled_before_and_still_runs() 
 }
 
 #[test]
+fn a_departure_waits_for_handlers_of_its_own_peer_only() {
+    let (handler, starts, leave) = gated();
+    let flow = flow(FlowConfig::new(10).with_threads(2), handler);
+    for number in [1, 2] {
+        at_once(flow.execute(peer(number), 0)).unwrap();
+        assert_eq!(starts.recv_timeout(LIMIT), Ok(0));
+    }
+    for number in [1, 2] {
+        let lanes = flow.depart(&peer(number));
+        assert_eq!(lanes.iter().map(|lane| *lane.key()).collect::<Vec<_>>(), [peer(number)]);
+        assert!(lanes[0].is_served());
+    }
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    assert!(flow.shutdown(LIMIT).is_clean());
+}
+
+#[test]
 fn what_was_cancelled_is_no_part_of_a_shutdown() {
     let (flow, _starts, leave) = busy(FlowConfig::new(10).with_peer_quota(5));
     (1..4).for_each(|message| _ = at_once(flow.execute(peer(2), message)).unwrap());

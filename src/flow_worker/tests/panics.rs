@@ -93,10 +93,9 @@ fn a_worker_that_breaks_closes_the_flow_and_refuses_those_who_wait() {
     assert!((&mut waits).now_or_never().is_none(), "there is no capacity");
     Source::worker_broke(&**flow.inner, Box::new("a fault of ours"));
     assert_eq!(flow.snapshot().in_flight, 2, "the other worker goes on");
+    assert_eq!(at_once(flow.execute(peer(1), 2)).unwrap_err().reason, RefusalReason::Closed);
     Source::worker_broke(&**flow.inner, Box::new("a fault of ours"));
     assert_eq!(block_on(waits).unwrap_err().reason, RefusalReason::Closed);
-    let refused = block_on(flow.execute(peer(1), 2)).unwrap_err();
-    assert_eq!(refused.reason, RefusalReason::Closed);
     leave.send(()).unwrap();
     assert!(flow.shutdown(LIMIT).is_clean());
     let counts = at_rest(&flow);

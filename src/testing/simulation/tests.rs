@@ -3,6 +3,7 @@
 use super::{random::Random, *};
 
 mod advice;
+mod brief;
 mod idle;
 mod latest;
 mod overload;
