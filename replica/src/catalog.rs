@@ -16,23 +16,29 @@
 //! - A path is a publisher's own. Two publishers with the same path have two files.
 //! - The head with the larger sequence number counts. Of two with the same number, which only a copied key signs, all
 //!   replicas take the one with the larger id of its list.
+//! - A catalog says whose it is, so that two publishers with the same files have two catalogs.
 //! - The current catalog stays until all of the next one is here and has been found right.
 //!
 //! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
-//! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`], over all publishers together.
+//! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`] of each publisher, [`MAX_ALL_FILES`] of all.
+//!
+//! May lose: a catalog that a replica fetches more slowly than its publisher makes new ones. Their pause grows with
+//! their size, so that 2 MB/s are enough.
 
 mod disk;
 mod entries;
 mod head;
 mod known;
 mod path;
+mod publishers;
 mod retired;
 
 pub use self::{
     entries::{Catalog, CatalogError, FileEntry, MAX_CATALOG_BYTES, MAX_FILES},
     head::{Head, HeadError},
-    known::{Catalogs, Current, MAX_PUBLISHERS},
+    known::{Catalogs, MAX_ALL_FILES, MAX_PUBLISHERS},
     path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
+    publishers::Current,
 };
 
-pub(crate) use self::known::News;
+pub(crate) use self::{entries::CATALOG_MAGIC, known::News};

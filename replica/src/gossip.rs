@@ -112,8 +112,10 @@ struct State {
     restorations: u64,
     /// When what is named no longer is looked through next.
     retention_at: Duration,
-    /// Whether something did not fit since then.
-    is_short_of_space: bool,
+    /// How many bytes more were needed since then for something to fit, the least.
+    short_of: Option<u64>,
+    /// Whether something is named again whose adverts were passed over.
+    has_returned: bool,
     /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -195,7 +197,8 @@ impl ReplicaGossip {
             losses_at: Duration::ZERO,
             restorations: 0,
             retention_at: Duration::ZERO,
-            is_short_of_space: false,
+            short_of: None,
+            has_returned: false,
             partials: BTreeMap::new(),
         };
         Ok(Self {
@@ -276,12 +279,13 @@ impl ReplicaGossip {
         Ok(imported)
     }
 
-    /// Has all peers asked for their adverts if the store has lost something: who holds it advertised it
-    /// when this replica did not care.
+    /// Has all peers asked for their adverts if the store has lost something, or something is wanted again: who holds it
+    /// advertised it when this replica did not care.
     fn ask_for_losses(&self, state: &mut State, now: Duration) {
-        if now < state.losses_at || self.store.take_lost().is_empty() {
+        if now < state.losses_at || (!state.has_returned && self.store.take_lost().is_empty()) {
             return;
         }
+        state.has_returned = false;
         state.losses_at = now + LOSSES_INTERVAL;
         for peer in state.answers.peers() {
             state.downloads.ask_soon(peer, now);

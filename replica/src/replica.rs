@@ -184,7 +184,8 @@ impl BoundReplica {
     /// Outside a tokio runtime.
     pub fn start(self, peers: Vec<Peer>) -> Result<Replica, ReplicaError> {
         let Self { node_id, options, store, catalogs, transport } = self;
-        catalogs.set_members(members(node_id, &peers));
+        let members = members(node_id, &peers);
+
         let metrics = MetricsRegistry::new();
         let broadcaster =
             Arc::new(AdvertBroadcaster::with_max_inflight(&metrics, options.advert_buffer)?);
@@ -210,6 +211,7 @@ impl BoundReplica {
         )?;
         broadcaster.start(gossip.clone());
         // What is published from now on is compared with what was published last.
+        gossip.set_members(members);
         gossip.complete_awaited();
         let verifying = gossip.store().start_verifying()?;
         let timer = P2PThreadJoiner::new(&metrics, gossip.clone())?;
@@ -304,8 +306,7 @@ impl Replica {
     pub fn set_peers(&self, peers: Vec<Peer>) -> Result<PeerChanges, StartError> {
         let members = members(self.node_id(), &peers);
         let changes = self.transport.set_peers(peers)?;
-        self.gossip.catalogs().set_members(members);
-        self.gossip.changes().note();
+        self.gossip.set_members(members);
         Ok(changes)
     }
 

@@ -1,12 +1,13 @@
 //! What a catalog lists, and its bytes.
 //!
-//! A line that names the format, then a message of protobuf for each file with its length before it, in the order of
-//! the paths. Each list has one form, so that the same files always make the same artifact.
+//! A line that names the format, the publisher's key, then a message of protobuf for each file with its length before
+//! it, in the order of the paths. Each list has one form, so that the same files of a publisher always make the same
+//! artifact; those of another publisher make another one. A list that stays on a machine has no key.
 
 use std::fs::Metadata;
 
 use bytes::Buf as _;
-use gossip_engine::ArtifactId;
+use gossip_engine::{ArtifactId, NodeId};
 use prost::Message as _;
 
 use super::{FilePath, PathError};
@@ -14,13 +15,17 @@ use crate::file_version::FileVersion;
 
 /// The longest catalog, in bytes; 64 MiB. Some 500 000 files with paths of 60 bytes.
 pub const MAX_CATALOG_BYTES: u64 = 64 << 20;
-/// The most files in a catalog, and in all current ones together. Some 200 bytes each.
-pub const MAX_FILES: usize = 1 << 20;
+/// The most files in a catalog. Some 200 bytes each.
+pub const MAX_FILES: usize = 1 << 19;
 
 /// The bits of a mode that travel: what owner, group and others may do. Nothing becomes another user's program.
 const MODE_BITS: u32 = 0o777;
 /// How a catalog begins. A later format begins otherwise.
-const MAGIC: &[u8] = b"gossip-catalog/1\n";
+pub(crate) const CATALOG_MAGIC: &[u8] = b"gossip-catalog/1\n";
+/// How a list begins that has no publisher.
+const MAGIC: &[u8] = b"gossip-files/1\n";
+/// The length of a key.
+const KEY_BYTES: usize = 32;
 
 /// A file of a catalog.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,6 +84,9 @@ pub enum CatalogError {
     /// A path is a file and a folder.
     #[error("{0} is a file and a folder")]
     FileAndFolder(FilePath),
+    /// It is another publisher's, or has another size than its head says.
+    #[error("it is not the one that its head means")]
+    Another,
     /// It is longer than [`MAX_CATALOG_BYTES`], or has more than [`MAX_FILES`].
     #[error("it has more than {MAX_FILES} files or {MAX_CATALOG_BYTES} bytes")]
     TooLarge,
@@ -112,7 +120,21 @@ impl Catalog {
         Self::checked(files)
     }
 
-    /// Reads what [`encode`](Self::encode) wrote, or what somebody else says is one.
+    /// Reads what [`encode_of`](Self::encode_of) wrote, or what somebody else says is one, and whose it says it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`decode`](Self::decode).
+    pub fn decode_of(bytes: &[u8]) -> Result<(NodeId, Self), CatalogError> {
+        if bytes.len() as u64 > MAX_CATALOG_BYTES {
+            return Err(CatalogError::TooLarge);
+        }
+        let rest = bytes.strip_prefix(CATALOG_MAGIC).ok_or(CatalogError::Format)?;
+        let (key, rest) = rest.split_first_chunk::<KEY_BYTES>().ok_or(CatalogError::Format)?;
+        Ok((NodeId::new(*key), Self::decode_files(rest)?))
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// Takes time and memory in proportion to the bytes, of which there are at most [`MAX_CATALOG_BYTES`].
     ///
@@ -123,7 +145,10 @@ impl Catalog {
         if bytes.len() as u64 > MAX_CATALOG_BYTES {
             return Err(CatalogError::TooLarge);
         }
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or(CatalogError::Format)?;
+        Self::decode_files(bytes.strip_prefix(MAGIC).ok_or(CatalogError::Format)?)
+    }
+
+    fn decode_files(mut rest: &[u8]) -> Result<Self, CatalogError> {
         let mut files = Vec::new();
         while rest.has_remaining() {
             let number = files.len();
@@ -146,10 +171,19 @@ impl Catalog {
         Self::checked(files)
     }
 
-    /// Its bytes, of which there may be more than a catalog may have.
+    /// The bytes of a publisher's catalog, of which there may be more than one may have.
+    #[must_use]
+    pub fn encode_of(&self, publisher: NodeId) -> Vec<u8> {
+        self.encode_after([CATALOG_MAGIC, publisher.as_bytes()].concat())
+    }
+
+    /// The bytes of the list alone.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        self.encode_after(MAGIC.to_vec())
+    }
+
+    fn encode_after(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         for (path, entry) in &self.files {
             let wire = Wire {
                 path: path.as_bytes().to_vec(),

@@ -9,14 +9,16 @@
 //! as soon as its catalog has been read. Who is taken off the list of peers publishes nothing any more: their head is
 //! kept, and their files are named by nobody until they are on the list again.
 //!
-//! Two locks. `disk` is held while the state changes and the change is written, so that both go the same way; `state`
-//! only for steps in memory. The first is taken before the second.
+//! Two locks. `disk` is held from a change of the state until it is written, so that both go the same way; `state` only
+//! for steps in memory. The first is taken before the second. What is retired is written before the head that no longer
+//! names it: a crash in between leaves the old head, and that names it again.
 //!
-//! Bounded: [`MAX_PUBLISHERS`], and [`MAX_FILES`] over all of them. A head that cannot be written is said in the log;
-//! it counts until the replica ends, and is fetched again afterwards.
+//! Bounded: [`MAX_PUBLISHERS`], [`MAX_FILES`] of each, [`MAX_ALL_FILES`] of all. A publisher's catalogs are looked at
+//! no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the last. A head that cannot be written
+//! is said in the log; it counts until the replica ends, and is fetched again afterwards.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,25 +30,20 @@ use gossip_engine::{ArtifactId, NodeId};
 use super::{
     Catalog, CatalogError, Head, MAX_FILES,
     disk::{read_head, write_aside},
+    publishers::{Current, State},
     retired::Retired,
 };
 
 /// How many publishers are known at a time, those that have left the list among them.
 pub const MAX_PUBLISHERS: usize = 8192;
+/// The most files of all current catalogs together. What does not fit waits; the replica's own catalog never does.
+pub const MAX_ALL_FILES: usize = 4 * MAX_FILES;
 
-/// How many catalogs that are not the newest are dropped before their time. The others wait for it.
-const MAX_SUPERSEDED: usize = 1024;
+/// How much time lies at least between two looks at catalogs of a publisher, and how much more for each file.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE_PER_FILE: Duration = Duration::from_micros(25);
 
 const RETIRED_FILE: &str = "retired";
-
-/// A publisher's catalog that counts.
-#[derive(Clone, Debug)]
-pub struct Current {
-    /// Its signed head.
-    pub head: Head,
-    /// Its files.
-    pub catalog: Arc<Catalog>,
-}
 
 /// What a head means that has arrived.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,16 +61,14 @@ pub(crate) enum News {
 pub(crate) struct Completed {
     /// The heads of which it is current.
     pub(crate) heads: Vec<Head>,
+    /// The heads of which it is not what they say, and why.
+    pub(crate) refused: Vec<(Head, CatalogError)>,
     /// Whether it names something that none named any more.
     pub(crate) returned: bool,
 }
 
-/// A catalog that is not what its head says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Refused {
-    pub(crate) head: Head,
-    pub(crate) error: CatalogError,
-}
+/// Whether an artifact is held or being fetched: only then it matters that nobody names it.
+pub(crate) type IsWanted<'a> = &'a dyn Fn(ArtifactId) -> bool;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -81,39 +76,6 @@ pub struct Catalogs {
     folder: PathBuf,
     disk: Mutex<()>,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    members: BTreeSet<NodeId>,
-    publishers: BTreeMap<NodeId, Publisher>,
-    /// How many entries of current catalogs name an artifact. The catalogs themselves are named by their heads.
-    named: HashMap<ArtifactId, u32>,
-    files: usize,
-    retired: Retired,
-    /// Catalogs that were superseded since this was asked last.
-    superseded: Vec<ArtifactId>,
-}
-
-#[derive(Debug, Default)]
-struct Publisher {
-    current: Option<Current>,
-    /// Newer than the current one, and not complete.
-    announced: Option<Head>,
-    /// The newest that was complete and found wrong.
-    refused: Option<Head>,
-}
-
-impl Publisher {
-    /// The newest head that is known.
-    fn newest(&self) -> Option<&Head> {
-        let heads = [
-            self.announced.as_ref(),
-            self.refused.as_ref(),
-            self.current.as_ref().map(|it| &it.head),
-        ];
-        heads.into_iter().flatten().max_by_key(|head| (head.sequence(), head.catalog()))
-    }
 }
 
 impl Catalogs {
@@ -133,17 +95,14 @@ impl Catalogs {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Ok(publisher) = name.parse::<NodeId>() else { continue };
+            let shown = path.display();
             match read_head(&path) {
-                Ok(head)
-                    if head.publisher() == publisher && state.publishers.len() < MAX_PUBLISHERS =>
-                {
-                    state.publishers.entry(publisher).or_default().announced = Some(head);
-                }
+                Ok(head) if head.publisher() == publisher => state.remember(head),
                 Ok(_) => {
-                    tracing::warn!(path = %path.display(), "the head of another catalog, which is left alone")
+                    tracing::warn!(path = %shown, "the head of another catalog, which is left alone")
                 }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "no head of a catalog, which is left alone")
+                    tracing::warn!(path = %shown, %error, "no head of a catalog, which is left alone")
                 }
             }
         }
@@ -151,164 +110,152 @@ impl Catalogs {
         Ok(Self { folder: folder.to_owned(), disk: Mutex::default(), state: Mutex::new(state) })
     }
 
-    /// These publish, and nobody else. Of those that no longer do, the files count as removed.
-    pub fn set_members(&self, members: BTreeSet<NodeId>) {
-        let _disk = self.disk();
-        let mut state = self.state();
-        for publisher in state.publishers.keys().copied().collect::<Vec<_>>() {
-            if !members.contains(&publisher) {
-                state.leave(publisher, now());
-            }
-        }
-        state.members = members;
-        drop(state);
-        self.write_retired();
+    /// These publish, and nobody else. Of those that no longer do, the files count as removed. Touches no disk: what
+    /// is retired is written with the next change.
+    pub(crate) fn set_members(&self, members: BTreeSet<NodeId>, is_wanted: IsWanted<'_>) {
+        let unnamed = self.state().set_members(members);
+        self.retire(unnamed, is_wanted);
     }
 
     /// What a head means, whose signature need not have been looked at.
     pub(crate) fn look(&self, head: &Head) -> News {
-        let state = self.state();
-        if !state.members.contains(&head.publisher()) {
-            return News::Stranger;
-        }
-        let newest = state.publishers.get(&head.publisher()).and_then(Publisher::newest);
-        if newest.is_none_or(|newest| head.supersedes(newest)) { News::Newer } else { News::Known }
+        self.state().look(head)
     }
 
     /// A head has arrived whose signature is right. Returns whether its catalog is awaited from now on.
     pub(crate) fn announce(&self, head: Head) -> bool {
-        let mut state = self.state();
-        let publisher = head.publisher();
-        if !state.members.contains(&publisher) || !state.has_capacity(publisher) {
-            return false;
-        }
-        let known = state.publishers.entry(publisher).or_default();
-        if known.newest().is_some_and(|newest| !head.supersedes(newest)) {
-            return false;
-        }
-        let before = known.announced.replace(head);
-        state.retired.keep(head.catalog());
-        if let Some(before) = before {
-            state.supersede(before.catalog(), now());
-        }
-        true
+        self.state().announce(head)
     }
 
     /// The heads whose catalogs are to be [completed](Self::complete) once they are held.
     #[must_use]
     pub fn awaited(&self) -> Vec<Head> {
-        let state = self.state();
-        let members =
-            state.publishers.iter().filter(|(publisher, _)| state.members.contains(publisher));
-        members.filter_map(|(_, known)| known.announced).collect()
+        self.state().awaited()
     }
 
-    /// Whether an artifact is a catalog that is awaited.
-    pub(crate) fn is_awaited(&self, id: ArtifactId) -> bool {
-        let state = self.state();
-        let mut members =
-            state.publishers.iter().filter(|(publisher, _)| state.members.contains(publisher));
-        members.any(|(_, known)| known.announced.is_some_and(|head| head.catalog() == id))
+    /// Whether an artifact is a catalog that is awaited, and may be looked at now.
+    pub(crate) fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
+        self.state().is_due(id, now)
     }
 
-    /// The content of an awaited catalog is here. It is current from now on for each publisher that has announced it.
+    /// The content of an awaited catalog is here. It is current from now on for whom it was announced, if it is what
+    /// that head says. Otherwise it is refused, and not awaited any more.
     ///
-    /// # Errors
-    ///
-    /// What is wrong with the content. It is refused, and not awaited any more.
-    pub(crate) fn complete(&self, id: ArtifactId, content: &[u8]) -> Result<Completed, Refused> {
+    /// `now` is any clock that goes on, the same with each call.
+    pub(crate) fn complete(
+        &self,
+        id: ArtifactId,
+        content: &[u8],
+        now: Duration,
+        is_wanted: IsWanted<'_>,
+    ) -> Completed {
         // Outside of the locks: it may take a second.
-        let catalog = Catalog::decode(content).map(Arc::new);
+        let decoded = Catalog::decode_of(content);
+        let decoded = decoded.map(|(publisher, catalog)| (publisher, Arc::new(catalog)));
         let _disk = self.disk();
         let mut completed = Completed::default();
-        for head in self.awaited().into_iter().filter(|head| head.catalog() == id) {
-            let catalog = catalog.clone();
-            match catalog.and_then(|catalog| self.state().install(head, catalog, now())) {
-                Ok(returned) => {
+        let awaited = self.awaited();
+        for head in awaited.into_iter().filter(|head| head.catalog() == id) {
+            let catalog = decoded.clone().and_then(|(publisher, catalog)| {
+                let same = publisher == head.publisher() && content.len() as u64 == head.size();
+                if same { Ok(catalog) } else { Err(CatalogError::Another) }
+            });
+            let mut state = self.state();
+            if !state.take_look(&head, now) {
+                continue;
+            }
+            match catalog {
+                Err(error) => {
+                    state.refuse(head);
+                    completed.refused.push((head, error));
+                }
+                // It waits until others have fewer.
+                Ok(catalog) if !state.fits(&head, &catalog) => {}
+                Ok(catalog) => {
+                    let (returned, unnamed) = state.install(head, catalog);
+                    drop(state);
                     completed.heads.push(head);
                     completed.returned |= returned;
+                    self.retire(unnamed, is_wanted);
                     self.write(&head);
-                }
-                Err(error) => {
-                    self.state().refuse(head, now());
-                    self.write_retired();
-                    return Err(Refused { head, error });
                 }
             }
         }
-        Ok(completed)
+        completed
     }
 
     /// The next number for a catalog of this publisher: larger than all that are known, and than all that were used
     /// before a loss of the disk if the clock goes right.
     pub(crate) fn next_sequence(&self, publisher: NodeId) -> u64 {
-        let state = self.state();
-        let newest = state.publishers.get(&publisher).and_then(Publisher::newest);
-        let next = newest.map_or(0, |newest| newest.sequence().saturating_add(1));
-        let millis = now().as_millis().try_into().unwrap_or(u64::MAX);
+        let next =
+            self.state().newest(publisher).map_or(0, |newest| newest.sequence().saturating_add(1));
+        let millis = wall_clock().as_millis().try_into().unwrap_or(u64::MAX);
         next.max(millis)
     }
 
     /// The publisher of this replica has a new catalog.
-    ///
-    /// # Errors
-    ///
-    /// [`CatalogError::TooLarge`], if all catalogs together would have too many files.
-    pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>) -> Result<(), CatalogError> {
+    pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>, is_wanted: IsWanted<'_>) {
         let _disk = self.disk();
-        self.state().install(head, catalog, now())?;
+        let (_, unnamed) = self.state().install(head, catalog);
+        self.retire(unnamed, is_wanted);
         self.write(&head);
-        Ok(())
     }
 
     /// The head of which an artifact is the current catalog.
     pub(crate) fn head_of(&self, id: ArtifactId) -> Option<Head> {
-        let state = self.state();
-        let mut heads =
-            state.publishers.values().filter_map(|known| known.current.as_ref().map(|it| it.head));
-        heads.find(|head| head.catalog() == id)
+        self.state().head_of(id)
     }
 
     /// The current catalog of a publisher.
     #[must_use]
     pub fn current(&self, publisher: NodeId) -> Option<Current> {
-        self.state().publishers.get(&publisher)?.current.clone()
+        self.state().current(publisher)
     }
 
     /// All current catalogs, in the order of their publishers.
     #[must_use]
     pub fn all(&self) -> Vec<Current> {
-        self.state().publishers.values().filter_map(|known| known.current.clone()).collect()
+        self.state().all()
     }
 
-    /// Whether an artifact was named and is no longer, so that it is not to be fetched.
+    /// Whether an artifact was named and is no longer, so that it is neither fetched nor announced.
     #[must_use]
-    pub fn is_retired(&self, id: ArtifactId) -> bool {
-        self.state().retired.contains(id)
+    pub fn is_unwanted(&self, id: ArtifactId) -> bool {
+        self.state().is_unwanted(id)
     }
 
-    /// What need not be held any more: catalogs that are not the newest, and what has been named by nobody for at
-    /// least `time`. Some of it may be gone already, or be named again by now.
+    /// Which of these are unwanted.
+    pub(crate) fn unwanted(&self, ids: impl Iterator<Item = ArtifactId>) -> BTreeSet<ArtifactId> {
+        let state = self.state();
+        ids.filter(|id| state.is_unwanted(*id)).collect()
+    }
+
+    /// What need not be held any more: what has been named by nobody for at least `time`, the oldest first, and then
+    /// catalogs that have not been the newest for a minute. Some of it may be gone already, or be named again by now.
     pub(crate) fn droppable(&self, time: Duration) -> Vec<ArtifactId> {
-        let mut state = self.state();
-        let mut droppable = std::mem::take(&mut state.superseded);
-        droppable.extend(state.retired.since(now().saturating_sub(time)));
-        droppable
+        self.state().droppable(time, wall_clock())
     }
 
     /// What was retired for so long need not be remembered any more.
     pub(crate) fn forget_retired(&self, time: Duration) {
         let _disk = self.disk();
-        self.state().retired.forget(now().saturating_sub(time));
+        self.state().retired.forget(wall_clock().saturating_sub(time));
         self.write_retired();
     }
 
+    /// Nobody names these any more, unless somebody does by now.
+    fn retire(&self, unnamed: Vec<ArtifactId>, is_wanted: IsWanted<'_>) {
+        let unnamed: Vec<ArtifactId> = unnamed.into_iter().filter(|id| is_wanted(*id)).collect();
+        self.state().retire(unnamed, wall_clock());
+    }
+
+    /// With the lock of the disk held. What is retired comes first.
     fn write(&self, head: &Head) {
+        self.write_retired();
         let path = self.folder.join(format!("{:x}", head.publisher()));
         if let Err(error) = write_aside(&path, &head.encode()) {
             tracing::warn!(path = %path.display(), %error, "cannot write the head of a catalog");
         }
-        self.write_retired();
     }
 
     /// With the lock of the disk held.
@@ -332,105 +279,8 @@ impl Catalogs {
     }
 }
 
-impl State {
-    /// Whether this publisher is known or may be. One that has left the list makes place.
-    fn has_capacity(&mut self, publisher: NodeId) -> bool {
-        if self.publishers.len() < MAX_PUBLISHERS || self.publishers.contains_key(&publisher) {
-            return true;
-        }
-        let gone = self.publishers.keys().copied().find(|known| !self.members.contains(known));
-        gone.is_some_and(|gone| self.publishers.remove(&gone).is_some())
-    }
-
-    /// Returns whether it names something that none named any more.
-    fn install(
-        &mut self,
-        head: Head,
-        catalog: Arc<Catalog>,
-        now: Duration,
-    ) -> Result<bool, CatalogError> {
-        let publisher = head.publisher();
-        let known = self.publishers.entry(publisher).or_default();
-        let before = known.current.as_ref().map_or(0, |current| current.catalog.len());
-        let files = self.files - before + catalog.len();
-        if files > MAX_FILES {
-            return Err(CatalogError::TooLarge);
-        }
-        self.files = files;
-        if known.announced.is_some_and(|announced| !announced.supersedes(&head)) {
-            known.announced = None;
-        }
-        let before = known.current.replace(Current { head, catalog: catalog.clone() });
-        let mut returned = false;
-        // First what is named, so that what both name is never retired.
-        for (_, entry) in catalog.files() {
-            *self.named.entry(entry.id).or_default() += 1;
-            returned |= self.retired.keep(entry.id);
-        }
-        self.retired.keep(head.catalog());
-        if let Some(before) = before {
-            self.unname(&before.catalog, now);
-            if before.head.catalog() != head.catalog() {
-                self.supersede(before.head.catalog(), now);
-            }
-        }
-        Ok(returned)
-    }
-
-    fn refuse(&mut self, head: Head, now: Duration) {
-        let Some(known) = self.publishers.get_mut(&head.publisher()) else { return };
-        if known.announced == Some(head) {
-            known.announced = None;
-        }
-        known.refused = Some(head);
-        self.supersede(head.catalog(), now);
-    }
-
-    /// A publisher is not on the list any more. What is known of them waits until they are.
-    fn leave(&mut self, publisher: NodeId, now: Duration) {
-        let Some(known) = self.publishers.get_mut(&publisher) else { return };
-        let Some(current) = known.current.take() else { return };
-        if known.announced.is_none_or(|announced| current.head.supersedes(&announced)) {
-            known.announced = Some(current.head);
-        }
-        self.files -= current.catalog.len();
-        self.unname(&current.catalog, now);
-        self.retired.retire(current.head.catalog(), now);
-    }
-
-    fn unname(&mut self, catalog: &Catalog, now: Duration) {
-        for (_, entry) in catalog.files() {
-            let Some(count) = self.named.get_mut(&entry.id) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.named.remove(&entry.id);
-                if !self.is_catalog(entry.id) {
-                    self.retired.retire(entry.id, now);
-                }
-            }
-        }
-    }
-
-    /// A catalog that is not the newest is of no use to anybody.
-    fn supersede(&mut self, id: ArtifactId, now: Duration) {
-        if !self.named.contains_key(&id) && !self.is_catalog(id) {
-            self.retired.retire(id, now);
-            if self.superseded.len() < MAX_SUPERSEDED {
-                self.superseded.push(id);
-            }
-        }
-    }
-
-    fn is_catalog(&self, id: ArtifactId) -> bool {
-        self.publishers.values().any(|known| {
-            let current = known.current.as_ref().map(|current| current.head);
-            [current, known.announced].into_iter().flatten().any(|head| head.catalog() == id)
-        })
-    }
-}
-
-/// The time of day, since 1970. A clock before that says 0.
-fn now() -> Duration {
+/// The time of day, since 1970: it goes on while the replica does not run. A clock before that says 0.
+fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

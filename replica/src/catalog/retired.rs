@@ -60,7 +60,10 @@ impl Change {
             Self::Replace(lines) => write_aside(path, lines.as_bytes()),
             Self::Append(lines) => {
                 std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-                OpenOptions::new().append(true).create(true).open(path)?.write_all(lines.as_bytes())
+                let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+                file.write_all(lines.as_bytes())?;
+                // The head that is written next means that this is known.
+                file.sync_data()
             }
         }
     }
@@ -126,10 +129,12 @@ impl Retired {
         was_retired
     }
 
-    /// What was retired at `then` or before.
+    /// What was retired at `then` or before, the oldest first.
     pub(super) fn since(&self, then: Duration) -> Vec<ArtifactId> {
         let old = self.since.iter().filter(|(_, since)| **since <= then.as_secs());
-        old.map(|(id, _)| *id).collect()
+        let mut old: Vec<_> = old.map(|(id, since)| (*since, *id)).collect();
+        old.sort_unstable();
+        old.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Forgets what was retired at `then` or before.

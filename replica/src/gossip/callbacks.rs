@@ -21,7 +21,7 @@ impl Gossip for ReplicaGossip {
         self.notice_head(&advert, peer);
         // Most adverts are of artifacts that are held; they need not wait for the lock.
         let id = advert.artifact_id;
-        if self.store.contains(id) || self.catalogs.is_retired(id) {
+        if self.store.contains(id) || self.catalogs.is_unwanted(id) {
             return;
         }
         match Claim::read(&advert, &self.options) {

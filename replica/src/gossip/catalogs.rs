@@ -3,14 +3,16 @@
 //! A head is looked at before its signature is, since most are known. It goes on to other peers with the advert of its
 //! catalog, but only from a replica where that is complete: nobody passes on what they have not read.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gossip_engine::{ArtifactDestination, ArtifactId, GossipAdvert, NodeId};
 use sha2::{Digest as _, Sha256};
 
 use super::{ReplicaGossip, claim::head_bytes};
 use crate::{
-    catalog::{Catalog, CatalogError, Catalogs, Head, HeadError, MAX_CATALOG_BYTES, News},
+    catalog::{
+        CATALOG_MAGIC, Catalog, CatalogError, Catalogs, Head, HeadError, MAX_CATALOG_BYTES, News,
+    },
     changes::Changes,
     identity::Identity,
     store::StoreError,
@@ -64,7 +66,7 @@ impl ReplicaGossip {
         identity: &Identity,
         catalog: Catalog,
     ) -> Result<Head, CatalogPublishError> {
-        let bytes = catalog.encode();
+        let bytes = catalog.encode_of(identity.node_id());
         let size = bytes.len() as u64;
         if size > MAX_CATALOG_BYTES.min(self.options.max_published_bytes()) {
             return Err(CatalogError::TooLarge.into());
@@ -80,12 +82,23 @@ impl ReplicaGossip {
         };
         let sequence = self.catalogs.next_sequence(identity.node_id());
         let head = Head::sign(identity, sequence, id, size);
-        self.catalogs.publish(head, Arc::new(catalog))?;
+        self.catalogs.publish(head, Arc::new(catalog), &|id| self.is_held_or_wanted(id));
         self.changes.note();
         let now = (self.clock)();
         self.act(|state| state.downloads.held(id, now));
         self.announce(artifact, ArtifactDestination::AllReplicas);
         Ok(head)
+    }
+
+    /// Catalogs count of these publishers, and of nobody else. What others have published counts as removed.
+    pub fn set_members(&self, members: BTreeSet<NodeId>) {
+        self.catalogs.set_members(members, &|id| self.is_held_or_wanted(id));
+        self.state().has_returned = true;
+        self.changes.note();
+    }
+
+    fn is_held_or_wanted(&self, id: ArtifactId) -> bool {
+        self.store.contains(id) || self.state().downloads.wants(id)
     }
 
     /// Looks whether an advert is that of a newer catalog.
@@ -95,9 +108,7 @@ impl ReplicaGossip {
             Ok(Some(head)) => {
                 if self.catalogs.announce(head) {
                     tracing::debug!(publisher = %head.publisher(), sequence = head.sequence(), %peer, "a catalog");
-                    if self.store.contains(head.catalog()) {
-                        self.complete_held(head.catalog());
-                    }
+                    self.complete_held(head.catalog());
                 }
             }
             Err(reason) => {
@@ -129,10 +140,11 @@ impl ReplicaGossip {
 
     /// An artifact is held. If it is a catalog that is awaited, that is current from now on. Returns whether it is.
     pub(super) fn complete_catalog(&self, id: ArtifactId) -> bool {
-        if !self.catalogs.is_awaited(id) {
+        let now = (self.clock)();
+        if !self.catalogs.is_due(id, now) {
             return false;
         }
-        let content = match self.read_all(id) {
+        let content = match self.read_catalog(id) {
             Ok(content) => content,
             Err(error) => {
                 // The next tick tries again; a damaged one is fetched again.
@@ -140,45 +152,35 @@ impl ReplicaGossip {
                 return false;
             }
         };
-        match self.catalogs.complete(id, &content) {
-            Ok(completed) => {
-                for head in &completed.heads {
-                    let files = self
-                        .catalogs
-                        .current(head.publisher())
-                        .map_or(0, |current| current.catalog.len());
-                    tracing::info!(publisher = %head.publisher(), sequence = head.sequence(), files, "a new catalog");
-                }
-                if completed.returned {
-                    // While they were retired, their adverts were passed over.
-                    let now = (self.clock)();
-                    self.act(|state| {
-                        for peer in state.answers.peers() {
-                            state.downloads.ask_soon(peer, now);
-                        }
-                    });
-                }
-                self.changes.note();
-                !completed.heads.is_empty()
-            }
-            Err(refused) => {
-                let (publisher, reason) = (refused.head.publisher(), refused.error);
-                tracing::warn!(%publisher, sequence = refused.head.sequence(), %reason, "a catalog is refused");
-                false
-            }
+        let completed = self.catalogs.complete(id, &content, now, &|id| self.is_held_or_wanted(id));
+        for head in &completed.heads {
+            let current = self.catalogs.current(head.publisher());
+            let files = current.map_or(0, |current| current.catalog.len());
+            tracing::info!(publisher = %head.publisher(), sequence = head.sequence(), files, "a new catalog");
         }
+        for (head, reason) in &completed.refused {
+            let (publisher, sequence) = (head.publisher(), head.sequence());
+            tracing::warn!(%publisher, sequence, %reason, "a catalog is refused");
+        }
+        if completed.returned {
+            self.state().has_returned = true;
+        }
+        self.changes.note();
+        !completed.heads.is_empty()
     }
 
     /// The same for one that was held before its head was known, so that its advert has to go out again.
     fn complete_held(&self, id: ArtifactId) {
-        if self.complete_catalog(id)
+        if self.store.contains(id)
+            && self.complete_catalog(id)
             && let Some(artifact) = self.store.get(id)
         {
             self.announce(artifact, ArtifactDestination::AllReplicas);
         }
     }
 
-    fn read_all(&self, id: ArtifactId) -> Result<Vec<u8>, StoreError> {
+    /// All of an artifact, or as much of it as shows that it is no catalog.
+    fn read_catalog(&self, id: ArtifactId) -> Result<Vec<u8>, StoreError> {
         let size =
             self.store.get(id).ok_or(StoreError::NotHeld(id))?.size.min(MAX_CATALOG_BYTES + 1);
         let mut content = Vec::new();
@@ -186,6 +188,9 @@ impl ReplicaGossip {
             let offset = content.len() as u64;
             let length = (size - offset).min(PIECE_BYTES) as usize;
             content.extend_from_slice(&self.store.read_chunk(id, offset, length)?);
+            if !content.starts_with(CATALOG_MAGIC) {
+                break;
+            }
         }
         Ok(content)
     }
@@ -194,48 +199,67 @@ impl ReplicaGossip {
     /// is verified in the background, it reads all of them here.
     pub(crate) fn complete_awaited(&self) {
         for head in self.catalogs.awaited() {
-            if self.store.contains(head.catalog()) {
-                self.complete_held(head.catalog());
-            }
+            self.complete_held(head.catalog());
         }
     }
 
     /// What did not fit may have the place of what nobody names any more.
     pub(super) fn note_space(&self, error: &StoreError) {
-        if matches!(error, StoreError::NoSpace { .. }) {
-            self.state().is_short_of_space = true;
+        if let StoreError::NoSpace { needed, available } = error {
+            let short_of = needed.saturating_sub(*available);
+            let mut state = self.state();
+            state.short_of = Some(state.short_of.map_or(short_of, |least| least.min(short_of)));
         }
     }
 
-    /// Drops what no catalog names any more, when its time has come or its place is needed.
+    /// Drops what no catalog names any more: when its time has come, or, the oldest first, as much as something needs
+    /// to fit. Where all of it would not be enough, it is kept.
     pub(super) fn drop_retired(&self, now: Duration) {
-        let is_short_of_space = {
+        let short_of = {
             let mut state = self.state();
             if now < state.retention_at {
                 return;
             }
             state.retention_at = now + RETENTION_INTERVAL;
-            std::mem::take(&mut state.is_short_of_space)
+            state.short_of.take()
         };
-        let retention =
-            if is_short_of_space { Duration::ZERO } else { self.options.removed_retention };
-        let droppable = self.catalogs.droppable(retention);
-        let mut held = droppable.into_iter().filter(|id| self.store.contains(*id));
-        for id in held.by_ref().take(MAX_DROPPED) {
+        let is_held = |id: &ArtifactId| self.store.contains(*id) && self.catalogs.is_unwanted(*id);
+        let mut droppable = self.catalogs.droppable(self.options.removed_retention);
+        droppable.retain(is_held);
+        if let Some(short_of) = short_of {
+            let more = self.catalogs.droppable(Duration::ZERO).into_iter().filter(is_held);
+            droppable.extend(self.enough(more, short_of));
+        }
+        let mut droppable = droppable.into_iter();
+        for id in droppable.by_ref().take(MAX_DROPPED) {
             // It may have been named again meanwhile.
-            if self.catalogs.is_retired(id)
+            if self.catalogs.is_unwanted(id)
                 && let Err(error) = self.store.discard(id)
             {
                 tracing::warn!(artifact = %id, %error, "cannot drop an artifact that nobody names");
             }
         }
-        if held.next().is_some() {
+        if droppable.next().is_some() {
             let mut state = self.state();
             state.retention_at = now;
-            state.is_short_of_space |= is_short_of_space;
+            state.short_of = state.short_of.or(short_of);
         } else {
             let remembered = self.options.removed_retention.saturating_mul(REMEMBERED);
             self.catalogs.forget_retired(remembered.max(MIN_REMEMBERED));
         }
+    }
+
+    /// The first of these that have together so many bytes; none if all have not.
+    fn enough(&self, ids: impl Iterator<Item = ArtifactId>, bytes: u64) -> Vec<ArtifactId> {
+        let mut enough = Vec::new();
+        let mut sum = 0;
+        for id in ids {
+            sum += self.store.get(id).map_or(0, |artifact| artifact.size);
+            enough.push(id);
+            if sum >= bytes {
+                return enough;
+            }
+        }
+        Vec::new()
     }
 }

@@ -259,6 +259,10 @@ impl Downloads {
     }
 
     /// A peer advertises something that this replica does not hold.
+    pub(crate) fn wants(&self, id: ArtifactId) -> bool {
+        self.wanted.contains_key(&id)
+    }
+
     pub(crate) fn advert(&mut self, peer: NodeId, claim: Claim, now: Duration) {
         let id = claim.id;
         let max_adverts = self.options.max_adverts_per_peer;

@@ -96,8 +96,14 @@ impl ReplicaGossip {
             let Some(from) = self.state().answers.take_turn(*peer) else { continue };
             let mut turn = Turn { gossip: self, peer: *peer, rest: Some(from) };
             let artifacts = self.store.list_from(from, ADVERTS_PER_TURN);
+            // Nobody is to fetch what will be dropped here.
+            let unwanted = self.catalogs.unwanted(artifacts.iter().map(|artifact| artifact.id));
             let mut sent = 0;
             for artifact in &artifacts {
+                if unwanted.contains(&artifact.id) {
+                    sent += 1;
+                    continue;
+                }
                 let advert = GossipMessage::Advert(self.advert(*artifact));
                 if self.outbox.send(*peer, advert).is_err() {
                     break;
@@ -111,7 +117,7 @@ impl ReplicaGossip {
             });
             turn.rest = rest;
             let mut state = self.state();
-            state.served.adverts += sent as u64;
+            state.served.adverts += sent.saturating_sub(unwanted.len()) as u64;
             state.served.adverts_unsent += u64::from(unsent.is_some());
         }
     }

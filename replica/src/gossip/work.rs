@@ -199,7 +199,10 @@ impl ReplicaGossip {
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
         let now = (self.clock)();
-        self.note_space(error);
+        // What a peer has announced beside holds this one back, and nothing has to go for that.
+        if self.store.space_for(claim.size).is_err() {
+            self.note_space(error);
+        }
         let no_space = matches!(error, StoreError::NoSpace { .. });
         let news = self.act(|state| {
             if no_space {

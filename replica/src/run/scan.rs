@@ -229,6 +229,7 @@ impl<O: Outlet> Scan<O> {
     fn scan(&mut self, is_stopped: &dyn Fn() -> bool) {
         let own: Vec<&Path> = self.own.iter().map(PathBuf::as_path).collect();
         let began = Instant::now();
+        let before = self.folder_number();
         let listed = list_files(&self.folder, &own);
         self.listing = began.elapsed();
         match listed {
@@ -247,10 +248,13 @@ impl<O: Outlet> Scan<O> {
                     .map(|skipped| skipped.path.as_path())
                     .collect();
                 self.files.look_at(&listing.files, &unreadable, Instant::now(), is_stopped);
-                if !listing.files.is_empty() {
-                    self.filled = self.folder_number();
+                // A disk that went meanwhile says nothing of what it held.
+                if before.is_some() && self.folder_number() == before {
+                    if !listing.files.is_empty() {
+                        self.filled = before;
+                    }
+                    self.publish_catalog();
                 }
-                self.publish_catalog();
             }
             Err(error) => {
                 if self.unreadable.replace(error.kind()) != Some(error.kind()) {

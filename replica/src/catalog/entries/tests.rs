@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use gossip_engine::ArtifactId;
+use gossip_engine::{ArtifactId, NodeId};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::{
-    Catalog, CatalogError, FileEntry, FilePath, MAGIC, MAX_CATALOG_BYTES, PathError, Wire,
+    CATALOG_MAGIC, Catalog, CatalogError, FileEntry, FilePath, MAGIC, MAX_CATALOG_BYTES, PathError,
+    Wire,
 };
 
 fn path(text: &str) -> FilePath {
@@ -42,6 +43,12 @@ fn what_is_written_is_read() {
     assert!(files.iter().all(|(path, entry)| read.get(path) == Some(entry)));
     assert_eq!(read.get(&path("b")), None);
     assert_eq!(Catalog::decode(MAGIC), Ok(Catalog::default()));
+    let publisher = NodeId::new([7; 32]);
+    let published = catalog.encode_of(publisher);
+    assert_eq!(Catalog::decode_of(&published), Ok((publisher, catalog.clone())));
+    assert_ne!(published, catalog.encode_of(NodeId::new([8; 32])));
+    assert_eq!(Catalog::decode_of(&catalog.encode()), Err(CatalogError::Format));
+    assert_eq!(Catalog::decode_of(CATALOG_MAGIC), Err(CatalogError::Format));
 }
 
 #[test]
@@ -49,7 +56,7 @@ fn what_is_no_catalog_is_refused_with_its_place() {
     let good = bytes_of(&[wire(b"a")]);
     assert!(Catalog::decode(&good).is_ok());
     assert_eq!(Catalog::decode(b""), Err(CatalogError::Format));
-    assert_eq!(Catalog::decode(b"gossip-catalog/2\n"), Err(CatalogError::Format));
+    assert_eq!(Catalog::decode(b"gossip-files/2\n"), Err(CatalogError::Format));
     assert_eq!(Catalog::decode(&good[..good.len() - 1]), Err(CatalogError::Entry(0)));
     let short_id = Wire { id: vec![1; 31], ..wire(b"b") };
     assert_eq!(Catalog::decode(&bytes_of(&[wire(b"a"), short_id])), Err(CatalogError::Entry(1)));

@@ -43,6 +43,8 @@ pub(super) trait Outlet {
     fn holds(&self, id: ArtifactId) -> bool;
     /// The catalog that was published last.
     fn catalog(&self) -> Option<Arc<Catalog>>;
+    /// Whether the store holds it.
+    fn holds_catalog(&self) -> bool;
     /// Whether there is one that is not here yet, after a loss.
     fn awaits_catalog(&self) -> bool;
     fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError>;
@@ -68,6 +70,11 @@ impl Outlet for Own {
         Some(self.gossip.catalogs().current(self.identity.node_id())?.catalog)
     }
 
+    fn holds_catalog(&self) -> bool {
+        let current = self.gossip.catalogs().current(self.identity.node_id());
+        current.is_some_and(|current| self.gossip.store().contains(current.head.catalog()))
+    }
+
     fn awaits_catalog(&self) -> bool {
         let own = self.identity.node_id();
         self.gossip.catalogs().awaited().iter().any(|head| head.publisher() == own)
@@ -89,6 +96,8 @@ pub(super) struct Files<O> {
     scan: u64,
     /// Whether that has looked at all files.
     is_whole: bool,
+    /// Folders in it that could not be looked at.
+    unreadable: Vec<FilePath>,
     /// Files whose names are gone since the last scan, by their numbers.
     moved: HashMap<(u64, u64), (FileVersion, ArtifactId)>,
     names: catalog::Names,
@@ -139,6 +148,7 @@ impl<O: Outlet> Files<O> {
             known: HashMap::new(),
             scan: 0,
             is_whole: false,
+            unreadable: Vec::new(),
             moved: HashMap::new(),
             names: catalog::Names::default(),
             published,
@@ -186,6 +196,8 @@ impl<O: Outlet> Files<O> {
         self.is_whole = false;
         self.store_fault = None;
         self.find_moved(files);
+        let name = |folder: &&Path| FilePath::of(folder.strip_prefix(&self.folder).ok()?).ok();
+        self.unreadable = unreadable.iter().filter_map(name).collect();
         let mut go_on = true;
         for path in files {
             if is_stopped() {
@@ -232,9 +244,12 @@ impl<O: Outlet> Files<O> {
     }
 
     fn look(&mut self, path: &Path, now: Instant) -> Result<(), StoreFault> {
-        // Gone, or something else by now: the next scan finds out.
+        // Gone, or something else by now, or its disk is: the next scan finds out what is there, and only that removes.
         let Some(metadata) = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file) else {
-            self.known.remove(path);
+            if let Some(Known { state: state @ State::Settling(_), .. }) = self.known.get_mut(path)
+            {
+                *state = State::Settling(now);
+            }
             return Ok(());
         };
         let version = FileVersion::of(&metadata);
@@ -320,11 +335,13 @@ impl<O: Outlet> Files<O> {
         let version = FileVersion::of(metadata);
         let named = match &state {
             State::Published(id) => Some(FileEntry::of(*id, metadata)),
-            // The content before, also that of an earlier run.
-            State::Settling(_) => match self.known.get(path) {
-                Some(known) => known.named.as_ref().map(|(_, entry)| *entry),
-                None => self.outlet.catalog().and_then(|catalog| catalog.get(&name).copied()),
-            },
+            // The content before, also that of an earlier run. A disk that can no longer be read is no removal.
+            State::Settling(_) | State::Refused { is_private_key: false, .. } => {
+                match self.known.get(path) {
+                    Some(known) => known.named.as_ref().map(|(_, entry)| *entry),
+                    None => self.outlet.catalog().and_then(|catalog| catalog.get(&name).copied()),
+                }
+            }
             State::Refused { .. } => None,
         };
         let named = named.map(|entry| (name, entry));

@@ -7,7 +7,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use gossip_replica::file_version::FileVersion;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Wake;
 
@@ -40,7 +40,9 @@ impl Watch {
                 wake.changes.note();
             }
         };
-        let watcher = notify::recommended_watcher(noted).and_then(|mut watcher| {
+        // A link may lead anywhere, and what it leads to is not published.
+        let config = Config::default().with_follow_symlinks(false);
+        let watcher = RecommendedWatcher::new(noted, config).and_then(|mut watcher| {
             watcher.watch(path, RecursiveMode::Recursive)?;
             Ok(watcher)
         });

@@ -3,9 +3,12 @@
 //! It says what is removed, so it is published only after a look at the whole folder, by a store that works. Between
 //! two there is a pause that grows with their size: a folder that fills up is no flood of catalogs.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
-use gossip_replica::catalog::Catalog;
+use gossip_replica::catalog::{Catalog, FileEntry, FilePath};
 
 use super::{Files, Outlet};
 
@@ -25,6 +28,9 @@ pub(super) struct Names {
     /// Whether a catalog waits for that.
     is_due: bool,
     reported: Option<String>,
+    /// What this run has published last.
+    published: Option<Catalog>,
+    is_doubled: bool,
 }
 
 impl Names {
@@ -47,6 +53,15 @@ impl<O: Outlet> Files<O> {
             return false;
         }
         let named = self.known.values().filter_map(|known| known.named.clone());
+        let mut named: HashMap<FilePath, FileEntry> = named.collect();
+        // What could not be looked at since the start is as it was before.
+        let entries = before.iter().flat_map(|before| before.files());
+        for (path, entry) in entries.filter(|_| !self.unreadable.is_empty()) {
+            if self.unreadable.iter().any(|folder| folder.contains(path)) {
+                named.entry(path.clone()).or_insert(*entry);
+            }
+        }
+        self.look_for_double(before.as_deref());
         let catalog = match Catalog::new(named) {
             Ok(catalog) => catalog,
             Err(error) => {
@@ -55,7 +70,9 @@ impl<O: Outlet> Files<O> {
             }
         };
         // Who has published nothing yet need not say that there is nothing.
-        if before.map_or(catalog.is_empty(), |before| *before == catalog) {
+        let is_same = before
+            .map_or(catalog.is_empty(), |before| *before == catalog && self.outlet.holds_catalog());
+        if is_same {
             return false;
         }
         if catalog.is_empty() && !may_be_empty {
@@ -67,11 +84,25 @@ impl<O: Outlet> Files<O> {
         }
         let files = u32::try_from(catalog.len()).unwrap_or(u32::MAX);
         self.names.next = Some(now + PAUSE + PAUSE_PER_FILE * files);
-        match self.outlet.publish_catalog(catalog) {
-            Ok(()) => self.names.reported = None,
+        match self.outlet.publish_catalog(catalog.clone()) {
+            Ok(()) => {
+                self.names.reported = None;
+                self.names.published = Some(catalog);
+            }
             Err(error) => self.report_catalog(&error.to_string()),
         }
         false
+    }
+
+    /// Says it if somebody else publishes with the key of this replica.
+    fn look_for_double(&mut self, current: Option<&Catalog>) {
+        let is_doubled = self.names.published.is_some() && self.names.published.as_ref() != current;
+        if is_doubled && !self.names.is_doubled {
+            tracing::warn!(
+                "another replica publishes with the key of this one; give each a key of its own"
+            );
+        }
+        self.names.is_doubled = is_doubled;
     }
 
     fn report_catalog(&mut self, reason: &str) {

@@ -43,6 +43,10 @@ impl Outlet for Arc<Shelf> {
         self.catalogs.lock().unwrap().last().cloned()
     }
 
+    fn holds_catalog(&self) -> bool {
+        !*self.is_lost.lock().unwrap()
+    }
+
     fn awaits_catalog(&self) -> bool {
         *self.awaits.lock().unwrap()
     }
@@ -333,4 +337,60 @@ fn a_name_that_no_catalog_has_is_refused() {
     scene.scan_after(1);
     assert_eq!(scene.names(), [named("c", "two")]);
     assert_eq!(scene.published().len(), 1, "without a name it is no use to anybody");
+}
+
+#[test]
+fn a_disk_that_goes_during_a_look_removes_nothing() {
+    let mut scene = Scene::new(SETTLE);
+    write(scene.path("a"), "one").unwrap();
+    write(scene.path("b"), "two").unwrap();
+    scene.scan_after(1);
+    scene.scan_after(3);
+    assert_eq!(scene.names().len(), 2);
+    write(scene.path("b"), "three").unwrap();
+    scene.scan_after(60);
+    // Listed, and gone before they are looked at.
+    let listed = [scene.path("a"), scene.path("b")];
+    let aside = scene.folder.path().with_extension("aside");
+    fs::rename(scene.folder.path(), &aside).unwrap();
+    scene.now += Duration::from_secs(60);
+    scene.files.look_at_settling(scene.now, &|| false);
+    scene.files.look_at(&listed, &[], scene.now, &|| false);
+    assert_eq!(scene.names(), [named("a", "one"), named("b", "two")]);
+    fs::rename(&aside, scene.folder.path()).unwrap();
+    scene.scan_after(1);
+    scene.scan_after(3);
+    assert_eq!(scene.names(), [named("a", "one"), named("b", "three")]);
+}
+
+#[test]
+fn what_cannot_be_read_after_a_restart_stays_as_it_was() {
+    let mut scene = Scene::new(Duration::ZERO);
+    fs::create_dir(scene.path("sub")).unwrap();
+    let (a, b) = (scene.path("a"), scene.path("sub/b"));
+    write(&a, "one").unwrap();
+    write(&b, "two").unwrap();
+    scene.files.look_at(&[a.clone(), b], &[], scene.now, &|| false);
+    assert_eq!(scene.names().len(), 2);
+    let Scene { folder, shelf, .. } = scene;
+    let mut scene = Scene::after(shelf, folder, Duration::ZERO);
+    // A folder that may not be listed, and a file that may not be read.
+    let sub = scene.path("sub");
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let fault = StoreError::Io { action: "open", path: a.clone(), source: denied };
+    scene.shelf.faults.lock().unwrap().push(PublishError::Store(fault));
+    scene.files.look_at(&[a], &[&sub], scene.now, &|| false);
+    assert_eq!(scene.names(), [named("a", "one"), named("sub/b", "two")]);
+}
+
+#[test]
+fn a_catalog_that_the_store_has_lost_is_made_again() {
+    let mut scene = Scene::new(Duration::ZERO);
+    write(scene.path("a"), "one").unwrap();
+    scene.scan_after(1);
+    scene.names();
+    *scene.shelf.is_lost.lock().unwrap() = true;
+    scene.scan_after(60);
+    scene.names();
+    assert_eq!(scene.shelf.catalogs.lock().unwrap().len(), 2);
 }

@@ -1,0 +1,274 @@
+//! The state machine of catalogs: who publishes, which catalog counts, what it names. It has no lock, disk or clock.
+//!
+//! ```text
+//! announced ──taken a look at──> current ──superseded──> dropped after a minute
+//!     │                             │ its publisher leaves the list
+//!     └──> refused                  └──> announced, until they are back
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use gossip_engine::{ArtifactId, NodeId};
+
+use super::{
+    Catalog, Head,
+    known::{MAX_ALL_FILES, MAX_PUBLISHERS, News, PAUSE, PAUSE_PER_FILE},
+    retired::Retired,
+};
+
+/// How long a catalog is held that is not the newest, for peers that are just fetching it.
+const SUPERSEDED_TIME: Duration = Duration::from_secs(60);
+/// How many of these are dropped before their time. The others wait for that of all that is retired.
+const MAX_SUPERSEDED: usize = 1024;
+
+/// A publisher's catalog that counts.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Its signed head.
+    pub head: Head,
+    /// Its files.
+    pub catalog: Arc<Catalog>,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct State {
+    members: BTreeSet<NodeId>,
+    publishers: BTreeMap<NodeId, Publisher>,
+    /// The catalogs of members: those that are current with their heads, those that are awaited without.
+    catalogs: HashMap<ArtifactId, Option<Head>>,
+    /// How many entries of current catalogs name an artifact.
+    named: HashMap<ArtifactId, u32>,
+    /// How many entries there are.
+    files: usize,
+    pub(super) retired: Retired,
+    /// Catalogs that were current and are retired, the oldest first.
+    superseded: Vec<(ArtifactId, Duration)>,
+    /// Those of them that are not retired yet.
+    just_superseded: BTreeSet<ArtifactId>,
+}
+
+#[derive(Debug, Default)]
+struct Publisher {
+    current: Option<Current>,
+    /// Newer than the current one, and not complete.
+    announced: Option<Head>,
+    /// The newest that was complete and found wrong.
+    refused: Option<Head>,
+    /// When the next catalog may be looked at.
+    next_look: Duration,
+}
+
+impl Publisher {
+    /// The newest head that is known.
+    fn newest(&self) -> Option<Head> {
+        let current = self.current.as_ref().map(|current| current.head);
+        let heads = [self.announced, self.refused, current];
+        heads.into_iter().flatten().max_by_key(|head| (head.sequence(), head.catalog()))
+    }
+
+    fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
+        now >= self.next_look && self.announced.is_some_and(|head| head.catalog() == id)
+    }
+
+    fn files(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| current.catalog.len())
+    }
+}
+
+impl State {
+    /// A head of an earlier run.
+    pub(super) fn remember(&mut self, head: Head) {
+        if self.publishers.len() < MAX_PUBLISHERS {
+            self.publishers.entry(head.publisher()).or_default().announced = Some(head);
+        }
+    }
+
+    /// Returns what is named by none now.
+    pub(super) fn set_members(&mut self, members: BTreeSet<NodeId>) -> Vec<ArtifactId> {
+        self.members = members;
+        let gone: Vec<NodeId> =
+            self.publishers.keys().copied().filter(|known| !self.members.contains(known)).collect();
+        let unnamed = gone.into_iter().flat_map(|publisher| self.leave(publisher)).collect();
+        self.index();
+        unnamed
+    }
+
+    /// A publisher is not on the list any more. What is known of them waits until they are.
+    fn leave(&mut self, publisher: NodeId) -> Vec<ArtifactId> {
+        let Some(known) = self.publishers.get_mut(&publisher) else { return Vec::new() };
+        let Some(current) = known.current.take() else { return Vec::new() };
+        if known.announced.is_none_or(|announced| current.head.supersedes(&announced)) {
+            known.announced = Some(current.head);
+        }
+        let mut unnamed = self.unname(&current.catalog);
+        unnamed.push(current.head.catalog());
+        unnamed
+    }
+
+    pub(super) fn look(&self, head: &Head) -> News {
+        if !self.members.contains(&head.publisher()) {
+            return News::Stranger;
+        }
+        let newest = self.newest(head.publisher());
+        if newest.is_none_or(|newest| head.supersedes(&newest)) { News::Newer } else { News::Known }
+    }
+
+    pub(super) fn newest(&self, publisher: NodeId) -> Option<Head> {
+        self.publishers.get(&publisher).and_then(Publisher::newest)
+    }
+
+    pub(super) fn announce(&mut self, head: Head) -> bool {
+        let publisher = head.publisher();
+        if self.look(&head) != News::Newer || !self.has_capacity(publisher) {
+            return false;
+        }
+        self.publishers.entry(publisher).or_default().announced = Some(head);
+        self.index();
+        true
+    }
+
+    /// Whether this publisher is known or may be. One that has left the list makes place.
+    fn has_capacity(&mut self, publisher: NodeId) -> bool {
+        if self.publishers.len() < MAX_PUBLISHERS || self.publishers.contains_key(&publisher) {
+            return true;
+        }
+        let gone = self.publishers.keys().copied().find(|known| !self.members.contains(known));
+        gone.is_some_and(|gone| self.publishers.remove(&gone).is_some())
+    }
+
+    pub(super) fn awaited(&self) -> Vec<Head> {
+        self.of_members().filter_map(|known| known.announced).collect()
+    }
+
+    pub(super) fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
+        self.catalogs.contains_key(&id) && self.of_members().any(|known| known.is_due(id, now))
+    }
+
+    /// Whether a catalog is awaited and may be looked at. The next one may be after a pause.
+    pub(super) fn take_look(&mut self, head: &Head, now: Duration) -> bool {
+        let is_member = self.members.contains(&head.publisher());
+        let Some(known) = self.publishers.get_mut(&head.publisher()) else { return false };
+        if !is_member || known.announced != Some(*head) || !known.is_due(head.catalog(), now) {
+            return false;
+        }
+        let files = u32::try_from(known.files()).unwrap_or(u32::MAX);
+        known.next_look = now.saturating_add(PAUSE + PAUSE_PER_FILE * files);
+        true
+    }
+
+    /// Whether all catalogs together have few enough files with this one.
+    pub(super) fn fits(&self, head: &Head, catalog: &Catalog) -> bool {
+        let before = self.publishers.get(&head.publisher()).map_or(0, Publisher::files);
+        self.files - before + catalog.len() <= MAX_ALL_FILES
+    }
+
+    /// Returns whether it names something that none named any more, and what is named by none now.
+    pub(super) fn install(&mut self, head: Head, catalog: Arc<Catalog>) -> (bool, Vec<ArtifactId>) {
+        let known = self.publishers.entry(head.publisher()).or_default();
+        if known.announced.is_some_and(|announced| !announced.supersedes(&head)) {
+            known.announced = None;
+        }
+        let before = known.current.replace(Current { head, catalog: catalog.clone() });
+        self.files += catalog.len();
+        let mut returned = false;
+        // First what is named, so that what both name is never retired.
+        for (_, entry) in catalog.files() {
+            *self.named.entry(entry.id).or_default() += 1;
+            returned |= self.retired.keep(entry.id);
+        }
+        self.retired.keep(head.catalog());
+        self.index();
+        let Some(before) = before else { return (returned, Vec::new()) };
+        let mut unnamed = self.unname(&before.catalog);
+        if before.head.catalog() != head.catalog() {
+            unnamed.push(before.head.catalog());
+            self.just_superseded.insert(before.head.catalog());
+        }
+        (returned, unnamed)
+    }
+
+    pub(super) fn refuse(&mut self, head: Head) {
+        let Some(known) = self.publishers.get_mut(&head.publisher()) else { return };
+        if known.announced == Some(head) {
+            known.announced = None;
+        }
+        known.refused = Some(head);
+        self.index();
+    }
+
+    fn unname(&mut self, catalog: &Catalog) -> Vec<ArtifactId> {
+        self.files -= catalog.len();
+        let mut unnamed = Vec::new();
+        for (_, entry) in catalog.files() {
+            let Some(count) = self.named.get_mut(&entry.id) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.named.remove(&entry.id);
+                unnamed.push(entry.id);
+            }
+        }
+        unnamed
+    }
+
+    /// Nobody names these any more, unless somebody does by now.
+    pub(super) fn retire(&mut self, unnamed: Vec<ArtifactId>, now: Duration) {
+        for id in unnamed {
+            if !self.named.contains_key(&id) && !self.catalogs.contains_key(&id) {
+                self.retired.retire(id, now);
+                if self.just_superseded.contains(&id) && self.superseded.len() < MAX_SUPERSEDED {
+                    self.superseded.push((id, now));
+                }
+            }
+        }
+        self.just_superseded.clear();
+    }
+
+    pub(super) fn droppable(&mut self, time: Duration, now: Duration) -> Vec<ArtifactId> {
+        let mut droppable = self.retired.since(now.saturating_sub(time));
+        let is_old =
+            |(_, since): &&(ArtifactId, Duration)| now.saturating_sub(*since) >= SUPERSEDED_TIME;
+        let old = self.superseded.iter().take_while(is_old).count();
+        droppable.extend(self.superseded.drain(..old).map(|(id, _)| id));
+        droppable
+    }
+
+    pub(super) fn head_of(&self, id: ArtifactId) -> Option<Head> {
+        self.catalogs.get(&id).copied().flatten()
+    }
+
+    pub(super) fn current(&self, publisher: NodeId) -> Option<Current> {
+        self.publishers.get(&publisher)?.current.clone()
+    }
+
+    pub(super) fn all(&self) -> Vec<Current> {
+        self.publishers.values().filter_map(|known| known.current.clone()).collect()
+    }
+
+    pub(super) fn is_unwanted(&self, id: ArtifactId) -> bool {
+        self.retired.contains(id) && !self.catalogs.contains_key(&id)
+    }
+
+    fn of_members(&self) -> impl Iterator<Item = &Publisher> {
+        let members = self.publishers.iter().filter(|(known, _)| self.members.contains(known));
+        members.map(|(_, known)| known)
+    }
+
+    /// Finds the catalogs again, after each change of heads or members.
+    fn index(&mut self) {
+        let mut catalogs = HashMap::new();
+        for known in self.of_members() {
+            if let Some(announced) = known.announced {
+                catalogs.entry(announced.catalog()).or_default();
+            }
+            if let Some(current) = &known.current {
+                catalogs.insert(current.head.catalog(), Some(current.head));
+            }
+        }
+        self.catalogs = catalogs;
+    }
+}
