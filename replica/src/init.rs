@@ -105,7 +105,7 @@ fn set_up(args: &InitArgs, made: &mut Made) -> Result<(PeerSettings, bool), Fail
         write_aside(&config, &configuration(args, &address, dir, &peers_file)?, None)?;
         made.0.push(config);
     }
-    let peer = PeerSettings { key: identity.node_id(), address };
+    let peer = PeerSettings { key: identity.node_id(), address, name: None };
     let entered = enter(&peers_file, &peer)?;
     Ok((peer, entered))
 }

@@ -45,6 +45,7 @@ pub mod fuzzing;
 pub mod gossip;
 pub mod http;
 pub mod identity;
+pub mod names;
 pub mod outbox;
 pub mod publish;
 pub mod replica;

@@ -25,10 +25,10 @@ use std::{
     time::Duration,
 };
 
-use gossip_engine::ChannelConfig;
+use gossip_engine::{ChannelConfig, NodeId};
 use gossip_replica::{
-    gossip::GossipOptions, http::HttpAddress, replica::ReplicaOptions, store::StoreOptions,
-    transport::Peer,
+    gossip::GossipOptions, http::HttpAddress, names::PeerName, replica::ReplicaOptions,
+    store::StoreOptions, transport::Peer,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -263,6 +263,11 @@ impl Settings {
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let peer = |peer: &PeerSettings| Peer { node_id: peer.key, address: peer.address.clone() };
         self.peers.iter().map(peer).collect()
+    }
+
+    /// What the peers are called that have a name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (NodeId, Option<PeerName>)> {
+        self.peers.iter().map(|peer| (peer.key, peer.name.clone()))
     }
 
     /// What differs from `other` and cannot change while the replica runs.

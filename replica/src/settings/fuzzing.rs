@@ -112,8 +112,12 @@ fn check_flow(flow: FlowType, config: &FlowConfig) {
 
 fn check_peers(peers: &[PeerSettings]) {
     assert!(peers.len() <= 4096);
-    let (mut keys, mut addresses) = (HashSet::new(), HashSet::new());
-    for PeerSettings { key, address } in peers {
+    let (mut keys, mut addresses, mut names) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for PeerSettings { key, address, name } in peers {
+        if let Some(name) = name {
+            assert!((1..=32).contains(&name.as_str().len()) && !name.as_str().contains(['/', '.']));
+            assert!(names.insert(name), "a name twice");
+        }
         assert!(keys.insert(key), "a key twice");
         assert_eq!(address.as_str().parse::<PeerAddress>().as_ref(), Ok(address));
         assert_ne!(port_of(address.as_str()), 0, "nobody listens there");

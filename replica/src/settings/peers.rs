@@ -5,7 +5,10 @@
 use std::{collections::HashMap, fmt, net::SocketAddr};
 
 use gossip_engine::NodeId;
-use gossip_replica::transport::{AddressError, PeerAddress, limits::MAX_PEERS};
+use gossip_replica::{
+    names::PeerName,
+    transport::{AddressError, PeerAddress, limits::MAX_PEERS},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, SeqAccess, Visitor},
@@ -26,6 +29,9 @@ pub(crate) struct PeerSettings {
     /// Where it listens, as `host:port`.
     #[serde(deserialize_with = "peer_address")]
     pub(crate) address: PeerAddress,
+    /// What it is called.
+    #[serde(default, deserialize_with = "peer_name")]
+    pub(crate) name: Option<PeerName>,
 }
 
 /// A file of peers.
@@ -44,11 +50,12 @@ pub(super) struct PeerFault {
     pub(super) message: String,
 }
 
-/// The peers of one or two files, each key and each address once.
+/// The peers of one or two files, each key, each address and each name once.
 #[derive(Debug, Default)]
 pub(super) struct PeerList {
     pub(super) peers: Vec<PeerSettings>,
     by_address: HashMap<String, NodeId>,
+    by_name: HashMap<PeerName, NodeId>,
     keys: HashMap<NodeId, ()>,
 }
 
@@ -66,8 +73,13 @@ impl PeerList {
             }
             if let Some(other) = self.by_address.insert(canonical(peer.address.as_str()), peer.key)
             {
-                let PeerSettings { key, address } = &peer;
+                let PeerSettings { key, address, .. } = &peer;
                 return fault(format!("{other} and {key} are both said to listen on {address}"));
+            }
+            if let Some(name) = &peer.name
+                && let Some(other) = self.by_name.insert(name.clone(), peer.key)
+            {
+                return fault(format!("{other} and {} are both called {name}", peer.key));
             }
             self.peers.push(peer);
         }
@@ -122,6 +134,12 @@ pub(super) fn peer_address<'de, D: Deserializer<'de>>(
     address.parse().map_err(|error: AddressError| {
         D::Error::custom(format_args!("the address of a peer, {address:?}: {}", error.reason()))
     })
+}
+
+fn peer_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PeerName>, D::Error> {
+    let name = texts::NAME.read(deserializer)?;
+    let fault = |error| D::Error::custom(format_args!("the name of a peer, {name:?}: {error}"));
+    name.parse().map(Some).map_err(fault)
 }
 
 /// Where the replica listens, as `host:port`.

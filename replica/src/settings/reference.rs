@@ -82,7 +82,7 @@ fn settings() -> [Setting; 14] {
         ),
         text(
             &texts::EXPORT,
-            "A folder that is kept as the peers' folders are, apart from the others; none unless set.",
+            "A folder that is kept as the peers' folders are, each below its publisher; none unless set.",
             false,
         ),
         number(
@@ -134,12 +134,13 @@ fn settings() -> [Setting; 14] {
 }
 
 fn peers(text: &mut String) {
-    let (key, address) = (&texts::KEY, &texts::ADDRESS);
+    let (key, address, name) = (&texts::KEY, &texts::ADDRESS, &texts::NAME);
     let _ = write!(
         text,
         "\n# The peers, here and in the peers_file: at most {MAX_PEERS}. A peer's key is its node id, 64 hexadecimal \
-         digits.\n#[[peers]]\n#{} = {:?}\n#{} = {:?}\n",
-        key.name, key.example, address.name, address.example,
+         digits. A name is optional: 1 to 32 of a-z, 0-9 and -. Without it the first digits of the key stand for the peer.\n\
+         #[[peers]]\n#{} = {:?}\n#{} = {:?}\n#{} = {:?}\n",
+        key.name, key.example, address.name, address.example, name.name, name.example,
     );
 }
 

@@ -116,6 +116,7 @@ fn what_is_of_another_type_is_told_what_to_write() {
         texts::PEERS_FILE,
         texts::KEY,
         texts::ADDRESS,
+        texts::NAME,
         texts::POLICY,
     ];
     let wrong = [
@@ -131,7 +132,7 @@ fn what_is_of_another_type_is_told_what_to_write() {
         let write = format!("{name} = \"{example}\"");
         assert!(reference.contains(&write), "{write}");
         let (before, own) = match name {
-            "key" | "address" => (format!("{SHORTEST}[[peers]]\n"), 5),
+            "key" | "address" | "name" => (format!("{SHORTEST}[[peers]]\n"), 5),
             "policy" => (format!("{SHORTEST}[flows.chunk]\n"), 5),
             "listen" | "key_file" | "store" => (String::new(), 1),
             _ => (SHORTEST.to_owned(), 4),
@@ -164,7 +165,7 @@ fn everything_can_be_said() {
         "listen = 'a:1'\nkey_file = 'k'\nstore = 's'\npublish = 'p'\nchunk_size = 1024\n\
          rescan_seconds = 1\nsettle_seconds = 0\nmin_free_bytes = 0\nmax_store_bytes = 7\n\
          verify_bytes_per_second = 8\nhttp = '[::1]:4180'\npeers_file = 'q'\n\
-         [[peers]]\nkey = 'KEY'\naddress = 'b:2'\n\
+         [[peers]]\nkey = 'KEY'\naddress = 'b:2'\nname = 'replica-2'\n\
          [flows.chunk]\nmax_inflight = 200\npeer_quota = 9\nmax_bytes = 10\npeer_max_bytes = 11\n\
          policy = 'drop_oldest'\nmax_age_ms = 1500\n[flows.advert]\npolicy = 'refuse'\n",
     )
@@ -184,6 +185,9 @@ fn everything_can_be_said() {
     assert_eq!(settings.peers_file.as_deref(), Some(Path::new("/folder/q")));
     assert_eq!(settings.peers[0].key, KEY.parse().unwrap());
     assert_eq!(settings.peers[0].address.as_str(), "b:2");
+    let names: Vec<_> =
+        settings.names().map(|(id, name)| (id, name.unwrap().to_string())).collect();
+    assert_eq!(names, [(KEY.parse().unwrap(), "replica-2".to_owned())]);
     let chunk = settings.channels.flow(FlowType::Chunk);
     assert_eq!((chunk.max_inflight_requests(), chunk.peer_quota()), (200, 9));
     assert_eq!((chunk.max_bytes(), chunk.peer_max_bytes()), (Some(10), Some(11)));
@@ -236,7 +240,19 @@ fn what_is_wrong_is_named_in_one_line() {
         (SHORTEST.replace("[::]:0", ":7"), "its host is no name"),
         (format!("{SHORTEST}http = 'x'"), "line 4: \"x\" is neither an address"),
         (peer("key = 'KEY'"), "line 4: missing field `address`"),
-        (peer("key = 'KEY'\naddress = 'a:1'\nname = 'x'"), "line 7: unknown field `name`"),
+        (peer("key = 'KEY'\naddress = 'a:1'\nalias = 'x'"), "line 7: unknown field `alias`"),
+        (
+            peer("key = 'KEY'\naddress = 'a:1'\nname = 'Replica 2'"),
+            "line 7: the name of a peer, \"Replica 2\": a name has 1 to 32 of a-z",
+        ),
+        (peer("key = 'KEY'\naddress = 'a:1'\nname = '-rf'"), "does not begin with -"),
+        (
+            peer(&format!(
+                "key = 'KEY'\naddress = 'a:1'\nname = 'x'\n[[peers]]\nkey = '{other}'\n\
+                 address = 'b:1'\nname = 'x'"
+            )),
+            "line 8: 00112233 and 11112233 are both called x",
+        ),
         (peer("key = 'KEY0'\naddress = 'a:1'"), "line 5: the key of a peer: an id has 64"),
         (peer("key = 'x'\naddress = 'a:1'"), "64 hexadecimal digits, not 1"),
         (

@@ -32,6 +32,7 @@ pub(super) const KEY: Text = Text {
     example: "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29",
 };
 pub(super) const ADDRESS: Text = Text { name: "address", example: "replica-2.example:4100" };
+pub(super) const NAME: Text = Text { name: "name", example: "replica-2" };
 pub(super) const POLICY: Text = Text { name: "policy", example: "wait" };
 
 impl Text {

@@ -4,7 +4,7 @@ const ONE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccdde
 const TWO: &str = "11112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 fn peer(key: &str, address: &str) -> PeerSettings {
-    PeerSettings { key: key.parse().unwrap(), address: address.parse().unwrap() }
+    PeerSettings { key: key.parse().unwrap(), address: address.parse().unwrap(), name: None }
 }
 
 fn with(text: &str, key: &str, address: &str) -> String {
