@@ -31,6 +31,7 @@ mod head;
 mod known;
 mod path;
 mod publishers;
+mod reader;
 mod retired;
 
 pub use self::{
@@ -39,6 +40,7 @@ pub use self::{
     known::{Catalogs, MAX_ALL_FILES, MAX_PUBLISHERS},
     path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
     publishers::Current,
+    reader::{ReadError, publishers, read_catalog},
 };
 
 pub(crate) use self::{entries::CATALOG_MAGIC, known::News};

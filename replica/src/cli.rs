@@ -3,6 +3,7 @@
 mod generate;
 
 use std::{
+    ffi::OsString,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     process::ExitCode,
@@ -19,6 +20,7 @@ use gossip_replica::{
 
 use self::generate::generate;
 use crate::{
+    browse::{get, ls},
     demo::demo,
     failure::{Failure, say},
     init::init,
@@ -75,6 +77,10 @@ enum Command {
     Run(RunArgs),
     /// Print what a running replica does, as its page shows it.
     Status(StatusArgs),
+    /// List the files in the folders of publishers, as a replica's store has them, whether it runs or not.
+    Ls(LsArgs),
+    /// Copy a file out of the folder of a publisher, as a replica's store has it, whether it runs or not.
+    Get(GetArgs),
     /// Write man pages and completions.
     #[command(hide = true)]
     Generate {
@@ -196,6 +202,38 @@ pub(crate) struct StatusArgs {
     pub(crate) json: bool,
 }
 
+/// What to list.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    /// PUBLISHER or PUBLISHER/PATH: the name of a peer or at least 4 digits of a node id, and a file or a folder of
+    /// theirs. Without it, all publishers and all files.
+    #[arg(value_name = "WHERE")]
+    pub(crate) place: Option<OsString>,
+    /// The replica's configuration, which says where the store is and what the peers are called.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print a line of JSON a file. A path that is no UTF-8 is `path_bytes`, in hexadecimal digits, instead of `path`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to copy.
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// PUBLISHER/PATH: the name of a peer or at least 4 digits of a node id, and a file of theirs.
+    #[arg(value_name = "WHERE")]
+    pub(crate) place: OsString,
+    /// The replica's configuration, which says where the store is and what the peers are called.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The file to write, `-` for standard output [default: the file's own name, here].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 /// The program.
 pub(crate) fn main() -> ExitCode {
     logging::report_panics();
@@ -222,6 +260,8 @@ fn execute() -> Result<(), Failure> {
         Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),
         Some(Command::Status(args)) => within_runtime(status(&args)),
+        Some(Command::Ls(args)) => ls(&args),
+        Some(Command::Get(args)) => get(&args),
         Some(Command::Generate { folder }) => generate(CommandLine::command(), &folder),
     }
 }

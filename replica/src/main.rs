@@ -1,5 +1,6 @@
 //! The command line of the reference replica. Without arguments it shows itself: `gossip-replica demo`.
 
+mod browse;
 mod cli;
 mod demo;
 mod failure;

@@ -110,7 +110,7 @@ fn section(text: &mut String, table: &Table, is_empty: bool) {
 }
 
 /// A table in which these columns are numbers.
-fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
+pub(crate) fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(header);
     for (index, column) in table.column_iter_mut().enumerate() {

@@ -28,6 +28,7 @@
 //! [`StoreOptions::min_free_bytes`] and [`StoreOptions::max_store_bytes`]. May lose: what somebody
 //! removes, until it is fetched again.
 
+mod copy;
 mod error;
 mod files;
 mod folder;
@@ -63,6 +64,7 @@ use self::{
 
 pub(crate) use self::files::open_regular;
 pub use self::{
+    copy::{CopyError, copy_artifact, has_artifact},
     error::StoreError,
     import::Imported,
     index::Artifact,
@@ -74,7 +76,7 @@ pub use self::{
 const LOCK_FILE: &str = "lock";
 const PARTIAL_FOLDER: &str = "partial";
 const DAMAGED_FOLDER: &str = "damaged";
-const CATALOGS_FOLDER: &str = "catalogs";
+pub(crate) const CATALOGS_FOLDER: &str = "catalogs";
 
 /// A folder of artifacts, opened by this process alone. Clones share it.
 ///

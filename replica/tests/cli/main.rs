@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod adversity;
 #[cfg(target_os = "linux")]
+mod browse;
+#[cfg(target_os = "linux")]
 #[path = "../lab/cluster.rs"]
 mod cluster;
 #[cfg(target_os = "linux")]
