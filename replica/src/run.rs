@@ -86,6 +86,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         let peers = settings.peers.iter().filter(|peer| peer.key != identity.node_id()).count();
         return say(format_args!("ok: id={:x} peers={peers}", identity.node_id()));
     }
+    let names = reload.names().clone();
     let reload = Mutex::new(reload);
     let replica = tokio::select! {
         replica = start(&identity, &settings) => replica?,
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let page = match settings.http {
         Some(address) => {
             let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
-            Some(page.with_notices(notices))
+            Some(page.with_notices(notices).with_names(names))
         }
         None => None,
     };

@@ -9,7 +9,7 @@ use gossip_replica::{
     http::{
         age, bytes,
         client::fetch,
-        status::{FlowView, PeerView, ReplicaView, Status},
+        status::{FlowView, FolderView, PeerView, ReplicaView, Status},
     },
     words::counted,
 };
@@ -52,7 +52,7 @@ fn text(status: &Status) -> String {
     let _ = writeln!(
         text,
         "  {} listens on {}, up {}, version {}",
-        short(&replica.id),
+        who(replica.name.as_deref(), &replica.id),
         one_line(&replica.listen),
         age(status.now - status.started),
         one_line(&status.version),
@@ -71,6 +71,7 @@ fn text(status: &Status) -> String {
         bytes(traffic.bytes_out)
     );
     section(&mut text, &peers(&replica.peers, status.now), replica.peers.is_empty());
+    section(&mut text, &folders(&replica.folders, status.now), replica.folders.is_empty());
     section(&mut text, &downloads(replica), replica.downloads.is_empty());
     section(&mut text, &flows(&replica.flows), replica.flows.is_empty());
     for flow in replica.flows.iter().filter(|flow| !flow.advice.is_empty()) {
@@ -129,7 +130,7 @@ fn peers(peers: &[PeerView], now: f64) -> Table {
         let trip = peer.round_trip.map(duration).unwrap_or_default();
         let error = peer.last_error.as_deref().filter(|_| peer.state != "connected");
         table.add_row([
-            short(&peer.id),
+            who(peer.name.as_deref(), &peer.id),
             one_line(&peer.state),
             age(now - peer.away_since.unwrap_or(peer.since)),
             one_line(&peer.address),
@@ -142,11 +143,48 @@ fn peers(peers: &[PeerView], now: f64) -> Table {
     table
 }
 
+fn folders(folders: &[FolderView], now: f64) -> Table {
+    let header = ["FOLDER", "FILES", "SIZE", "HERE", "MISSING", "FOR", ""];
+    let mut table = table(header, &[1, 2, 3, 4, 5]);
+    for folder in folders {
+        table.add_row([
+            one_line(&folder.name),
+            folder.files.to_string(),
+            bytes(folder.bytes),
+            format!("{} %", percent_here(folder)),
+            folder.missing_files.to_string(),
+            folder.missing_since.map(|since| age(now - since)).unwrap_or_default(),
+            if folder.newer_catalog { "a newer catalog is to come" } else { "" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// What share of a folder's bytes is here, or of its files if they are empty: 100 only if all is.
+fn percent_here(folder: &FolderView) -> u64 {
+    let (missing, all) = match folder.bytes {
+        0 => (folder.missing_files, folder.files),
+        bytes => (folder.missing_bytes, bytes),
+    };
+    let here = u128::from(all.saturating_sub(missing)) * 100 / u128::from(all.max(1));
+    match folder.missing_files {
+        // Of a publisher without a catalog here nothing is.
+        0 => {
+            if folder.newer_catalog && folder.sequence == 0 {
+                0
+            } else {
+                100
+            }
+        }
+        _ => u64::try_from(here).unwrap_or_default().min(99),
+    }
+}
+
 fn downloads(replica: &ReplicaView) -> Table {
     let mut table = table(["FETCHING", "SIZE", "HERE", "PEERS", "RATE", "LEFT"], &[1, 2, 3, 4, 5]);
     for download in &replica.downloads {
         table.add_row([
-            short(&download.id),
+            download.label.as_deref().map_or_else(|| short(&download.id), one_line),
             bytes(download.size),
             format!("{} %", 100 * download.received / download.size.max(1)),
             download.peers.to_string(),
@@ -183,6 +221,10 @@ fn refusals(replica: &ReplicaView) -> Table {
         table.add_row([one_line(&refusal.what), lately, total]);
     }
     table
+}
+
+fn who(name: Option<&str>, id: &str) -> String {
+    name.map_or_else(|| short(id), one_line)
 }
 
 fn short(id: &str) -> String {

@@ -36,5 +36,5 @@ pub const RECENT_ARTIFACTS: usize = 24;
 /// For how long a replica has to be connected and complete before it counts as ready. Adverts come a round
 /// trip after the connection: without this it would be ready before it knows what it lacks.
 pub const SETTLE: Duration = Duration::from_secs(2);
-/// The longest text of an error that is shown, in characters.
+/// The longest text of an error or of a path that is shown, in characters.
 pub const MAX_ERROR_CHARS: usize = 200;

@@ -38,6 +38,7 @@ use tower_service::Service as _;
 
 use self::{
     board::{Board, Sample, Seen},
+    folders::FolderWatch,
     limits::{
         HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LISTENING, REQUEST_TIMEOUT,
         SAMPLE_INTERVAL, STALL_TIMEOUT,
@@ -47,11 +48,15 @@ use self::{
     stall::StallGuard,
     track::{Numbers, Track},
 };
-use crate::replica::{Observer, Replica};
+use crate::{
+    names::Names,
+    replica::{Observer, Replica},
+};
 
 mod address;
 mod board;
 pub mod client;
+mod folders;
 mod history;
 pub mod limits;
 mod metrics;
@@ -89,6 +94,7 @@ pub struct HttpServer {
     local_addr: SocketAddr,
     board: Arc<Board>,
     notices: Notices,
+    names: Names,
     started: f64,
 }
 
@@ -109,14 +115,27 @@ impl HttpServer {
         if address.is_open() {
             tracing::warn!(%local_addr, "all who reach the page's port see what this replica does");
         }
-        let (board, notices) = (Arc::new(Board::new()), Notices::default());
-        Ok(Self { listener, local_addr, board, notices, started: track::now() })
+        Ok(Self {
+            listener,
+            local_addr,
+            board: Arc::new(Board::new()),
+            notices: Notices::default(),
+            names: Names::default(),
+            started: track::now(),
+        })
     }
 
     /// Shows these notices.
     #[must_use]
     pub fn with_notices(mut self, notices: Notices) -> Self {
         self.notices = notices;
+        self
+    }
+
+    /// Calls publishers and peers by these names.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
         self
     }
 
@@ -132,9 +151,15 @@ impl HttpServer {
     ///
     /// Dropped, it closes all connections.
     pub async fn run<'a>(&self, replicas: impl IntoIterator<Item = &'a Replica>) {
-        let replicas: Vec<Observer> =
-            replicas.into_iter().map(|replica| replica.observer().clone()).collect();
-        self.serve(move || replicas.iter().map(Reading::of).collect()).await;
+        let replicas: Vec<(Observer, FolderWatch)> = replicas
+            .into_iter()
+            .map(|replica| (replica.observer().clone(), FolderWatch::default()))
+            .collect();
+        let names = self.names.clone();
+        let look = move |(replica, folders): &(Observer, FolderWatch)| {
+            Reading::of(replica, folders, &names)
+        };
+        self.serve(move || replicas.iter().map(&look).collect()).await;
     }
 
     /// How many tasks have panicked: looks, and connections. Other looks were made, and other connections served.

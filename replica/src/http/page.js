@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SECONDS = 300;      // of history
 const STALE_AFTER = 5000; // milliseconds without a word
 const STALLED_AFTER = 15; // seconds without a byte
-const SHOWN = { downloads: 5, recent: 6, labels: 16 };
+const SHOWN = { downloads: 5, recent: 10, labels: 16 };
 const $ = (id) => document.getElementById(id);
 
 // --- words ---------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ const cell = (element, name) => element.querySelector(`.${name}`);
 // --- parts of the page ---------------------------------------------------------------------------
 
 const demo = (status) => status.replicas.length > 1;
-const name = (peer) => (peer.number ? `replica ${peer.number}` : short(peer.id));
+const name = (peer) => (peer.number ? `replica ${peer.number}` : peer.name ?? short(peer.id));
 
 // Connected is good. Being dialled for the first time is neither. All else is a fault.
 function look(peer) {
@@ -188,7 +188,8 @@ function peers(status) {
   list(parent, sorted, (peer) => peer.id, create, (row, peer) => {
     attribute(row, "class", `peer ${look(peer)}`);
     attribute(row, "data-id", peer.id);
-    text(cell(row, "who"), peer.number ? `${name(peer)} ${peer.id.slice(0, 4)}` : short(peer.id));
+    text(cell(row, "who"), peer.number ? `${name(peer)} ${peer.id.slice(0, 4)}` : name(peer));
+    attribute(cell(row, "who"), "class", peer.name && !peer.number ? "who" : "who id");
     // Of one that is dialled again and again it counts since when it is away, not since the last dial.
     const state = peer.state === "connecting" && look(peer) === "bad" ? "away" : peer.state;
     text(cell(row, "state"), `${state} ${age(status.now - (peer.away_since ?? peer.since))}`);
@@ -259,7 +260,7 @@ function ring(status) {
   const self = cell(svg, "self");
   attribute(self, "class", replica.readiness.ready ? "self" : replica.readiness.connected ? "self" : "self self-bad");
   text(cell(svg, "count"), number(replica.store.artifacts));
-  text(cell(svg, "under"), demo(status) ? `replica ${replica.number}` : short(replica.id));
+  text(cell(svg, "under"), demo(status) ? `replica ${replica.number}` : replica.name ?? short(replica.id));
   chords(status, places, radius);
 }
 
@@ -294,16 +295,59 @@ function replicas(status) {
   });
 }
 
+// Of bytes, or of files if they are empty. All of it is here only if nothing is missing.
+function shareHere(folder) {
+  if (folder.missing_files === 0) return folder.newer_catalog && folder.sequence === 0 ? 0 : 1;
+  const [missing, all] = folder.bytes > 0 ? [folder.missing_bytes, folder.bytes] : [folder.missing_files, folder.files];
+  return Math.min(0.99, Math.max(0, 1 - missing / all));
+}
+
+function folders(status) {
+  const parent = $("folders");
+  const parts = ["who", "files num", "size num", "here", "share num"];
+  if (!cell(parent, "head")) {
+    const head = cells("li", "folder head", ...parts);
+    for (const [part, words] of [["who", "publisher"], ["files", "files"], ["size", "size"], ["share", "here"]]) {
+      text(cell(head, part), words);
+    }
+    parent.prepend(head);
+  }
+  const create = () => {
+    const row = cells("li", "folder", ...parts);
+    cell(row, "here").append(make("div", "bar", make("i")));
+    return row;
+  };
+  // What is missing stands first.
+  const sorted = [...status.replica.folders].sort((a, b) => (b.missing_files > 0) - (a.missing_files > 0));
+  list(parent, sorted, (folder) => folder.publisher, create, (row, folder) => {
+    const known = status.replicas.find((replica) => demo(status) && replica.id === folder.publisher);
+    attribute(row, "data-id", folder.publisher);
+    text(cell(row, "who"), known ? name(known) : folder.name);
+    attribute(cell(row, "who"), "title", folder.publisher);
+    text(cell(row, "files"), plural(folder.files, "file"));
+    text(cell(row, "size"), bytes(folder.bytes));
+    const share = shareHere(folder);
+    cell(row, "bar").style.setProperty("--share", share);
+    const since = folder.missing_since === null ? "" : ` for ${age(status.now - folder.missing_since)}`;
+    attribute(cell(row, "here"), "title",
+      folder.missing_files > 0 ? `${bytes(folder.missing_bytes)} missing${since}` : "nothing is missing");
+    const whole = folder.newer_catalog ? "newer to come" : "all here";
+    text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing`);
+  }, "nobody publishes a folder");
+}
+
 function downloads(status) {
   const all = status.replica.downloads;
   text($("downloads-more"), all.length > SHOWN.downloads ? `${number(all.length)} at once` : "");
   const create = () => {
-    const row = cells("li", "download", "id", "got num", "rate num", "left num");
+    const row = cells("li", "download", "id", "from", "got num", "rate num", "left num");
     row.append(make("div", "bar", make("i")));
     return row;
   };
   list($("downloads"), all.slice(0, SHOWN.downloads), (download) => download.id, create, (row, download) => {
-    text(cell(row, "id"), `${short(download.id)} from ${plural(download.peers, "peer")}`);
+    text(cell(row, "id"), download.label ?? short(download.id));
+    attribute(cell(row, "id"), "title", `${download.label ?? ""} ${download.id}`.trim());
+    text(cell(row, "from"), `from ${plural(download.peers, "peer")}`);
     text(cell(row, "got"), `${bytes(download.received)} of ${bytes(download.size)}`);
     text(cell(row, "rate"), `${bytes(download.rate)}/s`);
     // Nothing has come yet: for a while that is its turn to wait, behind what the same peers send.
@@ -323,11 +367,12 @@ function recent(status) {
     const isNew = knownArtifacts && !knownArtifacts.has(artifact.id);
     const row = cells("li", isNew ? "artifact new" : "artifact", "id", "size num", "came num");
     row.dataset.id = artifact.id;
-    text(cell(row, "id"), artifact.id);
     text(cell(row, "size"), bytes(artifact.size));
     return row;
   };
   list($("recent"), all, (artifact) => artifact.id, create, (row, artifact) => {
+    text(cell(row, "id"), artifact.label ?? artifact.id);
+    attribute(cell(row, "id"), "title", `${artifact.label ?? ""} ${artifact.id}`.trim());
     text(cell(row, "came"), `${age(status.now - artifact.came)} ago`);
   }, "nothing yet");
   knownArtifacts = new Set(status.replica.recent.map((artifact) => artifact.id));
@@ -391,11 +436,11 @@ let lastWord = performance.now();
 let source = null;
 
 function show(status) {
-  text($("id"), demo(status) ? `demo, replica ${status.replica.number}` : short(status.replica.id));
+  text($("id"), demo(status) ? `demo, replica ${status.replica.number}` : status.replica.name ?? short(status.replica.id));
   attribute($("id"), "title", status.replica.id);
   text($("up"), `up ${age(status.now - status.started)}`);
   text($("version"), `, version ${status.version}`);
-  for (const part of [verdict, tiles, replicas, ring, peers, downloads, recent, flows, refusals]) part(status);
+  for (const part of [verdict, tiles, replicas, ring, peers, folders, downloads, recent, flows, refusals]) part(status);
 }
 
 function live() {

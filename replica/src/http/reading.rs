@@ -2,14 +2,20 @@
 
 use std::{
     net::SocketAddr,
-    time::{Duration, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use gossip_engine::{FlowSnapshot, FlowType, MetricsRegistry, MetricsSnapshot, NodeId};
 
-use super::limits::RECENT_ARTIFACTS;
+use super::{
+    folders::{FolderWatch, Folders},
+    limits::RECENT_ARTIFACTS,
+};
 use crate::{
+    catalog::Head,
     gossip::{DownloadStatus, GossipSnapshot},
+    names::Names,
     replica::Observer,
     store::{Artifact, StoreStatus},
     transport::{PeerStatus, TransportCounters},
@@ -28,12 +34,20 @@ pub(super) struct Reading {
     pub(super) peers: Vec<PeerStatus>,
     pub(super) downloads: Vec<DownloadStatus>,
     pub(super) recent: Vec<(Artifact, SystemTime)>,
+    pub(super) folders: Arc<Folders>,
+    /// Whose newer catalog is known and not here, in order.
+    pub(super) awaited: Vec<NodeId>,
+    pub(super) names: Names,
     pub(super) failed_tasks: u64,
 }
 
 impl Reading {
-    pub(super) fn of(replica: &Observer) -> Self {
+    pub(super) fn of(replica: &Observer, folders: &FolderWatch, names: &Names) -> Self {
         let registry = replica.metrics_registry().clone();
+        let downloads = replica.gossip().downloads();
+        let recent = replica.store().recent(RECENT_ARTIFACTS);
+        let shown = downloads.iter().map(|download| download.id);
+        let shown = shown.chain(recent.iter().map(|(artifact, _)| artifact.id)).collect();
         Self {
             node_id: replica.node_id(),
             listen: replica.local_addr(),
@@ -43,8 +57,11 @@ impl Reading {
             gossip: replica.gossip().snapshot(),
             store: replica.store().status(),
             peers: replica.peers(),
-            downloads: replica.gossip().downloads(),
-            recent: replica.store().recent(RECENT_ARTIFACTS),
+            downloads,
+            recent,
+            folders: folders.look(replica.gossip(), shown, Instant::now()),
+            awaited: replica.gossip().catalogs().awaited().iter().map(Head::publisher).collect(),
+            names: names.clone(),
             failed_tasks: replica.failed_tasks(),
         }
     }

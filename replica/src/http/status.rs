@@ -52,6 +52,8 @@ pub struct ReplicaView {
     pub number: usize,
     /// Its id.
     pub id: String,
+    /// Its name, if the list of peers gives it one.
+    pub name: Option<String>,
     /// Where it listens.
     pub listen: String,
     /// Whether it holds what it knows of.
@@ -64,6 +66,8 @@ pub struct ReplicaView {
     pub store: StoreView,
     /// Its peers, in the order of their ids.
     pub peers: Vec<PeerView>,
+    /// The folders of those who publish one, in the order of their ids.
+    pub folders: Vec<FolderView>,
     /// What is being fetched.
     pub downloads: Vec<DownloadView>,
     /// What came last, the newest first.
@@ -148,6 +152,8 @@ pub struct StoreView {
 pub struct PeerView {
     /// Its id.
     pub id: String,
+    /// Its name, if the list of peers gives it one.
+    pub name: Option<String>,
     /// Its number in this process, if it is one of a demo's.
     pub number: Option<usize>,
     /// Where it listens, as configured.
@@ -176,6 +182,31 @@ pub struct PeerView {
     pub connections: u64,
 }
 
+/// What is known of a publisher's folder. Files and bytes are counted by path: equal files count each.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FolderView {
+    /// The publisher's id.
+    pub publisher: String,
+    /// What the publisher is called: by the name that the list of peers gives, or by the first digits of the id.
+    pub name: String,
+    /// The number of the catalog. That of a newer one is larger.
+    pub sequence: u64,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes, as the publisher says.
+    pub bytes: u64,
+    /// Those among the files that are not held here.
+    pub missing_files: u64,
+    /// Their bytes.
+    pub missing_bytes: u64,
+    /// Since when some have been missing; none if none is.
+    pub missing_since: Option<f64>,
+    /// Whether there is a newer catalog, which is not here yet. If there is none here at all, nothing is known of files.
+    pub newer_catalog: bool,
+}
+
 /// An artifact that is being fetched.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -183,6 +214,9 @@ pub struct PeerView {
 pub struct DownloadView {
     /// Its id.
     pub id: String,
+    /// What people call it: publisher and path of the first file that has it, escaped, or whose catalog it is; none if
+    /// no catalog names it.
+    pub label: Option<String>,
     /// Its size in bytes.
     pub size: u64,
     /// Bytes that have come.
@@ -204,6 +238,8 @@ pub struct DownloadView {
 pub struct ArtifactView {
     /// Its id.
     pub id: String,
+    /// As for a [download](DownloadView::label).
+    pub label: Option<String>,
     /// Its size in bytes.
     pub size: u64,
     /// When it came.

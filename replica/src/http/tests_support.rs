@@ -23,6 +23,9 @@ pub(super) fn reading() -> Reading {
         peers: Vec::new(),
         downloads: Vec::new(),
         recent: Vec::new(),
+        folders: Default::default(),
+        awaited: Vec::new(),
+        names: Default::default(),
         failed_tasks: 0,
     }
 }

@@ -3,24 +3,26 @@
 //! Bounded: a ring for each flow and each refusal, a few numbers for each peer on the list.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Instant, SystemTime},
 };
 
-use gossip_engine::{FlowSnapshot, NodeId};
+use gossip_engine::{ArtifactId, FlowSnapshot, NodeId};
 
 use super::{
+    folders::{Content, FolderCount},
     history::{Growth, Ring, Waits},
     limits::{MAX_ERROR_CHARS, RATE_SECONDS, SETTLE},
     reading::{Reading, unix_seconds},
     refusals::REFUSALS,
     status::{
-        ArtifactView, DownloadView, FlowView, PeerView, Readiness, RefusalView, ReplicaView,
-        StoreView, TrafficView,
+        ArtifactView, DownloadView, FlowView, FolderView, PeerView, Readiness, RefusalView,
+        ReplicaView, StoreView, TrafficView,
     },
 };
 use crate::{
     gossip::DownloadStatus,
+    names::Names,
     transport::{PeerState, PeerStatus},
     words::counted,
 };
@@ -89,22 +91,25 @@ impl Track {
         numbers: &Numbers,
     ) -> ReplicaView {
         let readiness = self.readiness(reading, now);
-        let peers = self.peers(&reading.peers, numbers);
+        let peers = self.peers(&reading.peers, numbers, &reading.names);
         ReplicaView {
             number: numbers.get(&reading.node_id).copied().unwrap_or(1),
             id: format!("{:x}", reading.node_id),
+            name: reading.names.given_name(reading.node_id),
             listen: reading.listen.to_string(),
             readiness,
             faults: faults(reading),
             traffic: self.traffic(&reading.peers),
             store: store(reading),
             peers,
-            downloads: reading.downloads.iter().map(download).collect(),
+            folders: folders(reading),
+            downloads: reading.downloads.iter().map(|of| download(of, reading)).collect(),
             recent: reading
                 .recent
                 .iter()
                 .map(|(artifact, came)| ArtifactView {
                     id: format!("{:x}", artifact.id),
+                    label: label(artifact.id, reading),
                     size: artifact.size,
                     came: unix_seconds(*came),
                 })
@@ -151,7 +156,7 @@ impl Track {
         readiness
     }
 
-    fn peers(&mut self, peers: &[PeerStatus], numbers: &Numbers) -> Vec<PeerView> {
+    fn peers(&mut self, peers: &[PeerStatus], numbers: &Numbers, names: &Names) -> Vec<PeerView> {
         let mut before = std::mem::take(&mut self.peers);
         peers
             .iter()
@@ -164,6 +169,7 @@ impl Track {
                 self.peers.insert(peer.node_id, track);
                 PeerView {
                     id: format!("{:x}", peer.node_id),
+                    name: names.given_name(peer.node_id),
                     number: numbers.get(&peer.node_id).copied(),
                     address: shortened(&peer.address),
                     state: state(peer.state).to_owned(),
@@ -275,10 +281,47 @@ fn store(reading: &Reading) -> StoreView {
     }
 }
 
-fn download(download: &DownloadStatus) -> DownloadView {
+/// Those of which a catalog is here, and those of which one is on its way.
+fn folders(reading: &Reading) -> Vec<FolderView> {
+    let counts = reading.folders.counts.iter().map(|count| (count.publisher, count));
+    let counts: BTreeMap<NodeId, &FolderCount> = counts.collect();
+    let publishers: BTreeSet<NodeId> = counts.keys().chain(&reading.awaited).copied().collect();
+    let view = |publisher: NodeId| FolderView {
+        publisher: format!("{publisher:x}"),
+        name: reading.names.publisher_name(publisher),
+        newer_catalog: reading.awaited.binary_search(&publisher).is_ok(),
+        ..counts.get(&publisher).map(|count| folder(count)).unwrap_or_default()
+    };
+    publishers.into_iter().map(view).collect()
+}
+
+fn folder(of: &FolderCount) -> FolderView {
+    FolderView {
+        sequence: of.sequence,
+        files: of.files,
+        bytes: of.bytes,
+        missing_files: of.missing_files,
+        missing_bytes: of.missing_bytes,
+        missing_since: of.missing_since.map(unix_seconds),
+        ..FolderView::default()
+    }
+}
+
+/// What people call an artifact. The path is a publisher's choice; as it is shown here it says nothing to a terminal.
+fn label(id: ArtifactId, reading: &Reading) -> Option<String> {
+    let name = |publisher: &NodeId| reading.names.publisher_name(*publisher);
+    let label = match reading.folders.contents.get(&id)? {
+        Content::Catalog(publisher) => format!("catalog of {}", name(publisher)),
+        Content::File(publisher, path) => format!("{}/{path}", name(publisher)),
+    };
+    Some(shortened(&label))
+}
+
+fn download(download: &DownloadStatus, reading: &Reading) -> DownloadView {
     let rest = download.size.saturating_sub(download.received) as f64;
     DownloadView {
         id: format!("{:x}", download.id),
+        label: label(download.id, reading),
         size: download.size,
         received: download.received,
         age: download.since.as_secs_f64(),

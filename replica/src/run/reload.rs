@@ -20,7 +20,7 @@ use std::{
 };
 
 use gossip_replica::{
-    blocking::blocking, file_version::FileVersion, http::Notices, replica::Replica,
+    blocking::blocking, file_version::FileVersion, http::Notices, names::Names, replica::Replica,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -54,6 +54,8 @@ pub(super) struct Reload {
     notices: Notices,
     /// Who has asked for it by SIGHUP, mostly.
     service: Service,
+    /// What the peers are called.
+    names: Names,
 }
 
 /// The configuration and the file of peers; `None` if there is none.
@@ -97,6 +99,8 @@ impl Reload {
         let path = path.to_owned();
         let (path, loaded) = blocking(move || (path.clone(), load(&path))).await;
         let settings = loaded.settings?;
+        let names = Names::default();
+        names.set(settings.names());
         Ok(Self {
             path,
             started: settings.clone(),
@@ -109,12 +113,18 @@ impl Reload {
             request,
             notices,
             service,
+            names,
         })
     }
 
     /// The configuration that was read first.
     pub(super) fn started(&self) -> &Settings {
         &self.started
+    }
+
+    /// What the peers are called, now and after each change.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Goes on for as long as it is polled.
@@ -214,6 +224,8 @@ impl Reload {
         } else if new.channels != self.current.channels {
             tracing::info!("the flows have changed");
         }
+        // First, since it is taken note of with the change of the list.
+        self.names.set(new.names());
         match replica.set_peers(new.peers()) {
             Ok(changes) => {
                 let (added, moved, removed) = (changes.added, changes.moved, changes.removed);

@@ -57,13 +57,20 @@ fn a_replica_prints_its_status() {
         let output = output(["status", "--json", "--http", &http]);
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     };
-    until("the file is held", || json()["replica"]["store"]["artifacts"] == 2);
+    until("the folder is shown", || json()["replica"]["folders"][0]["bytes"] == 5_000);
+    let status = json();
+    let folder = &status["replica"]["folders"][0];
+    assert_eq!(folder["publisher"], status["replica"]["id"]);
+    let name = folder["name"].as_str().unwrap();
+    assert!(name.len() == 16 && status["replica"]["id"].as_str().unwrap().starts_with(name));
+    assert_eq!((&folder["files"], &folder["missing_files"]), (&1.into(), &0.into()));
     let output = output(["status", "--http", &http]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(text.starts_with("all here, 0 of 0 peers connected\n"), "{text}");
-    // The file and a catalog.
+    // The file, and the catalog that names it.
     assert!(text.contains("  2 artifacts, 5.1 kB"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with(name) && line.contains("100 %")), "{text}");
     running.kill();
 }
 
@@ -222,9 +229,8 @@ fn a_demo_shows_all_its_replicas_and_stays_if_it_is_asked_to() {
         let answer = get(address, &format!("/status.json?replica={number}"));
         let json: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(json["replica"]["number"], number);
-        // The file and a catalog.
-        let bytes = json["replica"]["store"]["bytes"].as_u64().unwrap();
-        assert!((300_001..301_000).contains(&bytes), "{bytes}");
+        let folder = &json["replica"]["folders"][0];
+        assert_eq!((&folder["bytes"], &folder["missing_files"]), (&300_000.into(), &0.into()));
         assert_eq!(json["replica"]["readiness"]["connected"], 2);
         assert_eq!(json["replicas"].as_array().unwrap().len(), 3);
     }

@@ -44,7 +44,8 @@ def main():
         for number in range(12):
             replicas[number % 5].publish(f"file {number}", os.urandom(random.randrange(20_000, 9_000_000)))
         page.open(first.page)
-        page.wait("all is there", "document.getElementById('held-more').textContent.startsWith('12 artifacts')")
+        shares = "[...document.querySelectorAll('.folder[data-id] .share')].map((it) => it.textContent).join()"
+        page.wait("all is there", f"{shares} == '{','.join(['all here'] * 5)}'")
         time.sleep(12)
         shoot(page, first.page, folder, "quiet")
 

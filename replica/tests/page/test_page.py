@@ -28,6 +28,7 @@ def free_port():
 class Replica:
     def __init__(self, program, folder):
         self.program, self.folder, self.process = program, folder, None
+        self.name, self.settings = f"replica-{folder.name}", []
         (folder / "outbox").mkdir(parents=True)
         made = subprocess.run([program, "keygen", folder / "key"], check=True, capture_output=True, text=True)
         self.id = made.stdout.strip()
@@ -35,9 +36,9 @@ class Replica:
 
     def start(self, others):
         config = [f"listen = '{self.address}'", "key_file = 'key'", "store = 'store'", "publish = 'outbox'",
-                  "rescan_seconds = 1", "http = '0'"]
-        for other in others:
-            config += ["[[peers]]", f"key = '{other.id}'", f"address = '{other.address}'"]
+                  "rescan_seconds = 1", "http = '0'", *self.settings]
+        for other in [self, *others]:
+            config += ["[[peers]]", f"key = '{other.id}'", f"address = '{other.address}'", f"name = '{other.name}'"]
         (self.folder / "config.toml").write_text("\n".join(config))
         log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen([self.program, "run", "--config", self.folder / "config.toml"],
@@ -62,6 +63,7 @@ def test(program, found):
     with contextlib.ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="page-test-")))
         replicas = [Replica(program, folder / str(number)) for number in range(REPLICAS)]
+        replicas[0].settings = ["max_store_bytes = 1000000"]
         for replica in replicas:
             ends.callback(replica.kill)
             replica.start([other for other in replicas if other is not replica])
@@ -74,7 +76,21 @@ def test(program, found):
         page.wait("it is complete", "document.getElementById('headline').textContent == 'All here'")
         artifact = second.publish("file", os.urandom(200_000))
         page.wait("the file shows", f"document.querySelector('#recent [data-id=\"{artifact}\"]')")
-        page.wait("it is counted", "document.getElementById('held').textContent == '200 kB'")
+        # The file, and the catalog that names it.
+        page.wait("it is counted", "document.getElementById('held-more').textContent.startsWith('2 artifacts')")
+        label = f"document.querySelector('#recent [data-id=\"{artifact}\"] .id').textContent"
+        page.wait("it is called by its path", f"{label} == '{second.name}/file'")
+        row = f"document.querySelector('.folder[data-id=\"{second.id}\"]')"
+        page.wait("the folder shows", f"{row}?.querySelector('.share').textContent == 'all here'")
+        cells = [page.value(f"{row}.querySelector('.{part}').textContent") for part in ("who", "files", "size")]
+        assert cells == [second.name, "1 file", "200 kB"], cells
+        assert page.value("document.querySelectorAll('.folder[data-id]').length") == 1
+        assert page.value("document.getElementById('id').textContent") == first.name
+        # One for which there is no space here: the folder has it, and it does not come.
+        second.publish("large", os.urandom(2_000_000))
+        page.wait("it is missing", f"{row}.querySelector('.share').textContent == '9 %, 1 missing'")
+        assert page.value(f"{row}.querySelector('.files').textContent") == "2 files"
+
 
         notices = "document.getElementById('notices').textContent"
         assert page.value(notices) == "", page.value(notices)

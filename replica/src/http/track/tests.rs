@@ -139,3 +139,57 @@ fn a_flow_that_has_dropped_says_which_bounds_would_have_been_enough() {
     assert_eq!(advice(), "a bound of 3 and a peer's quota of 3 would have avoided 1 drop");
     leave.send(()).unwrap();
 }
+
+#[test]
+fn people_and_files_are_called_by_their_names() {
+    use crate::{
+        catalog::FilePath,
+        http::folders::{Content, FolderCount, Folders},
+        store::Artifact,
+    };
+
+    let (named, unnamed) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+    let mut reading = reading();
+    reading.names.set([(named, Some("alice".parse().unwrap())), (unnamed, None)]);
+    reading.peers = vec![peer(1, PeerState::Connected), peer(2, PeerState::Away)];
+    let count = |publisher, missing_files, missing_since| FolderCount {
+        publisher,
+        sequence: 7,
+        files: 3,
+        bytes: 30,
+        missing_files,
+        missing_bytes: 10 * missing_files,
+        missing_since,
+    };
+    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+    let counts = vec![count(named, 1, Some(since)), count(unnamed, 0, None)];
+    let id = |number: u8| ArtifactId::new([number; 32]);
+    let path = |bytes: &[u8]| FilePath::new(bytes).unwrap();
+    let long = path(&vec![b'x'; 255]);
+    let contents = HashMap::from([
+        (id(1), Content::File(named, path(b"a \xff/b"))),
+        (id(2), Content::Catalog(unnamed)),
+        (id(3), Content::File(named, long)),
+    ]);
+    reading.folders = std::sync::Arc::new(Folders { counts, contents });
+    let new = NodeId::new([3; 32]);
+    reading.awaited = vec![unnamed, new];
+    let came = |number| (Artifact { id: id(number), size: 1, height: 1 }, SystemTime::now());
+    reading.recent = (1..=4).map(came).collect();
+    let view = Track::default().take(&reading, Instant::now(), &Numbers::new());
+
+    assert_eq!(view.name, None);
+    let names: Vec<_> = view.peers.iter().map(|peer| peer.name.as_deref()).collect();
+    assert_eq!(names, [Some("alice"), None]);
+    let names: Vec<_> = view.folders.iter().map(|folder| folder.name.as_str()).collect();
+    assert_eq!(names, ["alice", "0202020202020202", "0303030303030303"]);
+    let newer: Vec<_> = view.folders.iter().map(|of| (of.files, of.newer_catalog)).collect();
+    assert_eq!(newer, [(3, false), (3, true), (0, true)]);
+    assert_eq!((view.folders[0].missing_bytes, view.folders[0].missing_since), (10, Some(5.0)));
+    assert_eq!(view.folders[1].missing_since, None);
+    let labels: Vec<_> = view.recent.iter().map(|of| of.label.as_deref()).collect();
+    assert_eq!(labels[0], Some("alice/a \\xff/b"));
+    assert_eq!(labels[1], Some("catalog of 0202020202020202"));
+    assert_eq!(labels[2].unwrap().chars().count(), MAX_ERROR_CHARS + 1);
+    assert_eq!(labels[3], None);
+}
