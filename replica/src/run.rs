@@ -103,13 +103,13 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let page = match settings.http {
         Some(address) => {
             let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
-            Some(page.with_notices(notices).with_names(names))
+            Some(page.with_notices(notices).with_names(names.clone()))
         }
         None => None,
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
     let scanning = Scanning::start(&replica, &identity, publishing, &failures)?;
-    let exporting = Exporting::start(&replica, settings.export.clone(), &failures)?;
+    let exporting = Exporting::start(&replica, settings.export.clone(), names, &failures)?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}{http}",
         replica.node_id(),

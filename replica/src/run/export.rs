@@ -1,5 +1,8 @@
 //! Keeping the folder of what others publish: each publisher's files below it, as their catalogs say.
 //!
+//! A publisher's folder is called as the publisher is. One that gets another name gets another folder; that of the old
+//! name stays as it is.
+//!
 //! A thread does it, which is supervised. It works when a catalog or an artifact has come, and every so often for what
 //! was refused or the disk did not take. What is wrong is said once, until it changes.
 
@@ -15,7 +18,9 @@ use std::{
 };
 
 use gossip_engine::NodeId;
-use gossip_replica::{catalog::Current, export::Export, gossip::ReplicaGossip, replica::Replica};
+use gossip_replica::{
+    catalog::Current, export::Export, gossip::ReplicaGossip, names::Names, replica::Replica,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{failure::Failure, supervise};
@@ -36,6 +41,7 @@ impl Exporting {
     pub(super) fn start(
         replica: &Replica,
         folder: Option<PathBuf>,
+        names: Names,
         failures: &supervise::Failures,
     ) -> Result<Self, Failure> {
         let Some(folder) = folder else { return Ok(Self { thread: None }) };
@@ -43,6 +49,7 @@ impl Exporting {
         let gossip = replica.gossip().clone();
         let mut exports = Exports {
             folder,
+            names,
             own: replica.node_id(),
             gossip: gossip.clone(),
             publishers: BTreeMap::new(),
@@ -89,6 +96,7 @@ fn sleep(gossip: &ReplicaGossip, stop: &AtomicBool, time: Duration) -> bool {
 
 struct Exports {
     folder: PathBuf,
+    names: Names,
     own: NodeId,
     gossip: Arc<ReplicaGossip>,
     publishers: BTreeMap<NodeId, Publisher>,
@@ -97,6 +105,8 @@ struct Exports {
 
 #[derive(Default)]
 struct Publisher {
+    /// What the folder is called.
+    name: String,
     export: Option<Export>,
     /// What was last said to be wrong with all of it.
     reported: Option<String>,
@@ -130,8 +140,11 @@ impl Exports {
 
     fn export(&mut self, current: &Current) {
         let id = current.head.publisher();
-        let name = subfolder(id);
         let publisher = self.publishers.entry(id).or_default();
+        let name = self.names.publisher_name(id);
+        if publisher.name != name {
+            *publisher = Publisher { name: name.clone(), ..Publisher::default() };
+        }
         let opened = match publisher.export.take() {
             Some(export) => Ok(export),
             None => Export::open(&self.folder, &name),
@@ -172,11 +185,4 @@ impl Exports {
             }
         }
     }
-}
-
-/// What the folder of a publisher is called.
-fn subfolder(publisher: NodeId) -> String {
-    let mut name = format!("{publisher:x}");
-    name.truncate(16);
-    name
 }

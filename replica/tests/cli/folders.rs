@@ -235,3 +235,23 @@ fn an_empty_disk_in_the_place_of_the_folder_removes_nothing() {
     three.write("new", b"it is back");
     three.until_everywhere();
 }
+
+#[test]
+fn a_publisher_that_gets_a_name_has_a_folder_of_that_name() {
+    let three = Three::start();
+    three.write("first", b"content");
+    three.until_everywhere();
+    let (publisher, node) = (&three.nodes[0], &three.nodes[1]);
+    let config = node.folder.join("config.toml");
+    let key = format!("key = {:?}\n", publisher.id);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&key, &format!("{key}name = 'alice'\n"))).unwrap();
+    three.running[1].signal("HUP");
+    let named = node.folder.join("inbox/alice");
+    until("it is there under its name", || files(&named) == files(&three.outbox()));
+    three.write("second", b"more");
+    until("it is kept up", || files(&named) == files(&three.outbox()));
+    // What was written under the old name stays as it is.
+    let before: Vec<PathBuf> = files(&node.inbox(publisher)).into_keys().collect();
+    assert_eq!(before, [Path::new("first")]);
+}
