@@ -70,7 +70,7 @@ pub(crate) struct Completed {
 /// Whether an artifact is held or being fetched: only then it matters that nobody names it.
 pub(crate) type IsWanted<'a> = &'a dyn Fn(ArtifactId) -> bool;
 
-/// See the [module](self).
+/// What is known of the catalogs of each publisher. See the [module](super) for what they are.
 #[derive(Debug)]
 pub struct Catalogs {
     folder: PathBuf,
@@ -127,7 +127,7 @@ impl Catalogs {
         self.state().announce(head)
     }
 
-    /// The heads whose catalogs are to be [completed](Self::complete) once they are held.
+    /// The heads whose catalogs are not here yet.
     #[must_use]
     pub fn awaited(&self) -> Vec<Head> {
         self.state().awaited()

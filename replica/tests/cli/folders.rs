@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     node::{Node, content},
+    page::tell,
     program::{Running, command, until},
 };
 
@@ -171,7 +172,7 @@ fn what_is_added_renamed_and_removed_follows() {
         files(&three.nodes[2].inbox(&three.nodes[0])) == files(&three.outbox())
     });
     // For people to read; a machine may be slow.
-    println!("a rename and a removal took {:?}", began.elapsed());
+    tell(&format!("a rename and a removal took {:?}", began.elapsed()));
     until("the other follows", || !three.nodes[1].inbox(&three.nodes[0]).join("many/2").exists());
     assert_eq!(fs::read(&foreign).unwrap(), b"mine");
     fs::remove_file(foreign).unwrap();

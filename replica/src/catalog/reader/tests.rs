@@ -31,13 +31,13 @@ impl Folder {
         let entry =
             FileEntry { id: ArtifactId::new([1; 32]), size: 1, mode: 0o644, modified_ns: 0 };
         let catalog = Catalog::new([(path, entry)]).expect("a catalog");
-        let bytes = catalog.encode();
+        let bytes = catalog.encode_of(identity.node_id());
         let id = ArtifactId::new(Sha256::digest(&bytes).into());
         let artifact = self.path().join(format!("{id:x}"));
         fs::write(&artifact, &bytes).expect("written");
         let head = Head::sign(identity, sequence, id, bytes.len() as u64);
-        self.catalogs.set_members(BTreeSet::from([identity.node_id()]));
-        self.catalogs.publish(head, Arc::new(catalog)).expect("published");
+        self.catalogs.set_members(BTreeSet::from([identity.node_id()]), &|_| true);
+        self.catalogs.publish(head, Arc::new(catalog), &|_| true);
         artifact
     }
 
