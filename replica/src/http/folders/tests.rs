@@ -39,10 +39,10 @@ impl Site {
         let store = Store::open_with(&folder.path().join("store"), options).expect("opened");
         let catalogs = Catalogs::open(&store.catalogs_folder()).expect("opened");
         let publisher = Identity::generate();
-        catalogs.set_members(BTreeSet::from([publisher.node_id()]));
         let options = GossipOptions::default();
         let gossip = ReplicaGossip::new(options, store, catalogs, Arc::new(Nobody), |_, _| Ok(()));
         let gossip = gossip.expect("options that can be");
+        gossip.set_members(BTreeSet::from([publisher.node_id()]));
         Self { gossip, publisher, watch: FolderWatch::default(), now: Instant::now(), folder }
     }
 
