@@ -14,16 +14,16 @@
 //!
 //! - A publisher's files are those of its current catalog. What a newer catalog does not name is removed or renamed.
 //! - A path is a publisher's own. Two publishers with the same path have two files.
-//! - The head with the larger sequence number counts. Of two with the same number, which only a copied key signs, all
-//!   replicas take the one with the larger id of its list.
+//! - The head with the larger sequence number counts. Two heads with the same number come only from a copied key. Of
+//!   these all replicas take the one whose catalog has the larger id.
 //! - A catalog says whose it is, so that two publishers with the same files have two catalogs.
 //! - The current catalog stays until all of the next one is here and has been found right.
 //!
 //! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
 //! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`] of each publisher, [`MAX_ALL_FILES`] of all.
 //!
-//! May lose: a catalog that a replica fetches more slowly than its publisher makes new ones. Their pause grows with
-//! their size, so that 2 MB/s are enough.
+//! May lose: a catalog that a replica fetches more slowly than its publisher makes new ones. The pause between two of
+//! them grows with their size, so that 2 MB/s are enough.
 
 mod disk;
 mod entries;

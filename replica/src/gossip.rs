@@ -110,9 +110,9 @@ struct State {
     losses_at: Duration,
     /// How often the store's folder had been found again when this was looked at last.
     restorations: u64,
-    /// When what is named no longer is looked through next.
+    /// When the retired artifacts are looked through next.
     retention_at: Duration,
-    /// How many bytes more were needed since then for something to fit, the least.
+    /// How many more bytes something would have needed to fit since then; the least of these.
     short_of: Option<u64>,
     /// Whether something is named again whose adverts were passed over.
     has_returned: bool,
@@ -279,8 +279,8 @@ impl ReplicaGossip {
         Ok(imported)
     }
 
-    /// Has all peers asked for their adverts if the store has lost something, or something is wanted again: who holds it
-    /// advertised it when this replica did not care.
+    /// Has all peers asked for their adverts if the store has lost something, or something is wanted again. Its holders
+    /// advertised it when this replica did not want it.
     fn ask_for_losses(&self, state: &mut State, now: Duration) {
         if now < state.losses_at || (!state.has_returned && self.store.take_lost().is_empty()) {
             return;

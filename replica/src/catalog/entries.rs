@@ -1,8 +1,8 @@
 //! What a catalog lists, and its bytes.
 //!
-//! A line that names the format, the publisher's key, then a message of protobuf for each file with its length before
-//! it, in the order of the paths. Each list has one form, so that the same files of a publisher always make the same
-//! artifact; those of another publisher make another one. A list that stays on a machine has no key.
+//! The bytes are a line that names the format, the publisher's key, and a message of protobuf for each file, with its
+//! length before it, in the order of the paths. A list has one form: the same files of a publisher always make the same
+//! artifact, and the same files of another publisher make another one. A list that stays on a machine has no key.
 
 use std::fs::Metadata;
 
@@ -22,7 +22,7 @@ pub const MAX_FILES: usize = 1 << 19;
 const MODE_BITS: u32 = 0o777;
 /// How a catalog begins. A later format begins otherwise.
 pub(crate) const CATALOG_MAGIC: &[u8] = b"gossip-catalog/1\n";
-/// How a list begins that has no publisher.
+/// How a list without a publisher begins.
 const MAGIC: &[u8] = b"gossip-files/1\n";
 /// The length of a key.
 const KEY_BYTES: usize = 32;
@@ -85,7 +85,7 @@ pub enum CatalogError {
     #[error("{0} is a file and a folder")]
     FileAndFolder(FilePath),
     /// It is another publisher's, or has another size than its head says.
-    #[error("it is not the one that its head means")]
+    #[error("it is another publisher's, or has another size than its head says")]
     Another,
     /// It is longer than [`MAX_CATALOG_BYTES`], or has more than [`MAX_FILES`].
     #[error("it has more than {MAX_FILES} files or {MAX_CATALOG_BYTES} bytes")]
@@ -120,7 +120,8 @@ impl Catalog {
         Self::checked(files)
     }
 
-    /// Reads what [`encode_of`](Self::encode_of) wrote, or what somebody else says is one, and whose it says it is.
+    /// Reads a publisher's catalog, as [`encode_of`](Self::encode_of) writes it. The bytes may come from anybody.
+    /// Returns whose it says it is, and its files.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl Catalog {
         Self::checked(files)
     }
 
-    /// The bytes of a publisher's catalog, of which there may be more than one may have.
+    /// The bytes of a publisher's catalog. They may be more than [`MAX_CATALOG_BYTES`].
     #[must_use]
     pub fn encode_of(&self, publisher: NodeId) -> Vec<u8> {
         self.encode_after([CATALOG_MAGIC, publisher.as_bytes()].concat())

@@ -9,10 +9,11 @@ use crate::identity::Identity;
 /// The longest head, in bytes: three fields of fixed length, two numbers, and their tags.
 pub(crate) const MAX_HEAD_BYTES: usize = 160;
 
-/// What a signature of a head begins with, so that it is one of nothing else.
+/// What the signed bytes begin with, so that the signature is valid for nothing else.
 const PURPOSE: &[u8] = b"gossip-replica catalog head 1\0";
 
-/// Names the newest catalog of a publisher. One that exists is signed by the publisher.
+/// Names the newest catalog of a publisher. What [`sign`](Self::sign) and [`decode`](Self::decode) return is signed by
+/// the publisher.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Head {
     publisher: NodeId,

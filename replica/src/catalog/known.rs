@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The states are those of the [module above](super). A head that is read from disk is announced: it is current again
-//! as soon as its catalog has been read. Who is taken off the list of peers publishes nothing any more: their head is
-//! kept, and their files are named by nobody until they are on the list again.
+//! as soon as its catalog has been read. A publisher that is taken off the list of peers no longer counts: its head is
+//! kept, and nobody names its files until it is on the list again.
 //!
 //! Two locks. `disk` is held from a change of the state until it is written, so that both go the same way; `state` only
 //! for steps in memory. The first is taken before the second. What is retired is written before the head that no longer
@@ -45,7 +45,7 @@ pub(super) const PAUSE_PER_FILE: Duration = Duration::from_micros(25);
 
 const RETIRED_FILE: &str = "retired";
 
-/// What a head means that has arrived.
+/// What a head that has arrived means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum News {
     /// If it is signed, it is the newest of its publisher.
@@ -99,10 +99,10 @@ impl Catalogs {
             match read_head(&path) {
                 Ok(head) if head.publisher() == publisher => state.remember(head),
                 Ok(_) => {
-                    tracing::warn!(path = %shown, "the head of another catalog, which is left alone")
+                    tracing::warn!(path = %shown, "the head of another publisher's catalog; it is left alone")
                 }
                 Err(error) => {
-                    tracing::warn!(path = %shown, %error, "no head of a catalog, which is left alone")
+                    tracing::warn!(path = %shown, %error, "not the head of a catalog; it is left alone")
                 }
             }
         }
@@ -117,7 +117,7 @@ impl Catalogs {
         self.retire(unnamed, is_wanted);
     }
 
-    /// What a head means, whose signature need not have been looked at.
+    /// What a head means. Its signature need not have been checked.
     pub(crate) fn look(&self, head: &Head) -> News {
         self.state().look(head)
     }
@@ -138,10 +138,10 @@ impl Catalogs {
         self.state().is_due(id, now)
     }
 
-    /// The content of an awaited catalog is here. It is current from now on for whom it was announced, if it is what
-    /// that head says. Otherwise it is refused, and not awaited any more.
+    /// The content of an awaited catalog is here. It becomes current for each publisher that has announced it, if it is
+    /// what the head says. Otherwise it is refused, and not awaited any more.
     ///
-    /// `now` is any clock that goes on, the same with each call.
+    /// `now` is the time of a monotonic clock, the same clock with each call.
     pub(crate) fn complete(
         &self,
         id: ArtifactId,
@@ -185,7 +185,7 @@ impl Catalogs {
     }
 
     /// The next number for a catalog of this publisher: larger than all that are known, and than all that were used
-    /// before a loss of the disk if the clock goes right.
+    /// before a loss of the disk if the clock is right.
     pub(crate) fn next_sequence(&self, publisher: NodeId) -> u64 {
         let next =
             self.state().newest(publisher).map_or(0, |newest| newest.sequence().saturating_add(1));
@@ -193,7 +193,7 @@ impl Catalogs {
         next.max(millis)
     }
 
-    /// The publisher of this replica has a new catalog.
+    /// This replica publishes a new catalog.
     pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>, is_wanted: IsWanted<'_>) {
         let _disk = self.disk();
         let (_, unnamed) = self.state().install(head, catalog);
@@ -263,7 +263,7 @@ impl Catalogs {
         let Some(change) = self.state().retired.take_change() else { return };
         let path = self.folder.join(RETIRED_FILE);
         if let Err(error) = change.write(&path) {
-            tracing::warn!(path = %path.display(), %error, "cannot write what is named no longer");
+            tracing::warn!(path = %path.display(), %error, "cannot write the list of retired artifacts");
             self.state().retired.not_written();
         }
     }

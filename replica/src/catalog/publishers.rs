@@ -1,7 +1,7 @@
 //! The state machine of catalogs: who publishes, which catalog counts, what it names. It has no lock, disk or clock.
 //!
 //! ```text
-//! announced ──taken a look at──> current ──superseded──> dropped after a minute
+//! announced ──complete, right──> current ──superseded──> dropped after a minute
 //!     │                             │ its publisher leaves the list
 //!     └──> refused                  └──> announced, until they are back
 //! ```
@@ -132,7 +132,7 @@ impl State {
         true
     }
 
-    /// Whether this publisher is known or may be. One that has left the list makes place.
+    /// Whether there is capacity for this publisher. If there is none, one that has left the list is forgotten.
     fn has_capacity(&mut self, publisher: NodeId) -> bool {
         if self.publishers.len() < MAX_PUBLISHERS || self.publishers.contains_key(&publisher) {
             return true;

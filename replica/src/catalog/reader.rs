@@ -1,4 +1,4 @@
-//! Catalogs of a store that is not open here: of a replica that runs, or of one that does not.
+//! Catalogs of a store that is not open here, whether its replica runs or not.
 //!
 //! ```text
 //! store/catalogs/<64 hex>    a head, whose signature is checked
@@ -36,7 +36,7 @@ pub enum ReadError {
     Catalog(#[from] CatalogError),
 }
 
-/// Who has a catalog in this store, in the order of the ids: at most [`MAX_PUBLISHERS`].
+/// The publishers with a catalog in this store, in the order of their ids: at most [`MAX_PUBLISHERS`].
 ///
 /// # Errors
 ///

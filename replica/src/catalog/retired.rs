@@ -1,4 +1,4 @@
-//! What a catalog has named and none names any more: since when.
+//! Retired artifacts: a catalog has named them, and none names them any more. What is kept of each is since when.
 //!
 //! ```text
 //! named ──no catalog names it any more──> retired: not fetched, held for a while ──> dropped, still not fetched
@@ -11,7 +11,7 @@
 //!
 //! On disk: a line for each change, `<64 hex> <seconds since 1970>`, where `-` in place of the seconds says that it is
 //! named again. The file is written anew when a line in it cannot be read, as after a crash, and when most of its lines
-//! are of no use. Bounded by [`MAX_RETIRED`]: beyond it nothing more is retired, but stays.
+//! are of no use. Bounded by [`MAX_RETIRED`]: beyond it nothing more is retired, and it stays.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,8 @@
-//! Catalogs on the wire: heads that arrive with adverts, catalogs that have been fetched, and what they let go.
+//! Catalogs on the wire: heads that arrive with adverts, catalogs that have been fetched, and artifacts that are
+//! dropped because no catalog names them any more.
 //!
-//! A head is looked at before its signature is, since most are known. It goes on to other peers with the advert of its
-//! catalog, but only from a replica where that is complete: nobody passes on what they have not read.
+//! A head is compared with what is known before its signature is checked, since most are known. It goes on to other
+//! peers with the advert of its catalog, and only when that is complete here: a replica passes on what it has read.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -18,14 +19,14 @@ use crate::{
     store::StoreError,
 };
 
-/// How often what is named no longer is looked through.
+/// How often the retired artifacts are looked through for those to drop.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
 /// How many artifacts are dropped at a time: some milliseconds of the clock's thread.
 const MAX_DROPPED: usize = 128;
-/// In pieces of how many bytes a catalog is read.
+/// A catalog is read in pieces of so many bytes.
 const PIECE_BYTES: u64 = 1 << 20;
-/// For how many times of their retention artifacts are remembered that were dropped, and for how long at least, so
-/// that a peer that still has them does not bring them back.
+/// Retired artifacts are remembered for so many times their retention, and for so long at least. So they are not
+/// fetched again from a peer that still has them.
 const REMEMBERED: u32 = 10;
 const MIN_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -107,7 +108,8 @@ impl ReplicaGossip {
             Ok(None) => {}
             Ok(Some(head)) => {
                 if self.catalogs.announce(head) {
-                    tracing::debug!(publisher = %head.publisher(), sequence = head.sequence(), %peer, "a catalog");
+                    let (publisher, sequence) = (head.publisher(), head.sequence());
+                    tracing::debug!(%publisher, sequence, %peer, "a newer catalog is announced");
                     self.complete_held(head.catalog());
                 }
             }
@@ -203,7 +205,7 @@ impl ReplicaGossip {
         }
     }
 
-    /// What did not fit may have the place of what nobody names any more.
+    /// Notes how much space was missing. What no catalog names any more is dropped for it.
     pub(super) fn note_space(&self, error: &StoreError) {
         if let StoreError::NoSpace { needed, available } = error {
             let short_of = needed.saturating_sub(*available);
@@ -236,7 +238,7 @@ impl ReplicaGossip {
             if self.catalogs.is_unwanted(id)
                 && let Err(error) = self.store.discard(id)
             {
-                tracing::warn!(artifact = %id, %error, "cannot drop an artifact that nobody names");
+                tracing::warn!(artifact = %id, %error, "cannot drop an artifact that no catalog names");
             }
         }
         if droppable.next().is_some() {

@@ -39,7 +39,8 @@ pub struct GossipOptions {
     /// that one that advertises what it does not have takes no other's place.
     pub downloads_per_peer: usize,
     /// For how long an artifact is held that a catalog named and none names any more; a day. Longer gives more time to
-    /// bring back what was removed by mistake, and takes more space. Where something does not fit, all of it goes at once.
+    /// restore what was removed by mistake, and takes more space. Where something does not fit, it is dropped earlier,
+    /// the oldest first.
     pub removed_retention: Duration,
 }
 

@@ -126,7 +126,8 @@ impl ReplicaGossip {
         advert_of(artifact, self.catalogs.head_of(artifact.id).as_ref(), &self.options)
     }
 
-    /// Has an artifact announced. Where there is no capacity for that, its recipients get the advert with the next tick.
+    /// Has an artifact announced. Where there is no capacity for that, its recipients get the advert with the next
+    /// tick.
     pub(super) fn announce(&self, artifact: Artifact, destination: ArtifactDestination) {
         let advert = self.advert(artifact);
         if let Err(Full { destination }) = (self.announce)(advert, destination) {

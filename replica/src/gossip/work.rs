@@ -199,7 +199,7 @@ impl ReplicaGossip {
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
         let now = (self.clock)();
-        // What a peer has announced beside holds this one back, and nothing has to go for that.
+        // Where only what peers have announced takes the space, nothing is dropped for this one.
         if self.store.space_for(claim.size).is_err() {
             self.note_space(error);
         }
