@@ -4,7 +4,7 @@
 //! What is wrong with the catalog of one publisher is said on standard error, and the others are shown.
 //!
 //! A running replica may replace a catalog and drop what it named at any time. What `ls` prints was so when it was
-//! read. A file that `get` does not find it looks for once more.
+//! read. `get` looks once more for a file that it does not find.
 
 mod get;
 mod ls;
@@ -24,7 +24,7 @@ pub(crate) use self::{get::get, ls::ls};
 use self::place::Place;
 use crate::{failure::Failure, settings::Settings};
 
-/// A store, and who publishes what is in it.
+/// A store, and the publishers of what is in it.
 #[derive(Debug)]
 struct Browsing {
     store: PathBuf,
@@ -41,8 +41,8 @@ impl Browsing {
         let mut publishers = publishers(&store).map_err(|error| {
             Failure::runtime(format_args!("cannot read the store {}: {error}", store.display()))
         })?;
-        // Of those who have left the list no catalog counts, and nothing is kept for long. Without the key nobody knows
-        // which the own one is.
+        // A publisher that has left the list no longer counts, and its files are not kept for long. Without the key it
+        // is not known which publisher is this replica.
         if let Ok(identity) = Identity::load(&settings.key_file) {
             let own = identity.node_id();
             let is_listed = |id: &NodeId| settings.peers.iter().any(|peer| peer.key == *id);
@@ -53,7 +53,7 @@ impl Browsing {
         Ok(Self { store, names, publishers })
     }
 
-    /// Whom a place names.
+    /// The publisher that a place names.
     fn publisher(&self, place: &Place) -> Result<NodeId, Failure> {
         let found = self.names.find(&place.publisher, self.publishers.iter().copied());
         let id = found.map_err(Failure::usage)?;

@@ -1,7 +1,7 @@
 //! The log on standard error, and the lines that a running replica prints on standard output.
 //!
-//! A line of the log is text, or an object of JSON: `timestamp`, `level`, `target`, and `fields` with the `message` among
-//! them. What the program itself has to say there, an error or a panic, has the same form.
+//! A line of the log is text, or an object of JSON: `timestamp`, `level`, `target`, and `fields` with the `message`
+//! among them. What the program itself has to say there, an error or a panic, has the same form.
 //!
 //! Both go through a [`Sink`]: no task waits for a reader, and none ends for want of one. Panics are reported in the
 //! same way, since the standard hook would write to standard error on the thread that panics.

@@ -13,11 +13,11 @@ use gossip_engine::NodeId;
 
 /// The longest name of a peer, in bytes.
 pub const MAX_NAME_BYTES: usize = 32;
-/// How many digits of an id one is called by that has no name. More than a name may be said to be by chance.
+/// A publisher without a name is called by so many digits of its id: too many for two ids to share by chance.
 const SHORT_DIGITS: usize = 16;
-/// How many digits of an id have to be said at least.
+/// The least digits of an id that can stand for it.
 pub const MIN_DIGITS: usize = 4;
-/// How many ids are named that begin in the same way.
+/// How many ids an error lists that begin in the same way.
 const SHOWN_IDS: usize = 4;
 
 /// The name of a peer: 1 to 32 of `a-z`, `0-9` and `-`, which does not come first.
@@ -84,7 +84,7 @@ pub struct Names(Arc<Mutex<Table>>);
 struct Table {
     listed: BTreeSet<NodeId>,
     given: HashMap<NodeId, PeerName>,
-    /// Whom a word stands for: names, and the beginnings of the ids of those without.
+    /// The peer that a word stands for: names, and for those without a name the beginnings of their ids.
     taken: HashMap<String, NodeId>,
 }
 
@@ -128,8 +128,8 @@ impl Names {
         }
     }
 
-    /// Whom a word names: by what those on the list are called, or by the beginning of an id, of those on the list and
-    /// `others`. The first counts before the second.
+    /// The publisher that a word names: what a peer on the list is called or, if none is called so, the beginning of
+    /// the id of a peer on the list or of one of `others`.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ use rustls::{
 use crate::identity::Identity;
 
 /// The application protocols that we speak, the newest first. Both ends take the first that both name. What an
-/// older version would take for a breach gets a new name; beyond that, peers tell each other their features.
+/// older version would take for a breach gets a new name; beyond that, peers exchange their features.
 pub const PROTOCOLS: [&[u8]; 2] = [b"gossip/2", b"gossip/1"];
 
 /// What a dialler calls its peer. It is not sent, and nothing is decided by it.

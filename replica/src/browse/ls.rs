@@ -53,7 +53,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
             }
             _ => Ok(()),
         },
-        // Who has seen enough, such as a pager, may end.
+        // A reader that has seen enough, such as a pager, may close the pipe.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::runtime(format_args!("cannot write to standard output: {error}")))
         }

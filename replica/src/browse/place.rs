@@ -1,4 +1,4 @@
-//! Where something is: a publisher, and a path in their folder.
+//! A place on the command line: a publisher, and a path in the publisher's folder.
 
 use std::ffi::OsStr;
 

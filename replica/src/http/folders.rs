@@ -1,8 +1,8 @@
-//! How much of each publisher's folder is here, and which files the artifacts are that are shown.
+//! How much of each publisher's folder is here, and which files the shown artifacts are.
 //!
-//! To find out, all catalogs are gone through, some 10 ms for 100 000 files. So it is done only if something has come
-//! or gone since the last time, or an artifact is shown that was not; not again for [`REST`] times as long as it took.
-//! What is shown is older by as much.
+//! A pass goes through all catalogs, which takes some 10 ms for 100 000 files. There is one only if something has come
+//! or gone since the last, or if an artifact is shown that was not. After a pass there is none for [`REST`] times as
+//! long as it took, so what is shown is older by as much.
 //!
 //! Bounded by the catalogs: a few numbers for each publisher, and a path for each artifact that is shown.
 
@@ -19,8 +19,7 @@ use crate::{
     gossip::ReplicaGossip,
 };
 
-/// For how many times the time that it took to go through the catalogs nothing is gone through. It takes at most a
-/// hundredth of a core.
+/// How long the pause after a pass is, in times of the pass. Passes take at most a hundredth of a core.
 const REST: u32 = 100;
 
 /// A publisher's folder.

@@ -203,7 +203,8 @@ pub struct FolderView {
     pub missing_bytes: u64,
     /// Since when some have been missing; none if none is.
     pub missing_since: Option<f64>,
-    /// Whether there is a newer catalog, which is not here yet. If there is none here at all, nothing is known of files.
+    /// Whether there is a newer catalog, which is not here yet. If there is none here at all, nothing is known of
+    /// files.
     pub newer_catalog: bool,
 }
 

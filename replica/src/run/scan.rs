@@ -1,13 +1,12 @@
 //! Looking through the folder that is published, again and again, for files that are new or have changed.
 //!
-//! A thread does it, which is supervised: a panic is counted, and after a pause it goes on. It looks as soon as the
-//! system says that something has changed, and every so often, since the system may not say it. Files that have to
-//! settle are looked at between two scans as well. What is not published is said once, and again when the reason
-//! changes; of many at a time, the first [`MAX_SAID`], those at fault before those that are excluded.
+//! A supervised thread does it: a panic is counted, and after a pause it goes on. It scans as soon as the system
+//! reports a change, and every so often, since the system may report none. Files that have to settle are looked at
+//! between two scans as well. What is not published is said once, and again when the reason changes; of many at a time,
+//! the first [`MAX_SAID`], those at fault before those that are excluded.
 //!
-//! What the names of the folder stand for is published as a catalog after each look. A folder that is suddenly empty
-//! is one of which all was removed only if it is the same folder as before: another one may be a disk that is not
-//! there.
+//! After each scan the names of the folder are published as a catalog. An empty folder means that all of it was removed
+//! only if it is the folder that had files before. Another one may be the place of a disk that is not mounted.
 
 mod files;
 mod watch;
@@ -45,9 +44,9 @@ const MAX_SAID: usize = 100;
 
 /// How long is waited after a change for others that belong to it.
 const GATHER: Duration = Duration::from_millis(100);
-/// After a scan nothing is scanned for so many times as long as it took.
+/// How long the pause after a scan is at least, in times of the scan.
 const REST: u32 = 10;
-/// Nor, if nothing calls for it, for so many times as long as it took to list the folder: large ones take no more than
+/// How long it is where no change is reported, in times of listing the folder: scans of a large one take no more than
 /// some thousandths of a core.
 const IDLE_REST: u32 = 400;
 
@@ -277,7 +276,8 @@ impl<O: Outlet> Scan<O> {
         if withheld && !self.is_withheld {
             tracing::warn!(
                 folder = ?self.folder,
-                "the folder to publish is empty, as if its disk were not there; its files are kept until it has one again"
+                "the folder to publish is empty, as if its disk were not there; its files are kept \
+                 until it has one again"
             );
         }
         self.is_withheld = withheld;
@@ -294,7 +294,7 @@ impl<O: Outlet> Scan<O> {
         }
     }
 
-    /// Says what is new among what is not published; whatever is not there any more is forgotten.
+    /// Says what is new among what is not published. What is not there any more is forgotten.
     fn report_skipped(&mut self, skipped: &[Skipped]) {
         let mut said = HashMap::with_capacity(skipped.len());
         let mut new = 0;

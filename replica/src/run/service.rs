@@ -1,4 +1,4 @@
-//! What the service manager is told, where there is one: systemd's protocol of `Type=notify` and `WatchdogSec`.
+//! What the service manager is sent, where there is one: systemd's protocol of `Type=notify` and `WatchdogSec`.
 //!
 //! ```text
 //! started ── READY=1 ──> runs ── STOPPING=1 ──> ends
@@ -106,8 +106,8 @@ async fn watch(
     }
 }
 
-/// As `sd_notify(3)` and `sd_watchdog_enabled(3)` have it. The crate `sd-notify` knows no sockets with abstract names, and
-/// sets no limit to how long it waits.
+/// As `sd_notify(3)` and `sd_watchdog_enabled(3)` have it. The crate `sd-notify` knows no sockets with abstract names,
+/// and sets no limit to how long it waits.
 #[cfg(target_os = "linux")]
 mod system {
     use std::{

@@ -1,8 +1,8 @@
-//! The system's word that something in the folder has changed.
+//! The system's reports of changes in the folder.
 //!
-//! It is a hint, and no more: the next scan comes without it, too. The system gives up on a folder that is removed, and
-//! has not as many watches as a folder may have folders. So it is asked again when the folder is another one, and what
-//! it refuses is said once.
+//! A report is a hint: the next scan comes without it, too. The system stops reporting when the folder is removed, and
+//! a folder may have more folders in it than the system has watches. So the system is asked again when the folder is
+//! another one, and what it refuses is said once.
 
 use std::{fs, path::Path, sync::Arc};
 

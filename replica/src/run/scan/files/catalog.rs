@@ -19,7 +19,7 @@ const PAUSE_PER_FILE: Duration = Duration::from_micros(50);
 /// How long the catalog of an earlier run is awaited from the peers, if it was lost here.
 const AWAITED: Duration = Duration::from_secs(60);
 
-/// When the next catalog may be published, and what was said last.
+/// When the next catalog may be published, and what the log and the peers have of the last.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     next: Option<Instant>,
@@ -69,7 +69,7 @@ impl<O: Outlet> Files<O> {
                 return false;
             }
         };
-        // Who has published nothing yet need not say that there is nothing.
+        // A replica that has published nothing yet publishes no empty catalog.
         let is_same = before
             .map_or(catalog.is_empty(), |before| *before == catalog && self.outlet.holds_catalog());
         if is_same {
@@ -94,7 +94,7 @@ impl<O: Outlet> Files<O> {
         false
     }
 
-    /// Says it if somebody else publishes with the key of this replica.
+    /// Warns once if another replica publishes with the key of this one.
     fn look_for_double(&mut self, current: Option<&Catalog>) {
         let is_doubled = self.names.published.is_some() && self.names.published.as_ref() != current;
         if is_doubled && !self.names.is_doubled {
