@@ -1,7 +1,7 @@
 //! The configuration as a file with every setting, written from what the program knows of ranges and defaults.
 //!
-//! It has three readers: `run --help`, `replica/docs/replica.toml`, and who opens a file that `init` has made. What is
-//! not said stands behind a `#`, with its default or, where there is none, with an example.
+//! It is in three places: `run --help`, `replica/docs/replica.toml`, and each file that `init` makes. What is not said
+//! stands behind a `#`, with its default or, where there is none, with an example.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -138,7 +138,8 @@ fn peers(text: &mut String) {
     let _ = write!(
         text,
         "\n# The peers, here and in the peers_file: at most {MAX_PEERS}. A peer's key is its node id, 64 hexadecimal \
-         digits. A name is optional: 1 to 32 of a-z, 0-9 and -. Without it the first digits of the key stand for the peer.\n\
+         digits.\n\
+         # A name is optional: 1 to 32 of a-z, 0-9 and -. Without it the first digits of the key stand for the peer.\n\
          #[[peers]]\n#{} = {:?}\n#{} = {:?}\n#{} = {:?}\n",
         key.name, key.example, address.name, address.example, name.name, name.example,
     );
