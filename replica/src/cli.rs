@@ -34,7 +34,7 @@ use crate::{
 /// How long the program waits at its end for files that are being read and written.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
-/// The reference replica of gossip-engine: artifacts gossiped over QUIC between folders.
+/// The reference replica of gossip-engine: keeps folders equal over QUIC.
 ///
 /// Without a command it runs the demo.
 #[derive(Debug, Parser)]

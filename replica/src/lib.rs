@@ -1,4 +1,4 @@
-//! The reference replica of [`gossip_engine`]: artifacts gossiped over QUIC between folders.
+//! The reference replica of [`gossip_engine`]: keeps folders equal over QUIC.
 //!
 //! An artifact is a file, named by the SHA-256 of its content. A replica publishes the files of a folder, announces
 //! them to its peers, and fetches from these what it does not hold, each artifact in chunks from several peers. It
@@ -21,7 +21,9 @@
 //! | [`transport`] | authenticated connections, their queues, windows, penalties; [`transport::limits`] bounds them |
 //! | [`store`] | the folder of artifacts: import, partial files, space, verification, repair |
 //! | [`publish`] | which files of a folder are published |
+//! | [`catalog`] | the signed list of the files in a publisher's folder, by path |
 //! | [`export`] | a publisher's files, written out into a folder |
+//! | [`names`] | what publishers and peers are called |
 //! | [`identity`], [`tls`] | the key of a replica, and how it is proven |
 //! | [`http`] | the port to look at |
 //! | [`outbox`] | what the protocol asks of a transport |
