@@ -1,8 +1,7 @@
-//! Ways to a monitoring system through crates that programs use already: a module for each, behind a feature of the
-//! crate's name.
+//! Bridges to the crates that programs use for monitoring: a module for each, behind a feature of the crate's name.
 //!
-//! All of them write what [`families`](crate::MetricsSnapshot::families) lists, so that a metric that is added there is
-//! in all of them. None keeps anything between two scrapes.
+//! All of them write what [`families`](crate::MetricsSnapshot::families) lists, so a metric that is added there is in
+//! all of them. None keeps anything between two scrapes.
 
 #[cfg(feature = "metrics")]
 mod metrics;

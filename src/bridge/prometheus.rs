@@ -9,7 +9,7 @@ use prometheus::{
 
 use crate::{MetricValue, MetricsRegistry};
 
-/// What the crate tells collectors apart by. One without is equal to any other without.
+/// What the crate distinguishes collectors by. Two without descriptions are equal to it.
 static DESCRIPTIONS: LazyLock<Vec<Desc>> = LazyLock::new(|| {
     let mut snapshot = MetricsRegistry::new().snapshot();
     // The family that only some engines have is described as well.
