@@ -42,7 +42,7 @@ fn a_peer_is_notified_once_an_interval_of_all_that_was_dropped() {
     notices.record(&a);
     assert_eq!((said(&notices, 109, true), notices.listed()), (vec![], 2));
     assert_eq!(said(&notices, 110, true), [(1, 1)]);
-    // Of whom nothing more is dropped is forgotten, and noticed at once the next time.
+    // A peer of whom nothing more is dropped is forgotten. The next drop is noticed at once.
     assert_eq!((said(&notices, 120, true), notices.listed()), (vec![], 0));
     notices.record(&a);
     assert_eq!(said(&notices, 121, true), [(1, 1)]);

@@ -35,7 +35,7 @@ fn bytes_and_somebody_who_waits_for_them_do_not_rest_together() {
     capacity_and_a_waiter(Limits { lane_bytes: Some(1), ..WIDE }, [1, 1]);
 }
 
-/// Who waits finds the last permit free, and somebody takes it who came before.
+/// A waiter finds the last permit free, and an earlier submitter takes it.
 #[test]
 fn who_waits_while_another_takes_the_last_permit_is_let_in_by_its_end() {
     explore(3, || {
