@@ -61,13 +61,13 @@ def hash_of(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def free_port(host):
-    """A UDP port that nobody has bound at the moment, and that no other replica of this process was given."""
+def free_port(host, kind=socket.SOCK_DGRAM):
+    """A port, of UDP unless told otherwise, that nobody has bound at the moment and that was not given before."""
     while True:
         port = random.randrange(10_000, 32_000)
         if port in _ports:
             continue
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind((host, port))
             except OSError:
