@@ -68,6 +68,8 @@ START_SECONDS = 120
 REST_SECONDS = 3 if QUICK else 15
 IDLE_SECONDS = 10 if QUICK else 30
 HELD_IDLE_SECONDS = 10 if QUICK else 60
+# ext4 avoids inodes that were freed in the last minute, so that files are dear to whoever comes after a removal.
+CALM_SECONDS = 0 if QUICK else 65
 POLL_SECONDS = 0.05
 PIECE_BYTES = 1 << 20
 BLOCK_BYTES = 4096
@@ -244,6 +246,8 @@ def run_case(case, make, changes, files, size, options):
         turn = number % len(contenders)
         for contender in contenders[turn:] + contenders[:turn]:
             say(f"{case}: round {number + 1} of {options.rounds}: {contender.name}")
+            os.sync()
+            time.sleep(CALM_SECONDS)
             with workplace(contender.stop) as folder:
                 attempt = Round(contender, folder)
                 try:
