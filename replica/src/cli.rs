@@ -141,7 +141,7 @@ pub(crate) struct DemoArgs {
 /// What a new replica is to be.
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
-    /// The folder, made if it is missing: replica.key, replica.toml and store, and outbox with --publish.
+    /// The folder, made if it is missing: replica.key, replica.toml, store and inbox, and outbox with --publish.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// The list of the cluster's machines, made if it is missing; this one is added, or its address changed.

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! FOLDER/<subfolder>/<path>                  the files
+//! FOLDER/.gossip-export/                     made by `begin`
 //! FOLDER/.gossip-export/<subfolder>.catalog  which of them the export has written, with size and time
 //! FOLDER/.gossip-export/<subfolder>.next     which it is about to write; only while it writes, and after a crash
 //! FOLDER/.gossip-export/<subfolder>.new/     what is half written; cleared when an export is opened
@@ -24,10 +25,10 @@
 //!    A folder is the exception: one that is empty because the export has removed the last file in it goes as well.
 //! 4. **What is removed is written again** if the catalog has it. This is noticed when an export is opened.
 //! 5. **One file's trouble is no other's.** What cannot be written is refused with the reason, and tried again with
-//!    each call; the rest goes on. What concerns all files, such as a full disk, is an [`ExportError`]. The next call
-//!    looks at everything again and goes on.
-//! 6. **A folder that is gone is not made again.** It may be a file system that was unmounted. The record in it is how
-//!    it is known again.
+//!    each call; the rest goes on. What concerns all files, such as a disk that is read-only, is an [`ExportError`].
+//!    The next call looks at everything again and goes on.
+//! 6. **A folder that is gone is not made again.** It may be a file system that was unmounted. `.gossip-export` in it
+//!    is how it is known again, also in the next run: see [`begin()`]. The first time nothing is known of it.
 //!
 //! Removals come first, then the folders that are empty now, then writes. So a file becomes a folder, and the other way
 //! round. A file that was renamed, or whose mode or time changed, is written anew from the store.
@@ -46,11 +47,16 @@
 //! # What it takes
 //!
 //! Time and memory in proportion to the catalog, some 500 bytes a file. A file that is as it should be takes no system
-//! call. A file that stands refused takes a few with each call; its content is read once. Opened are at most one file
-//! and one folder for each name in its path, and nothing between two calls. Two calls for the same subfolder exclude
-//! each other, also those of two processes. Folders are bounded by [`MAX_FOLDERS`], the refused that a call lists by
-//! [`MAX_LISTED`]. Disk space is bounded by the disk alone.
+//! call. A file that stands refused takes a few with each call; its content is read once. A call in which nothing comes
+//! of any file leaves the record as it is. Opened are at most one file and one folder for each name in its path, and
+//! nothing between two calls. Two calls for the same subfolder exclude each other, also those of two processes.
+//!
+//! Folders are bounded by [`MAX_FOLDERS`], the refused that a call lists by [`MAX_LISTED`]. A catalog may name one
+//! artifact under a million paths, so what is written is bounded by the disk, of which
+//! [`Export::with_min_free_bytes`] stay free. A call ends after 1 GiB or some 10 s of writing, and the next one goes on
+//! where it ended, so that several publishers have their turns. Removals are not cut short.
 
+mod begin;
 mod content;
 mod error;
 mod folders;
@@ -60,24 +66,28 @@ mod place;
 mod plan;
 mod record;
 mod seen;
+mod space;
 mod steps;
 mod write;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use self::{
     look::{Looker, Refused},
-    pass::{Done, Pass},
+    pass::{Done, Limits, Pass},
     place::Place,
     plan::Plan,
     record::Record,
+    space::Space,
 };
 use crate::catalog::{Catalog, FilePath};
 
 pub use self::{
+    begin::begin,
     content::{Content, ContentError},
     error::{ExportError, Refusal},
     plan::MAX_FOLDERS,
@@ -85,6 +95,10 @@ pub use self::{
 
 /// The most refused files that a call lists.
 pub const MAX_LISTED: usize = 64;
+/// A call ends once the files that it writes have so many bytes: 1 GiB. One file alone may have more.
+const CALL_BYTES: u64 = 1 << 30;
+/// A call ends once it has looked for so long, or has written for so long. One file alone may take longer.
+const CALL_TIME: Duration = Duration::from_secs(10);
 
 /// A publisher's files in a folder. See the [module](self).
 ///
@@ -93,13 +107,13 @@ pub const MAX_LISTED: usize = 64;
 /// use gossip_engine::ArtifactId;
 /// use gossip_replica::{
 ///     catalog::{Catalog, FileEntry, FilePath},
-///     export::{Content, ContentError, Export},
+///     export::{Content, ContentError, Export, begin},
 /// };
 ///
 /// # struct Hello;
 /// # impl Content for Hello {
-/// #     fn contains(&self, _: ArtifactId) -> bool {
-/// #         true
+/// #     fn check(&self, _: ArtifactId, _: u64) -> Result<(), ContentError> {
+/// #         Ok(())
 /// #     }
 /// #     fn copy(&self, _: ArtifactId, _: u64, to: &mut dyn io::Write) -> Result<(), ContentError> {
 /// #         to.write_all(b"hello").map_err(ContentError::Write)
@@ -107,10 +121,12 @@ pub const MAX_LISTED: usize = 64;
 /// # }
 /// # let content = Hello;
 /// # let folder = tempfile::tempdir()?;
-/// # let folder = folder.path();
+/// # let (folder, memory) = (&folder.path().join("folder"), &folder.path().join("memory"));
+/// # std::fs::create_dir(folder)?;
 /// let entry = FileEntry { id: ArtifactId::new([1; 32]), size: 5, mode: 0o644, modified_ns: 0 };
 /// let catalog = Catalog::new([(FilePath::new(b"notes/hello.txt")?, entry)])?;
 ///
+/// begin(folder, memory)?;
 /// let mut export = Export::open(folder, "alice")?;
 /// let progress = export.apply(&catalog, &content, &|| false)?;
 /// assert_eq!(progress.written, 1);
@@ -126,6 +142,19 @@ pub struct Export {
     /// What stood refused after the last call that did not fail.
     refused: BTreeMap<FilePath, Refused>,
     max_folders: usize,
+    space: Space,
+    /// The least size that the file system was seen to refuse.
+    too_large: u64,
+    limits: Limits,
+    /// Where the next call goes on, if the last one ended early.
+    next: Option<Next>,
+}
+
+#[derive(Debug)]
+struct Next {
+    path: FilePath,
+    /// How many files before it are missing.
+    missing: usize,
 }
 
 /// How far an export is, and what a call has done.
@@ -137,8 +166,10 @@ pub struct Progress {
     pub written: usize,
     /// The files that this call has removed.
     pub removed: usize,
-    /// The files whose content is not here yet, or was not verified yet.
+    /// The files whose content is not here yet, or was not verified yet, as far as the calls came to them.
     pub missing: usize,
+    /// Whether the call ended before it came to all files, so that others have their turn. The next call goes on there.
+    pub more: bool,
     /// How many files are refused now.
     pub refused_files: usize,
     /// Those that no call has listed before with the same reason; at most [`MAX_LISTED`] of them, and the others never.
@@ -147,10 +178,10 @@ pub struct Progress {
 }
 
 impl Export {
-    /// Opens an export to `folder/subfolder`. What is missing of the folders is made.
+    /// Opens an export to `folder/subfolder`. The folder was made ready by [`begin`]; the subfolder is made.
     ///
-    /// Reads the record, looks at each file in it, and removes what a crash has left half written. It takes some 10 us a
-    /// file, and no lock after it has returned.
+    /// Reads the record, looks at each file in it, and removes what a crash has left half written. It takes some 10 us
+    /// a file, and no lock after it has returned.
     ///
     /// # Errors
     ///
@@ -158,7 +189,7 @@ impl Export {
     /// refuses; if the record is damaged; or if another process exports to it at this moment.
     pub fn open(folder: &Path, subfolder: &str) -> Result<Self, ExportError> {
         place::check_subfolder(subfolder)?;
-        let place = Place::open(folder, subfolder, true)?;
+        let place = Place::open(folder, subfolder)?;
         place.clear_aside()?;
         let record = match Record::load(&place, &|| false)? {
             Some(record) => record,
@@ -170,13 +201,26 @@ impl Export {
             record: Some(record),
             refused: BTreeMap::new(),
             max_folders: MAX_FOLDERS,
+            space: Space::default(),
+            too_large: u64::MAX,
+            limits: Limits { bytes: CALL_BYTES, looking: CALL_TIME, writing: CALL_TIME },
+            next: None,
         })
+    }
+
+    /// How many bytes of its disk it leaves free; 64 MiB, as the store does. A file that would leave less is refused,
+    /// and those that fit are written. Raise it where other programs need the same disk.
+    #[must_use]
+    pub fn with_min_free_bytes(mut self, bytes: u64) -> Self {
+        self.space.min_free = bytes;
+        self
     }
 
     /// Makes the folder what the catalog says, as far as the content is here.
     ///
-    /// To be called again whenever the catalog or the content has changed, and now and then, for what is refused.
-    /// Blocks, for as long as the writes take. `is_stopped` is asked between two files, and between two pieces of one.
+    /// To be called again whenever the catalog or the content has changed, and now and then, for what is refused; and
+    /// soon, if there is [more](Progress::more). Blocks, for as long as the writes take: of 1 GiB, or of some 10 s, and
+    /// of a file more. `is_stopped` is asked between two files, and between two pieces of one.
     ///
     /// # Errors
     ///
@@ -188,8 +232,8 @@ impl Export {
         content: &impl Content,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Progress, ExportError> {
-        let record = self.record.take();
-        let place = Place::open(&self.folder, &self.subfolder, false)?;
+        let (record, from) = (self.record.take(), self.next.take());
+        let place = Place::open(&self.folder, &self.subfolder)?;
         let mut record = self.current(&place, record, is_stopped)?;
         let plan = Plan::new(&record.files, catalog, self.max_folders);
         let mut pass = Pass {
@@ -199,20 +243,26 @@ impl Export {
             content,
             is_stopped,
             looker: Looker::new(place.device, &self.refused, is_stopped),
+            space: &self.space,
+            limits: self.limits,
+            too_large: &mut self.too_large,
             done: Done::default(),
         };
-        pass.run(&plan)?;
+        pass.run(&plan, from.as_ref().map(|next| &next.path))?;
         let done = pass.done;
+        let missing = from.map_or(0, |next| next.missing) + done.missing;
         self.record = Some(record);
         let progress = Progress {
             present: plan.present + done.adopted + done.written,
             written: done.written,
             removed: done.removed,
-            missing: done.missing,
+            missing,
+            more: done.next.is_some(),
             refused_files: done.refused.len(),
             refused: self.first_time(&done),
         };
         self.refused = done.refused;
+        self.next = done.next.map(|path| Next { path, missing });
         Ok(progress)
     }
 

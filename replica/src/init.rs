@@ -1,8 +1,8 @@
 //! `gossip-replica init`: what a machine of a cluster needs, in a folder, and its entry in the list of peers.
 //!
 //! ```text
-//! folder ──> key ──> store, outbox ──> replica.toml ──> entry in the file of peers
-//!   └─────────┴────────────┴────────────────┴── a fault: what this run has made is taken away again
+//! folder ──> key ──> folders ──> replica.toml ──> entry in the file of peers
+//!   └─────────┴────────┴────────────────┴── a fault: what this run has made is taken away again
 //! ```
 //!
 //! What is there already stays: a second run makes what is missing, and nothing if nothing is. A `replica.toml` that
@@ -34,6 +34,7 @@ const CONFIG: &str = "replica.toml";
 const KEY: &str = "replica.key";
 const STORE: &str = "store";
 const OUTBOX: &str = "outbox";
+const INBOX: &str = "inbox";
 
 /// How long another run may take with the same file of peers.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -94,11 +95,12 @@ fn set_up(args: &InitArgs, made: &mut Made) -> Result<(PeerSettings, bool), Fail
     };
     if let Some(there) = &there {
         made.folder(&there.store)?;
-        if let Some(publish) = &there.publish {
-            made.folder(publish)?;
+        for folder in there.publish.iter().chain(&there.export) {
+            made.folder(folder)?;
         }
     } else {
         made.folder(&dir.join(STORE))?;
+        made.folder(&dir.join(INBOX))?;
         if args.publish {
             made.folder(&dir.join(OUTBOX))?;
         }
@@ -169,6 +171,7 @@ fn configuration(
         ("listen", quoted(&listen)),
         ("key_file", quoted(KEY)),
         ("store", quoted(STORE)),
+        ("export", quoted(INBOX)),
         ("peers_file", quoted(peers_file)),
     ];
     if args.publish {

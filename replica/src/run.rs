@@ -109,7 +109,9 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
     let scanning = Scanning::start(&replica, &identity, publishing, &failures)?;
-    let exporting = Exporting::start(&replica, settings.export.clone(), names, &failures)?;
+    let min_free_bytes = settings.store_options().min_free_bytes;
+    let exporting =
+        Exporting::start(&replica, settings.export.clone(), names, min_free_bytes, &failures)?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}{http}",
         replica.node_id(),
@@ -158,6 +160,9 @@ fn check(settings: &Settings) -> Result<Identity, Failure> {
     folders::check_apart(settings)?;
     if let Some(publish) = &settings.publish {
         scan::check_folder(publish).map_err(|error| places.fault("publish", error))?;
+    }
+    if let Some(export) = &settings.export {
+        export::check_folder(export).map_err(|error| places.fault("export", error))?;
     }
     folders::check_store(&settings.store).map_err(|error| places.fault("store", error))?;
     Ok(identity)

@@ -3,6 +3,7 @@
 //! Replica n writes into `export-n`, where each publisher has a folder. One thread for each replica.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,7 +11,12 @@ use std::{
     },
 };
 
-use gossip_replica::{catalog::Catalog, export::Export, gossip::ReplicaGossip, words::counted};
+use gossip_replica::{
+    catalog::Catalog,
+    export::{Export, begin},
+    gossip::ReplicaGossip,
+    words::counted,
+};
 use tokio::task::JoinSet;
 
 use super::{cluster::Cluster, source::File, watch::Watch};
@@ -44,6 +50,9 @@ pub(super) async fn export(
     let mut folders = Vec::new();
     for (index, replica) in cluster.replicas.iter().enumerate() {
         let folder = scratch.join(format!("export-{}", index + 1));
+        fs::create_dir(&folder).map_err(Failure::runtime)?;
+        begin(&folder, &scratch.join(format!("exported-{}", index + 1)))
+            .map_err(Failure::runtime)?;
         folders.push(names.iter().map(|name| folder.join(name)).collect());
         let of_publishers =
             cluster.replicas.iter().map(|replica| replica.node_id()).zip(names.clone());
@@ -77,11 +86,17 @@ fn export_one(
     // Relaxed: a wish that carries nothing.
     let is_stopped = || cancel.load(Ordering::Relaxed);
     let mut export = Export::open(folder, name).map_err(|error| error.to_string())?;
-    let progress =
-        export.apply(catalog, gossip.store(), &is_stopped).map_err(|error| error.to_string())?;
-    if let Some((path, reason)) = progress.refused.first() {
-        return Err(format!("{path} is not exported: {reason}"));
-    }
+    let progress = loop {
+        let progress = export
+            .apply(catalog, gossip.store(), &is_stopped)
+            .map_err(|error| error.to_string())?;
+        if let Some((path, reason)) = progress.refused.first() {
+            return Err(format!("{path} is not exported: {reason}"));
+        }
+        if !progress.more {
+            break progress;
+        }
+    };
     match catalog.len() - progress.present {
         0 => Ok(()),
         missing => Err(format!("{} of {name} cannot be exported", counted(missing as u64, "file"))),

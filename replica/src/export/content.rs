@@ -11,8 +11,12 @@ const PIECE_BYTES: u64 = 1 << 20;
 
 /// Content by its id.
 pub trait Content {
-    /// Whether the content is here, as far as is known without reading it.
-    fn contains(&self, id: ArtifactId) -> bool;
+    /// Whether [`copy`](Self::copy) can give the content now, as far as a look at it says. `size` is as there.
+    ///
+    /// # Errors
+    ///
+    /// [`ContentError`], but for [`Write`](ContentError::Write): the reason that `copy` would have.
+    fn check(&self, id: ArtifactId, size: u64) -> Result<(), ContentError>;
 
     /// Writes the content to `to`, in pieces. `size` is what the catalog says of it.
     ///
@@ -42,31 +46,33 @@ pub enum ContentError {
 
 /// Gives verified bytes only. What waits for the [`Verifier`](crate::store::Verifier) is [`ContentError::NotYet`].
 impl Content for Store {
-    fn contains(&self, id: ArtifactId) -> bool {
-        Self::contains(self, id)
-    }
-
-    fn copy(&self, id: ArtifactId, size: u64, to: &mut dyn io::Write) -> Result<(), ContentError> {
+    fn check(&self, id: ArtifactId, size: u64) -> Result<(), ContentError> {
         let artifact = self.get(id).ok_or(ContentError::NotYet)?;
         if artifact.size != size {
             return Err(ContentError::WrongSize);
         }
+        // Of no byte: that verifies it, or has it verified.
+        self.read_chunk(id, 0, 0).map(drop).map_err(why)
+    }
+
+    fn copy(&self, id: ArtifactId, size: u64, to: &mut dyn io::Write) -> Result<(), ContentError> {
+        self.check(id, size)?;
         let mut written = 0;
-        // What is empty is read once as well: that verifies it.
-        loop {
+        while written < size {
             let length = PIECE_BYTES.min(size - written);
-            let piece = match self.read_chunk(id, written, length as usize) {
-                Ok(piece) => piece,
-                Err(
-                    StoreError::Unverified(_) | StoreError::NotHeld(_) | StoreError::Changed { .. },
-                ) => return Err(ContentError::NotYet),
-                Err(error) => return Err(ContentError::Read(error.to_string())),
-            };
+            let piece = self.read_chunk(id, written, length as usize).map_err(why)?;
             to.write_all(&piece).map_err(ContentError::Write)?;
             written += length;
-            if written == size {
-                return Ok(());
-            }
         }
+        Ok(())
+    }
+}
+
+fn why(error: StoreError) -> ContentError {
+    match error {
+        StoreError::Unverified(_) | StoreError::NotHeld(_) | StoreError::Changed { .. } => {
+            ContentError::NotYet
+        }
+        error => ContentError::Read(error.to_string()),
     }
 }

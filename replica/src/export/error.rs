@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::content::ContentError;
 use crate::catalog::CatalogError;
 
 /// Why a file is left as it is, while all others go on. It is tried again with each call.
@@ -38,6 +39,10 @@ pub enum Refusal {
     /// The file is larger than this file system allows.
     #[error("it is too large for this file system")]
     TooLarge,
+    /// It would leave less free on its disk than [`Export::with_min_free_bytes`](super::Export::with_min_free_bytes)
+    /// says.
+    #[error("its disk has too little space")]
+    NoSpace,
     /// The system does not allow it.
     #[error("permission denied")]
     Denied,
@@ -65,7 +70,7 @@ pub enum ExportError {
     /// The name of the subfolder is none, or is taken.
     #[error("{0:?} cannot be the name of a folder to export to")]
     Subfolder(String),
-    /// The system refuses: a full disk, one that is read-only, a folder that was removed meanwhile.
+    /// The system refuses: a quota, one that is read-only, a folder that was removed meanwhile.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.
@@ -81,6 +86,18 @@ pub enum ExportError {
     Gone {
         /// What was looked for.
         path: PathBuf,
+    },
+    /// [`begin`](super::begin) remembers the folder, which is now as if nothing had ever been exported to it.
+    #[error(
+        "{} was exported to before, and has no .gossip-export now: is its disk mounted? \
+         If it is the right folder, remove {}",
+        path.display(), memory.display()
+    )]
+    NotMounted {
+        /// The folder.
+        path: PathBuf,
+        /// Where it is remembered.
+        memory: PathBuf,
     },
     /// A link or a file stands where a folder of the export should be.
     #[error("{}: {why}", path.display())]
@@ -142,6 +159,17 @@ pub(super) enum Trouble {
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<ContentError> for Trouble {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::NotYet => Self::NotYet,
+            ContentError::WrongSize => Refusal::WrongSize.into(),
+            ContentError::Read(why) => Refusal::Unreadable(why).into(),
+            ContentError::Write(error) => Self::of("write")(error),
+        }
     }
 }
 

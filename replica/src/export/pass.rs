@@ -1,6 +1,13 @@
 //! One call: removals, then a look at each target, then writes. The record is right at each moment between.
+//!
+//! A call that has looked or written for long enough ends before it comes to the last file. What it has not come to is
+//! neither looked at nor announced.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use gossip_engine::ArtifactId;
 
@@ -9,23 +16,39 @@ use super::{
     error::{ExportError, Refusal, Trouble},
     folders::Folders,
     look::{Looker, Refused, Target},
-    place::Place,
+    place::{Part, Place},
     plan::Plan,
     record::{Known, Record, State},
     seen::{Kind, Seen},
+    space::Space,
     steps::step,
     write::{remove_aside, rename_new, rename_over, write_aside},
 };
 use crate::catalog::{FileEntry, FilePath};
 
+/// When a call ends that has come to one file at least.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The files that it writes have so many bytes.
+    pub(super) bytes: u64,
+    /// It has looked for so long.
+    pub(super) looking: Duration,
+    /// It has written for so long.
+    pub(super) writing: Duration,
+}
+
 pub(super) struct Pass<'a, C> {
     pub(super) place: &'a Place,
-    /// For messages.
+    /// For messages, and for its disk.
     pub(super) folder: PathBuf,
     pub(super) record: &'a mut Record,
     pub(super) content: &'a C,
     pub(super) is_stopped: &'a dyn Fn() -> bool,
     pub(super) looker: Looker<'a>,
+    pub(super) space: &'a Space,
+    pub(super) limits: Limits,
+    /// Files of this size or more are not tried.
+    pub(super) too_large: &'a mut u64,
     pub(super) done: Done,
 }
 
@@ -36,14 +59,30 @@ pub(super) struct Done {
     pub(super) adopted: usize,
     pub(super) removed: usize,
     pub(super) missing: usize,
+    /// The first file that it has not come to.
+    pub(super) next: Option<FilePath>,
     /// The files that stand refused.
     pub(super) refused: BTreeMap<FilePath, Refused>,
     /// Files that the catalog no longer names and somebody has changed: theirs, from now on.
     pub(super) given_up: Vec<FilePath>,
 }
 
+/// A file that is to be written.
+struct Write<'p> {
+    path: &'p FilePath,
+    entry: FileEntry,
+    target: Target,
+    /// How many files before it are missing.
+    missing: usize,
+}
+
 impl<C: Content> Pass<'_, C> {
-    pub(super) fn run(&mut self, plan: &Plan<'_>) -> Result<(), ExportError> {
+    /// Removes what is to be removed, and writes from the file `from` on.
+    pub(super) fn run(
+        &mut self,
+        plan: &Plan<'_>,
+        from: Option<&FilePath>,
+    ) -> Result<(), ExportError> {
         if self.record.is_unsettled {
             self.record.settle(self.place)?;
         }
@@ -51,16 +90,33 @@ impl<C: Content> Pass<'_, C> {
             self.refuse(path, Refusal::TooManyFolders, None);
         }
         self.remove_all(&plan.removals)?;
-        let writes = self.look_at_all(&plan.wanted)?;
+        let start = plan.wanted.partition_point(|(path, _)| Some(*path) < from);
+        let writes = self.look_at_all(&plan.wanted[start..])?;
         if !writes.is_empty() {
-            let files = writes.iter().map(|(path, entry, _)| ((*path).clone(), *entry));
-            self.record.announce(self.place, files)?;
+            let files = writes.iter().map(|write| (write.path.clone(), write.entry));
+            Record::announce(self.place, files)?;
             self.write_all(&writes)?;
         }
+        self.keep_refused(&plan.wanted, from);
         if self.record.is_unsettled {
             self.record.settle(self.place)?;
+        } else if !writes.is_empty() {
+            // Nothing came of it, and the record is as it was.
+            self.place.remove(Part::Next)?;
         }
         Ok(())
+    }
+
+    /// What stood refused and this call has not come to stands refused still.
+    fn keep_refused(&mut self, wanted: &[(&FilePath, FileEntry)], from: Option<&FilePath>) {
+        let Done { next, refused, .. } = &mut self.done;
+        let next = next.as_ref();
+        for (path, _) in wanted {
+            let is_beyond = Some(*path) < from || next.is_some_and(|next| *path >= next);
+            if let (true, Some(before)) = (is_beyond, self.looker.earlier.get(path)) {
+                refused.entry((*path).clone()).or_insert_with(|| before.clone());
+            }
+        }
     }
 
     fn remove_all(&mut self, removals: &[FilePath]) -> Result<(), ExportError> {
@@ -115,25 +171,48 @@ impl<C: Content> Pass<'_, C> {
         self.record.is_unsettled = true;
     }
 
-    /// Which files to write. What is not here yet is not looked at.
+    /// Which files to write. What is not here yet is not looked at, nor what its content says cannot be written.
     fn look_at_all<'p>(
         &mut self,
         wanted: &[(&'p FilePath, FileEntry)],
-    ) -> Result<Vec<(&'p FilePath, FileEntry, Target)>, ExportError> {
+    ) -> Result<Vec<Write<'p>>, ExportError> {
         let mut writes = Vec::new();
+        let mut bytes = 0_u64;
         let mut folders = Folders::new(&self.place.files);
-        for (path, entry) in wanted {
+        let began = Instant::now();
+        let available = self.space.available(&self.folder);
+        for (number, (path, entry)) in wanted.iter().enumerate() {
             self.go_on()?;
-            if !self.content.contains(entry.id) {
-                self.done.missing += 1;
-                continue;
+            if number > 0 && (bytes >= self.limits.bytes || began.elapsed() >= self.limits.looking)
+            {
+                self.done.next = Some((*path).clone());
+                break;
+            }
+            match self.content.check(entry.id, entry.size).map_err(Trouble::from) {
+                Ok(()) if entry.size >= *self.too_large => {
+                    self.refuse(path, Refusal::TooLarge, None);
+                    continue;
+                }
+                Ok(()) => {}
+                Err(trouble) => {
+                    self.pass_over(path, trouble)?;
+                    continue;
+                }
             }
             match self.looker.look(&mut folders, &self.record.files, path, entry) {
                 Ok(Target::AsWanted(seen)) => {
                     self.keep(path, *entry, &seen);
                     self.done.adopted += 1;
                 }
-                Ok(target) => writes.push((*path, *entry, target)),
+                // A file that is replaced has its space until then.
+                Ok(_) if bytes.saturating_add(entry.size) > available => {
+                    self.refuse(path, Refusal::NoSpace, None);
+                }
+                Ok(target) => {
+                    bytes = bytes.saturating_add(entry.size);
+                    let missing = self.done.missing;
+                    writes.push(Write { path, entry: *entry, target, missing });
+                }
                 Err((Trouble::Refused(why), read)) => {
                     if why == Refusal::Changed {
                         self.note_change(path);
@@ -146,10 +225,23 @@ impl<C: Content> Pass<'_, C> {
         Ok(writes)
     }
 
-    fn write_all(&mut self, writes: &[(&FilePath, FileEntry, Target)]) -> Result<(), ExportError> {
+    fn write_all(&mut self, writes: &[Write<'_>]) -> Result<(), ExportError> {
         let mut folders = Folders::new(&self.place.files);
-        for (path, entry, target) in writes {
+        let began = Instant::now();
+        let missing = self.done.missing;
+        for (number, Write { path, entry, target, missing: before }) in writes.iter().enumerate() {
             self.go_on()?;
+            if number > 0 && began.elapsed() >= self.limits.writing {
+                // From there on they are counted by the next call.
+                self.done.missing -= missing - before;
+                self.done.next = Some((*path).clone());
+                break;
+            }
+            // Others have written meanwhile.
+            if entry.size > self.space.available(&self.folder) {
+                self.refuse(path, Refusal::NoSpace, None);
+                continue;
+            }
             match self.write(&mut folders, path, entry, *target) {
                 Ok(seen) => {
                     self.keep(path, *entry, &seen);
@@ -157,13 +249,22 @@ impl<C: Content> Pass<'_, C> {
                 }
                 Err(trouble) => {
                     remove_aside(&self.place.aside);
-                    match trouble {
-                        Trouble::Refused(why) => self.refuse(path, why, None),
-                        Trouble::NotYet => self.done.missing += 1,
-                        trouble => self.fatal(path, Err(trouble))?,
+                    if matches!(trouble, Trouble::Refused(Refusal::TooLarge)) {
+                        *self.too_large = entry.size.min(*self.too_large);
                     }
+                    self.pass_over(path, trouble)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A file is not written now, unless the trouble concerns all files.
+    fn pass_over(&mut self, path: &FilePath, trouble: Trouble) -> Result<(), ExportError> {
+        match trouble {
+            Trouble::Refused(why) => self.refuse(path, why, None),
+            Trouble::NotYet => self.done.missing += 1,
+            trouble => self.fatal(path, Err(trouble))?,
         }
         Ok(())
     }

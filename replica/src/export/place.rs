@@ -3,7 +3,7 @@
 //! Nothing stays open between two calls, so that a file system can be unmounted.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
@@ -76,17 +76,11 @@ pub(super) fn check_subfolder(name: &str) -> Result<(), ExportError> {
 }
 
 impl Place {
-    /// Opens the folders. The first time they are made; later they must be there, but for the subfolder.
-    pub(super) fn open(folder: &Path, subfolder: &str, first: bool) -> Result<Self, ExportError> {
-        if first {
-            fs::create_dir_all(folder).map_err(ExportError::io("create", folder))?;
-        }
-        let top = match Dir::open_ambient_dir(folder, ambient_authority()) {
-            Ok(top) => top,
-            Err(error) => return Err(gone_or("open", folder, error)),
-        };
+    /// Opens the folders, and makes those of the subfolder that are not there.
+    pub(super) fn open(folder: &Path, subfolder: &str) -> Result<Self, ExportError> {
+        let top = open_top(folder)?;
         let state_path = folder.join(STATE_FOLDER);
-        let (state, _) = open_folder(&top, STATE_FOLDER, &state_path, first)?;
+        let (state, _) = open_folder(&top, STATE_FOLDER, &state_path, false)?;
         let files_path = folder.join(subfolder);
         let lock = lock(&state, &state_path.join(format!("{subfolder}.lock")), &files_path)?;
         let aside_name = format!("{subfolder}.new");
@@ -178,6 +172,25 @@ impl Place {
     }
 }
 
+/// Whether a folder has been made ready for exports.
+pub(super) fn has_state(folder: &Path) -> Result<bool, ExportError> {
+    match open_folder(&open_top(folder)?, STATE_FOLDER, &folder.join(STATE_FOLDER), false) {
+        Ok(_) => Ok(true),
+        Err(ExportError::Gone { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder ready for exports.
+pub(super) fn make_state(folder: &Path) -> Result<(), ExportError> {
+    open_folder(&open_top(folder)?, STATE_FOLDER, &folder.join(STATE_FOLDER), true).map(drop)
+}
+
+fn open_top(folder: &Path) -> Result<Dir, ExportError> {
+    Dir::open_ambient_dir(folder, ambient_authority())
+        .map_err(|error| gone_or("open", folder, error))
+}
+
 /// Makes a file that nobody else has, for its owner alone.
 pub(super) fn create_file(folder: &Dir, name: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -264,7 +277,7 @@ fn copied(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-fn gone_or(action: &'static str, path: &Path, error: io::Error) -> ExportError {
+pub(super) fn gone_or(action: &'static str, path: &Path, error: io::Error) -> ExportError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             ExportError::Gone { path: path.into() }

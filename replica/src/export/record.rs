@@ -165,15 +165,12 @@ impl Record {
 
     /// Notes what is about to be written.
     pub(super) fn announce(
-        &mut self,
         place: &Place,
         files: impl Iterator<Item = (FilePath, FileEntry)>,
     ) -> Result<(), ExportError> {
         let damaged = |source| ExportError::Record { path: place.path(Part::Next), source };
         let catalog = Catalog::new(files).map_err(damaged)?;
-        place.write(Part::Next, &catalog)?;
-        self.is_unsettled = true;
-        Ok(())
+        place.write(Part::Next, &catalog).map(drop)
     }
 }
 

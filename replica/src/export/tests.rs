@@ -1,7 +1,9 @@
 //! What all tests of the export use: content in memory, catalogs in short, and what is in a folder.
 
 mod attacks;
+mod begin;
 mod crashes;
+mod limits;
 mod measure;
 mod rules;
 mod troubles;
@@ -19,7 +21,7 @@ use std::{
 use gossip_engine::ArtifactId;
 use sha2::{Digest as _, Sha256};
 
-use super::{Content, ContentError, Export, ExportError, Progress, Refusal};
+use super::{Content, ContentError, Export, ExportError, Progress, Refusal, place::make_state};
 use crate::catalog::{Catalog, FileEntry, FilePath};
 
 /// A time that most file systems keep.
@@ -30,6 +32,9 @@ const TIME: i64 = 1_700_000_000_000_000_000;
 struct Memory {
     content: RefCell<HashMap<ArtifactId, Vec<u8>>>,
     copies: Cell<usize>,
+    /// What a check says of all content, if not that it can be copied; and a copy likewise.
+    fault: Cell<Option<fn() -> ContentError>>,
+    copy_fault: Cell<Option<fn() -> ContentError>>,
     /// What somebody does while a file is written, once.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
@@ -56,12 +61,22 @@ impl Memory {
 }
 
 impl Content for Memory {
-    fn contains(&self, id: ArtifactId) -> bool {
-        self.content.borrow().contains_key(&id)
+    fn check(&self, id: ArtifactId, size: u64) -> Result<(), ContentError> {
+        if let Some(fault) = self.fault.get() {
+            return Err(fault());
+        }
+        match self.content.borrow().get(&id) {
+            None => Err(ContentError::NotYet),
+            Some(content) if content.len() as u64 != size => Err(ContentError::WrongSize),
+            Some(_) => Ok(()),
+        }
     }
 
     fn copy(&self, id: ArtifactId, size: u64, to: &mut dyn io::Write) -> Result<(), ContentError> {
         self.copies.set(self.copies.get() + 1);
+        if let Some(fault) = self.copy_fault.get() {
+            return Err(fault());
+        }
         if let Some(happens) = self.meanwhile.take() {
             happens();
         }
@@ -91,6 +106,15 @@ fn entry_of(content: &[u8]) -> FileEntry {
     let seconds = i64::from(u16::from_be_bytes([id.as_bytes()[0], id.as_bytes()[1]]));
     let modified_ns = TIME + seconds * 2_000_000_000;
     FileEntry { id, size: content.len() as u64, mode: 0o644, modified_ns }
+}
+
+/// Opens an export whose folder is there and made ready. Its calls end early for no reason of time.
+fn open(folder: &Path, subfolder: &str) -> Result<Export, ExportError> {
+    fs::create_dir_all(folder).expect("a folder");
+    make_state(folder)?;
+    let mut export = Export::open(folder, subfolder)?;
+    (export.limits.looking, export.limits.writing) = (Duration::MAX, Duration::MAX);
+    Ok(export)
 }
 
 fn apply(export: &mut Export, catalog: &Catalog, content: &Memory) -> Progress {

@@ -10,7 +10,7 @@ use std::{
 use cap_std::fs::Dir;
 
 use super::{
-    content::{Content, ContentError},
+    content::Content,
     error::{Refusal, Trouble},
     place::{ASIDE_FILE, create_file},
     seen::Seen,
@@ -32,10 +32,7 @@ pub(super) fn write_aside(
     let (bytes, was_stopped) = (pieces.bytes, pieces.was_stopped);
     match copied {
         Err(_) if was_stopped => return Err(Trouble::Stopped),
-        Err(ContentError::NotYet) => return Err(Trouble::NotYet),
-        Err(ContentError::WrongSize) => return Err(Refusal::WrongSize.into()),
-        Err(ContentError::Read(why)) => return Err(Refusal::Unreadable(why).into()),
-        Err(ContentError::Write(error)) => return Err(Trouble::of("write")(error)),
+        Err(error) => return Err(error.into()),
         Ok(()) if bytes != entry.size => return Err(Refusal::WrongSize.into()),
         Ok(()) => {}
     }

@@ -4,11 +4,16 @@
 //! name stays as it is.
 //!
 //! A thread does it, which is supervised. It works when a catalog or an artifact has come, and every so often for what
-//! was refused or the disk did not take. What is wrong is said once, until it changes.
+//! was refused or the disk did not take. What is wrong is said once, until it changes. A call of an [`Export`] ends
+//! early where there is much to write, so that each publisher has its turn.
+//!
+//! A file beside the catalogs remembers the folder. If that is as if nothing had ever been exported to it, its disk may
+//! not be mounted: then nothing is exported until it is back.
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    fs, mem,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,11 +24,18 @@ use std::{
 
 use gossip_engine::NodeId;
 use gossip_replica::{
-    catalog::Current, export::Export, gossip::ReplicaGossip, names::Names, replica::Replica,
+    catalog::Current,
+    export::{Export, begin},
+    gossip::ReplicaGossip,
+    names::Names,
+    replica::Replica,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{failure::Failure, supervise};
+
+/// Where the folder that is exported to is remembered, among the catalogs.
+const MEMORY: &str = "exported";
 
 /// How often what was refused is tried again.
 const RETRY: Duration = Duration::from_secs(30);
@@ -42,6 +54,7 @@ impl Exporting {
         replica: &Replica,
         folder: Option<PathBuf>,
         names: Names,
+        min_free_bytes: u64,
         failures: &supervise::Failures,
     ) -> Result<Self, Failure> {
         let Some(folder) = folder else { return Ok(Self { thread: None }) };
@@ -50,6 +63,9 @@ impl Exporting {
         let mut exports = Exports {
             folder,
             names,
+            min_free_bytes,
+            memory: gossip.store().catalogs_folder().join(MEMORY),
+            reported: None,
             own: replica.node_id(),
             gossip: gossip.clone(),
             publishers: BTreeMap::new(),
@@ -78,6 +94,17 @@ impl Exporting {
     }
 }
 
+/// Finds out before the replica starts whether there is the folder.
+pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
+    // It may be where a disk is to be mounted, so it is not made.
+    let shown = folder.display();
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(format!("export is {shown}, which is no folder")),
+        Err(error) => Err(format!("export is {shown}, which cannot be found: {error}")),
+    }
+}
+
 /// Waits for so long, whatever comes. Returns whether to go on.
 fn sleep(gossip: &ReplicaGossip, stop: &AtomicBool, time: Duration) -> bool {
     let end = Instant::now() + time;
@@ -97,6 +124,11 @@ fn sleep(gossip: &ReplicaGossip, stop: &AtomicBool, time: Duration) -> bool {
 struct Exports {
     folder: PathBuf,
     names: Names,
+    min_free_bytes: u64,
+    /// What remembers the folder.
+    memory: PathBuf,
+    /// What was last said to be wrong with all of it.
+    reported: Option<String>,
     own: NodeId,
     gossip: Arc<ReplicaGossip>,
     publishers: BTreeMap<NodeId, Publisher>,
@@ -112,25 +144,21 @@ struct Publisher {
     reported: Option<String>,
     /// What was last said of how far it is: the sequence, and the files that are missing.
     progress: Option<(u64, usize)>,
+    /// What was written and removed since.
+    written: usize,
+    removed: usize,
 }
 
 impl Exports {
     fn repeat(&mut self) {
         loop {
-            let seen = self.gossip.changes().wait(0, Duration::ZERO);
             // Before the catalogs are read, so that nothing that comes meanwhile is missed.
-            let catalogs = self.gossip.catalogs().all();
-            let own = self.own;
-            for current in catalogs.iter().filter(|current| current.head.publisher() != own) {
+            let seen = self.gossip.changes().wait(0, Duration::ZERO);
+            while self.export_all() {
                 if self.stop.load(Ordering::Acquire) {
                     return;
                 }
-                self.export(current);
             }
-            // Those who are off the list keep what was exported; it is no longer kept up.
-            self.publishers.retain(|publisher, _| {
-                catalogs.iter().any(|current| current.head.publisher() == *publisher)
-            });
             let _ = self.gossip.changes().wait(seen, RETRY);
             if !sleep(&self.gossip, &self.stop, GATHER) {
                 return;
@@ -138,7 +166,49 @@ impl Exports {
         }
     }
 
-    fn export(&mut self, current: &Current) {
+    /// Gives each publisher its turn. Returns whether there is more to do at once.
+    fn export_all(&mut self) -> bool {
+        if !self.is_begun() {
+            return false;
+        }
+        let catalogs = self.gossip.catalogs().all();
+        let own = self.own;
+        let mut more = false;
+        for current in catalogs.iter().filter(|current| current.head.publisher() != own) {
+            if self.stop.load(Ordering::Acquire) {
+                return false;
+            }
+            more |= self.export(current);
+        }
+        // Those who are off the list keep what was exported; it is no longer kept up.
+        self.publishers.retain(|publisher, _| {
+            catalogs.iter().any(|current| current.head.publisher() == *publisher)
+        });
+        more
+    }
+
+    /// Makes the folder ready, unless that may be another one.
+    fn is_begun(&mut self) -> bool {
+        match begin(&self.folder, &self.memory) {
+            Ok(is_new) => {
+                if is_new {
+                    // What an earlier one had is not in this one.
+                    self.publishers.clear();
+                }
+                self.reported = None;
+                true
+            }
+            Err(error) => {
+                say_once(&mut self.reported, error.to_string(), |error| {
+                    tracing::warn!(error, "cannot export");
+                });
+                false
+            }
+        }
+    }
+
+    /// Returns whether there is more to do at once.
+    fn export(&mut self, current: &Current) -> bool {
         let id = current.head.publisher();
         let publisher = self.publishers.entry(id).or_default();
         let name = self.names.publisher_name(id);
@@ -147,7 +217,8 @@ impl Exports {
         }
         let opened = match publisher.export.take() {
             Some(export) => Ok(export),
-            None => Export::open(&self.folder, &name),
+            None => Export::open(&self.folder, &name)
+                .map(|export| export.with_min_free_bytes(self.min_free_bytes)),
         };
         // Acquire: as in `stop`.
         let is_stopped = || self.stop.load(Ordering::Acquire);
@@ -162,9 +233,15 @@ impl Exports {
                 for (path, reason) in &progress.refused {
                     tracing::warn!(publisher = name, %path, %reason, "not exported");
                 }
+                publisher.written += progress.written;
+                publisher.removed += progress.removed;
+                if progress.more {
+                    return true;
+                }
+                let written = mem::take(&mut publisher.written);
+                let removed = mem::take(&mut publisher.removed);
                 let now = (current.head.sequence(), progress.missing);
-                if progress.written + progress.removed > 0 && publisher.progress != Some(now) {
-                    let (written, removed) = (progress.written, progress.removed);
+                if written + removed > 0 && publisher.progress != Some(now) {
                     tracing::info!(
                         publisher = name,
                         written,
@@ -176,13 +253,18 @@ impl Exports {
                 publisher.progress = Some(now);
             }
             Err(_) if is_stopped() => {}
-            Err(error) => {
-                let error = error.to_string();
-                if publisher.reported.as_ref() != Some(&error) {
-                    tracing::warn!(publisher = name, error, "cannot export");
-                    publisher.reported = Some(error);
-                }
-            }
+            Err(error) => say_once(&mut publisher.reported, error.to_string(), |error| {
+                tracing::warn!(publisher = name, error, "cannot export");
+            }),
         }
+        false
+    }
+}
+
+/// Says what is wrong, unless it was said last.
+fn say_once(reported: &mut Option<String>, error: String, say: impl FnOnce(&str)) {
+    if reported.as_ref() != Some(&error) {
+        say(&error);
+        *reported = Some(error);
     }
 }

@@ -82,7 +82,7 @@ fn settings() -> [Setting; 14] {
         ),
         text(
             &texts::EXPORT,
-            "A folder that is kept as the peers' folders are, each below its publisher; none unless set.",
+            "A folder, which must be there, that is kept as the peers' are, each below its name; none unless set.",
             false,
         ),
         number(
@@ -107,7 +107,7 @@ fn settings() -> [Setting; 14] {
         ),
         number(
             &numbers::MIN_FREE_BYTES,
-            "Bytes that the store leaves free on its disk",
+            "Bytes that `store` and `export` leave free on their disks",
             min_free_bytes,
         ),
         number(

@@ -52,6 +52,7 @@ impl Three {
             (0..3).map(|index| Node::new(folder.path().join(format!("node{index}")))).collect();
         for node in &mut nodes {
             node.more = "settle_seconds = 0\nexport = 'inbox'\n".to_owned();
+            fs::create_dir(node.folder.join("inbox")).unwrap();
         }
         let nowhere =
             |(index, node): (usize, &Node)| (node.id.clone(), format!("127.0.0.1:{}", index + 1));
@@ -108,6 +109,16 @@ impl Three {
     fn start_again(&mut self, index: usize) {
         let running = self.nodes[index].start(&self.peers);
         self.running.insert(index, running);
+    }
+
+    /// Starts it with a log, and says where that is.
+    fn start_logging(&mut self, index: usize) -> PathBuf {
+        let log = self.nodes[index].folder.join("log");
+        let run = command(["run", "--config"]);
+        let to = Stdio::from(fs::File::create(&log).unwrap());
+        let running = self.nodes[index].start_as(run, to, &self.peers);
+        self.running.insert(index, running);
+        log
     }
 }
 
@@ -221,12 +232,7 @@ fn an_empty_disk_in_the_place_of_the_folder_removes_nothing() {
     let aside = three.nodes[0].folder.join("aside");
     fs::rename(three.outbox(), &aside).unwrap();
     fs::create_dir(three.outbox()).unwrap();
-    let log = three.nodes[0].folder.join("log");
-    let peers = three.peers.clone();
-    let log_file = fs::File::create(&log).unwrap();
-    let again =
-        three.nodes[0].start_as(command(["run", "--config"]), Stdio::from(log_file), &peers);
-    three.running.insert(0, again);
+    let log = three.start_logging(0);
     until("it says so", || {
         fs::read_to_string(&log).unwrap().contains("as if its disk were not there")
     });
@@ -255,4 +261,38 @@ fn a_publisher_that_gets_a_name_has_a_folder_of_that_name() {
     // What was written under the old name stays as it is.
     let before: Vec<PathBuf> = files(&node.inbox(publisher)).into_keys().collect();
     assert_eq!(before, [Path::new("first")]);
+}
+
+#[test]
+fn nothing_is_exported_to_the_place_of_a_disk_that_is_not_there() {
+    let mut three = Three::start();
+    three.write("kept", b"content");
+    three.until_everywhere();
+    three.kill(1);
+    let inbox = three.nodes[1].folder.join("inbox");
+    let (aside, below) = (inbox.with_file_name("aside"), inbox.with_file_name("below"));
+    fs::rename(&inbox, &aside).unwrap();
+    let config = three.nodes[1].write_config(&three.peers);
+    let check = command(["run", "--check", "--config"]).arg(config).output().unwrap();
+    let stderr = String::from_utf8(check.stderr).unwrap();
+    assert_eq!(check.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("inbox, which cannot be found: "), "{stderr}");
+
+    fs::create_dir(&inbox).unwrap();
+    three.write("new", b"while it was away");
+    let log = three.start_logging(1);
+    let memory = three.nodes[1].folder.join("store/catalogs/exported");
+    until("it says so", || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.contains("is its disk mounted?") && log.contains(memory.to_str().unwrap())
+    });
+    until("it holds the new file", || three.nodes[1].held().contains(&b"while it was away"[..]));
+    assert_eq!(fs::read_dir(&inbox).unwrap().count(), 0);
+
+    // It is back, and the next change that comes is exported with all the others.
+    fs::rename(&inbox, &below).unwrap();
+    fs::rename(&aside, &inbox).unwrap();
+    three.write("newer", b"it is back");
+    three.until_everywhere();
+    assert_eq!(fs::read_dir(&below).unwrap().count(), 0);
 }

@@ -49,7 +49,7 @@ fn five_of_them_are_a_cluster() {
     let home = TempDir::new().unwrap();
     let process = std::process::id();
     let host = format!("127.{}.{}", 64 + (process >> 8) % 64, process & 0xff);
-    let mut running = Vec::new();
+    let (mut running, mut ids) = (Vec::new(), Vec::new());
     for number in 1..=5 {
         let (folder, listen) = (format!("r{number}"), format!("{host}.{number}:4100"));
         let mut arguments = vec![&folder, "--peers", "peers.toml", "--listen", &listen];
@@ -66,6 +66,7 @@ fn five_of_them_are_a_cluster() {
         assert!(ready.starts_with(&expected), "{ready}");
         assert_eq!(ready.contains(" http=127.0.0.1:"), number == 3, "{ready}");
         running.push(replica);
+        ids.push(id.to_owned());
     }
     let draft = home.path().join("draft");
     fs::write(&draft, "for all of them").unwrap();
@@ -76,11 +77,20 @@ fn five_of_them_are_a_cluster() {
         entries.any(|path| fs::read(path).is_ok_and(|content| content == b"for all of them"))
     };
     until("all hold it", || (1..=5).all(holds));
+    // Each has the folder of the third, which alone publishes.
+    let outbox = tree(&home.path().join("r3/outbox"));
+    let content: Vec<_> = outbox.into_values().collect();
+    for number in [1, 2, 4, 5] {
+        let inbox = home.path().join(format!("r{number}/inbox")).join(&ids[2][..16]);
+        until("it is exported", || {
+            inbox.is_dir() && tree(&inbox).into_values().collect::<Vec<_>>() == content
+        });
+    }
     for mut replica in running {
         replica.signal("TERM");
         assert_eq!(replica.end().code(), Some(0));
         let summary = replica.line();
-        assert!(summary.starts_with("stopped: artifacts=1 "), "{summary}");
+        assert!(summary.starts_with("stopped: artifacts=2 "), "{summary}");
         assert!(summary.ends_with(" clean=true"), "{summary}");
     }
 }
@@ -133,7 +143,7 @@ fn what_is_missing_is_made_and_what_has_moved_is_updated() {
     fs::write(&peers, format!("{text}# the end\n")).unwrap();
 
     let made = tree(home.path());
-    for folder in ["r/store", "r/outbox"] {
+    for folder in ["r/store", "r/inbox", "r/outbox"] {
         fs::remove_dir(home.path().join(folder)).unwrap();
         let again = done(home.path(), &["r", "--peers", "./r/../peers.toml", "--address=b:1"]);
         assert!(again.starts_with(&format!("made {folder}\nid: ")), "{again}");

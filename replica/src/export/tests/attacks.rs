@@ -45,7 +45,7 @@ fn a_link_at_each_component_is_refused() {
         for number in 0..4 {
             for export_first in [false, true] {
                 let scene = Scene::new();
-                let mut export = Export::open(&scene.folder(), "alice").unwrap();
+                let mut export = open(&scene.folder(), "alice").unwrap();
                 let old = scene.content.catalog(&[("a/b/c", "old"), ("z", "rest")]);
                 if export_first {
                     apply(&mut export, &old, &scene.content);
@@ -71,7 +71,7 @@ fn a_link_at_each_component_is_refused() {
                 for catalog in catalogs {
                     for again in [false, true] {
                         if again {
-                            export = Export::open(&scene.folder(), "alice").unwrap();
+                            export = open(&scene.folder(), "alice").unwrap();
                         }
                         let progress = apply(&mut export, catalog, &scene.content);
                         if !catalog.is_empty() {
@@ -93,7 +93,7 @@ fn a_folder_that_becomes_a_link_while_files_are_written_leads_nowhere() {
         let scene = Scene::new();
         let old = scene.content.catalog(&[("a/b/1", "old"), ("a/b/c", "old")]);
         let new = scene.content.catalog(&[("a/b/1", "new"), ("a/b/c", "new")]);
-        let mut export = Export::open(&scene.folder(), "alice").unwrap();
+        let mut export = open(&scene.folder(), "alice").unwrap();
         apply(&mut export, &old, &scene.content);
         let (at, outside) = (scene.folder().join("alice/a"), scene.top.path().join("outside/a"));
         let to = scene.folder().join(if is_moved_out { "moved" } else { "alice/moved" });
@@ -124,7 +124,7 @@ fn a_link_in_place_of_a_folder_of_the_export_stops_it() {
                 if leads_inside { "beside".into() } else { scene.top.path().join("outside") };
             fs::create_dir_all(&beside).unwrap();
             symlink(&target, &at).unwrap();
-            let refused = Export::open(&scene.folder(), "alice").unwrap_err();
+            let refused = open(&scene.folder(), "alice").unwrap_err();
             let is_link = matches!(
                 &refused,
                 ExportError::InTheWay { path, why: Refusal::Symlink } if *path == at
@@ -133,7 +133,7 @@ fn a_link_in_place_of_a_folder_of_the_export_stops_it() {
             // Also while it is open.
             fs::remove_file(&at).unwrap();
             fs::remove_dir(&beside).unwrap();
-            let mut export = Export::open(&scene.folder(), "alice").unwrap();
+            let mut export = open(&scene.folder(), "alice").unwrap();
             fs::rename(&at, &beside).unwrap();
             symlink(&target, &at).unwrap();
             let refused = export.apply(&catalog, &scene.content, &|| false).unwrap_err();
@@ -150,13 +150,13 @@ fn a_link_in_place_of_a_folder_of_the_export_stops_it() {
 fn a_link_in_place_of_the_record_or_the_lock_is_not_followed() {
     for name in ["alice.catalog", "alice.next", "alice.lock"] {
         let scene = Scene::new();
-        drop(Export::open(&scene.folder(), "alice").unwrap());
+        drop(open(&scene.folder(), "alice").unwrap());
         let at = scene.folder().join(".gossip-export").join(name);
         let _ = fs::remove_file(&at);
         put(&at.with_file_name("beside"), "gossip-catalog/1\n");
         for target in [scene.top.path().join("outside/c"), "beside".into()] {
             symlink(&target, &at).unwrap();
-            let refused = Export::open(&scene.folder(), "alice").unwrap_err();
+            let refused = open(&scene.folder(), "alice").unwrap_err();
             assert!(matches!(&refused, ExportError::Io { path, .. } if *path == at), "{refused:?}");
             scene.check();
             fs::remove_file(&at).unwrap();
@@ -168,7 +168,7 @@ fn a_link_in_place_of_the_record_or_the_lock_is_not_followed() {
 fn what_lies_aside_is_no_way_out() {
     let scene = Scene::new();
     let catalog = scene.content.catalog(&[("a", "new")]);
-    let mut export = Export::open(&scene.folder(), "alice").unwrap();
+    let mut export = open(&scene.folder(), "alice").unwrap();
     for name in ["file", "record"] {
         let at = scene.folder().join(".gossip-export/alice.new").join(name);
         symlink(scene.top.path().join("outside/c"), at).unwrap();
@@ -189,13 +189,13 @@ fn a_subfolder_has_one_plain_name() {
         assert!(matches!(refused, ExportError::Subfolder(_)), "{name:?}: {refused:?}");
     }
     assert_eq!(tree(top.path()), list(&[]));
-    Export::open(&top.path().join("out"), &long[1..]).unwrap();
+    open(&top.path().join("out"), &long[1..]).unwrap();
 }
 
 #[test]
 fn a_catalog_with_more_folders_than_are_made_is_written_in_part() {
     let scene = Scene::new();
-    let mut export = Export::open(&scene.folder(), "alice").unwrap();
+    let mut export = open(&scene.folder(), "alice").unwrap();
     export.max_folders = 3;
     let catalog =
         scene.content.catalog(&[("a/b/c", "1"), ("a/c", "2"), ("b/c", "3"), ("c/d", "4")]);

@@ -64,7 +64,7 @@ fn run(steps: &[Step]) {
     let top = tempfile::tempdir().unwrap();
     let alice = top.path().join("alice");
     let content = Memory::default();
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let mut foreign: Vec<String> = Vec::new();
     // What a path may have had until now.
     let mut ever: Vec<(String, &str)> = Vec::new();
@@ -84,8 +84,7 @@ fn run(steps: &[Step]) {
         let is_foreign = |path: &str| foreign.iter().any(|other| other == path);
         for at in step.crashes.into_iter().flatten() {
             steps::crash_at(at);
-            let opened =
-                if step.is_opened { Export::open(top.path(), "alice") } else { Ok(export) };
+            let opened = if step.is_opened { open(top.path(), "alice") } else { Ok(export) };
             let _ = opened.map(|mut export| export.apply(&catalog, &content, &|| false));
             steps::heal();
             // No half file, and nothing of somebody else's touched.
@@ -97,10 +96,10 @@ fn run(steps: &[Step]) {
                     assert!(known, "{path} has {there:?}");
                 }
             }
-            export = Export::open(top.path(), "alice").unwrap();
+            export = open(top.path(), "alice").unwrap();
         }
         if step.is_opened {
-            export = Export::open(top.path(), "alice").unwrap();
+            export = open(top.path(), "alice").unwrap();
         }
         if !step.is_finished {
             continue;

@@ -27,7 +27,7 @@ fn fifty_thousand_files_of_one_kibibyte() {
             work();
             eprintln!("{count} files, {what}: {:?}", start.elapsed());
         };
-        let mut export = Export::open(top.path(), "alice").unwrap();
+        let mut export = open(top.path(), "alice").unwrap();
         let mut run = |what: &str, catalog: &Catalog, written: usize, removed: usize| {
             timed(what, &mut || {
                 let progress = apply(&mut export, catalog, &content);
@@ -37,7 +37,7 @@ fn fifty_thousand_files_of_one_kibibyte() {
         run("all new", &catalog, count as usize, 0);
         run("nothing to do", &catalog, 0, 0);
         run("one new", &more, 1, 0);
-        timed("opened", &mut || drop(Export::open(top.path(), "alice").unwrap()));
+        timed("opened", &mut || drop(open(top.path(), "alice").unwrap()));
         run("all removed", &Catalog::default(), 0, count as usize + 1);
     }
 }

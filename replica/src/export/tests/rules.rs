@@ -7,7 +7,7 @@ fn the_folder_is_what_the_catalog_says() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let files_of = |catalog: &Catalog| {
-        let mut export = Export::open(folder.path(), "alice").unwrap();
+        let mut export = open(folder.path(), "alice").unwrap();
         let progress = apply(&mut export, catalog, &content);
         assert_eq!(progress.present, catalog.len());
         assert_eq!(progress.refused_files, 0);
@@ -35,7 +35,7 @@ fn a_file_has_the_mode_and_the_time_of_the_catalog() {
     content.add(b"run");
     let mut entry = entry_of(b"run");
     let path = folder.path().join("alice/run");
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let modes = [(0o755, 0o755), (0o640, 0o640), (0o027, 0o427), (0o7777, 0o777), (0, 0o400)];
     for (asked, given) in modes {
         entry.mode = asked;
@@ -45,7 +45,7 @@ fn a_file_has_the_mode_and_the_time_of_the_catalog() {
         assert_eq!((mode(&path), time(&path)), (given, entry.modified_ns));
         assert_eq!(apply(&mut export, &catalog, &content).written, 0);
         // Neither is it written again by the next one.
-        export = Export::open(folder.path(), "alice").unwrap();
+        export = open(folder.path(), "alice").unwrap();
         assert_eq!(apply(&mut export, &catalog, &content).written, 0);
     }
 }
@@ -59,7 +59,7 @@ fn a_time_that_no_file_system_has_does_no_harm() {
         let entry = FileEntry { modified_ns, ..entry_of(b"old") };
         let catalog = Catalog::new([(path_of("old"), entry)]).unwrap();
         for _ in 0..2 {
-            let mut export = Export::open(folder.path(), "alice").unwrap();
+            let mut export = open(folder.path(), "alice").unwrap();
             let progress = apply(&mut export, &catalog, &content);
             assert_eq!((progress.present, progress.refused_files), (1, 0));
         }
@@ -70,7 +70,7 @@ fn a_time_that_no_file_system_has_does_no_harm() {
 fn what_is_not_here_yet_is_missing_and_the_old_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &content.catalog(&[("a", "old")]), &content);
     let catalog = content.catalog(&[("a", "new"), ("b", "more"), ("c", "here")]);
     content.forget(b"new");
@@ -79,7 +79,7 @@ fn what_is_not_here_yet_is_missing_and_the_old_file_stays() {
     assert_eq!((progress.present, progress.written, progress.missing), (1, 1, 2));
     assert_eq!(files(&folder.path().join("alice")), list(&[("a", "old"), ("c", "here")]));
     // The old file is the export's all the same.
-    export = Export::open(folder.path(), "alice").unwrap();
+    export = open(folder.path(), "alice").unwrap();
     content.add(b"new");
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.present, progress.written, progress.missing), (2, 1, 1));
@@ -93,7 +93,7 @@ fn a_second_call_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "1"), ("b/c", "2")]);
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &catalog, &content);
     let record = folder.path().join(".gossip-export/alice.catalog");
     let before = (content.copies.get(), inode(&record), inode(&folder.path().join("alice/b/c")));
@@ -107,8 +107,8 @@ fn a_second_call_does_nothing() {
 fn two_publishers_do_not_meet() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut alice = Export::open(folder.path(), "alice").unwrap();
-    let mut bob = Export::open(folder.path(), "bob").unwrap();
+    let mut alice = open(folder.path(), "alice").unwrap();
+    let mut bob = open(folder.path(), "bob").unwrap();
     apply(&mut alice, &content.catalog(&[("a", "hers")]), &content);
     apply(&mut bob, &content.catalog(&[("a", "his")]), &content);
     apply(&mut alice, &Catalog::default(), &content);
@@ -121,7 +121,7 @@ fn what_somebody_has_changed_is_left_alone_and_said_once() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let path = folder.path().join("alice/a");
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &content.catalog(&[("a", "old")]), &content);
     put(&path, "mine");
     // Found when it is to be replaced, and remembered from then on.
@@ -133,7 +133,7 @@ fn what_somebody_has_changed_is_left_alone_and_said_once() {
         assert_eq!((progress.refused_files, progress.refused.len()), (1, 0));
     }
     // Also by the next export, with other words of the catalog.
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &content.catalog(&[("a", "even more")]), &content);
     assert_eq!(refusals(&progress), [("a".into(), Refusal::Changed)]);
     // When the catalog no longer has it, it is somebody's.
@@ -148,7 +148,7 @@ fn what_somebody_has_changed_is_left_alone_and_said_once() {
 fn the_time_alone_tells_a_change_of_the_same_size() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &content.catalog(&[("a", "old"), ("b", "old")]), &content);
     put(&folder.path().join("alice/a"), "oLd");
     put(&folder.path().join("alice/b"), "bLd");
@@ -171,7 +171,7 @@ fn a_foreign_file_with_the_right_content_is_adopted() {
     set_time(&a, entry_of(b"same").modified_ns);
     let before = (inode(&a), inode(&b));
     let catalog = content.catalog(&[("a", "same"), ("b", "same"), ("c", "same")]);
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.present, progress.written, progress.refused_files), (2, 1, 1));
     assert_eq!(refusals(&progress), [("c".into(), Refusal::Foreign)]);
@@ -179,7 +179,7 @@ fn a_foreign_file_with_the_right_content_is_adopted() {
     assert_ne!(inode(&b), before.1);
     assert_eq!(time(&b), entry_of(b"same").modified_ns);
     // Both are the export's now.
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     assert_eq!(apply(&mut export, &Catalog::default(), &content).removed, 2);
     assert_eq!(files(&folder.path().join("alice")), list(&[("c", "else")]));
 }
@@ -194,7 +194,7 @@ fn adopting_does_not_change_the_file_elsewhere() {
     fs::create_dir(folder.path().join("alice")).unwrap();
     fs::hard_link(&precious, folder.path().join("alice/a")).unwrap();
     let before = time(&precious);
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &content.catalog(&[("a", "same")]), &content);
     assert_eq!(progress.present, 1);
     assert_eq!((mode(&precious), time(&precious)), (0o600, before));
@@ -205,7 +205,7 @@ fn what_was_read_is_not_read_again_but_compared_again() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     put(&folder.path().join("alice/a"), "mine");
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &content.catalog(&[("a", "hers")]), &content);
     assert_eq!(refusals(&progress), [("a".into(), Refusal::Foreign)]);
     let progress = apply(&mut export, &content.catalog(&[("a", "mine")]), &content);
@@ -217,10 +217,10 @@ fn what_somebody_has_removed_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "1"), ("b/c", "2")]);
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &catalog, &content);
     fs::remove_dir_all(folder.path().join("alice/b")).unwrap();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     assert_eq!(apply(&mut export, &catalog, &content).written, 1);
     // If all is gone it is noticed at once.
     fs::remove_dir_all(folder.path().join("alice")).unwrap();
@@ -233,7 +233,7 @@ fn a_file_that_a_power_cut_has_cut_short_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "content"), ("b", "content"), ("c", "content")]);
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &catalog, &content);
     let at = |name| folder.path().join("alice").join(name);
     for (name, left) in [("a", ""), ("b", "con")] {
@@ -242,7 +242,7 @@ fn a_file_that_a_power_cut_has_cut_short_is_written_again() {
     }
     // Somebody's change has a time of its own.
     put(&at("c"), "");
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.present, progress.written), (2, 2));
     assert_eq!(refusals(&progress), [("c".into(), Refusal::Changed)]);
@@ -254,7 +254,7 @@ fn what_somebody_does_while_a_file_is_written_survives() {
         let folder = tempfile::tempdir().unwrap();
         let content = Memory::default();
         let path = folder.path().join("alice/a/b");
-        let mut export = Export::open(folder.path(), "alice").unwrap();
+        let mut export = open(folder.path(), "alice").unwrap();
         if !is_new {
             apply(&mut export, &content.catalog(&[("a/b", "old")]), &content);
         }
@@ -263,7 +263,7 @@ fn what_somebody_does_while_a_file_is_written_survives() {
         let progress = apply(&mut export, &content.catalog(&[("a/b", "newer")]), &content);
         assert_eq!(refusals(&progress), [("a/b".into(), why)]);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-        let mut export = Export::open(folder.path(), "alice").unwrap();
+        let mut export = open(folder.path(), "alice").unwrap();
         apply(&mut export, &Catalog::default(), &content);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
@@ -273,7 +273,7 @@ fn what_somebody_does_while_a_file_is_written_survives() {
 fn a_folder_with_something_of_somebody_in_it_stays() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &content.catalog(&[("a/b/c", "1"), ("a/d/e", "2")]), &content);
     put(&folder.path().join("alice/a/b/mine"), "mine");
     let progress = apply(&mut export, &content.catalog(&[("a", "3")]), &content);
@@ -290,7 +290,7 @@ fn another_name_of_an_exported_file_is_not_taken_for_a_foreign_one() {
     // As where case is folded: the name is there, and it is the file with the other name.
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     apply(&mut export, &content.catalog(&[("README", "same")]), &content);
     let at = |name| folder.path().join("alice").join(name);
     fs::hard_link(at("README"), at("readme")).unwrap();
@@ -299,7 +299,7 @@ fn another_name_of_an_exported_file_is_not_taken_for_a_foreign_one() {
         let progress = apply(&mut export, &both, &content);
         assert_eq!((progress.present, progress.refused_files), (1, 1));
         assert_eq!(refusals(&progress), [("readme".into(), Refusal::SameFile)]);
-        export = Export::open(folder.path(), "alice").unwrap();
+        export = open(folder.path(), "alice").unwrap();
     }
 }
 
@@ -307,13 +307,13 @@ fn another_name_of_an_exported_file_is_not_taken_for_a_foreign_one() {
 fn one_file_under_two_recorded_names_has_one_owner() {
     let folder = tempfile::tempdir().unwrap();
     let content = Memory::default();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let both = content.catalog(&[("README", "same"), ("readme", "same")]);
     apply(&mut export, &both, &content);
     let at = |name| folder.path().join("alice").join(name);
     fs::remove_file(at("readme")).unwrap();
     fs::hard_link(at("README"), at("readme")).unwrap();
-    let mut export = Export::open(folder.path(), "alice").unwrap();
+    let mut export = open(folder.path(), "alice").unwrap();
     let progress = apply(&mut export, &both, &content);
     assert_eq!(refusals(&progress), [("readme".into(), Refusal::SameFile)]);
 }
@@ -332,7 +332,7 @@ fn the_store_gives_verified_content() {
     let files = files.map(|(path, entry)| (path_of(path), entry));
     let wrong = FileEntry { size: 7, ..entry_of(long.as_bytes()) };
     let catalog = Catalog::new(files.into_iter().chain([(path_of("wrong"), wrong)])).unwrap();
-    let mut export = Export::open(&folder.path().join("out"), "alice").unwrap();
+    let mut export = open(&folder.path().join("out"), "alice").unwrap();
     let progress = export.apply(&catalog, &store, &|| false).unwrap();
     assert_eq!(refusals(&progress), [("wrong".into(), Refusal::WrongSize)]);
     assert_eq!(progress.present, 2);

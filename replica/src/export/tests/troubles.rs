@@ -26,7 +26,7 @@ fn each_obstacle_has_its_reason_and_the_rest_goes_on() {
         ("socket-folder/rest", "6"),
     ]);
     let before = files(&alice);
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     let expected = [
         ("file/below".into(), Refusal::FileInTheWay),
@@ -79,7 +79,7 @@ fn a_name_that_is_too_long_here_is_refused_alone() {
     let content = Memory::default();
     let deep = format!("{}/end", ["x".repeat(250).as_str(); 16].join("/"));
     let catalog = content.catalog(&[(&deep, "deep"), ("rest", "1")]);
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.present, progress.refused_files), (2, 0));
     let progress = apply(&mut export, &Catalog::default(), &content);
@@ -94,7 +94,7 @@ fn a_lie_about_the_size_is_refused() {
     content.add(b"content");
     let entry = FileEntry { size: 1 << 40, ..entry_of(b"content") };
     let catalog = Catalog::new([(path_of("a"), entry)]).unwrap();
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!(refusals(&progress), [("a".into(), Refusal::WrongSize)]);
     assert_eq!(files(&top.path().join("alice")), list(&[]));
@@ -111,7 +111,7 @@ fn of_many_refused_some_are_listed_and_all_are_counted() {
     }
     let catalog: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "hers")).collect();
     let catalog = content.catalog(&catalog);
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.refused_files, progress.refused.len()), (100, super::super::MAX_LISTED));
     let progress = apply(&mut export, &catalog, &content);
@@ -125,7 +125,7 @@ fn a_folder_that_was_unmounted_is_not_made_again() {
     let (folder, away) = (top.path().join("mount"), top.path().join("away"));
     let one = content.catalog(&[("a", "1")]);
     let two = content.catalog(&[("a", "2"), ("b", "1")]);
-    let mut export = Export::open(&folder, "alice").unwrap();
+    let mut export = open(&folder, "alice").unwrap();
     apply(&mut export, &one, &content);
     fs::rename(&folder, &away).unwrap();
     // Nothing, a file, an empty folder as of a mount point: nothing is written there.
@@ -161,9 +161,9 @@ fn another_folder_with_a_record_is_looked_at_anew() {
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "1"), ("b", "2")]);
     let (one, two) = (top.path().join("one"), top.path().join("two"));
-    let mut export = Export::open(&one, "alice").unwrap();
+    let mut export = open(&one, "alice").unwrap();
     apply(&mut export, &catalog, &content);
-    let mut other = Export::open(&two, "alice").unwrap();
+    let mut other = open(&two, "alice").unwrap();
     apply(&mut other, &content.catalog(&[("b", "2"), ("c", "3")]), &content);
     put(&two.join("alice/mine"), "mine");
     fs::rename(&one, top.path().join("away")).unwrap();
@@ -178,17 +178,17 @@ fn another_process_is_noticed() {
     let top = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "1")]);
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let lock = fs::File::open(top.path().join(".gossip-export/alice.lock")).unwrap();
     fs4::FileExt::lock(&lock).unwrap();
-    let refused = Export::open(top.path(), "alice").unwrap_err();
+    let refused = open(top.path(), "alice").unwrap_err();
     assert!(matches!(refused, ExportError::Locked { .. }), "{refused:?}");
     let refused = export.apply(&catalog, &content, &|| false).unwrap_err();
     assert!(matches!(refused, ExportError::Locked { .. }), "{refused:?}");
     fs4::FileExt::unlock(&lock).unwrap();
     assert_eq!(apply(&mut export, &catalog, &content).written, 1);
     // What it has done between two calls is seen.
-    let mut other = Export::open(top.path(), "alice").unwrap();
+    let mut other = open(top.path(), "alice").unwrap();
     apply(&mut other, &content.catalog(&[("b", "2")]), &content);
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.written, progress.removed), (1, 1));
@@ -199,7 +199,7 @@ fn a_damaged_record_stops_the_export_and_says_so() {
     let top = tempfile::tempdir().unwrap();
     let content = Memory::default();
     let catalog = content.catalog(&[("a", "1"), ("b", "2")]);
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     apply(&mut export, &catalog, &content);
     let record = top.path().join(".gossip-export/alice.catalog");
     put(&record, "gossip-cat");
@@ -207,9 +207,9 @@ fn a_damaged_record_stops_the_export_and_says_so() {
         let error = export.apply(&catalog, &content, &|| false).unwrap_err();
         assert!(matches!(&error, ExportError::Record { path, .. } if *path == record), "{error:?}");
     }
-    Export::open(top.path(), "alice").unwrap_err();
+    open(top.path(), "alice").unwrap_err();
     fs::remove_file(&record).unwrap();
-    let mut export = Export::open(top.path(), "alice").unwrap();
+    let mut export = open(top.path(), "alice").unwrap();
     let progress = apply(&mut export, &catalog, &content);
     assert_eq!((progress.present, progress.written), (2, 0));
 }
@@ -222,7 +222,7 @@ fn it_stops_where_it_is_and_goes_on_later() {
     let catalog = content.catalog(&[("a", &long), ("b", "2"), ("c", &long)]);
     let mut last = 0;
     for limit in 0.. {
-        let mut export = Export::open(top.path(), "alice").unwrap();
+        let mut export = open(top.path(), "alice").unwrap();
         let asked = Cell::new(0);
         let is_stopped = || asked.replace(asked.get() + 1) >= limit;
         match export.apply(&catalog, &content, &is_stopped) {
@@ -246,7 +246,7 @@ fn after_each_failure_it_goes_on_when_that_is_mended() {
         for at in 0.. {
             let top = tempfile::tempdir().unwrap();
             let content = Memory::default();
-            let mut export = Export::open(top.path(), "alice").unwrap();
+            let mut export = open(top.path(), "alice").unwrap();
             apply(&mut export, &content.catalog(&[("a/b", "1"), ("c", "2")]), &content);
             let catalog = content.catalog(&[("a", "3"), ("c", "changed"), ("d/e", "4")]);
             steps::fail_at(at, kind);
