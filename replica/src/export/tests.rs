@@ -27,14 +27,16 @@ use crate::catalog::{Catalog, FileEntry, FilePath};
 /// A time that most file systems keep.
 const TIME: i64 = 1_700_000_000_000_000_000;
 
+type Fault = fn() -> ContentError;
+
 /// Content in memory. What is short comes in pieces of four bytes.
 #[derive(Default)]
 struct Memory {
     content: RefCell<HashMap<ArtifactId, Vec<u8>>>,
     copies: Cell<usize>,
     /// What a check says of all content, if not that it can be copied; and a copy likewise.
-    fault: Cell<Option<fn() -> ContentError>>,
-    copy_fault: Cell<Option<fn() -> ContentError>>,
+    fault: Cell<Option<Fault>>,
+    copy_fault: Cell<Option<Fault>>,
     /// What somebody does while a file is written, once.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }

@@ -94,7 +94,10 @@ impl ReplicaGossip {
     /// Catalogs count of these publishers, and of nobody else. What others have published counts as removed.
     pub fn set_members(&self, members: BTreeSet<NodeId>) {
         self.catalogs.set_members(members, &|id| self.is_held_or_wanted(id));
-        self.state().has_returned = true;
+        // Who is back has a head that is known, and a catalog that may be gone by now.
+        if !self.catalogs.awaited().is_empty() {
+            self.state().has_returned = true;
+        }
         self.changes.note();
     }
 

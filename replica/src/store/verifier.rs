@@ -44,6 +44,9 @@ const LEAST_BYTES: u64 = 128 << 10;
 const SWEEP_NAMES: usize = 200;
 /// How much time lies between two steps of looking at names.
 const SWEEP_STEP: Duration = Duration::from_millis(200);
+/// After so many names a step is seldom: a large store takes a thousandth of a core or two.
+const QUICK_NAMES: u64 = 2_000;
+const SLOW_STEP: Duration = Duration::from_millis(1_000);
 /// How much time lies at least between looking at a name and looking at it again.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the folder is looked at.
@@ -141,7 +144,10 @@ impl Verifier {
             }
         }
         match artifacts.last().filter(|_| artifacts.len() == SWEEP_NAMES) {
-            Some(last) => (self.sweep, self.sweep_at) = (last.height + 1, now + SWEEP_STEP),
+            Some(last) => {
+                let step = if last.height <= QUICK_NAMES { SWEEP_STEP } else { SLOW_STEP };
+                (self.sweep, self.sweep_at) = (last.height + 1, now + step);
+            }
             None => (self.sweep, self.sweep_at) = (0, now + SWEEP_INTERVAL),
         }
     }

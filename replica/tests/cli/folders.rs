@@ -7,7 +7,7 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -178,7 +178,6 @@ fn what_is_added_renamed_and_removed_follows() {
     fs::rename(three.outbox().join("deep"), three.outbox().join("moved")).unwrap();
     fs::remove_file(three.outbox().join("many/2")).unwrap();
     fs::remove_dir_all(three.outbox().join("ü")).unwrap();
-    let began = Instant::now();
     until("the folder follows", || {
         files(&three.nodes[2].inbox(&three.nodes[0])) == files(&three.outbox())
     });

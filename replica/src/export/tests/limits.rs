@@ -128,7 +128,7 @@ fn what_stands_in_the_way_of_all_others_is_not_tried_for_ever() {
 #[test]
 fn what_stands_refused_leaves_the_record_alone() {
     let read_error = || ContentError::Read("a bad block".into());
-    let faults: [(fn() -> ContentError, Option<Refusal>); 3] = [
+    let faults: [(Fault, Option<Refusal>); 3] = [
         (|| ContentError::NotYet, None),
         (|| ContentError::WrongSize, Some(Refusal::WrongSize)),
         (read_error, Some(Refusal::Unreadable("a bad block".into()))),
