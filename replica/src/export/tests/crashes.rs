@@ -60,11 +60,17 @@ fn prefix_free(files: &[(String, &'static str)]) -> Vec<(String, &'static str)> 
     kept
 }
 
-fn run(steps: &[Step]) {
+/// `bytes` are what a call writes before it ends.
+fn run(steps: &[Step], bytes: u64) {
     let top = tempfile::tempdir().unwrap();
     let alice = top.path().join("alice");
     let content = Memory::default();
-    let mut export = open(top.path(), "alice").unwrap();
+    let open_alice = || {
+        let mut export = open(top.path(), "alice")?;
+        export.limits.bytes = bytes;
+        Ok::<_, ExportError>(export)
+    };
+    let mut export = open_alice().unwrap();
     let mut foreign: Vec<String> = Vec::new();
     // What a path may have had until now.
     let mut ever: Vec<(String, &str)> = Vec::new();
@@ -84,8 +90,10 @@ fn run(steps: &[Step]) {
         let is_foreign = |path: &str| foreign.iter().any(|other| other == path);
         for at in step.crashes.into_iter().flatten() {
             steps::crash_at(at);
-            let opened = if step.is_opened { open(top.path(), "alice") } else { Ok(export) };
-            let _ = opened.map(|mut export| export.apply(&catalog, &content, &|| false));
+            let opened = if step.is_opened { open_alice() } else { Ok(export) };
+            let _ = opened.map(|mut export| {
+                while export.apply(&catalog, &content, &|| false).is_ok_and(|done| done.more) {}
+            });
             steps::heal();
             // No half file, and nothing of somebody else's touched.
             for (path, there) in files(&alice) {
@@ -96,15 +104,18 @@ fn run(steps: &[Step]) {
                     assert!(known, "{path} has {there:?}");
                 }
             }
-            export = open(top.path(), "alice").unwrap();
+            export = open_alice().unwrap();
         }
         if step.is_opened {
-            export = open(top.path(), "alice").unwrap();
+            export = open_alice().unwrap();
         }
         if !step.is_finished {
             continue;
         }
-        let progress = apply(&mut export, &catalog, &content);
+        let mut progress = apply(&mut export, &catalog, &content);
+        while progress.more {
+            progress = apply(&mut export, &catalog, &content);
+        }
         let wanted: Vec<(&str, &str)> = listed
             .iter()
             .filter(|(path, _)| !foreign.iter().any(|other| collide(other, path)))
@@ -138,8 +149,9 @@ proptest! {
     #[test]
     fn whatever_happens_the_folder_becomes_what_the_catalog_says(
         steps in prop::collection::vec(a_step(), 1..5),
+        bytes in prop::sample::select(&[1, 6, u64::MAX][..]),
     ) {
-        run(&steps);
+        run(&steps, bytes);
     }
 }
 
@@ -164,7 +176,7 @@ fn a_crash_at_each_step_is_followed_by_another_one() {
             // Finished by the same catalog, or by the one after it.
             for is_finished in [false, true] {
                 let changed = Step { is_finished, ..step(&change, [Some(first), second]) };
-                run(&[start.clone(), changed, step(&[("a", "two")], [None; 2])]);
+                run(&[start.clone(), changed, step(&[("a", "two")], [None; 2])], u64::MAX);
             }
         }
     }
