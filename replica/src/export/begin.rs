@@ -25,10 +25,10 @@ const MAX_PATH_BYTES: u64 = 1 << 16;
 
 /// Makes a folder ready for exports, and says whether it was not. The folder itself must be there.
 ///
-/// The file `memory` remembers it. It must not lie on the same disk below the folder. It is replaced where it remembers
-/// another folder: one alone is protected.
+/// The file `memory`, which lies elsewhere, remembers the folder. It has one: another one takes its place.
 ///
-/// To be called before each [`Export::open`](super::Export::open), and again when a call says [`ExportError::Gone`].
+/// To be called before [`Export::open`](super::Export::open), and again after a call has said [`ExportError::Gone`].
+/// What was opened before a call that made the folder ready is of no more use.
 ///
 /// # Errors
 ///
