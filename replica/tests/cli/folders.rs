@@ -181,8 +181,6 @@ fn what_is_added_renamed_and_removed_follows() {
     until("the folder follows", || {
         files(&three.nodes[2].inbox(&three.nodes[0])) == files(&three.outbox())
     });
-    // For people to read; a machine may be slow.
-    tell(&format!("a rename and a removal took {:?}", began.elapsed()));
     until("the other follows", || !three.nodes[1].inbox(&three.nodes[0]).join("many/2").exists());
     assert_eq!(fs::read(&foreign).unwrap(), b"mine");
     fs::remove_file(foreign).unwrap();
