@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use crate::{
     node::{Node, content},
-    page::tell,
     program::{Running, command, until},
 };
 
