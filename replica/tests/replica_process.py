@@ -30,6 +30,7 @@ POLL_SECONDS = 0.02
 # Files are moved into the outbox when they are complete, and some disks here are small.
 SETTINGS = ("settle_seconds = 0", "min_free_bytes = 0")
 
+CATALOG_MAGIC = b"gossip-catalog/"
 ARTIFACT_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -220,10 +221,17 @@ class Replica:
         return (self.store / artifact).exists()
 
     def held(self):
-        """The names of the artifacts in the store."""
+        """The names of the artifacts in the store, without those of catalogs."""
         if not self.store.is_dir():
             return set()
-        return {name for name in os.listdir(self.store) if ARTIFACT_NAME.fullmatch(name)}
+        return {name for name in os.listdir(self.store) if ARTIFACT_NAME.fullmatch(name) and not self.is_catalog(name)}
+
+    def is_catalog(self, name):
+        try:
+            with open(self.store / name, "rb") as artifact:
+                return artifact.read(len(CATALOG_MAGIC)) == CATALOG_MAGIC
+        except OSError:
+            return False  # It may be gone again, or be damaged into a folder.
 
     def partial_bytes(self):
         """How many bytes there are of artifacts on their way in."""
