@@ -90,6 +90,8 @@ class Replicas:
         for replica in self.replicas:
             peers = [peer for peer in self.replicas if peer is not replica]
             work = 'publish = "outbox"' if replica is first else 'export = "export"'
+            # It may be a mount point, so a replica does not make it.
+            (replica.folder / "export").mkdir(parents=True, exist_ok=True)
             replica.configure(peers, "settle_seconds = 1\n" + work)
             replica.start()
         self.publisher, *self.receivers = (Usage(replica.process) for replica in self.replicas)
