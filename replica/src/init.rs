@@ -213,7 +213,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     }
 }
 
-/// Replaces a file, or makes one that all may read. Whoever reads it finds it whole.
+/// Replaces a file, or makes one that all may read. A reader finds all of it or none.
 fn write_aside(path: &Path, text: &str, permissions: Option<Permissions>) -> Result<(), Failure> {
     let written = || {
         let mut builder = tempfile::Builder::new();

@@ -50,6 +50,7 @@ pub mod identity;
 pub mod names;
 pub mod outbox;
 pub mod publish;
+mod replace_file;
 pub mod replica;
 #[cfg(fuzzing)]
 #[expect(dead_code, unused_imports, reason = "the program uses the rest")]

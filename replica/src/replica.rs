@@ -21,7 +21,7 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, io,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
@@ -30,93 +30,27 @@ use std::{
 
 use gossip_engine::{
     AdvertBroadcaster, AsyncTransportEventHandlerImpl, BuildError, ChannelConfig, ConfigError,
-    FlowReport, FlowType, MAX_ADVERT_BUFFER, MetricsRegistry, MetricsSnapshot, NodeId,
-    P2PThreadJoiner, ShutdownReport, WaitStrategy,
+    FlowReport, MetricsRegistry, MetricsSnapshot, NodeId, P2PThreadJoiner, ShutdownReport,
 };
 
 use crate::{
     blocking::blocking,
     catalog::Catalogs,
-    gossip::{Full, GossipOptions, OptionsError, PublishError, ReplicaGossip},
+    gossip::{Full, PublishError, ReplicaGossip},
     identity::Identity,
-    store::{Imported, Store, StoreError, StoreOptions, Verifying},
+    store::{Imported, Store, Verifying},
     transport::{
-        BindError, Peer, PeerChanges, PeerStatus, StartError, Transport, TransportCounters,
-        TransportOptions, TransportReport,
+        Peer, PeerChanges, PeerStatus, StartError, Transport, TransportCounters, TransportReport,
     },
 };
 
 mod observer;
+mod options;
 
-pub use observer::Observer;
-
-/// What may be chosen about a replica.
-#[derive(Clone, Debug)]
-pub struct ReplicaOptions {
-    /// The protocol's numbers.
-    pub gossip: GossipOptions,
-    /// The transport's.
-    pub transport: TransportOptions,
-    /// Bounds and threads of the engine's flows, and how their threads wait: parked, unless said otherwise.
-    pub channels: ChannelConfig,
-    /// How many adverts of the replica's own may wait to be broadcast. What does not fit is counted by the
-    /// engine, and sent with the next tick of the clock.
-    pub advert_buffer: usize,
-    /// What the store survives, how much it takes, and how fast it is verified.
-    pub store: StoreOptions,
-}
-
-impl Default for ReplicaOptions {
-    fn default() -> Self {
-        Self {
-            gossip: GossipOptions::default(),
-            transport: TransportOptions::default(),
-            channels: channels(),
-            advert_buffer: MAX_ADVERT_BUFFER,
-            store: StoreOptions::default(),
-        }
-    }
-}
-
-/// The engine's defaults, but that workers with nothing to do sleep: a replica shares its machine with its
-/// transport, and in the demo with other replicas, and its callbacks use no rayon.
-fn channels() -> ChannelConfig {
-    use FlowType::{Advert, Chunk, Request, Retransmission, Transport};
-    let flows = [Advert, Request, Chunk, Retransmission, Transport];
-    flows.into_iter().fold(ChannelConfig::default(), |channels, flow| {
-        let parked = channels.flow(flow).with_wait_strategy(WaitStrategy::Park);
-        channels.with_flow(flow, parked)
-    })
-}
-
-/// Why a replica does not start. Nothing is left of it, but its folder.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplicaError {
-    /// A number of the protocol cannot be.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// The store's folder cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What is known of catalogs cannot be read.
-    #[error("cannot read {}: {error}", folder.display())]
-    Catalogs {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The address cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The engine cannot be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The list of peers cannot be.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
+pub use self::{
+    observer::Observer,
+    options::{ReplicaError, ReplicaOptions},
+};
 
 /// A replica that listens and holds its store, and lets nobody in yet.
 #[derive(Debug)]

@@ -11,7 +11,7 @@
 //! line that cannot be printed is said in the log, and the replica goes on. If the system refuses to receive, which
 //! cannot be mended from within, the replica ends in order and the status is 1.
 //!
-//! A service manager that wants to know is told when the replica is ready, alive, reading anew and ending.
+//! A service manager that asks for it hears when the replica is ready, alive, reading anew and ending.
 //!
 //! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
 //! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
@@ -159,10 +159,11 @@ fn check(settings: &Settings) -> Result<Identity, Failure> {
     }
     folders::check_apart(settings)?;
     if let Some(publish) = &settings.publish {
-        scan::check_folder(publish).map_err(|error| places.fault("publish", error))?;
+        folders::check_folder("publish", publish)
+            .map_err(|error| places.fault("publish", error))?;
     }
     if let Some(export) = &settings.export {
-        export::check_folder(export).map_err(|error| places.fault("export", error))?;
+        folders::check_folder("export", export).map_err(|error| places.fault("export", error))?;
     }
     folders::check_store(&settings.store).map_err(|error| places.fault("store", error))?;
     Ok(identity)

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
-    /// Joins the lane's line, with an item of so many bytes. The ticket is to be [polled](Self::poll_ticket) until it is
-    /// decided, or [left](Self::leave_ticket).
+    /// Joins the lane's line, with an item of so many bytes. The ticket is to be [polled](Self::poll_ticket) until it
+    /// is decided, or [left](Self::leave_ticket).
     pub(crate) fn wait(
         &self,
         lane: &Arc<Lane<K>>,

@@ -29,10 +29,11 @@ use gossip_engine::{ArtifactId, NodeId};
 
 use super::{
     Catalog, CatalogError, Head, MAX_FILES,
-    disk::{read_head, write_aside},
+    disk::read_head,
     publishers::{Current, State},
     retired::Retired,
 };
+use crate::replace_file::replace_file;
 
 /// How many publishers are known at a time, those that have left the list among them.
 pub const MAX_PUBLISHERS: usize = 8192;
@@ -253,7 +254,7 @@ impl Catalogs {
     fn write(&self, head: &Head) {
         self.write_retired();
         let path = self.folder.join(format!("{:x}", head.publisher()));
-        if let Err(error) = write_aside(&path, &head.encode()) {
+        if let Err(error) = replace_file(&path, &head.encode()) {
             tracing::warn!(path = %path.display(), %error, "cannot write the head of a catalog");
         }
     }

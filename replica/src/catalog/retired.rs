@@ -23,7 +23,8 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
-use super::{MAX_FILES, disk::write_aside};
+use super::MAX_FILES;
+use crate::replace_file::replace_file;
 
 /// How many artifacts are retired at a time. 100 bytes each.
 pub(super) const MAX_RETIRED: usize = MAX_FILES;
@@ -57,7 +58,7 @@ pub(super) enum Change {
 impl Change {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         match self {
-            Self::Replace(lines) => write_aside(path, lines.as_bytes()),
+            Self::Replace(lines) => replace_file(path, lines.as_bytes()),
             Self::Append(lines) => {
                 std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
                 let mut file = OpenOptions::new().append(true).create(true).open(path)?;

@@ -11,7 +11,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::Path,
 };
 
@@ -19,6 +19,7 @@ use super::{
     error::ExportError,
     place::{gone_or, has_state, make_state},
 };
+use crate::replace_file::replace_file;
 
 /// No system has a longer path, in bytes.
 const MAX_PATH_BYTES: u64 = 1 << 16;
@@ -48,7 +49,7 @@ pub fn begin(folder: &Path, memory: &Path) -> Result<bool, ExportError> {
     }
     // Last, so that a crash before leaves nothing that stops the next one.
     if !is_remembered {
-        write(memory, place).map_err(ExportError::io("write", memory))?;
+        replace_file(memory, place).map_err(ExportError::io("write", memory))?;
     }
     Ok(!is_ready)
 }
@@ -61,15 +62,4 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) => return Err(error),
     }
     Ok(content)
-}
-
-/// Replaces a file, or makes it and its folder. A crash leaves the old content or the new.
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

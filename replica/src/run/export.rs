@@ -12,14 +12,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs, mem,
-    path::{Path, PathBuf},
+    mem,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gossip_engine::NodeId;
@@ -76,7 +76,8 @@ impl Exporting {
             .name("exporter".to_owned())
             .spawn(move || {
                 let (gossip, stop) = (exports.gossip.clone(), exports.stop.clone());
-                let pause = |pause| sleep(&gossip, &stop, pause);
+                let is_stopped = || stop.load(Ordering::Acquire);
+                let pause = |pause| gossip.changes().pause(pause, &is_stopped);
                 supervise::keep_running("exporter", &failures, pause, || exports.repeat());
             })
             .map_err(|error| Failure::runtime(format_args!("cannot start a thread: {error}")))?;
@@ -91,33 +92,6 @@ impl Exporting {
         gossip.changes().note();
         let joined = timeout(patience, spawn_blocking(move || thread.join())).await;
         matches!(joined, Ok(Ok(Ok(()))))
-    }
-}
-
-/// Finds out before the replica starts whether there is the folder.
-pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
-    // It may be where a disk is to be mounted, so it is not made.
-    let shown = folder.display();
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(format!("export is {shown}, which is no folder")),
-        Err(error) => Err(format!("export is {shown}, which cannot be found: {error}")),
-    }
-}
-
-/// Waits for so long, whatever comes. Returns whether to go on.
-fn sleep(gossip: &ReplicaGossip, stop: &AtomicBool, time: Duration) -> bool {
-    let end = Instant::now() + time;
-    loop {
-        let seen = gossip.changes().wait(0, Duration::ZERO);
-        if stop.load(Ordering::Acquire) {
-            return false;
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        let _ = gossip.changes().wait(seen, left);
     }
 }
 
@@ -160,7 +134,7 @@ impl Exports {
                 }
             }
             let _ = self.gossip.changes().wait(seen, RETRY);
-            if !sleep(&self.gossip, &self.stop, GATHER) {
+            if !self.gossip.changes().pause(GATHER, &|| self.stop.load(Ordering::Acquire)) {
                 return;
             }
         }

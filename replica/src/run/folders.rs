@@ -70,6 +70,18 @@ pub(super) fn check_apart(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Finds out before the replica starts that the folder to publish or to export to is none.
+pub(super) fn check_folder(name: &str, folder: &Path) -> Result<(), String> {
+    // One that is not there from the beginning is a mistake, or a disk that is not mounted; later it may come and go.
+    let shown = folder.display();
+    if fs::metadata(folder).is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(format!("{name} is {shown}, which is no folder"));
+    }
+    fs::read_dir(folder)
+        .map(drop)
+        .map_err(|error| format!("{name} is {shown}, which cannot be read: {error}"))
+}
+
 /// Finds out whether the store can be written, without making it.
 pub(super) fn check_store(store: &Path) -> Result<(), String> {
     let failed = |folder: &Path, error: &io::Error| {

@@ -91,16 +91,7 @@ impl Wake {
 
     /// Waits for so long, whatever changes. Returns whether to go on.
     fn pause(&self, time: Duration) -> bool {
-        let end = Instant::now() + time;
-        while !self.is_stopped() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            let seen = self.changes.wait(0, Duration::ZERO);
-            let _ = self.changes.wait(seen, left);
-        }
-        false
+        self.changes.pause(time, &|| self.is_stopped())
     }
 }
 
@@ -156,18 +147,6 @@ impl Scanning {
         // Relaxed: a figure; the thread has been joined, or it may still rise.
         (self.published.load(Ordering::Relaxed), ended)
     }
-}
-
-/// Finds out before the replica starts what cannot be published at all.
-pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
-    // A folder that is not there from the beginning is a mistake; later it may come and go.
-    let shown = folder.display();
-    if fs::metadata(folder).is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(format!("publish is {shown}, which is no folder"));
-    }
-    fs::read_dir(folder)
-        .map(drop)
-        .map_err(|error| format!("publish is {shown}, which cannot be read: {error}"))
 }
 
 #[derive(Debug)]

@@ -272,7 +272,7 @@ fn nothing_is_exported_to_the_place_of_a_disk_that_is_not_there() {
     let check = command(["run", "--check", "--config"]).arg(config).output().unwrap();
     let stderr = String::from_utf8(check.stderr).unwrap();
     assert_eq!(check.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("inbox, which cannot be found: "), "{stderr}");
+    assert!(stderr.contains("inbox, which cannot be read: "), "{stderr}");
 
     fs::create_dir(&inbox).unwrap();
     three.write("new", b"while it was away");

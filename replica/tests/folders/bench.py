@@ -68,7 +68,7 @@ START_SECONDS = 120
 REST_SECONDS = 3 if QUICK else 15
 IDLE_SECONDS = 10 if QUICK else 30
 HELD_IDLE_SECONDS = 10 if QUICK else 60
-# ext4 avoids inodes that were freed in the last minute, so that files are dear to whoever comes after a removal.
+# ext4 avoids inodes that were freed in the last minute, so that new files are dear after a removal.
 CALM_SECONDS = 0 if QUICK else 65
 POLL_SECONDS = 0.05
 PIECE_BYTES = 1 << 20

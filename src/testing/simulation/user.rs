@@ -171,8 +171,8 @@ impl Simulation {
         self.state(|state| state.random.below(count))
     }
 
-    /// Adds a task: a future that is polled when it has been woken and its turn comes. Its first poll waits for a turn as
-    /// well. A task goes on until it is pending. To let others go before that, it [pauses](Self::pause). Up to 10 000
+    /// Adds a task: a future that is polled when it has been woken and its turn comes. Its first poll waits for a turn,
+    /// too. A task goes on until it is pending. To let others go before that, it [pauses](Self::pause). Up to 10 000
     /// tasks may be there at once.
     ///
     /// # Panics
