@@ -272,3 +272,6 @@ impl State {
         self.catalogs = catalogs;
     }
 }
+
+#[cfg(test)]
+mod tests;

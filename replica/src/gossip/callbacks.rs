@@ -130,6 +130,10 @@ impl Gossip for ReplicaGossip {
     }
 
     fn broadcast_advert(&self, advert: GossipAdvert, dst: ArtifactDestination) {
+        // It may have been removed while it waited for its turn.
+        if self.catalogs.is_unwanted(advert.artifact_id) {
+            return;
+        }
         let connected: BTreeSet<NodeId> = self.state().answers.peers().collect();
         match dst {
             ArtifactDestination::AllReplicas => self.tell(&advert, &connected),

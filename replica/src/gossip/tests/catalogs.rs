@@ -95,6 +95,10 @@ fn what_is_renamed_moves_and_what_is_removed_is_dropped_everywhere() {
     // Nobody brings it back.
     line.cluster.run_for(300);
     assert!((0..3).all(|at| line.cluster.replica(at).artifact_count() == 2));
+    let artifact = Artifact { id: removed, size: 3_000, height: 1 };
+    let replica = line.cluster.replica(2);
+    replica.on_gossip_advert(advert_of(artifact, None, &small_chunks()), line.cluster.id(1));
+    assert_eq!(replica.snapshot().wanted, 0, "nor does a peer that still has it");
     line.cluster.check_at_rest();
 }
 
@@ -126,6 +130,23 @@ fn what_is_kept_after_its_removal_makes_place_for_what_does_not_fit() {
     pair.cluster.run_for(15);
     let third = pair.publish(&[("a", 1), ("c", 3)]);
     pair.cluster.run_until(120, |cluster| has_all(cluster, id, &third));
+}
+
+#[test]
+fn who_comes_later_gets_nothing_that_was_removed() {
+    let cluster = Cluster::new(&vec![small_chunks(); 2]);
+    let publisher = Identity::generate();
+    (0..2).for_each(|at| cluster.replica(at).set_members(BTreeSet::from([publisher.node_id()])));
+    let mut pair = Line { cluster, publisher };
+    pair.publish(&[("a", 1), ("b", 2)]);
+    let removed = pair.id(0, "b").expect("named");
+    let second = pair.publish(&[("a", 1)]);
+    assert!(pair.cluster.holds(0, &[removed]), "for a day");
+    pair.cluster.connect(0, 1);
+    let id = pair.publisher.node_id();
+    pair.cluster.run_until(60, |cluster| has(cluster.replica(1), id, &second));
+    pair.cluster.run_for(200);
+    assert!(!pair.cluster.holds(1, &[removed]));
 }
 
 #[test]
@@ -193,6 +214,13 @@ fn heads_of_strangers_forged_and_old_ones_change_nothing() {
     assert_eq!(forged.publisher(), publisher);
     send(&forged);
     assert_eq!(invalid(), before + 1);
+    // Signed, and in the advert of something else.
+    let newer = Head::sign(&line.publisher, u64::MAX, first.catalog(), first.size());
+    for (id, size) in [(second.catalog(), newer.size()), (newer.catalog(), newer.size() + 1)] {
+        let advert = advert_of(Artifact { id, size, height: 1 }, Some(&newer), &small_chunks());
+        replica.on_gossip_advert(advert, peer);
+    }
+    assert_eq!(invalid(), before + 3);
     assert!(has(replica, publisher, &second));
     assert!(replica.catalogs().awaited().is_empty());
 }
