@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a folder holds: the content, mode and time of each file, by its path.
-fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTime)> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTime)> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -34,6 +34,16 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTim
         }
     }
     files
+}
+
+/// As somebody would look whether they are. An emptied folder goes after its files.
+#[track_caller]
+pub(crate) fn until_same(one: &Path, other: &Path) {
+    until("diff -r finds no difference", || {
+        let diff =
+            Command::new("diff").arg("-r").args([one, other]).output().expect("there is diff");
+        diff.status.success() && diff.stdout.is_empty()
+    });
 }
 
 /// A publisher and two that export, running. The first is the publisher.
@@ -82,16 +92,7 @@ impl Three {
     fn until_everywhere(&self) {
         until("the folder is the same everywhere", || self.is_everywhere());
         for node in &self.nodes[1..] {
-            let differences = Command::new("diff")
-                .arg("-r")
-                .args([self.outbox(), node.inbox(&self.nodes[0])])
-                .output()
-                .expect("there is diff");
-            assert!(
-                differences.status.success(),
-                "{}",
-                String::from_utf8_lossy(&differences.stdout)
-            );
+            until_same(&self.outbox(), &node.inbox(&self.nodes[0]));
         }
     }
 
@@ -122,7 +123,7 @@ impl Three {
 }
 
 /// Names as people have them, and worse.
-fn odd_names() -> Vec<Vec<u8>> {
+pub(crate) fn odd_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
         "a b",
         " lead",

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::program::{Running, command, output, until};
+use crate::program::{Running, command, output};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -40,59 +40,6 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         }
     }
     tree
-}
-
-/// Loopback addresses of this process alone, so that no other test takes the ports before the replicas do.
-#[cfg(target_os = "linux")]
-#[test]
-fn five_of_them_are_a_cluster() {
-    let home = TempDir::new().unwrap();
-    let process = std::process::id();
-    let host = format!("127.{}.{}", 64 + (process >> 8) % 64, process & 0xff);
-    let (mut running, mut ids) = (Vec::new(), Vec::new());
-    for number in 1..=5 {
-        let (folder, listen) = (format!("r{number}"), format!("{host}.{number}:4100"));
-        let mut arguments = vec![&folder, "--peers", "peers.toml", "--listen", &listen];
-        if number == 3 {
-            arguments.extend(["--publish", "--http", "0"]);
-        }
-        let said = done(home.path(), &arguments);
-        let id = said.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
-        let config = home.path().join(&folder).join("replica.toml");
-        // From the first on: those that run read of the others in the file of peers.
-        let replica = Running::start(command(["run", "--config"]).arg(config).current_dir("/"));
-        let ready = replica.line();
-        let expected = format!("ready: id={id} listen={listen}");
-        assert!(ready.starts_with(&expected), "{ready}");
-        assert_eq!(ready.contains(" http=127.0.0.1:"), number == 3, "{ready}");
-        running.push(replica);
-        ids.push(id.to_owned());
-    }
-    let draft = home.path().join("draft");
-    fs::write(&draft, "for all of them").unwrap();
-    fs::rename(draft, home.path().join("r3/outbox/file")).unwrap();
-    let holds = |number: u32| {
-        let store = home.path().join(format!("r{number}/store"));
-        let mut entries = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
-        entries.any(|path| fs::read(path).is_ok_and(|content| content == b"for all of them"))
-    };
-    until("all hold it", || (1..=5).all(holds));
-    // Each has the folder of the third, which alone publishes.
-    let outbox = tree(&home.path().join("r3/outbox"));
-    let content: Vec<_> = outbox.into_values().collect();
-    for number in [1, 2, 4, 5] {
-        let inbox = home.path().join(format!("r{number}/inbox")).join(&ids[2][..16]);
-        until("it is exported", || {
-            inbox.is_dir() && tree(&inbox).into_values().collect::<Vec<_>>() == content
-        });
-    }
-    for mut replica in running {
-        replica.signal("TERM");
-        assert_eq!(replica.end().code(), Some(0));
-        let summary = replica.line();
-        assert!(summary.starts_with("stopped: artifacts=2 "), "{summary}");
-        assert!(summary.ends_with(" clean=true"), "{summary}");
-    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod damage;
 #[cfg(unix)]
 mod dashboards;
 mod demo;
+#[cfg(target_os = "linux")]
+mod five;
 #[cfg(unix)]
 mod folders;
 mod generate;
