@@ -29,7 +29,7 @@ const HONEST: usize = 8;
 /// The peer behind the honest ones.
 const LIAR: usize = HONEST;
 /// Of each honest peer.
-const VOTES: usize = 1_500;
+const VOTES: usize = 300;
 
 #[derive(Clone)]
 struct Vote {
