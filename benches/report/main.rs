@@ -9,6 +9,7 @@ mod five_flows;
 mod flood;
 #[path = "../harness/folder.rs"]
 mod folder;
+mod folders;
 mod forking;
 mod front;
 mod handlers;
@@ -33,6 +34,8 @@ use serde_json::Value;
 
 const COMMAND: &str = "cargo bench -p gossip-engine && \
                        cargo bench -p gossip-replica && \
+                       cargo build --release -p gossip-replica && \
+                       python3 replica/tests/folders/bench.py && \
                        cargo bench -p gossip-engine --bench instructions && \
                        cargo bench -p gossip-engine --bench soak -- --messages 10000000 && \
                        fuzz/run 600 && \
@@ -85,12 +88,13 @@ impl Measured {
 /// A bench, a title, and what is said of it.
 type Section = (&'static str, &'static str, fn(&[Value], &Path) -> Result<String, Box<dyn Error>>);
 
-const SECTIONS: [Section; 21] = [
+const SECTIONS: [Section; 22] = [
     ("stalls", "What the machine takes", small::stalls),
     ("throughput", "Throughput", throughput::section),
     ("latency", "Latency", latency::section),
     ("flood", "A flood by one peer", flood::section),
     ("dear_peer", "A dear peer", forking::dear_peer),
+    ("folders", "A folder on five machines", folders::section),
     ("departures", "Departures and ticks", replica::departures),
     ("flooded", "A replica flooded by a peer", replica::flooded),
     ("overload", "Twice the capacity", overload::section),
