@@ -62,6 +62,8 @@ pub struct ReplicaView {
     pub faults: Vec<String>,
     /// Bytes of all peers.
     pub traffic: TrafficView,
+    /// The last hour.
+    pub hour: HourView,
     /// What is held, and the space that is left.
     pub store: StoreView,
     /// Its peers, in the order of their ids.
@@ -116,6 +118,25 @@ pub struct TrafficView {
     pub in_history: Vec<u64>,
     /// Bytes of each of the last seconds, the latest last.
     pub out_history: Vec<u64>,
+}
+
+/// The last hour in steps, at most 240 of them, the latest last. All lists are of the same length.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct HourView {
+    /// How long a step is.
+    pub step: f64,
+    /// Bytes a second from the peers.
+    pub in_rate: Vec<u64>,
+    /// Bytes a second to the peers.
+    pub out_rate: Vec<u64>,
+    /// The most artifacts at a time that were known and not held.
+    pub missing: Vec<u64>,
+    /// Bytes held at its end.
+    pub held_bytes: Vec<u64>,
+    /// Messages dropped, refused, expired or whose handler panicked.
+    pub dropped: Vec<u64>,
 }
 
 /// What is held, and the space that is left.
@@ -206,6 +227,41 @@ pub struct FolderView {
     /// Whether there is a newer catalog, which is not here yet. If there is none here at all, nothing is known of
     /// files.
     pub newer_catalog: bool,
+    /// Bytes that have come of those missing files that are being fetched.
+    pub arriving_bytes: u64,
+    /// Bytes a second of what is missing, lately.
+    pub rate: u64,
+    /// How long the rest takes at that rate; none if nothing is missing or nothing comes.
+    pub left: Option<f64>,
+    /// How many peers say that they hold all of it.
+    pub peers_complete: usize,
+    /// How many peers say that they lack some of it, or know an older catalog only.
+    pub peers_behind: usize,
+    /// How many peers have said nothing of it.
+    pub peers_silent: usize,
+    /// What peers say, those that lack most first, and at most 16 of them. It is what each says of itself.
+    pub peers: Vec<FolderPeerView>,
+}
+
+/// What a peer says of its copy of a publisher's folder.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FolderPeerView {
+    /// The peer's id.
+    pub id: String,
+    /// Its name, if the list of peers gives it one.
+    pub name: Option<String>,
+    /// Its number in this process, if it is one of a demo's.
+    pub number: Option<usize>,
+    /// Files that it lacks.
+    pub missing_files: u64,
+    /// Their bytes.
+    pub missing_bytes: u64,
+    /// Whether it said so of an older catalog than the one that is here.
+    pub older_catalog: bool,
+    /// When it said so.
+    pub said: f64,
 }
 
 /// An artifact that is being fetched.

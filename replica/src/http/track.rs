@@ -16,8 +16,8 @@ use super::{
     reading::{Reading, unix_seconds},
     refusals::REFUSALS,
     status::{
-        ArtifactView, DownloadView, FlowView, FolderView, PeerView, Readiness, RefusalView,
-        ReplicaView, StoreView, TrafficView,
+        ArtifactView, DownloadView, FlowView, FolderView, HourView, PeerView, Readiness,
+        RefusalView, ReplicaView, StoreView, TrafficView,
     },
 };
 use crate::{
@@ -100,6 +100,7 @@ impl Track {
             readiness,
             faults: faults(reading),
             traffic: self.traffic(&reading.peers),
+            hour: HourView::default(),
             store: store(reading),
             peers,
             folders: folders(reading),
