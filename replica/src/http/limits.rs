@@ -27,10 +27,16 @@ pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 pub const MAX_SAMPLE_AGE: Duration = Duration::from_secs(10);
 /// How many seconds of history are kept.
 pub const HISTORY_SECONDS: usize = 300;
+/// How long a step of the last hour is.
+pub const HOUR_STEP: Duration = Duration::from_secs(15);
+/// How many of these steps are kept.
+pub const HOUR_STEPS: usize = 240;
 /// Over how many seconds the percentiles and the recent faults are taken.
 pub const RECENT_SECONDS: usize = 60;
 /// Over how many seconds a rate is taken: one alone jumps too much to be read.
 pub const RATE_SECONDS: usize = 3;
+/// Over how many seconds the rate of a folder is taken: files come whole, so it jumps more.
+pub const FOLDER_RATE_SECONDS: usize = 10;
 /// How many of the artifacts that came last are shown.
 pub const RECENT_ARTIFACTS: usize = 24;
 /// For how long a replica has to be connected and complete before it counts as ready. Adverts come a round

@@ -58,6 +58,7 @@ mod board;
 pub mod client;
 mod folders;
 mod history;
+mod hour;
 pub mod limits;
 mod metrics;
 mod notices;

@@ -1,23 +1,24 @@
 //! From one look at a replica to the next: rates, histories, and the verdicts that need time.
 //!
-//! Bounded: a ring for each flow and each refusal, a few numbers for each peer on the list.
+//! Bounded: a ring for each flow and each refusal, a few numbers for each peer on the list and each folder.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::HashMap,
     time::{Instant, SystemTime},
 };
 
 use gossip_engine::{ArtifactId, FlowSnapshot, NodeId};
 
 use super::{
-    folders::{Content, FolderCount},
+    folders::Content,
     history::{Growth, Ring, Waits},
+    hour::{Counts, Hour},
     limits::{MAX_ERROR_CHARS, RATE_SECONDS, SETTLE},
     reading::{Reading, unix_seconds},
     refusals::REFUSALS,
     status::{
-        ArtifactView, DownloadView, FlowView, FolderView, HourView, PeerView, Readiness,
-        RefusalView, ReplicaView, StoreView, TrafficView,
+        ArtifactView, DownloadView, FlowView, PeerView, Readiness, RefusalView, ReplicaView,
+        StoreView, TrafficView,
     },
 };
 use crate::{
@@ -26,6 +27,10 @@ use crate::{
     transport::{PeerState, PeerStatus},
     words::counted,
 };
+
+mod folders;
+
+use self::folders::FolderTracks;
 
 /// The numbers of the replicas of this process.
 pub(super) type Numbers = HashMap<NodeId, usize>;
@@ -38,6 +43,8 @@ pub(super) struct Track {
     bytes_in: Growth,
     bytes_out: Growth,
     peers: HashMap<NodeId, PeerTrack>,
+    folders: FolderTracks,
+    hour: Hour,
     /// Since when it is connected and lacks nothing.
     complete_since: Option<Instant>,
 }
@@ -92,6 +99,15 @@ impl Track {
     ) -> ReplicaView {
         let readiness = self.readiness(reading, now);
         let peers = self.peers(&reading.peers, numbers, &reading.names);
+        let (traffic, flows) = (self.traffic(&reading.peers), self.flows(reading));
+        let seen = Counts {
+            bytes_in: traffic.bytes_in,
+            bytes_out: traffic.bytes_out,
+            missing: reading.gossip.wanted,
+            held_bytes: reading.store.bytes,
+            dropped: flows.iter().map(|flow| flow.dropped).sum(),
+        };
+        self.hour.take(seen, now);
         ReplicaView {
             number: numbers.get(&reading.node_id).copied().unwrap_or(1),
             id: format!("{:x}", reading.node_id),
@@ -99,11 +115,11 @@ impl Track {
             listen: reading.listen.to_string(),
             readiness,
             faults: faults(reading),
-            traffic: self.traffic(&reading.peers),
-            hour: HourView::default(),
+            traffic,
+            hour: self.hour.view(),
             store: store(reading),
             peers,
-            folders: folders(reading),
+            folders: self.folders.take(reading),
             downloads: reading.downloads.iter().map(|of| download(of, reading)).collect(),
             recent: reading
                 .recent
@@ -115,7 +131,7 @@ impl Track {
                     came: unix_seconds(*came),
                 })
                 .collect(),
-            flows: self.flows(reading),
+            flows,
             refusals: self.refusals(reading),
         }
     }
@@ -279,32 +295,6 @@ fn store(reading: &Reading) -> StoreView {
         repaired: store.repaired,
         last_error: store.last_error.as_deref().map(shortened),
         fetched: reading.gossip.fetched.artifacts,
-    }
-}
-
-/// Those of which a catalog is here, and those of which one is on its way.
-fn folders(reading: &Reading) -> Vec<FolderView> {
-    let counts = reading.folders.counts.iter().map(|count| (count.publisher, count));
-    let counts: BTreeMap<NodeId, &FolderCount> = counts.collect();
-    let publishers: BTreeSet<NodeId> = counts.keys().chain(&reading.awaited).copied().collect();
-    let view = |publisher: NodeId| FolderView {
-        publisher: format!("{publisher:x}"),
-        name: reading.names.publisher_name(publisher),
-        newer_catalog: reading.awaited.binary_search(&publisher).is_ok(),
-        ..counts.get(&publisher).map(|count| folder(count)).unwrap_or_default()
-    };
-    publishers.into_iter().map(view).collect()
-}
-
-fn folder(of: &FolderCount) -> FolderView {
-    FolderView {
-        sequence: of.sequence,
-        files: of.files,
-        bytes: of.bytes,
-        missing_files: of.missing_files,
-        missing_bytes: of.missing_bytes,
-        missing_since: of.missing_since.map(unix_seconds),
-        ..FolderView::default()
     }
 }
 

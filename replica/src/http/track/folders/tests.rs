@@ -1,0 +1,73 @@
+use std::sync::Arc;
+
+use gossip_engine::ArtifactId;
+
+use super::*;
+use crate::{
+    catalog::FilePath,
+    gossip::DownloadStatus,
+    http::{folders::Folders, tests_support::reading},
+};
+
+const FILE: ArtifactId = ArtifactId::new([9; 32]);
+
+/// A folder of which so many bytes are missing, and so many of these have come.
+fn look(tracks: &mut FolderTracks, sequence: u64, missing_bytes: u64, received: u64) -> FolderView {
+    let publisher = NodeId::new([1; 32]);
+    let count = FolderCount {
+        publisher,
+        sequence,
+        files: 2,
+        bytes: 20_000,
+        missing_files: 1,
+        missing_bytes,
+        missing_since: None,
+    };
+    let path = FilePath::new(b"file").unwrap();
+    let contents = HashMap::from([(FILE, Content::File(publisher, path))]);
+    let mut reading = reading();
+    reading.folders = Arc::new(Folders { counts: vec![count], contents });
+    let download = DownloadStatus {
+        id: FILE,
+        size: 20_000,
+        received,
+        since: Default::default(),
+        peers: 1,
+        rate: 0.0,
+    };
+    reading.downloads = vec![download];
+    tracks.take(&reading).remove(0)
+}
+
+#[test]
+fn a_folder_has_a_rate_and_a_time_left() {
+    let mut tracks = FolderTracks::default();
+    let first = look(&mut tracks, 1, 10_000, 0);
+    assert_eq!((first.arriving_bytes, first.rate, first.left), (0, 0, None));
+    // What comes of a file counts before the file is whole.
+    let view = look(&mut tracks, 1, 10_000, 500);
+    assert_eq!((view.arriving_bytes, view.rate, view.left), (500, 500, Some(19.0)));
+    // Less is missing: a file is here.
+    let view = look(&mut tracks, 1, 8_000, 0);
+    assert_eq!((view.rate, view.left), (1_000, Some(8.0)));
+    // More is missing: no rate, and no fault of arithmetic.
+    let view = look(&mut tracks, 1, 30_000, 0);
+    assert_eq!((view.rate, view.left), (0, None));
+    // Another catalog, of which nothing has come yet.
+    let view = look(&mut tracks, 2, 5_000, 0);
+    assert_eq!((view.rate, view.left), (0, None));
+    let view = look(&mut tracks, 2, 0, 0);
+    assert_eq!((view.rate, view.left), (5_000, None));
+}
+
+#[test]
+fn a_rate_is_of_the_last_seconds() {
+    let mut tracks = FolderTracks::default();
+    for second in 0..100 {
+        look(&mut tracks, 1, 1_000_000 - 100 * second, 0);
+    }
+    let rates: Vec<u64> =
+        (0..=FOLDER_RATE_SECONDS).map(|_| look(&mut tracks, 1, 990_100, 0).rate).collect();
+    assert_eq!((rates[0], rates[FOLDER_RATE_SECONDS]), (90, 0));
+    assert!(rates.is_sorted_by(|one, two| one >= two), "{rates:?}");
+}
