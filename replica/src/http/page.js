@@ -4,6 +4,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SECONDS = 300;      // of history
+const LEAST_STEPS = 20;   // that a chart of the last hour is wide
 const STALE_AFTER = 5000; // milliseconds without a word
 const STALLED_AFTER = 15; // seconds without a byte
 const SHOWN = { downloads: 5, recent: 10, labels: 16 };
@@ -172,6 +173,47 @@ function path(values, height, closed) {
   return closed ? `${line}L${SECONDS - 1},40L${first},40Z` : line;
 }
 
+// Steps, the latest at the right edge, of so many. Closed at the bottom if it is an area.
+function steps(values, count, height, closed) {
+  if (values.length === 0) return "";
+  const first = count - values.length;
+  const points = values.map((value, index) => `${first + index},${height(value)}L${first + index + 1},${height(value)}`);
+  const line = `M${points.join("L")}`;
+  return closed ? `${line}L${count},40L${first},40Z` : line;
+}
+
+function chart(id, area, line, words) {
+  const figure = $(id);
+  const top = Math.max(1, ...area, ...line);
+  const height = (value) => (39 - (38 * value) / top).toFixed(1);
+  const count = Math.max(LEAST_STEPS, line.length);
+  attribute(cell(figure, "spark"), "viewBox", `0 0 ${count} 40`);
+  attribute(cell(figure, "grid"), "d", `M0,39.5H${count}`);
+  attribute(cell(figure, "area"), "d", steps(area, count, height, true));
+  attribute(cell(figure, "line"), "d", steps(line, count, height, false));
+  text(figure.querySelector("span"), words);
+  attribute(cell(figure, "spark"), "aria-label", `${figure.querySelector("b").textContent}: ${words}`);
+}
+
+function hour(status) {
+  const { hour } = status.replica;
+  const known = hour.in_rate.length;
+  text($("hour-more"), known === 0 ? `the first point comes after ${hour.step} s`
+    : known * hour.step < 3600 ? `${age(known * hour.step)} so far, a point each ${hour.step} s` : `a point each ${hour.step} s`);
+  const most = (values) => Math.max(0, ...values);
+  const last = (values) => values[known - 1] ?? 0;
+  chart("hour-traffic", hour.out_rate, hour.in_rate,
+    `line: in, up to ${bytes(most(hour.in_rate))}/s; area: out, up to ${bytes(most(hour.out_rate))}/s`);
+  chart("hour-missing", hour.missing, hour.missing,
+    `${plural(last(hour.missing), "artifact")} now, up to ${number(most(hour.missing))}`);
+  const grown = last(hour.held_bytes) - (hour.held_bytes[0] ?? 0);
+  chart("hour-held", hour.held_bytes, hour.held_bytes,
+    `${bytes(last(hour.held_bytes))}, ${grown < 0 ? "less by" : "more by"} ${bytes(Math.abs(grown))}`);
+  const dropped = hour.dropped.reduce((sum, count) => sum + count, 0);
+  chart("hour-dropped", [], hour.dropped, dropped === 0 ? "no message" : plural(dropped, "message"));
+  attribute(cell($("hour-dropped"), "line"), "class", dropped > 0 ? "line drops" : "line");
+}
+
 function peers(status) {
   const parent = $("peers");
   if (!cell(parent, "head")) {
@@ -304,10 +346,10 @@ function shareHere(folder) {
 
 function folders(status) {
   const parent = $("folders");
-  const parts = ["who", "files num", "size num", "here", "share num"];
+  const parts = ["who", "files num", "size num", "here", "share num", "come num"];
   if (!cell(parent, "head")) {
     const head = cells("li", "folder head", ...parts);
-    for (const [part, words] of [["who", "publisher"], ["files", "files"], ["size", "size"], ["share", "here"]]) {
+    for (const [part, words] of [["who", "publisher"], ["files", "files"], ["size", "size"], ["share", "here"], ["come", "coming"]]) {
       text(cell(head, part), words);
     }
     parent.prepend(head);
@@ -333,11 +375,22 @@ function folders(status) {
       folder.missing_files > 0 ? `${bytes(folder.missing_bytes)} missing${since}` : "nothing is missing");
     const whole = folder.newer_catalog ? "newer to come" : "all here";
     text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing`);
+    const left = folder.left === null ? "" : `, ${age(folder.left)} left`;
+    text(cell(row, "come"), folder.rate > 0 && folder.missing_files > 0 ? `${bytes(folder.rate)}/s${left}` : "");
   }, "nobody publishes a folder");
 }
 
+// The name of the file stays whole where the path has to be cut.
+function labelled(element, label) {
+  const at = label.lastIndexOf("/") + 1;
+  if (!element.firstElementChild) element.append(make("span", "folder-path"), make("span", "file-name"));
+  text(element.firstElementChild, label.slice(0, at));
+  text(element.lastElementChild, label.slice(at));
+}
+
 function downloads(status) {
-  const all = status.replica.downloads;
+  // What moves stands first.
+  const all = [...status.replica.downloads].sort((a, b) => (b.rate > 0) - (a.rate > 0));
   text($("downloads-more"), all.length > SHOWN.downloads ? `${number(all.length)} at once` : "");
   const create = () => {
     const row = cells("li", "download", "id", "from", "got num", "rate num", "left num");
@@ -345,7 +398,7 @@ function downloads(status) {
     return row;
   };
   list($("downloads"), all.slice(0, SHOWN.downloads), (download) => download.id, create, (row, download) => {
-    text(cell(row, "id"), download.label ?? short(download.id));
+    labelled(cell(row, "id"), download.label ?? short(download.id));
     attribute(cell(row, "id"), "title", `${download.label ?? ""} ${download.id}`.trim());
     text(cell(row, "from"), `from ${plural(download.peers, "peer")}`);
     text(cell(row, "got"), `${bytes(download.received)} of ${bytes(download.size)}`);
@@ -371,7 +424,7 @@ function recent(status) {
     return row;
   };
   list($("recent"), all, (artifact) => artifact.id, create, (row, artifact) => {
-    text(cell(row, "id"), artifact.label ?? artifact.id);
+    labelled(cell(row, "id"), artifact.label ?? artifact.id);
     attribute(cell(row, "id"), "title", `${artifact.label ?? ""} ${artifact.id}`.trim());
     text(cell(row, "came"), `${age(status.now - artifact.came)} ago`);
   }, "nothing yet");
@@ -440,7 +493,7 @@ function show(status) {
   attribute($("id"), "title", status.replica.id);
   text($("up"), `up ${age(status.now - status.started)}`);
   text($("version"), `, version ${status.version}`);
-  for (const part of [verdict, tiles, replicas, ring, peers, folders, downloads, recent, flows, refusals]) part(status);
+  for (const part of [verdict, tiles, replicas, ring, peers, folders, downloads, recent, hour, flows, refusals]) part(status);
 }
 
 function live() {
