@@ -139,6 +139,11 @@ impl Catalogs {
         self.state().is_due(id, now)
     }
 
+    /// Whether an artifact is the newest catalog of a publisher, here or not.
+    pub(crate) fn is_newest(&self, id: ArtifactId) -> bool {
+        self.state().is_newest(id)
+    }
+
     /// The content of an awaited catalog is here. It becomes current for each publisher that has announced it, if it is
     /// what the head says. Otherwise it is refused, and not awaited any more.
     ///

@@ -241,6 +241,10 @@ impl State {
         self.catalogs.get(&id).copied().flatten()
     }
 
+    pub(super) fn is_newest(&self, id: ArtifactId) -> bool {
+        self.catalogs.contains_key(&id)
+    }
+
     pub(super) fn current(&self, publisher: NodeId) -> Option<Current> {
         self.publishers.get(&publisher)?.current.clone()
     }

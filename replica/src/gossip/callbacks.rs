@@ -27,11 +27,15 @@ impl Gossip for ReplicaGossip {
         match Claim::read(&advert, &self.options) {
             Ok(claim) => {
                 let now = (self.clock)();
+                let is_catalog = self.catalogs.is_newest(id);
                 self.act(|state| {
                     // Asked again under the lock: an artifact enters the store before it leaves the
                     // downloads, so one that is in neither is really lacking.
                     if !self.store.contains(claim.id) {
                         state.downloads.advert(peer, claim, now);
+                        if is_catalog {
+                            state.downloads.hasten(peer, claim.id);
+                        }
                     }
                 });
             }

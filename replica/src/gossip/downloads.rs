@@ -313,6 +313,14 @@ impl Downloads {
         }
     }
 
+    /// What this peer advertises comes before all else of it that waits.
+    pub(crate) fn hasten(&mut self, peer: NodeId, id: ArtifactId) {
+        let key = self.names.get(&peer);
+        if let Some(sender) = key.and_then(|key| self.peers.get_mut(key)) {
+            sender.hasten(id);
+        }
+    }
+
     /// The request for adverts could not be sent; the timer tries again.
     pub(crate) fn ask_unsent(&mut self, peer: NodeId, now: Duration) {
         if let Some(key) = self.names.get(&peer).copied() {

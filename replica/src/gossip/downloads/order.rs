@@ -3,7 +3,7 @@
 //! If all fetched in the same order, nobody would ever hold what another lacks. So artifacts that came to be
 //! known at about the same time are ranked by a hash with a salt that only this replica knows, and the chunks
 //! of an artifact are asked for from a place of its own on. What has waited for longer than [`EPOCH`] comes
-//! before what has come since, so nothing waits for ever.
+//! before what has come since, so nothing waits for ever. A catalog comes before all else: it says what the rest is.
 
 use std::time::Duration;
 
@@ -15,12 +15,20 @@ const EPOCH: Duration = Duration::from_secs(10);
 /// A place in the queue of a peer: the lowest is next.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
+    /// From 1; 0 is before all of them.
     epoch: u64,
     /// Behind those that have been tried less often.
     tries: u64,
     rank: u64,
     /// In the order of arrival, if all else is equal.
     number: u64,
+}
+
+impl Place {
+    /// Before all that are in no hurry. What has been tried in vain loses that.
+    pub(super) fn hastened(self) -> Self {
+        if self.tries == 0 { Self { epoch: 0, ..self } } else { self }
+    }
 }
 
 /// See the [module](self).
@@ -37,11 +45,11 @@ impl Order {
     pub(super) fn place(self, id: ArtifactId, tries: u64, number: u64, now: Duration) -> Place {
         match self {
             Self::Salted(salt) => {
-                let epoch = now.as_secs() / EPOCH.as_secs();
+                let epoch = 1 + now.as_secs() / EPOCH.as_secs();
                 Place { epoch, tries, rank: hash(salt, id), number }
             }
             #[cfg(test)]
-            Self::Arrival => Place { epoch: 0, tries: 0, rank: 0, number },
+            Self::Arrival => Place { epoch: 1, tries: 0, rank: 0, number },
         }
     }
 

@@ -327,6 +327,27 @@ fn each_replica_has_an_order_of_its_own() {
 }
 
 #[test]
+fn what_is_hastened_comes_before_what_waits() {
+    let options = GossipOptions { max_downloads: 1, ..Default::default() };
+    let mut downloads = Downloads::new(options, Order::Salted(7));
+    downloads.peer_up(node(1), secs(100));
+    for n in 0..20 {
+        downloads.advert(node(1), claim(n, 1), secs(100));
+    }
+    let hastened = claim(100, 1);
+    downloads.advert(node(1), hastened, secs(200));
+    downloads.hasten(node(1), hastened.id);
+    downloads.hasten(node(2), hastened.id);
+    downloads.hasten(node(1), claim(101, 1).id);
+    downloads.check();
+    // The one that was begun first is not interrupted.
+    let first = downloads.attempts.values().next().expect("one has begun").claim.id;
+    assert_ne!(first, hastened.id);
+    downloads.held(first, secs(200));
+    assert_eq!(downloads.attempts.values().next().map(|of| of.claim.id), Some(hastened.id));
+}
+
+#[test]
 fn an_advert_of_what_is_not_held_is_reported_once() {
     let mut downloads = with_peers(GossipOptions::default(), &[1]);
     let claim = claim(1, 2);
