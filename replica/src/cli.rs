@@ -122,6 +122,9 @@ pub(crate) struct DemoArgs {
     /// When all is verified, go on until interrupted, for the page to be looked at.
     #[arg(long, requires = "http")]
     pub(crate) keep: bool,
+    /// Serve the page, open it in the browser, let the files take about a minute, and go on until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Give up after this many seconds without progress, 1 to 86400.
     #[arg(
         long,

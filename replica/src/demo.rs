@@ -2,12 +2,13 @@
 //! out again; then every file is compared with every copy.
 //!
 //! ```text
-//! list the files -> start the replicas -> publish file i on replica i mod N
+//! list the files -> start the replicas -> publish file i on replica i mod N, and the names
 //!                -> all hold everything -> export it on each -> compare byte by byte -> report
 //! ```
 //!
 //! The stores and what is exported are folders in a temporary folder that is removed at the end, however that comes.
 
+mod browser;
 mod cluster;
 mod folders;
 mod report;
@@ -17,6 +18,8 @@ mod watch;
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU64,
     path::Path,
     sync::{
         Arc,
@@ -26,8 +29,9 @@ use std::{
 };
 
 use gossip_replica::{
-    gossip::GossipOptions,
+    gossip::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES},
     http::{HttpServer, Notices},
+    names::Names,
     replica::ReplicaOptions,
     store::{Durability, StoreOptions},
 };
@@ -53,6 +57,16 @@ use crate::{
 const ADVERT_BUFFER: usize = 16_384;
 /// What a folder and the file system's own records take beside the content, in bytes for each file.
 const OVERHEAD_PER_FILE: u64 = 4096;
+/// How long a spread takes that is watched: long enough to find a file on the page and to follow it.
+const WATCHED: Duration = Duration::from_secs(60);
+/// What a replica that is watched serves in a second at least, in bytes, however little there is to spread.
+const WATCHED_RATE: NonZeroU64 = NonZeroU64::new(16 << 10).unwrap();
+/// Into how many chunks that is cut, so that files are seen to grow.
+const WATCHED_CHUNKS: u64 = 8;
+/// How many chunks may be asked of one peer, and how many artifacts fetched on its turn, so that the names come early.
+const WATCHED_REQUESTS: usize = 4;
+/// How long a peer may take for a chunk that slows down on purpose: none is to be asked of another for that.
+const WATCHED_CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to try to remove the stores while threads still end that write there.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -67,7 +81,28 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let removed = scratch.remove().await;
     let report = report?;
     removed?;
-    if args.keep { Ok(()) } else { tell(args, &report) }
+    if stays(args) { Ok(()) } else { tell(args, &report) }
+}
+
+/// Whether the demo goes on when all is verified.
+fn stays(args: &DemoArgs) -> bool {
+    args.keep || args.watch
+}
+
+/// Has the replicas serve so slowly that the folder takes [`WATCHED`].
+fn slow_down(gossip: &mut GossipOptions, folder: &Folder, replicas: usize) {
+    let replicas = replicas as u64;
+    let served_by_each = folder.total_bytes().saturating_mul(replicas - 1) / replicas;
+    let rate = NonZeroU64::new(served_by_each / WATCHED.as_secs());
+    let rate = rate.unwrap_or(WATCHED_RATE).max(WATCHED_RATE);
+    // Not more than an artifact may have.
+    let least = folder.largest_bytes().div_ceil(MAX_CHUNKS).max(MIN_CHUNK_BYTES.into());
+    let chunk_bytes = (rate.get() / WATCHED_CHUNKS).max(least);
+    gossip.chunk_bytes = u32::try_from(chunk_bytes).unwrap_or(u32::MAX).min(gossip.chunk_bytes);
+    gossip.requests_per_peer = WATCHED_REQUESTS;
+    gossip.downloads_per_peer = WATCHED_REQUESTS;
+    gossip.chunk_timeout = WATCHED_CHUNK_TIMEOUT;
+    gossip.serve_bytes_per_second = Some(rate);
 }
 
 async fn show(
@@ -81,13 +116,19 @@ async fn show(
     let mut gossip = GossipOptions { chunk_bytes: args.chunk_size, ..GossipOptions::default() };
     // Nobody in a demo makes up artifacts that fill the disk.
     gossip.max_artifact_bytes = gossip.max_artifact_bytes.max(folder.largest_bytes());
+    if args.watch {
+        slow_down(&mut gossip, &folder, replicas);
+    }
     folder.check_sizes(gossip.max_published_bytes())?;
     check_space(scratch, &folder, replicas)?;
 
-    let page = match args.http {
+    let names = Names::default();
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let page = match args.http.or(args.watch.then(|| any_port.into())) {
         Some(address) => {
             let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
-            Some(page.with_notices(Notices::new(logging::lost_lines)))
+            let notices = Notices::new(logging::lost_lines);
+            Some(page.with_notices(notices).with_names(names.clone()))
         }
         None => None,
     };
@@ -110,6 +151,12 @@ async fn show(
     // Not to be interrupted half-way: it is short, and what has been started is ended in order, so
     // that nobody makes a file in a folder that is being removed.
     let cluster = Cluster::start(replicas, scratch, &options).await?;
+    names.set(cluster.names());
+    if args.watch
+        && let Some(page) = &page
+    {
+        browser::open(&format!("http://{}/", page.local_addr()));
+    }
     let report = {
         let serving = serve_page(page.as_ref(), &cluster);
         let end = end.wait();
@@ -119,7 +166,7 @@ async fn show(
             () = &mut serving => Err(Failure::interrupted()),
             () = &mut end => Err(Failure::interrupted()),
         };
-        if args.keep {
+        if stays(args) {
             report = report.and_then(|report| tell(args, &report).map(|()| report));
             if report.is_ok() {
                 tokio::select! {
@@ -168,7 +215,7 @@ async fn spread(
     let elapsed = began.elapsed();
     let metrics = cluster.metrics();
     let exports =
-        folders::export(cluster, &published.files, scratch, &watch, &cancel.flag()).await?;
+        folders::export(cluster, published.catalogs, scratch, &watch, &cancel.flag()).await?;
     verify::verify(exports, published.files.clone(), bar, &cancel.flag()).await?;
     let report = Report::new(cluster.replicas.len(), &published, elapsed, &metrics);
     bar.finish_and_clear();

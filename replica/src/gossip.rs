@@ -23,6 +23,7 @@ mod downloads;
 mod invariants;
 mod options;
 mod serve;
+mod throttle;
 mod work;
 
 use std::{
@@ -47,6 +48,7 @@ use self::{
     answers::Answers,
     claim::Claim,
     downloads::{AttemptId, Downloads, Order},
+    throttle::Throttle,
 };
 use crate::{
     catalog::Catalogs,
@@ -99,6 +101,7 @@ pub struct ReplicaGossip {
     clock: Clock,
     state: Mutex<State>,
     changes: Changes,
+    throttle: Option<Throttle>,
 }
 
 #[derive(Debug)]
@@ -202,6 +205,7 @@ impl ReplicaGossip {
             partials: BTreeMap::new(),
         };
         Ok(Self {
+            throttle: options.serve_bytes_per_second.map(Throttle::new),
             options,
             store,
             catalogs,
@@ -277,6 +281,15 @@ impl ReplicaGossip {
             self.changes.note();
         }
         Ok(imported)
+    }
+
+    /// Serves as fast as it can from now on, whatever
+    /// [`serve_bytes_per_second`](GossipOptions::serve_bytes_per_second) says: before a shutdown, which waits for
+    /// what was admitted.
+    pub(crate) fn lift_throttle(&self) {
+        if let Some(throttle) = &self.throttle {
+            throttle.lift();
+        }
     }
 
     /// Has all peers asked for their adverts if the store has lost something, or something is wanted again. Its holders

@@ -293,7 +293,9 @@ impl Replica {
     ///
     /// Dropped before it is done, it has the effect of dropping the replica.
     pub async fn shutdown(self, deadline: Duration) -> ReplicaReport {
-        let Self { verifying, timer, transport, handler, broadcaster, .. } = self;
+        let Self { verifying, timer, transport, handler, broadcaster, gossip, .. } = self;
+        gossip.lift_throttle();
+        drop(gossip);
         let began = Instant::now();
         let left = move || deadline.saturating_sub(began.elapsed());
         blocking(move || drop(timer)).await;

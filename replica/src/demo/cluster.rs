@@ -2,9 +2,10 @@
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use gossip_engine::MetricsSnapshot;
+use gossip_engine::{MetricsSnapshot, NodeId};
 use gossip_replica::{
     identity::Identity,
+    names::PeerName,
     replica::{BoundReplica, Replica, ReplicaOptions},
 };
 
@@ -40,6 +41,13 @@ impl Cluster {
         let start = |replica: BoundReplica| replica.start(peers.clone());
         let replicas = bound.into_iter().map(start).collect::<Result<_, _>>();
         Ok(Self { replicas: replicas.map_err(Failure::runtime)?, identities })
+    }
+
+    /// What each is called on the page.
+    pub(super) fn names(&self) -> Vec<(NodeId, Option<PeerName>)> {
+        let name = |number: usize| format!("replica-{number}").parse().ok();
+        let names = self.replicas.iter().zip(1..);
+        names.map(|(replica, number)| (replica.node_id(), name(number))).collect()
     }
 
     /// What all of them have counted.

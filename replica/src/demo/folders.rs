@@ -1,4 +1,4 @@
-//! The folder again, on each replica: catalogs are exchanged, and what they name is exported.
+//! The folder again, on each replica: what the catalogs name is exported.
 //!
 //! Replica n writes into `export-n`, where each publisher has a folder. One thread for each replica.
 
@@ -19,31 +19,19 @@ use gossip_replica::{
 };
 use tokio::task::JoinSet;
 
-use super::{cluster::Cluster, source::File, watch::Watch};
+use super::{cluster::Cluster, watch::Watch};
 use crate::failure::Failure;
 
-/// Has each replica publish the names of its files, waits until all know them, and exports. Returns for each replica
-/// the folders of the publishers, in the order of these.
+/// Waits until all replicas know so many catalogs, and exports. Returns for each replica the folders of the publishers,
+/// in the order of these.
 pub(super) async fn export(
     cluster: &Cluster,
-    files: &[File],
+    catalogs: usize,
     scratch: &Path,
     watch: &Watch<'_>,
     cancel: &Arc<AtomicBool>,
 ) -> Result<Vec<Vec<PathBuf>>, Failure> {
-    let mut publishers = 0;
-    for (number, (replica, identity)) in
-        cluster.replicas.iter().zip(&cluster.identities).enumerate()
-    {
-        let own = files.iter().filter(|file| file.publisher == number);
-        let catalog = Catalog::new(own.map(|file| (file.name.clone(), file.entry)));
-        let catalog = catalog.map_err(Failure::runtime)?;
-        if !catalog.is_empty() {
-            publishers += 1;
-            replica.gossip().publish_catalog(identity, catalog).map_err(Failure::runtime)?;
-        }
-    }
-    watch.until_named(publishers).await?;
+    watch.until_named(catalogs).await?;
     let names: Vec<String> =
         (1..=cluster.replicas.len()).map(|number| format!("from-{number}")).collect();
     let mut threads = JoinSet::new();

@@ -14,8 +14,9 @@ use std::{
 };
 
 use gossip_replica::{
-    catalog::{FileEntry, FilePath},
+    catalog::{Catalog, FileEntry, FilePath},
     gossip::{PublishError, ReplicaGossip},
+    identity::Identity,
     publish::{SkipReason, list_files},
     store::{Artifact, Imported, StoreError},
 };
@@ -63,6 +64,8 @@ pub(super) struct Skipped {
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub(super) files: Arc<Vec<File>>,
+    /// How many replicas have published files, and so a catalog.
+    pub(super) catalogs: usize,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -118,7 +121,8 @@ impl Folder {
         }
     }
 
-    /// Publishes file i on replica i mod N, each replica's on a thread of its own. `done` counts files.
+    /// Publishes file i on replica i mod N, each replica's on a thread of its own, and then the names of each replica's
+    /// files. `done` counts files.
     pub(super) async fn publish(
         &self,
         cluster: &Cluster,
@@ -127,19 +131,27 @@ impl Folder {
     ) -> Result<Published, Failure> {
         let count = cluster.replicas.len();
         let mut threads = JoinSet::new();
-        for (first, replica) in cluster.replicas.iter().enumerate() {
+        for (first, (replica, identity)) in
+            cluster.replicas.iter().zip(&cluster.identities).enumerate()
+        {
             let share: Vec<Listed> =
                 self.files.iter().skip(first).step_by(count).cloned().collect();
-            let (gossip, done) = (replica.gossip().clone(), done.clone());
-            let cancel = cancel.clone();
-            threads.spawn_blocking(move || publish_share(&gossip, first, share, &done, &cancel));
+            let (gossip, identity) = (replica.gossip().clone(), identity.clone());
+            let (done, cancel) = (done.clone(), cancel.clone());
+            threads.spawn_blocking(move || {
+                let outcomes = publish_share(&gossip, first, share, &done, &cancel)?;
+                let is_named = publish_names(&gossip, &identity, outcomes.iter().flatten())?;
+                Ok::<_, Failure>((outcomes, is_named))
+            });
         }
         let mut files = Vec::with_capacity(self.files.len());
-        let mut skipped = Vec::new();
+        let (mut catalogs, mut skipped) = (0, Vec::new());
         while let Some(ended) = threads.join_next().await {
             let share = ended
                 .map_err(|error| Failure::runtime(format_args!("publishing failed: {error}")))?;
-            for outcome in share? {
+            let (outcomes, is_named) = share?;
+            catalogs += usize::from(is_named);
+            for outcome in outcomes {
                 match outcome {
                     Ok(file) => files.push(file),
                     Err(file) => skipped.push(file),
@@ -147,7 +159,7 @@ impl Folder {
             }
         }
         files.sort_unstable_by(|one: &File, two| one.path.cmp(&two.path));
-        Ok(Published { files: Arc::new(files), skipped })
+        Ok(Published { files: Arc::new(files), catalogs, skipped })
     }
 }
 
@@ -168,6 +180,21 @@ fn publish_share(
         done.fetch_add(1, Ordering::Relaxed);
     }
     Ok(outcomes)
+}
+
+/// Publishes the catalog of these files, unless there are none. Returns whether there is one.
+fn publish_names<'a>(
+    gossip: &ReplicaGossip,
+    identity: &Identity,
+    files: impl Iterator<Item = &'a File>,
+) -> Result<bool, Failure> {
+    let catalog = Catalog::new(files.map(|file| (file.name.clone(), file.entry)));
+    let catalog = catalog.map_err(Failure::runtime)?;
+    if catalog.is_empty() {
+        return Ok(false);
+    }
+    gossip.publish_catalog(identity, catalog).map_err(Failure::runtime)?;
+    Ok(true)
 }
 
 fn publish(

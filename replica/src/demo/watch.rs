@@ -72,7 +72,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Publishes the folder, and waits until every replica holds all of it.
+    /// Publishes the folder, and waits until every replica holds all of it and the names.
     pub(super) async fn until_everywhere(
         &self,
         folder: &Folder,
@@ -106,15 +106,16 @@ impl<'a> Watch<'a> {
             let standing = self.standing()?;
             // Relaxed: a figure to look at.
             let done = done.load(Ordering::Relaxed);
-            self.bar.set_position(standing.bytes);
+            // The catalogs are not among the bytes that were asked for.
+            self.bar.set_position(standing.bytes.min(self.bar.length().unwrap_or(u64::MAX)));
             self.bar.set_message(match &published {
                 None => format!("publishing {done}/{}", folder.files.len()),
                 Some((_, distinct)) => {
                     format!("gossiping {}/{}", standing.least, distinct.len())
                 }
             });
-            if let Some((_, distinct)) = &published
-                && standing.least >= distinct.len() as u64
+            if let Some((result, distinct)) = &published
+                && standing.least >= (distinct.len() + result.catalogs) as u64
             {
                 break;
             }

@@ -1,6 +1,6 @@
 //! The numbers of the protocol: what may be chosen, with its defaults, and what may not.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use gossip_engine::wire::MAX_CHUNK_DATA_BYTES;
 
@@ -42,6 +42,9 @@ pub struct GossipOptions {
     /// restore what was removed by mistake, and takes more space. Where something does not fit, it is dropped earlier,
     /// the oldest first.
     pub removed_retention: Duration,
+    /// At most how many bytes of chunks are served in a second, to all peers together; as many as they take if it is
+    /// none, which it is. For those who want to see a spread: a request waits on the flow's thread for its turn.
+    pub serve_bytes_per_second: Option<NonZeroU64>,
 }
 
 impl Default for GossipOptions {
@@ -56,6 +59,7 @@ impl Default for GossipOptions {
             max_downloads: 128,
             downloads_per_peer: 20,
             removed_retention: Duration::from_secs(24 * 60 * 60),
+            serve_bytes_per_second: None,
         }
     }
 }

@@ -39,6 +39,9 @@ impl ReplicaGossip {
         }
         let payload = self.read_chunk(request);
         let error = payload.is_err();
+        if let (Some(throttle), Ok(payload)) = (&self.throttle, &payload) {
+            throttle.wait(payload.len());
+        }
         let sent = self.outbox.send(
             peer,
             GossipMessage::Chunk(GossipChunk {

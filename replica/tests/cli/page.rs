@@ -240,6 +240,44 @@ fn a_demo_shows_all_its_replicas_and_stays_if_it_is_asked_to() {
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "the stores are removed");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_demo_to_watch_opens_its_page_and_goes_on_until_it_is_interrupted() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, scratch) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::write(folder.path().join("file"), [7; 3_000]).unwrap();
+    // What opens a page, by both of its names, says which.
+    let (programs, opened) = (TempDir::new().unwrap(), scratch.path().join("opened"));
+    for name in ["xdg-open", "open"] {
+        let program = programs.path().join(name);
+        let (new, opened) = (opened.with_extension("new"), &opened);
+        let script = format!("#!/bin/sh\necho \"$1\" > {new:?} && mv {new:?} {opened:?}\n");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let mut program = command(["demo", "--watch", "--json", "--replicas", "2", "--dir"]);
+    program.arg(folder.path()).env("TMPDIR", scratch.path()).env("DISPLAY", ":7");
+    program.env("PATH", format!("{}:{path}", programs.path().display()));
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    let page = told.strip_prefix("page: ").unwrap();
+    until("the page is opened", || fs::read_to_string(&opened).is_ok_and(|opened| opened == page));
+    let address = page.trim_end().strip_prefix("http://").unwrap().strip_suffix('/').unwrap();
+    let mut result = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut result).unwrap();
+    assert!(result.contains("\"verified\":true"), "{result}");
+    until("what came is called by its name", || {
+        let answers = [1, 2].map(|number| get(address, &format!("/status.json?replica={number}")));
+        answers.iter().all(|answer| answer.contains("\"label\":\"replica-1/file\""))
+    });
+    let interrupted = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 /// What the script cannot have here, it says; then nothing is shown by this test.
 #[test]
 fn a_browser_shows_what_happens() {
