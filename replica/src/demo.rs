@@ -32,7 +32,7 @@ use gossip_replica::{
     gossip::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES},
     http::{HttpServer, Notices},
     names::Names,
-    replica::ReplicaOptions,
+    replica::{ReplicaOptions, keep_telling_lacks},
     store::{Durability, StoreOptions},
 };
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
@@ -187,13 +187,13 @@ fn tell(args: &DemoArgs, report: &Report) -> Result<(), Failure> {
 
 /// Serves the page of all replicas, if there is to be one. Does not end.
 async fn serve_page(page: Option<&HttpServer>, cluster: &Cluster) {
-    match page {
-        Some(page) => {
-            // What fails is said in the log; the result of the demo does not depend on it.
-            keep_polling("page", &Failures::default(), || page.run(&cluster.replicas)).await;
-        }
-        None => std::future::pending().await,
-    }
+    let Some(page) = page else { return std::future::pending().await };
+    // What fails is said in the log; the result of the demo does not depend on it.
+    let failures = Failures::default();
+    tokio::join!(
+        keep_polling("page", &failures, || page.run(&cluster.replicas)),
+        keep_polling("lacks", &failures, || keep_telling_lacks(&cluster.replicas)),
+    );
 }
 
 /// Publishes the folder, waits until it is everywhere, and compares.

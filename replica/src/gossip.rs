@@ -21,6 +21,7 @@ mod counters;
 mod downloads;
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod lacks;
 mod options;
 mod serve;
 mod throttle;
@@ -39,15 +40,18 @@ use gossip_engine::{ArtifactDestination, ArtifactId, GossipAdvert};
 pub use self::{
     catalogs::CatalogPublishError,
     counters::{DownloadStatus, FetchCounters, GossipSnapshot, ServeCounters},
+    lacks::{Lack, SaidLack},
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
 
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::claim::advert_of;
 
 use self::{
     answers::Answers,
     claim::Claim,
     downloads::{AttemptId, Downloads, Order},
+    lacks::Lacks,
     throttle::Throttle,
 };
 use crate::{
@@ -101,6 +105,7 @@ pub struct ReplicaGossip {
     clock: Clock,
     state: Mutex<State>,
     changes: Changes,
+    lacks: Mutex<Lacks>,
     throttle: Option<Throttle>,
 }
 
@@ -214,6 +219,7 @@ impl ReplicaGossip {
             clock: Box::new(clock),
             state: Mutex::new(state),
             changes: Changes::default(),
+            lacks: Mutex::default(),
         })
     }
 
@@ -317,6 +323,11 @@ impl ReplicaGossip {
         for id in found {
             state.downloads.held(id, now);
         }
+    }
+
+    fn lacks(&self) -> MutexGuard<'_, Lacks> {
+        // Figures to look at.
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -42,6 +42,7 @@ pub mod export;
 #[path = "fuzzing/failure.rs"]
 mod failure;
 pub mod file_version;
+mod folders;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gossip;

@@ -48,7 +48,7 @@ mod observer;
 mod options;
 
 pub use self::{
-    observer::Observer,
+    observer::{Observer, keep_telling_lacks},
     options::{ReplicaError, ReplicaOptions},
 };
 
@@ -154,6 +154,7 @@ impl BoundReplica {
             node_id,
             transport: transport.observer(),
             gossip: gossip.clone(),
+            folders: Arc::default(),
             metrics,
             verifier_panics: verifying.panic_counter(),
         };

@@ -30,7 +30,7 @@ use gossip_replica::{
     gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
     http::{HttpServer, Notices},
     identity::Identity,
-    replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions},
+    replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions, keep_telling_lacks},
     transport::StartError,
 };
 use indicatif::ProgressBar;
@@ -125,6 +125,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         () = &mut end => {}
         () = replica.network_lost() => network_lost = true,
         () = keep_polling("progress", &failures, || log_progress(replica.gossip())) => {}
+        () = keep_polling("lacks", &failures, || keep_telling_lacks([&replica])) => {}
         () = keep_polling("reload", &failures, || async {
             reload.lock().await.keep_up(&replica).await;
         }) => {}

@@ -93,6 +93,7 @@ impl ReplicaGossip {
 
     /// Catalogs count of these publishers, and of nobody else. What others have published counts as removed.
     pub fn set_members(&self, members: BTreeSet<NodeId>) {
+        self.lacks().set_members(members.clone());
         self.catalogs.set_members(members, &|id| self.is_held_or_wanted(id));
         // Who is back has a head that is known, and a catalog that may be gone by now.
         if !self.catalogs.awaited().is_empty() {
@@ -107,10 +108,13 @@ impl ReplicaGossip {
 
     /// Looks whether an advert is that of a newer catalog.
     pub(super) fn notice_head(&self, advert: &GossipAdvert, peer: NodeId) {
-        match self.newer_head(advert) {
+        match self.head_in(advert) {
             Ok(None) => {}
-            Ok(Some(head)) => {
-                if self.catalogs.announce(head) {
+            Ok(Some((head, news))) => {
+                // Only a newer one's signature has been checked.
+                let is_newer = news == News::Newer && self.catalogs.announce(head);
+                self.notice_lack(advert, &head, peer);
+                if is_newer {
                     let (publisher, sequence) = (head.publisher(), head.sequence());
                     tracing::debug!(%publisher, sequence, %peer, "a newer catalog is announced");
                     self.complete_held(head.catalog());
@@ -123,18 +127,18 @@ impl ReplicaGossip {
         }
     }
 
-    /// The head in an advert, if it is newer than what is known of its publisher.
-    fn newer_head(&self, advert: &GossipAdvert) -> Result<Option<Head>, HeadError> {
+    /// The head in an advert, if it has one, and what it means. If it is newer, it is signed.
+    fn head_in(&self, advert: &GossipAdvert) -> Result<Option<(Head, News)>, HeadError> {
         let Some(bytes) = head_bytes(advert) else { return Ok(None) };
         let head = Head::decode_unchecked(&bytes)?;
         let same = head.catalog() == advert.artifact_id && head.size() == advert.size;
         if !same || head.size() > MAX_CATALOG_BYTES {
             return Err(HeadError::Unreadable);
         }
-        if self.catalogs.look(&head) != News::Newer {
-            return Ok(None);
+        match self.catalogs.look(&head) {
+            News::Newer => Head::decode(&bytes).map(|head| Some((head, News::Newer))),
+            news => Ok(Some((head, news))),
         }
-        Head::decode(&bytes).map(Some)
     }
 
     /// Whether an advert that was dropped was that of a newer catalog. Its signature is not looked at.

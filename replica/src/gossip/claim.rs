@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::options::{GossipOptions, MAX_CHUNKS, chunk_bytes_allowed};
 use crate::{catalog::Head, store::Artifact};
 
-/// The longest attributes that are read, in bytes: those of this version have 180 at the most.
+/// The longest attributes that are read, in bytes: those of this version have 200 at the most.
 ///
 /// It bounds the work for attributes of many tiny fields, which an advert has space for.
 const MAX_ATTRIBUTE_BYTES: usize = 256;
@@ -30,6 +30,18 @@ struct Attributes {
     /// The [head](crate::catalog::Head) that makes it a publisher's newest catalog. Earlier versions skip it.
     #[prost(bytes = "vec", tag = "3")]
     head: Vec<u8>,
+    /// What the sender lacks of the catalog's files. Earlier versions skip it.
+    #[prost(message, optional, tag = "4")]
+    missing: Option<Missing>,
+}
+
+/// Of a fixed length, so that a later advert may take the place of an earlier one.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Missing {
+    #[prost(fixed64, optional, tag = "1")]
+    files: Option<u64>,
+    #[prost(fixed64, optional, tag = "2")]
+    bytes: Option<u64>,
 }
 
 /// An artifact of this size, cut this way.
@@ -102,14 +114,28 @@ impl Claim {
     }
 }
 
-/// The advert of an artifact that this replica holds. If it is a current catalog, its head goes with it.
+/// The advert of an artifact of which nothing is counted.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn advert_of(
     artifact: Artifact,
     head: Option<&Head>,
     options: &GossipOptions,
 ) -> GossipAdvert {
+    catalog_advert_of(artifact, head, None, options)
+}
+
+/// The advert of an artifact that this replica holds. If it is a current catalog, its head goes with it, and how many of
+/// its files this replica lacks and how many bytes, if that has been counted.
+pub(super) fn catalog_advert_of(
+    artifact: Artifact,
+    head: Option<&Head>,
+    missing: Option<(u64, u64)>,
+    options: &GossipOptions,
+) -> GossipAdvert {
     let head = head.map(Head::encode).unwrap_or_default();
-    let attributes = Attributes { height: artifact.height, chunk_bytes: options.chunk_bytes, head };
+    let missing = missing.map(|(files, bytes)| Missing { files: Some(files), bytes: Some(bytes) });
+    let (height, chunk_bytes) = (artifact.height, options.chunk_bytes);
+    let attributes = Attributes { height, chunk_bytes, head, missing };
     GossipAdvert {
         artifact_id: artifact.id,
         size: artifact.size,
@@ -120,11 +146,22 @@ pub(crate) fn advert_of(
 
 /// The bytes of the head in an advert, if it has one that can be read.
 pub(super) fn head_bytes(advert: &GossipAdvert) -> Option<Vec<u8>> {
+    let attributes = long_attributes(advert)?;
+    (!attributes.head.is_empty()).then_some(attributes.head)
+}
+
+/// How many files of its catalog the sender says that it lacks, and how many bytes.
+pub(super) fn missing_in(advert: &GossipAdvert) -> Option<(u64, u64)> {
+    let missing = long_attributes(advert)?.missing?;
+    missing.files.zip(missing.bytes)
+}
+
+/// Attributes that may have more than every advert has.
+fn long_attributes(advert: &GossipAdvert) -> Option<Attributes> {
     if !(MAX_BARE_BYTES + 1..=MAX_ATTRIBUTE_BYTES).contains(&advert.attributes.len()) {
         return None;
     }
-    let attributes = Attributes::decode(advert.attributes.clone()).ok()?;
-    (!attributes.head.is_empty()).then_some(attributes.head)
+    Attributes::decode(advert.attributes.clone()).ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ impl ReplicaGossip {
         let state = self.state();
         state.downloads.check();
         state.answers.check();
+        self.lacks().check();
         for attempt in state.partials.keys() {
             assert!(state.downloads.is_running(*attempt), "a file of an attempt that is over");
         }

@@ -8,7 +8,7 @@ use gossip_engine::{
     GossipMessage, NodeId,
 };
 
-use super::{Full, ReplicaGossip, advert_of, answers::Asked};
+use super::{Full, ReplicaGossip, answers::Asked, claim::catalog_advert_of};
 use crate::store::{Artifact, StoreError};
 
 /// How many adverts are sent to one peer before it is another's turn; the timer goes on with it.
@@ -125,8 +125,11 @@ impl ReplicaGossip {
         }
     }
 
-    fn advert(&self, artifact: Artifact) -> GossipAdvert {
-        advert_of(artifact, self.catalogs.head_of(artifact.id).as_ref(), &self.options)
+    pub(super) fn advert(&self, artifact: Artifact) -> GossipAdvert {
+        let head = self.catalogs.head_of(artifact.id);
+        let lack = head.and_then(|head| self.lacks().own(&head));
+        let missing = lack.map(|lack| (lack.missing_files, lack.missing_bytes));
+        catalog_advert_of(artifact, head.as_ref(), missing, &self.options)
     }
 
     /// Has an artifact announced. Where there is no capacity for that, its recipients get the advert with the next

@@ -37,6 +37,8 @@ pub const RECENT_SECONDS: usize = 60;
 pub const RATE_SECONDS: usize = 3;
 /// Over how many seconds the rate of a folder is taken: files come whole, so it jumps more.
 pub const FOLDER_RATE_SECONDS: usize = 10;
+/// How many peers are listed that say what they lack of a folder; the others are counted.
+pub const FOLDER_PEERS: usize = 16;
 /// How many of the artifacts that came last are shown.
 pub const RECENT_ARTIFACTS: usize = 24;
 /// For how long a replica has to be connected and complete before it counts as ready. Adverts come a round

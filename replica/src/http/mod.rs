@@ -38,7 +38,6 @@ use tower_service::Service as _;
 
 use self::{
     board::{Board, Sample, Seen},
-    folders::FolderWatch,
     limits::{
         HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LISTENING, REQUEST_TIMEOUT,
         SAMPLE_INTERVAL, STALL_TIMEOUT,
@@ -56,7 +55,6 @@ use crate::{
 mod address;
 mod board;
 pub mod client;
-mod folders;
 mod history;
 mod hour;
 pub mod limits;
@@ -152,14 +150,10 @@ impl HttpServer {
     ///
     /// Dropped, it closes all connections.
     pub async fn run<'a>(&self, replicas: impl IntoIterator<Item = &'a Replica>) {
-        let replicas: Vec<(Observer, FolderWatch)> = replicas
-            .into_iter()
-            .map(|replica| (replica.observer().clone(), FolderWatch::default()))
-            .collect();
+        let replicas: Vec<Observer> =
+            replicas.into_iter().map(|replica| replica.observer().clone()).collect();
         let names = self.names.clone();
-        let look = move |(replica, folders): &(Observer, FolderWatch)| {
-            Reading::of(replica, folders, &names)
-        };
+        let look = move |replica: &Observer| Reading::of(replica, &names);
         self.serve(move || replicas.iter().map(&look).collect()).await;
     }
 

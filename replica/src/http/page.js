@@ -7,7 +7,7 @@ const SECONDS = 300;      // of history
 const LEAST_STEPS = 20;   // that a chart of the last hour is wide
 const STALE_AFTER = 5000; // milliseconds without a word
 const STALLED_AFTER = 15; // seconds without a byte
-const SHOWN = { downloads: 5, recent: 10, labels: 16 };
+const SHOWN = { downloads: 5, recent: 10, labels: 16, others: 4 };
 const $ = (id) => document.getElementById(id);
 
 // --- words ---------------------------------------------------------------------------------------
@@ -344,9 +344,27 @@ function shareHere(folder) {
   return Math.min(0.99, Math.max(0, 1 - missing / all));
 }
 
+// What the peers say that they lack of a folder. It is what each says of itself.
+function others(status, folder) {
+  const known = new Map(status.replica.peers.map((peer) => [peer.id, peer]));
+  const parts = folder.peers.slice(0, folder.peers_behind).filter((peer) => peer.missing_files > 0 || peer.older_catalog);
+  const words = parts.slice(0, SHOWN.others).map((peer) => {
+    const lacks = peer.missing_files > 0 ? `lacks ${plural(peer.missing_files, "file")}, ${bytes(peer.missing_bytes)}` : "has an older list";
+    const away = known.get(peer.id)?.state === "connected" ? "" : `, as it said ${age(status.now - peer.said)} ago`;
+    return `${name(peer)} ${lacks}${away}`;
+  });
+  const more = folder.peers_behind - words.length;
+  if (more > 0) words.push(`${plural(more, "other")} ${more === 1 ? "lacks" : "lack"} some`);
+  const whole = folder.peers_complete;
+  const all = whole > 0 && whole === status.replica.peers.length;
+  if (whole > 0) words.push(all ? (whole === 1 ? "the peer has all" : `all ${whole} peers have all`) : `${plural(whole, "peer")} ${whole === 1 ? "has" : "have"} all`);
+  if (folder.peers_silent > 0 && folder.files > 0) words.push(`${plural(folder.peers_silent, "peer")} ${folder.peers_silent === 1 ? "says" : "say"} nothing`);
+  return words.join("; ");
+}
+
 function folders(status) {
   const parent = $("folders");
-  const parts = ["who", "files num", "size num", "here", "share num", "come num"];
+  const parts = ["who", "files num", "size num", "here", "share num", "come num", "others"];
   if (!cell(parent, "head")) {
     const head = cells("li", "folder head", ...parts);
     for (const [part, words] of [["who", "publisher"], ["files", "files"], ["size", "size"], ["share", "here"], ["come", "coming"]]) {
@@ -376,6 +394,7 @@ function folders(status) {
     const whole = folder.newer_catalog ? "newer to come" : "all here";
     text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing`);
     const left = folder.left === null ? "" : `, ${age(folder.left)} left`;
+    text(cell(row, "others"), others(status, folder));
     text(cell(row, "come"), folder.rate > 0 && folder.missing_files > 0 ? `${bytes(folder.rate)}/s${left}` : "");
   }, "nobody publishes a folder");
 }

@@ -8,13 +8,11 @@ use std::{
 
 use gossip_engine::{FlowSnapshot, FlowType, MetricsRegistry, MetricsSnapshot, NodeId};
 
-use super::{
-    folders::{FolderWatch, Folders},
-    limits::RECENT_ARTIFACTS,
-};
+use super::limits::RECENT_ARTIFACTS;
 use crate::{
     catalog::Head,
-    gossip::{DownloadStatus, GossipSnapshot},
+    folders::Folders,
+    gossip::{DownloadStatus, GossipSnapshot, SaidLack},
     names::Names,
     replica::Observer,
     store::{Artifact, StoreStatus},
@@ -35,6 +33,8 @@ pub(super) struct Reading {
     pub(super) downloads: Vec<DownloadStatus>,
     pub(super) recent: Vec<(Artifact, SystemTime)>,
     pub(super) folders: Arc<Folders>,
+    /// What peers say that they lack.
+    pub(super) said: Vec<SaidLack>,
     /// Whose newer catalog is known and not here, in order.
     pub(super) awaited: Vec<NodeId>,
     pub(super) names: Names,
@@ -42,7 +42,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn of(replica: &Observer, folders: &FolderWatch, names: &Names) -> Self {
+    pub(super) fn of(replica: &Observer, names: &Names) -> Self {
         let registry = replica.metrics_registry().clone();
         let downloads = replica.gossip().downloads();
         let recent = replica.store().recent(RECENT_ARTIFACTS);
@@ -59,7 +59,8 @@ impl Reading {
             peers: replica.peers(),
             downloads,
             recent,
-            folders: folders.look(replica.gossip(), shown, Instant::now()),
+            folders: replica.folders().look(replica.gossip(), shown, Instant::now()),
+            said: replica.gossip().said_lacks(),
             awaited: replica.gossip().catalogs().awaited().iter().map(Head::publisher).collect(),
             names: names.clone(),
             failed_tasks: replica.failed_tasks(),

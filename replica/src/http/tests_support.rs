@@ -24,6 +24,7 @@ pub(super) fn reading() -> Reading {
         downloads: Vec::new(),
         recent: Vec::new(),
         folders: Default::default(),
+        said: Vec::new(),
         awaited: Vec::new(),
         names: Default::default(),
         failed_tasks: 0,

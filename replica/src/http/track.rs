@@ -10,7 +10,6 @@ use std::{
 use gossip_engine::{ArtifactId, FlowSnapshot, NodeId};
 
 use super::{
-    folders::Content,
     history::{Growth, Ring, Waits},
     hour::{Counts, Hour},
     limits::{MAX_ERROR_CHARS, RATE_SECONDS, SETTLE},
@@ -22,6 +21,7 @@ use super::{
     },
 };
 use crate::{
+    folders::Content,
     gossip::DownloadStatus,
     names::Names,
     transport::{PeerState, PeerStatus},
@@ -119,7 +119,7 @@ impl Track {
             hour: self.hour.view(),
             store: store(reading),
             peers,
-            folders: self.folders.take(reading),
+            folders: self.folders.take(reading, numbers),
             downloads: reading.downloads.iter().map(|of| download(of, reading)).collect(),
             recent: reading
                 .recent

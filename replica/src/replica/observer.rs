@@ -6,15 +6,42 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use gossip_engine::{MetricsRegistry, MetricsSnapshot, NodeId};
 
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Replica;
 use crate::{
+    blocking::blocking,
+    folders::FolderWatch,
     gossip::ReplicaGossip,
     store::Store,
     transport::{PeerStatus, TransportCounters, TransportObserver},
 };
+
+/// How often the peers are told what has changed of what is lacking here.
+const TELL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Has these replicas tell their peers what they lack of the publishers' folders, whenever that has changed. Never ends.
+///
+/// # Cancel safety
+///
+/// Dropped, it may tell what has changed last.
+pub async fn keep_telling_lacks<'a>(replicas: impl IntoIterator<Item = &'a Replica>) {
+    let replicas: Vec<Observer> =
+        replicas.into_iter().map(|replica| replica.observer().clone()).collect();
+    let replicas = Arc::new(replicas);
+    let mut ticks = interval(TELL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let replicas = replicas.clone();
+        blocking(move || replicas.iter().for_each(Observer::tell_lacks)).await;
+    }
+}
 
 /// Looks at a replica from any thread. Some looks take a lock or ask the disk, and block for as long as these do.
 ///
@@ -24,6 +51,7 @@ pub struct Observer {
     pub(super) node_id: NodeId,
     pub(super) transport: TransportObserver,
     pub(super) gossip: Arc<ReplicaGossip>,
+    pub(super) folders: Arc<FolderWatch>,
     pub(super) metrics: MetricsRegistry,
     pub(super) verifier_panics: Arc<AtomicU64>,
 }
@@ -45,6 +73,17 @@ impl Observer {
     #[must_use]
     pub fn gossip(&self) -> &ReplicaGossip {
         &self.gossip
+    }
+
+    pub(crate) fn folders(&self) -> &FolderWatch {
+        &self.folders
+    }
+
+    /// Tells the peers what this replica lacks of each publisher's folder, if that has changed. It goes through the
+    /// catalogs if something has come or gone, and at most for a hundredth of a core.
+    fn tell_lacks(&self) {
+        let folders = self.folders.look_again(&self.gossip, Instant::now());
+        self.gossip.tell_lacks(folders.counts.iter().map(|count| (count.publisher, count.lack())));
     }
 
     /// Its store.

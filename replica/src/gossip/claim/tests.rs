@@ -95,3 +95,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_lacking_goes_with_a_head_and_earlier_versions_skip_it() {
+    let identity = crate::identity::Identity::generate();
+    let artifact = Artifact { id: ArtifactId::new([1; 32]), size: u64::MAX, height: u64::MAX };
+    let head = Head::sign(&identity, u64::MAX, artifact.id, u64::MAX);
+    let options = GossipOptions { chunk_bytes: u32::MAX, ..options() };
+    let advert = |missing| catalog_advert_of(artifact, Some(&head), missing, &options);
+    for missing in [(0, 0), (12, 345), (u64::MAX, u64::MAX)] {
+        let advert = advert(Some(missing));
+        assert!(advert.attributes.len() <= 200, "{}", advert.attributes.len());
+        assert_eq!(missing_in(&advert), Some(missing));
+        assert_eq!(head_bytes(&advert), Some(head.encode()));
+    }
+    // So that one may take the place of another while they wait.
+    assert_eq!(advert(Some((0, 0))).attributes.len(), advert(Some((9, u64::MAX))).attributes.len());
+    assert_eq!(missing_in(&advert(None)), None);
+    assert_eq!(missing_in(&super::advert_of(artifact, None, &options)), None);
+
+    /// As an earlier version reads them.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Earlier {
+        #[prost(uint64, tag = "1")]
+        height: u64,
+        #[prost(uint32, tag = "2")]
+        chunk_bytes: u32,
+        #[prost(bytes = "vec", tag = "3")]
+        head: Vec<u8>,
+    }
+    let earlier = Earlier::decode(advert(Some((1, 2))).attributes).unwrap();
+    assert_eq!((earlier.chunk_bytes, earlier.head), (u32::MAX, head.encode()));
+    // A part alone says nothing.
+    let attributes = Attributes {
+        height: 1,
+        chunk_bytes: 1024,
+        head: head.encode(),
+        missing: Some(Missing { files: Some(1), bytes: None }),
+    };
+    let attributes = attributes.encode_to_vec().into();
+    assert_eq!(missing_in(&GossipAdvert { attributes, ..advert(None) }), None);
+}

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use gossip_engine::{ArtifactId, FlowType, Gossip as _, NodeId};
 
 use super::{
-    super::{GossipOptions, ReplicaGossip, advert_of},
+    super::{GossipOptions, Lack, ReplicaGossip, advert_of, claim::catalog_advert_of},
     cluster::{Cluster, crash, nowhere},
     content, small_chunks,
 };
@@ -244,4 +244,53 @@ fn a_restart_knows_the_catalog_again() {
         again.catalogs().current(publisher.node_id()).map(|current| current.head),
         Some(head)
     );
+}
+
+#[test]
+fn what_peers_lack_of_a_folder_is_what_they_say() {
+    let mut line = Line::new();
+    let publisher = line.publisher.node_id();
+    for at in 0..3 {
+        let ids = (0..3).map(|peer| line.cluster.id(peer));
+        line.cluster.replica(at).set_members(ids.chain([publisher]).collect());
+    }
+    let head = line.publish(&[("a", 1), ("b", 2)]);
+    line.run_until_all_have(&head);
+    let said = |line: &Line, at: usize| -> Vec<_> {
+        let said = line.cluster.replica(at).said_lacks();
+        said.iter().map(|of| (of.peer, of.publisher, of.lack.missing_files)).collect()
+    };
+    assert_eq!(said(&line, 0), [], "nobody has counted");
+    let tell = |line: &mut Line, missing_files: u64| {
+        let lack = Lack { sequence: head.sequence(), missing_files, missing_bytes: 7 };
+        line.cluster.replica(1).tell_lacks([(publisher, lack)]);
+        line.cluster.run_for(1);
+    };
+    tell(&mut line, 2);
+    let one = line.cluster.id(1);
+    assert_eq!(said(&line, 0), [(one, publisher, 2)]);
+    assert_eq!(said(&line, 2), [(one, publisher, 2)]);
+    tell(&mut line, 0);
+    assert_eq!(said(&line, 0), [(one, publisher, 0)]);
+    // The same again goes to nobody.
+    let before = line.cluster.replica(1).snapshot().served.adverts;
+    tell(&mut line, 0);
+    assert_eq!(line.cluster.replica(1).snapshot().served.adverts, before);
+    // It goes with the adverts that are asked for. What was counted of another catalog does not.
+    let replica = line.cluster.replica(2);
+    let lack = Lack { sequence: head.sequence() + 1, missing_files: 5, missing_bytes: 5 };
+    replica.tell_lacks([(publisher, lack)]);
+    line.cluster.run_for(90);
+    assert_eq!(said(&line, 1), []);
+    // Nor does a forged head say anything.
+    let forged = Head::sign(&Identity::generate(), u64::MAX, head.catalog(), head.size());
+    let mut bytes = forged.encode();
+    bytes[2..34].copy_from_slice(publisher.as_bytes());
+    let forged = Head::decode_unchecked(&bytes).expect("of the right form");
+    assert_eq!(forged.publisher(), publisher);
+    let artifact = Artifact { id: head.catalog(), size: head.size(), height: 1 };
+    let advert = catalog_advert_of(artifact, Some(&forged), Some((1, 1)), &small_chunks());
+    line.cluster.replica(1).on_gossip_advert(advert, one);
+    assert_eq!(said(&line, 1), []);
+    line.cluster.check_at_rest();
 }

@@ -1,15 +1,23 @@
-//! Publishers' folders from one look to the next: what comes of what is missing, and how long the rest takes.
+//! Publishers' folders from one look to the next: what comes of what is missing, and how long the rest takes; and what
+//! peers say that they lack.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use gossip_engine::NodeId;
 
-use crate::http::{
+use super::Numbers;
+use crate::{
     folders::{Content, FolderCount},
-    history::Ring,
-    limits::FOLDER_RATE_SECONDS,
-    reading::{Reading, unix_seconds},
-    status::FolderView,
+    gossip::SaidLack,
+    http::{
+        history::Ring,
+        limits::{FOLDER_PEERS, FOLDER_RATE_SECONDS},
+        reading::{Reading, unix_seconds},
+        status::{FolderPeerView, FolderView},
+    },
 };
 
 /// What is kept of the folders between two looks.
@@ -25,11 +33,11 @@ struct FolderTrack {
 
 impl FolderTracks {
     /// Those of which a catalog is here, and those of which one is on its way.
-    pub(super) fn take(&mut self, reading: &Reading) -> Vec<FolderView> {
+    pub(super) fn take(&mut self, reading: &Reading, numbers: &Numbers) -> Vec<FolderView> {
         let counts = reading.folders.counts.iter().map(|count| (count.publisher, count));
         let counts: BTreeMap<NodeId, &FolderCount> = counts.collect();
         let publishers: BTreeSet<NodeId> = counts.keys().chain(&reading.awaited).copied().collect();
-        let arriving = arriving(reading);
+        let (arriving, said) = (arriving(reading), by_publisher(reading));
         let mut before = std::mem::take(&mut self.0);
         let view = |publisher: NodeId| {
             let mut view = FolderView {
@@ -44,6 +52,8 @@ impl FolderTracks {
             view.rate = track.take(view.sequence, rest);
             view.left = (rest > 0 && view.rate > 0).then(|| rest as f64 / view.rate as f64);
             self.0.insert(publisher, track);
+            let said = said.get(&publisher).map(Vec::as_slice).unwrap_or_default();
+            add_peers(&mut view, said, reading, numbers);
             view
         };
         publishers.into_iter().map(view).collect()
@@ -73,6 +83,37 @@ fn arriving(reading: &Reading) -> HashMap<NodeId, u64> {
         }
     }
     arriving
+}
+
+/// What peers on the list say, for each publisher.
+fn by_publisher(reading: &Reading) -> HashMap<NodeId, Vec<SaidLack>> {
+    let listed: BTreeSet<NodeId> = reading.peers.iter().map(|peer| peer.node_id).collect();
+    let mut said: HashMap<NodeId, Vec<SaidLack>> = HashMap::new();
+    for of_peer in reading.said.iter().filter(|said| listed.contains(&said.peer)) {
+        said.entry(of_peer.publisher).or_default().push(*of_peer);
+    }
+    said
+}
+
+fn add_peers(view: &mut FolderView, said: &[SaidLack], reading: &Reading, numbers: &Numbers) {
+    let peer = |of: &SaidLack| FolderPeerView {
+        id: format!("{:x}", of.peer),
+        name: reading.names.given_name(of.peer),
+        number: numbers.get(&of.peer).copied(),
+        missing_files: of.lack.missing_files,
+        missing_bytes: of.lack.missing_bytes,
+        older_catalog: of.lack.sequence < view.sequence,
+        said: unix_seconds(of.at),
+    };
+    let mut peers: Vec<FolderPeerView> = said.iter().map(peer).collect();
+    let is_behind = |peer: &FolderPeerView| peer.older_catalog || peer.missing_files > 0;
+    view.peers_behind = peers.iter().filter(|peer| is_behind(peer)).count();
+    view.peers_complete = peers.len() - view.peers_behind;
+    view.peers_silent = reading.peers.len().saturating_sub(peers.len());
+    // Stable: among equals in the order of their ids.
+    peers.sort_by_key(|peer| Reverse((peer.missing_bytes, peer.missing_files, peer.older_catalog)));
+    peers.truncate(FOLDER_PEERS);
+    view.peers = peers;
 }
 
 fn folder(of: &FolderCount) -> FolderView {

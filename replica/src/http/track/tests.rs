@@ -144,7 +144,7 @@ fn a_flow_that_has_dropped_says_which_bounds_would_have_been_enough() {
 fn people_and_files_are_called_by_their_names() {
     use crate::{
         catalog::FilePath,
-        http::folders::{Content, FolderCount, Folders},
+        folders::{Content, FolderCount, Folders},
         store::Artifact,
     };
 

@@ -1,4 +1,4 @@
-//! How much of each publisher's folder is here, and which files the shown artifacts are.
+//! How much of each publisher's folder is here, and which files some artifacts are, for people and for peers.
 //!
 //! A pass goes through all catalogs, which takes some 10 ms for 100 000 files. There is one only if something has come
 //! or gone since the last, or if an artifact is shown that was not. After a pass there is none for [`REST`] times as
@@ -8,7 +8,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,7 +16,7 @@ use gossip_engine::{ArtifactId, NodeId};
 
 use crate::{
     catalog::{Current, FilePath},
-    gossip::ReplicaGossip,
+    gossip::{Lack, ReplicaGossip},
 };
 
 /// How long the pause after a pass is, in times of the pass. Passes take at most a hundredth of a core.
@@ -24,20 +24,27 @@ const REST: u32 = 100;
 
 /// A publisher's folder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct FolderCount {
-    pub(super) publisher: NodeId,
-    pub(super) sequence: u64,
-    pub(super) files: u64,
-    pub(super) bytes: u64,
-    pub(super) missing_files: u64,
-    pub(super) missing_bytes: u64,
+pub(crate) struct FolderCount {
+    pub(crate) publisher: NodeId,
+    pub(crate) sequence: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) missing_files: u64,
+    pub(crate) missing_bytes: u64,
     /// Since when something has been missing.
-    pub(super) missing_since: Option<SystemTime>,
+    pub(crate) missing_since: Option<SystemTime>,
+}
+
+impl FolderCount {
+    pub(crate) fn lack(&self) -> Lack {
+        let Self { sequence, missing_files, missing_bytes, .. } = *self;
+        Lack { sequence, missing_files, missing_bytes }
+    }
 }
 
 /// What an artifact is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A publisher's catalog.
     Catalog(NodeId),
     /// A file, the first of those with this content.
@@ -46,14 +53,14 @@ pub(super) enum Content {
 
 /// What was found when the catalogs were gone through last.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
-    pub(super) counts: Vec<FolderCount>,
-    pub(super) contents: HashMap<ArtifactId, Content>,
+pub(crate) struct Folders {
+    pub(crate) counts: Vec<FolderCount>,
+    pub(crate) contents: HashMap<ArtifactId, Content>,
 }
 
 /// Goes through the catalogs when there is a reason to.
 #[derive(Debug, Default)]
-pub(super) struct FolderWatch(Mutex<Watch>);
+pub(crate) struct FolderWatch(Mutex<Watch>);
 
 #[derive(Debug, Default)]
 struct Watch {
@@ -66,15 +73,20 @@ struct Watch {
 }
 
 impl FolderWatch {
+    /// The same as it was [looked](Self::look) at last, gone through anew if something has come or gone.
+    pub(crate) fn look_again(&self, gossip: &ReplicaGossip, now: Instant) -> Arc<Folders> {
+        let shown = self.watch().shown.clone();
+        self.look(gossip, shown, now)
+    }
+
     /// The folders of a replica of which these artifacts are shown.
-    pub(super) fn look(
+    pub(crate) fn look(
         &self,
         gossip: &ReplicaGossip,
         shown: HashSet<ArtifactId>,
         now: Instant,
     ) -> Arc<Folders> {
-        // It is whole after a panic, at worst of the time before.
-        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch();
         // First, so that what comes meanwhile is seen to have come. What is lost is no change, but is not held.
         let moved = (gossip.changes().wait(0, Duration::ZERO), gossip.store().count());
         let is_known = watch.moved == Some(moved) && shown.is_subset(&watch.shown);
@@ -90,6 +102,11 @@ impl FolderWatch {
             rest_until: now.checked_add(began.elapsed().saturating_mul(REST)),
         };
         folders
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        // It is whole after a panic, at worst of the time before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
