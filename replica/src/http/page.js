@@ -341,7 +341,7 @@ function replicas(status) {
 function shareHere(folder) {
   if (folder.missing_files === 0) return folder.newer_catalog && folder.sequence === 0 ? 0 : 1;
   const [missing, all] = folder.bytes > 0 ? [folder.missing_bytes, folder.bytes] : [folder.missing_files, folder.files];
-  return Math.min(0.99, Math.max(0, 1 - missing / all));
+  return Math.min(0.99, Math.max(0, (all - missing) / all));
 }
 
 // What the peers say that they lack of a folder. It is what each says of itself.

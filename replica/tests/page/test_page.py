@@ -1,4 +1,4 @@
-"""Real replicas, a real browser: a file that is published shows on the page, a killed peer turns red.
+"""Real replicas, a real browser: a file that is published shows on the page of each, a killed peer turns red.
 
     python3 test_page.py PROGRAM
 
@@ -59,6 +59,21 @@ class Replica:
             self.process.wait()
 
 
+def follow(page, publisher, others):
+    """A file by its name, from the page of its publisher to that of the last of the others."""
+    publisher.publish("followed", os.urandom(300_000))
+    label = f"{publisher.name}/followed"
+    labels = "[...document.querySelectorAll('#recent .id')].map((it) => it.textContent)"
+    for replica in [publisher, *others]:
+        page.open(replica.page)
+        page.wait(f"{replica.name} shows its name", f"{labels}.includes('{label}')")
+    # And back, where each of the others says that it has it.
+    page.open(publisher.page)
+    said = f"document.querySelector('.folder[data-id=\"{publisher.id}\"] .others')?.textContent"
+    page.wait("the others say so", f"{said} == 'all {len(others)} peers have all'")
+    return said
+
+
 def test(program, found):
     with contextlib.ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="page-test-")))
@@ -86,11 +101,16 @@ def test(program, found):
         assert cells == [second.name, "1 file", "200 kB"], cells
         assert page.value("document.querySelectorAll('.folder[data-id]').length") == 1
         assert page.value("document.getElementById('id').textContent") == first.name
-        # One for which there is no space here: the folder has it, and it does not come.
+        said = follow(page, second, [first, third])
+        # One for which there is no space on the first: the folder has it, and it does not come.
         second.publish("large", os.urandom(2_000_000))
-        page.wait("it is missing", f"{row}.querySelector('.share').textContent == '9 %, 1 missing'")
-        assert page.value(f"{row}.querySelector('.files').textContent") == "2 files"
-
+        page.wait("the first says that it lacks it",
+                  f"{said} == '{first.name} lacks 1 file, 2.0 MB; 1 peer has all'")
+        page.open(first.page)
+        page.wait("it is missing", f"{row}?.querySelector('.share').textContent == '20 %, 1 missing'")
+        assert page.value(f"{row}.querySelector('.files').textContent") == "3 files"
+        page.wait("there is a point of the last hour",
+                  "document.querySelector('#hour-held .line').getAttribute('d')?.startsWith('M')")
 
         notices = "document.getElementById('notices').textContent"
         assert page.value(notices) == "", page.value(notices)
