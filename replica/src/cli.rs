@@ -29,6 +29,7 @@ use crate::{
     run::run,
     settings,
     status::status,
+    top::top,
 };
 
 /// How long the program waits at its end for files that are being read and written.
@@ -77,6 +78,8 @@ enum Command {
     Run(RunArgs),
     /// Print what a running replica does, as its page shows it.
     Status(StatusArgs),
+    /// Show live in a terminal what a running replica does, until `q` is pressed.
+    Top(StatusTarget),
     /// List the files in the folders of publishers, as a replica's store has them, whether it runs or not.
     Ls(LsArgs),
     /// Copy a file out of the folder of a publisher, as a replica's store has it, whether it runs or not.
@@ -263,6 +266,7 @@ fn execute() -> Result<(), Failure> {
         Some(Command::Id { file }) => id(&file),
         Some(Command::Run(args)) => within_runtime(run(&args)),
         Some(Command::Status(args)) => within_runtime(status(&args)),
+        Some(Command::Top(target)) => within_runtime(top(&target)),
         Some(Command::Ls(args)) => ls(&args),
         Some(Command::Get(args)) => get(&args),
         Some(Command::Generate { folder }) => generate(CommandLine::command(), &folder),

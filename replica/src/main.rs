@@ -12,6 +12,7 @@ mod settings;
 mod signals;
 mod status;
 mod supervise;
+mod top;
 
 fn main() -> std::process::ExitCode {
     cli::main()

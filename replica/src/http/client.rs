@@ -1,4 +1,4 @@
-//! Asking the port of a replica for its status, as `gossip-replica status` does.
+//! Asking the port of a replica for its status, as `gossip-replica status` and `top` do.
 //!
 //! One request a connection. The answer is bounded by [`MAX_ANSWER_BYTES`] and [`PATIENCE`]. Its form is checked, and
 //! the texts in it are untrusted.
@@ -43,7 +43,7 @@ pub enum ClientError {
     },
 }
 
-/// Asks for the status of the first replica there, as JSON and as data.
+/// Asks for the status of the replica of this number, from 1, as JSON and as data. Outside of a demo there is one.
 ///
 /// # Errors
 ///
@@ -52,8 +52,8 @@ pub enum ClientError {
 /// # Cancel safety
 ///
 /// Dropped, it closes the connection.
-pub async fn fetch(address: SocketAddr) -> Result<(String, Status), ClientError> {
-    let answer = match timeout(PATIENCE, ask(address)).await {
+pub async fn fetch(address: SocketAddr, replica: usize) -> Result<(String, Status), ClientError> {
+    let answer = match timeout(PATIENCE, ask(address, replica)).await {
         Ok(answer) => answer.map_err(|source| ClientError::Io { address, source })?,
         Err(_) => return Err(ClientError::Timeout(address)),
     };
@@ -68,10 +68,10 @@ pub async fn fetch(address: SocketAddr) -> Result<(String, Status), ClientError>
     Ok((body.to_owned(), parsed))
 }
 
-async fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
+async fn ask(address: SocketAddr, replica: usize) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     // By 1.0 the answer comes in one piece and ends with the connection.
-    let request = format!("GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let request = format!("GET /status.json?replica={replica} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;

@@ -106,7 +106,7 @@ async fn it_says_what_the_replica_holds() {
         assert_eq!(replica["recent"][0]["id"], id);
         assert_eq!(json["replicas"][0]["number"], 1);
 
-        let (_, status) = fetch(site.address()).await.unwrap();
+        let (_, status) = fetch(site.address(), 1).await.unwrap();
         assert_eq!(status.replica.store.artifacts, 1);
 
         // It has no peers and lacks nothing.

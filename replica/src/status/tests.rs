@@ -1,6 +1,9 @@
-use gossip_replica::http::status::Status;
+use gossip_replica::http::status::{FolderView, Status};
 
-use super::*;
+use super::{
+    sections::{duration, percent_here},
+    *,
+};
 
 #[test]
 fn what_the_port_says_does_not_speak_to_the_terminal() {

@@ -14,7 +14,8 @@ fn pages_and_completions_are_written() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
     let names: BTreeSet<String> = entries.map(|name| name.into_string().unwrap()).collect();
-    let commands = ["", "-demo", "-init", "-keygen", "-id", "-run", "-status", "-ls", "-get"];
+    let commands =
+        ["", "-demo", "-init", "-keygen", "-id", "-run", "-status", "-top", "-ls", "-get"];
     let pages = commands.map(|command| format!("gossip-replica{command}.1"));
     let completions = ["gossip-replica.bash", "gossip-replica.fish", "_gossip-replica"];
     let expected = pages.into_iter().chain(completions.map(str::to_owned));

@@ -46,3 +46,5 @@ mod reload;
 mod run;
 #[cfg(target_os = "linux")]
 mod service;
+#[cfg(target_os = "linux")]
+mod top;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::program::{Running, command, output, until};
 
 /// A replica without peers in this folder, and where its page is.
-fn start(folder: &Path, http: &str) -> (Running, Option<String>) {
+pub(crate) fn start(folder: &Path, http: &str) -> (Running, Option<String>) {
     start_logging(folder, http, Stdio::null())
 }
 
