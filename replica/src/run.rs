@@ -19,31 +19,29 @@
 mod export;
 mod folders;
 mod patience;
+mod progress;
 mod reload;
 mod scan;
 mod service;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use gossip_replica::{
     blocking::blocking,
-    gossip::{GossipOptions, GossipSnapshot, ReplicaGossip},
+    gossip::{GossipOptions, GossipSnapshot},
     http::{HttpServer, Notices},
     identity::Identity,
     replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions, keep_telling_lacks},
     transport::StartError,
 };
 use indicatif::ProgressBar;
-use tokio::{
-    net::lookup_host,
-    sync::Mutex,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{net::lookup_host, sync::Mutex};
 
 pub(crate) use self::folders::real_path;
 
 use self::{
     export::Exporting,
+    progress::log_progress,
     reload::Reload,
     scan::{Publishing, Scanning},
     service::Service,
@@ -59,8 +57,6 @@ use crate::{
 
 /// How long what was admitted may run on after the end was asked for.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How often the log says how far the replica is, if that has changed.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs a replica, or looks whether one could be run.
 pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -207,24 +203,5 @@ async fn serve_page(page: Option<&HttpServer>, replica: &Replica) {
     match page {
         Some(page) => page.run([replica]).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Logs now and then how far the replica is. Does not end.
-async fn log_progress(gossip: &Arc<ReplicaGossip>) {
-    let mut ticks = interval(PROGRESS_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = None;
-    loop {
-        ticks.tick().await;
-        let gossip = gossip.clone();
-        // It waits for a lock, and the end must not wait for that.
-        let GossipSnapshot { artifacts, bytes, wanted, active, peers, .. } =
-            blocking(move || gossip.snapshot()).await;
-        let now = (artifacts, bytes, wanted, active, peers);
-        if last != Some(now) {
-            last = Some(now);
-            tracing::info!(artifacts, bytes, wanted, active, peers, "progress");
-        }
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Watch<'a> {
     ) -> Result<Published, Failure> {
         let copies = self.cluster.replicas.len() as u64;
         self.bar.set_style(style(
-            "{spinner} {msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}",
+            "{spinner} {msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left",
         ));
         // What is a duplicate is known when all is published.
         self.bar.set_length(folder.total_bytes() * copies);

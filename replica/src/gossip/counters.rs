@@ -60,6 +60,8 @@ pub struct FetchCounters {
     pub requests_unsent: u64,
     /// Chunks that came and were missing.
     pub chunks_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
     /// Chunks asked of a second peer because the first was late.
     pub chunks_hedged: u64,
     /// Chunks that came and were there already, as the slower answer of two.

@@ -195,7 +195,7 @@ fn a_disk_without_space_is_told_and_smaller_ones_are_taken() {
     let running = Run { running: limited.start_as(command, stderr, &peers), log };
     until("it says what is wrong", || running.said(&["WARN", "no space for"]));
     // The files and a catalog, and for some seconds the catalogs before it.
-    let enough = |number: usize| running.said(&["progress", &format!("artifacts={number} ")]);
+    let enough = |number: usize| running.said(&["behind", &format!("artifacts={number} ")]);
     until("it takes what it can", || (FETCHED.len() + 1..30).any(enough));
     running.end();
 

@@ -60,6 +60,7 @@ impl Downloads {
         let others = running.receive(chunk, peer, now);
         self.index_attempt(attempt);
         self.counters.chunks_received += 1;
+        self.counters.bytes_received += length as u64;
         self.allow(length as u64 / ALLOWED_PART);
         // Its answer may still come; the second peer may not have had its time yet.
         for slower in others.into_iter().flat_map(Asked::peers).filter(|other| *other != key) {
