@@ -66,12 +66,18 @@ enum Command {
         /// The key file; an existing file is refused.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Print one line of JSON: `id`.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the node id that a private key makes.
     Id {
         /// The key file.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Print one line of JSON: `id`.
+        #[arg(long)]
+        json: bool,
     },
     /// Run one replica of a cluster until SIGINT or SIGTERM.
     #[command(after_long_help = settings::help())]
@@ -165,6 +171,10 @@ pub(crate) struct InitArgs {
     /// Serve a page that shows the replica, at an address or on a port of this machine.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<HttpAddress>,
+    /// Print one line of JSON: `id`, `address`, `config`, `peers` (files), `made` (what was missing), `entered` (whether
+    /// the list of peers has changed).
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The options of a single replica beside its configuration.
@@ -176,6 +186,10 @@ pub(crate) struct RunArgs {
     /// Look at the configuration, the key and the folders, and start nothing.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Print what --check finds as one line of JSON: `id`, `peers` (how many), `listen`, `http`, and the folders `store`,
+    /// `publish` and `export`; null is what is not set.
+    #[arg(long, requires = "check")]
+    pub(crate) json: bool,
     /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "info"].
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -262,8 +276,8 @@ fn execute() -> Result<(), Failure> {
         None => within_runtime(demo(&args)),
         Some(Command::Demo(args)) => within_runtime(demo(&args)),
         Some(Command::Init(args)) => init(&args),
-        Some(Command::Keygen { file }) => keygen(&file),
-        Some(Command::Id { file }) => id(&file),
+        Some(Command::Keygen { file, json }) => keygen(&file, json),
+        Some(Command::Id { file, json }) => id(&file, json),
         Some(Command::Run(args)) => within_runtime(run(&args)),
         Some(Command::Status(args)) => within_runtime(status(&args)),
         Some(Command::Top(target)) => within_runtime(top(&target)),

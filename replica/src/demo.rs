@@ -46,7 +46,7 @@ use self::{
 };
 use crate::{
     cli::DemoArgs,
-    failure::{Failure, say},
+    failure::{Failure, say, say_json},
     logging,
     signals::EndRequest,
     supervise::{Failures, keep_polling},
@@ -182,7 +182,7 @@ async fn show(
 }
 
 fn tell(args: &DemoArgs, report: &Report) -> Result<(), Failure> {
-    if args.json { say(report.to_json()) } else { say(report) }
+    if args.json { say_json(report) } else { say(report) }
 }
 
 /// Serves the page of all replicas, if there is to be one. Does not end.

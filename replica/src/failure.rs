@@ -10,8 +10,11 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
+
+use serde::Serialize;
 
 use crate::logging;
 
@@ -63,6 +66,16 @@ pub(crate) fn say(line: impl fmt::Display) -> Result<(), Failure> {
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
         .map_err(|error| Failure::runtime(format_args!("cannot write to standard output: {error}")))
+}
+
+/// Writes a result as one line of JSON.
+pub(crate) fn say_json(result: &impl Serialize) -> Result<(), Failure> {
+    say(serde_json::to_string(result).map_err(Failure::runtime)?)
+}
+
+/// A path in such a line. What is no UTF-8 in it is replaced.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// The names of files are anybody's choice; none of them breaks the line or speaks to the terminal.

@@ -21,11 +21,12 @@ use gossip_replica::{
     identity::Identity,
     transport::{AddressError, PeerAddress},
 };
+use serde_json::json;
 use toml::Value;
 
 use crate::{
     cli::InitArgs,
-    failure::{Failure, one_line, say},
+    failure::{Failure, one_line, say, say_json, shown},
     run::real_path,
     settings::{PeerSettings, Settings, reference},
 };
@@ -50,6 +51,17 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let config = args.dir.join(CONFIG);
+    if args.json {
+        return say_json(&json!({
+            "id": format!("{:x}", peer.key),
+            "address": peer.address.as_str(),
+            "config": shown(&config),
+            "peers": shown(&args.peers),
+            "made": made.0.iter().map(|path| shown(path)).collect::<Vec<_>>(),
+            "entered": entered,
+        }));
+    }
     let line = |text: String| say(one_line(&text));
     for path in &made.0 {
         line(format!("made {}", path.display()))?;
@@ -61,7 +73,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         line(format!("nothing to do: {} and {peers} are as they should be", args.dir.display()))?;
     }
     line(format!("id: {:x}", peer.key))?;
-    line(format!("next: gossip-replica run --config {}", args.dir.join(CONFIG).display()))?;
+    line(format!("next: gossip-replica run --config {}", config.display()))?;
     line(format!("      each machine needs {peers}; those that run read it anew when it changes"))
 }
 

@@ -14,7 +14,7 @@
 //! A service manager that asks for it hears when the replica is ready, alive, reading anew and ending.
 //!
 //! With `--check` nothing is started: the configuration, the key and the folders are looked at, and one line is
-//! printed: `ok: id=<64 hexadecimal digits> peers=<count>`.
+//! printed: `ok: id=<64 hexadecimal digits> peers=<count>`. With `--json` it is an object, with the folders as well.
 
 mod export;
 mod folders;
@@ -35,6 +35,7 @@ use gossip_replica::{
     transport::StartError,
 };
 use indicatif::ProgressBar;
+use serde_json::json;
 use tokio::{net::lookup_host, sync::Mutex};
 
 pub(crate) use self::folders::real_path;
@@ -48,7 +49,7 @@ use self::{
 };
 use crate::{
     cli::RunArgs,
-    failure::{Failure, say},
+    failure::{Failure, say, say_json, shown},
     logging,
     settings::Settings,
     signals::{EndRequest, ReloadRequest},
@@ -80,7 +81,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let settings = reload.started().clone();
     if args.check {
         let peers = settings.peers.iter().filter(|peer| peer.key != identity.node_id()).count();
-        return say(format_args!("ok: id={:x} peers={peers}", identity.node_id()));
+        return tell(args, &identity, peers, &settings);
     }
     let names = reload.names().clone();
     let reload = Mutex::new(reload);
@@ -164,6 +165,28 @@ fn check(settings: &Settings) -> Result<Identity, Failure> {
     }
     folders::check_store(&settings.store).map_err(|error| places.fault("store", error))?;
     Ok(identity)
+}
+
+/// Says what a check has found.
+fn tell(
+    args: &RunArgs,
+    identity: &Identity,
+    peers: usize,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let id = format!("{:x}", identity.node_id());
+    if !args.json {
+        return say(format_args!("ok: id={id} peers={peers}"));
+    }
+    say_json(&json!({
+        "id": id,
+        "peers": peers,
+        "listen": settings.listen,
+        "http": settings.http.map(|http| http.to_string()),
+        "store": shown(&settings.store),
+        "publish": settings.publish.as_deref().map(shown),
+        "export": settings.export.as_deref().map(shown),
+    }))
 }
 
 async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Failure> {

@@ -110,11 +110,6 @@ impl Report {
         }
     }
 
-    /// One line.
-    pub(super) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("numbers and constant names are JSON")
-    }
-
     fn totals(&self) -> Table {
         let mut table =
             table(["files", "artifacts", "bytes", "fetched", "seconds", "artifacts/s", "MB/s"]);

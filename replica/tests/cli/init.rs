@@ -7,6 +7,7 @@ use std::{
     process::Output,
 };
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{Running, command, output};
@@ -74,6 +75,32 @@ fn a_second_one_changes_nothing_and_says_so() {
             assert_eq!(mode("peers.toml") & 0o444, 0o444, "other machines' users read it");
         }
     }
+}
+
+#[test]
+fn a_script_reads_what_was_made() {
+    let home = TempDir::new().unwrap();
+    let read = |arguments: &[&str]| -> Value {
+        let line = done(home.path(), arguments);
+        assert_eq!(line.lines().count(), 1, "{line}");
+        serde_json::from_str(&line).unwrap()
+    };
+    let arguments = ["r", "--peers=peers.toml", "--address=a:1", "--json"];
+    let made = read(&arguments);
+    let key = home.path().join("r/replica.key");
+    let id = output(["id", "--json", key.to_str().unwrap()]).stdout;
+    let id = serde_json::from_slice::<Value>(&id).unwrap()["id"].clone();
+    let expected = |made: &[&str], entered| {
+        json!({"id": id, "address": "a:1", "config": "r/replica.toml", "peers": "peers.toml", "made": made,
+            "entered": entered})
+    };
+    let all = ["r", "r/replica.key", "r/store", "r/inbox", "r/replica.toml"];
+    assert_eq!(made, expected(&all, true));
+    assert_eq!(read(&arguments), expected(&[], false));
+    let other = home.path().join("key");
+    let new = output(["keygen", "--json", other.to_str().unwrap()]).stdout;
+    let new: Value = serde_json::from_slice(&new).unwrap();
+    assert!(new["id"] != id && new["id"].as_str().is_some_and(|id| id.len() == 64), "{new}");
 }
 
 #[test]

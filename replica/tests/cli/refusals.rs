@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+#[cfg(unix)]
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{Running, command, output};
@@ -225,6 +227,15 @@ fn of_nothing_if_it_is_only_to_be_checked() {
     assert_eq!((out.status.code(), out.stderr.len()), (Some(0), 0));
     let out = check(&format!("{without}[[peers]]\nkey = '{id}'\naddress = '127.0.0.1:5'\n"));
     assert_eq!(String::from_utf8(out.stdout).unwrap(), format!("ok: id={id} peers=0\n"));
+    let config = scene.config(&format!("{without}http = '7'\n"));
+    let out = output(["run", "--check", "--json", "--config", &config]);
+    let found: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let store = scene.path().join("store");
+    let expected = json!({"id": id, "peers": 0, "listen": "127.0.0.1:0", "http": "127.0.0.1:7", "store": store,
+        "publish": null, "export": null});
+    assert_eq!(found, expected);
+    assert_eq!(out.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(output(["run", "--json", "--config", &config]).status.code(), Some(2));
     assert_eq!(fs::read_dir(scene.path()).unwrap().count(), 2, "nothing is made");
 
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
