@@ -19,6 +19,8 @@
 //! - A catalog says whose it is, so that two publishers with the same files have two catalogs.
 //! - The current catalog stays until all of the next one is here and has been found right.
 //!
+//! How much is held of what a catalog names, and of what none names, is bounded by [`share`] and [`unnamed`].
+//!
 //! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
 //! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`] of each publisher, [`MAX_ALL_FILES`] of all.
 //!
@@ -33,6 +35,8 @@ mod path;
 mod publishers;
 mod reader;
 mod retired;
+mod share;
+mod unnamed;
 
 pub use self::{
     entries::{Catalog, CatalogError, FileEntry, MAX_CATALOG_BYTES, MAX_FILES},
@@ -41,6 +45,7 @@ pub use self::{
     path::{FilePath, MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, PathError},
     publishers::Current,
     reader::{ReadError, publishers, read_catalog},
+    share::OverShare,
 };
 
-pub(crate) use self::{entries::CATALOG_MAGIC, known::News};
+pub(crate) use self::{entries::CATALOG_MAGIC, known::News, publishers::NotFetched, share::Here};

@@ -24,6 +24,7 @@ mod invariants;
 mod lacks;
 mod options;
 mod serve;
+mod shares;
 mod throttle;
 mod work;
 
@@ -53,6 +54,7 @@ use self::{
     downloads::{AttemptId, Downloads, Order},
     lacks::Lacks,
     throttle::Throttle,
+    shares::Unknown,
 };
 use crate::{
     catalog::Catalogs,
@@ -124,6 +126,7 @@ struct State {
     short_of: Option<u64>,
     /// Whether something is named again whose adverts were passed over.
     has_returned: bool,
+    unknown: Unknown,
     /// The files of the attempts, from the reservation of their space on.
     partials: BTreeMap<AttemptId, Arc<Partial>>,
 }
@@ -198,6 +201,7 @@ impl ReplicaGossip {
         order: Order,
     ) -> Result<Self, OptionsError> {
         options.validate()?;
+        let catalogs = catalogs.with_limits(options.max_publisher_bytes, options.max_unnamed_bytes);
         let state = State {
             downloads: Downloads::new(options.clone(), order),
             answers: Answers::default(),
@@ -207,6 +211,7 @@ impl ReplicaGossip {
             retention_at: Duration::ZERO,
             short_of: None,
             has_returned: false,
+            unknown: Unknown::found_until(store.last_height()),
             partials: BTreeMap::new(),
         };
         Ok(Self {
@@ -280,6 +285,7 @@ impl ReplicaGossip {
             return Err(PublishError::TooLarge { path: path.into(), size, limit });
         }
         let imported = self.store.import(path).inspect_err(|error| self.note_space(error))?;
+        self.catalogs.note_own(imported.artifact.id);
         if imported.new {
             let now = (self.clock)();
             self.act(|state| state.downloads.held(imported.artifact.id, now));
@@ -318,6 +324,7 @@ impl ReplicaGossip {
             return;
         }
         state.restorations = restorations;
+        state.unknown = Unknown::found_until(self.store.last_height());
         let wanted = state.downloads.wanted();
         let found: Vec<ArtifactId> = wanted.filter(|id| self.store.contains(*id)).collect();
         for id in found {

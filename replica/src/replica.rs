@@ -82,6 +82,7 @@ impl BoundReplica {
         options.channels.validate().map_err(BuildError::from)?;
         // First what costs least to find out.
         let transport = Transport::bind(identity, listen, options.transport.clone())?;
+        let node_id = identity.node_id();
         let folder = folder.to_owned();
         let store_options = options.store;
         let (store, catalogs) = blocking(move || {
@@ -89,10 +90,11 @@ impl BoundReplica {
             let folder = store.catalogs_folder();
             let catalogs = Catalogs::open(&folder);
             let catalogs = catalogs.map_err(|error| ReplicaError::Catalogs { folder, error })?;
+            let catalogs = catalogs.with_own(node_id);
             Ok::<_, ReplicaError>((store, catalogs))
         })
         .await?;
-        Ok(Self { node_id: identity.node_id(), options, store, catalogs, transport })
+        Ok(Self { node_id, options, store, catalogs, transport })
     }
 
     /// Who it is and where it listens, for the lists of its peers.

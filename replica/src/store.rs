@@ -267,6 +267,11 @@ impl Store {
         self.inner.index().list_from(height, limit)
     }
 
+    /// The height of the artifact that came last; 0 if none ever did.
+    pub(crate) fn last_height(&self) -> u64 {
+        self.inner.index().last_height()
+    }
+
     /// How many artifacts are held. One atomic reading.
     #[must_use]
     pub fn count(&self) -> u64 {

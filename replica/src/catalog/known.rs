@@ -30,10 +30,12 @@ use gossip_engine::{ArtifactId, NodeId};
 use super::{
     Catalog, CatalogError, Head, MAX_FILES,
     disk::read_head,
-    publishers::{Current, State},
+    publishers::{Current, NotFetched, State},
     retired::Retired,
+    share::{LookUp, OverShare},
+    unnamed::Unnamed,
 };
-use crate::replace_file::replace_file;
+use crate::{replace_file::replace_file, store::Artifact};
 
 /// How many publishers are known at a time, those that have left the list among them.
 pub const MAX_PUBLISHERS: usize = 8192;
@@ -64,17 +66,22 @@ pub(crate) struct Completed {
     pub(crate) heads: Vec<Head>,
     /// The heads of which it is not what they say, and why.
     pub(crate) refused: Vec<(Head, CatalogError)>,
-    /// Whether it names something that none named any more.
+    /// Whether it names something that none named any more, or that was beyond a share.
     pub(crate) returned: bool,
+    /// Whether it names something that is not here and that nobody advertises yet.
+    pub(crate) has_unknown: bool,
+    /// The publishers of these whose catalogs before were within their shares.
+    pub(crate) were_within: Vec<NodeId>,
 }
-
-/// Whether an artifact is held or being fetched: only then it matters that nobody names it.
-pub(crate) type IsWanted<'a> = &'a dyn Fn(ArtifactId) -> bool;
 
 /// What is known of the catalogs of each publisher. See the [module](super) for what they are.
 #[derive(Debug)]
 pub struct Catalogs {
     folder: PathBuf,
+    /// Whose share has no limit.
+    own: Option<NodeId>,
+    /// The share of each other publisher in bytes, if it has a limit.
+    max_publisher_bytes: Option<u64>,
     disk: Mutex<()>,
     state: Mutex<State>,
 }
@@ -108,14 +115,40 @@ impl Catalogs {
             }
         }
         state.retired = Retired::open(&folder.join(RETIRED_FILE))?;
-        Ok(Self { folder: folder.to_owned(), disk: Mutex::default(), state: Mutex::new(state) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            own: None,
+            max_publisher_bytes: None,
+            disk: Mutex::default(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The replica is this one, and its own content has no limit.
+    #[must_use]
+    pub fn with_own(mut self, own: NodeId) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    /// How many bytes are held for each publisher, and how many of each peer that no catalog names.
+    pub(crate) fn with_limits(mut self, publisher: Option<u64>, unnamed: u64) -> Self {
+        self.max_publisher_bytes = publisher;
+        let unnamed = publisher.map_or(unnamed, |publisher| publisher.min(unnamed));
+        self.state().unnamed = Unnamed::with_limit(unnamed);
+        self
+    }
+
+    /// How many bytes are held for each publisher.
+    pub(crate) fn max_publisher_bytes(&self) -> Option<u64> {
+        self.max_publisher_bytes
     }
 
     /// These publish, and nobody else. Of those that no longer do, the files count as removed. Touches no disk: what
     /// is retired is written with the next change.
-    pub(crate) fn set_members(&self, members: BTreeSet<NodeId>, is_wanted: IsWanted<'_>) {
+    pub(crate) fn set_members(&self, members: BTreeSet<NodeId>, look_up: LookUp<'_>) {
         let unnamed = self.state().set_members(members);
-        self.retire(unnamed, is_wanted);
+        self.retire(unnamed, look_up);
     }
 
     /// What a head means. Its signature need not have been checked.
@@ -139,11 +172,6 @@ impl Catalogs {
         self.state().is_due(id, now)
     }
 
-    /// Whether an artifact is the newest catalog of a publisher, here or not.
-    pub(crate) fn is_newest(&self, id: ArtifactId) -> bool {
-        self.state().is_newest(id)
-    }
-
     /// The content of an awaited catalog is here. It becomes current for each publisher that has announced it, if it is
     /// what the head says. Otherwise it is refused, and not awaited any more.
     ///
@@ -153,7 +181,7 @@ impl Catalogs {
         id: ArtifactId,
         content: &[u8],
         now: Duration,
-        is_wanted: IsWanted<'_>,
+        look_up: LookUp<'_>,
     ) -> Completed {
         // Outside of the locks: it may take a second.
         let decoded = Catalog::decode_of(content);
@@ -166,6 +194,12 @@ impl Catalogs {
                 let same = publisher == head.publisher() && content.len() as u64 == head.size();
                 if same { Ok(catalog) } else { Err(CatalogError::Another) }
             });
+            // Before the lock, since it takes others.
+            let over_share = catalog.as_deref().map(|of| self.over_share(&head, of, look_up));
+            let over_share = over_share.unwrap_or_default();
+            let has_unknown = catalog
+                .as_deref()
+                .is_ok_and(|catalog| catalog.files().any(|(_, entry)| look_up(entry.id).is_none()));
             let mut state = self.state();
             if !state.take_look(&head, now) {
                 continue;
@@ -178,11 +212,13 @@ impl Catalogs {
                 // It waits until others have fewer.
                 Ok(catalog) if !state.fits(&head, &catalog) => {}
                 Ok(catalog) => {
-                    let (returned, unnamed) = state.install(head, catalog);
+                    let installed = state.install(head, catalog, over_share);
                     drop(state);
                     completed.heads.push(head);
-                    completed.returned |= returned;
-                    self.retire(unnamed, is_wanted);
+                    completed.returned |= installed.returned;
+                    completed.has_unknown |= has_unknown;
+                    completed.were_within.extend(installed.was_within.then(|| head.publisher()));
+                    self.retire(installed.unnamed, look_up);
                     self.write(&head);
                 }
             }
@@ -200,11 +236,97 @@ impl Catalogs {
     }
 
     /// This replica publishes a new catalog.
-    pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>, is_wanted: IsWanted<'_>) {
+    pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>, look_up: LookUp<'_>) {
         let _disk = self.disk();
-        let (_, unnamed) = self.state().install(head, catalog);
-        self.retire(unnamed, is_wanted);
+        let installed = self.state().install(head, catalog, OverShare::default());
+        self.retire(installed.unnamed, look_up);
         self.write(&head);
+    }
+
+    fn over_share(&self, head: &Head, catalog: &Catalog, look_up: LookUp<'_>) -> OverShare {
+        if self.own == Some(head.publisher()) {
+            return OverShare::default();
+        }
+        OverShare::of(catalog, self.max_publisher_bytes, look_up)
+    }
+
+    /// Whether an artifact that `peer` advertises with this size may be fetched.
+    pub(crate) fn may_fetch(
+        &self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        self.state().may_fetch(id, size, peer, now)
+    }
+
+    /// The same for one that is about to be fetched. If no catalog names it, it counts for the peer from now on.
+    pub(crate) fn take(
+        &self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        self.state().take(id, size, peer, now)
+    }
+
+    /// Whether a catalog names a content of this size, or it is one that counts or is awaited.
+    pub(crate) fn needs(&self, id: ArtifactId, size: u64) -> bool {
+        self.state().needs(id, size)
+    }
+
+    /// Whether it is a catalog that counts or is awaited.
+    pub(crate) fn is_catalog(&self, id: ArtifactId) -> bool {
+        self.state().is_catalog(id)
+    }
+
+    /// What has been published here counts for no peer.
+    pub(crate) fn note_own(&self, id: ArtifactId) {
+        self.state().unnamed.release(id);
+    }
+
+    /// What counts for peers because no catalog names it, and when each was begun.
+    pub(crate) fn unnamed(&self) -> Vec<(ArtifactId, Duration)> {
+        self.state().unnamed.taken()
+    }
+
+    /// These are neither held nor wanted any more, unless they have been begun again since.
+    pub(crate) fn sweep_unnamed(&self, gone: &[(ArtifactId, Duration)]) {
+        let mut state = self.state();
+        gone.iter().for_each(|(id, at)| state.unnamed.sweep(*id, *at));
+    }
+
+    /// Which of these nobody knows, so that an earlier run has left them.
+    pub(crate) fn left_over(&self, held: &[Artifact]) -> Vec<Artifact> {
+        let state = self.state();
+        let is_left_over = |held: &&Artifact| state.is_left_over(held.id, held.size);
+        held.iter().filter(is_left_over).copied().collect()
+    }
+
+    /// What was fetched as a catalog and is none: refused, or never looked at since a newer one came first.
+    pub(crate) fn needless_catalogs(&self) -> Vec<ArtifactId> {
+        self.state().needless_catalogs()
+    }
+
+    /// It is gone.
+    pub(crate) fn forget_catalog(&self, id: ArtifactId) {
+        self.state().forget_catalog(id);
+    }
+
+    pub(crate) fn set_left_over(&self, bytes: u64) {
+        self.state().unnamed.set_left_over(bytes);
+    }
+
+    /// Nothing that no catalog names is fetched until then.
+    pub(crate) fn close_unnamed_until(&self, until: Duration) {
+        self.state().unnamed.close_until(until);
+    }
+
+    /// How often heads or members have changed.
+    pub(crate) fn revision(&self) -> u64 {
+        self.state().revision()
     }
 
     /// The head of which an artifact is the current catalog.
@@ -250,9 +372,9 @@ impl Catalogs {
     }
 
     /// Nobody names these any more, unless somebody does by now.
-    fn retire(&self, unnamed: Vec<ArtifactId>, is_wanted: IsWanted<'_>) {
-        let unnamed: Vec<ArtifactId> = unnamed.into_iter().filter(|id| is_wanted(*id)).collect();
-        self.state().retire(unnamed, wall_clock());
+    fn retire(&self, unnamed: Vec<ArtifactId>, look_up: LookUp<'_>) {
+        let here = unnamed.into_iter().filter_map(|id| Some((id, look_up(id)?))).collect();
+        self.state().retire(here, wall_clock());
     }
 
     /// With the lock of the disk held. What is retired comes first.

@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +18,8 @@ use super::{
     Catalog, Head,
     known::{MAX_ALL_FILES, MAX_PUBLISHERS, News, PAUSE, PAUSE_PER_FILE},
     retired::Retired,
+    share::{Here, OverShare},
+    unnamed::Unnamed,
 };
 
 /// How long a catalog is held that is not the newest, for peers that are just fetching it.
@@ -32,6 +34,28 @@ pub struct Current {
     pub head: Head,
     /// Its files.
     pub catalog: Arc<Catalog>,
+    /// Which of them are not fetched.
+    pub over_share: Arc<OverShare>,
+}
+
+/// Why an artifact is not fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotFetched {
+    /// No catalog names it any more, or it is beyond the share of those that do.
+    Unwanted,
+    /// No catalog names it, and who advertises it has enough of that here.
+    Unnamed,
+}
+
+/// What a new catalog has changed.
+#[derive(Debug, Default)]
+pub(super) struct Installed {
+    /// Whether it names something that was unwanted.
+    pub(super) returned: bool,
+    /// What is named by none now.
+    pub(super) unnamed: Vec<ArtifactId>,
+    /// Whether all of the catalog before was within its publisher's share.
+    pub(super) was_within: bool,
 }
 
 /// See the [module](self).
@@ -41,8 +65,15 @@ pub(super) struct State {
     publishers: BTreeMap<NodeId, Publisher>,
     /// The catalogs of members: those that are current with their heads, those that are awaited without.
     catalogs: HashMap<ArtifactId, Option<Head>>,
-    /// How many entries of current catalogs name an artifact.
-    named: HashMap<ArtifactId, u32>,
+    /// How many entries of current catalogs, within the shares of their publishers, name a content of a size.
+    named: BTreeMap<(ArtifactId, u64), u32>,
+    /// How many entries beyond these shares have it.
+    beyond: HashMap<ArtifactId, u32>,
+    pub(super) unnamed: Unnamed,
+    /// What has been fetched as a catalog, or is being fetched, and was not current when that was looked at last.
+    fetched: BTreeSet<ArtifactId>,
+    /// How often heads or members have changed.
+    revision: u64,
     /// How many entries there are.
     files: usize,
     pub(super) retired: Retired,
@@ -105,7 +136,7 @@ impl State {
         if known.announced.is_none_or(|announced| current.head.supersedes(&announced)) {
             known.announced = Some(current.head);
         }
-        let mut unnamed = self.unname(&current.catalog);
+        let mut unnamed = self.unname(&current);
         unnamed.push(current.head.catalog());
         unnamed
     }
@@ -167,29 +198,44 @@ impl State {
         self.files - before + catalog.len() <= MAX_ALL_FILES
     }
 
-    /// Returns whether it names something that none named any more, and what is named by none now.
-    pub(super) fn install(&mut self, head: Head, catalog: Arc<Catalog>) -> (bool, Vec<ArtifactId>) {
+    pub(super) fn install(
+        &mut self,
+        head: Head,
+        catalog: Arc<Catalog>,
+        over_share: OverShare,
+    ) -> Installed {
         let known = self.publishers.entry(head.publisher()).or_default();
         if known.announced.is_some_and(|announced| !announced.supersedes(&head)) {
             known.announced = None;
         }
-        let before = known.current.replace(Current { head, catalog: catalog.clone() });
+        let over_share = Arc::new(over_share);
+        let current = Current { head, catalog: catalog.clone(), over_share: over_share.clone() };
+        let before = known.current.replace(current);
         self.files += catalog.len();
-        let mut returned = false;
+        let mut installed = Installed { was_within: true, ..Installed::default() };
         // First what is named, so that what both name is never retired.
-        for (_, entry) in catalog.files() {
-            *self.named.entry(entry.id).or_default() += 1;
-            returned |= self.retired.keep(entry.id);
+        for (number, (_, entry)) in catalog.files().enumerate() {
+            if over_share.contains(number) {
+                *self.beyond.entry(entry.id).or_default() += 1;
+                installed.unnamed.push(entry.id);
+                continue;
+            }
+            installed.returned |= self.is_beyond(entry.id) && !self.is_named(entry.id);
+            *self.named.entry((entry.id, entry.size)).or_default() += 1;
+            installed.returned |= self.retired.keep(entry.id);
+            self.unnamed.name(entry.id, entry.size);
         }
         self.retired.keep(head.catalog());
+        self.unnamed.release(head.catalog());
         self.index();
-        let Some(before) = before else { return (returned, Vec::new()) };
-        let mut unnamed = self.unname(&before.catalog);
+        let Some(before) = before else { return installed };
+        installed.was_within = before.over_share.files() == 0;
+        installed.unnamed.extend(self.unname(&before));
         if before.head.catalog() != head.catalog() {
-            unnamed.push(before.head.catalog());
+            installed.unnamed.push(before.head.catalog());
             self.just_superseded.insert(before.head.catalog());
         }
-        (returned, unnamed)
+        installed
     }
 
     pub(super) fn refuse(&mut self, head: Head) {
@@ -201,24 +247,39 @@ impl State {
         self.index();
     }
 
-    fn unname(&mut self, catalog: &Catalog) -> Vec<ArtifactId> {
+    fn unname(&mut self, Current { catalog, over_share, .. }: &Current) -> Vec<ArtifactId> {
         self.files -= catalog.len();
         let mut unnamed = Vec::new();
-        for (_, entry) in catalog.files() {
-            let Some(count) = self.named.get_mut(&entry.id) else { continue };
+        for (number, (_, entry)) in catalog.files().enumerate() {
+            if over_share.contains(number) {
+                if let Entry::Occupied(mut count) = self.beyond.entry(entry.id) {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
+                continue;
+            }
+            let name = (entry.id, entry.size);
+            let Some(count) = self.named.get_mut(&name) else { continue };
             *count -= 1;
             if *count == 0 {
-                self.named.remove(&entry.id);
+                self.named.remove(&name);
                 unnamed.push(entry.id);
             }
         }
         unnamed
     }
 
-    /// Nobody names these any more, unless somebody does by now.
-    pub(super) fn retire(&mut self, unnamed: Vec<ArtifactId>, now: Duration) {
-        for id in unnamed {
-            if !self.named.contains_key(&id) && !self.catalogs.contains_key(&id) {
+    /// Nobody names these any more, unless somebody does by now. Of what is held the size is known, and a name with
+    /// another one is none.
+    pub(super) fn retire(&mut self, unnamed: Vec<(ArtifactId, Here)>, now: Duration) {
+        for (id, here) in unnamed {
+            let is_named = match here.is_held {
+                true => self.named.contains_key(&(id, here.size)),
+                false => self.is_named(id),
+            };
+            if !is_named && !self.catalogs.contains_key(&id) {
                 self.retired.retire(id, now);
                 if self.just_superseded.contains(&id) && self.superseded.len() < MAX_SUPERSEDED {
                     self.superseded.push((id, now));
@@ -226,6 +287,78 @@ impl State {
             }
         }
         self.just_superseded.clear();
+    }
+
+    /// Whether a current catalog names it, with whatever size.
+    fn is_named(&self, id: ArtifactId) -> bool {
+        self.named.range((id, 0)..=(id, u64::MAX)).next().is_some()
+    }
+
+    fn is_beyond(&self, id: ArtifactId) -> bool {
+        self.beyond.contains_key(&id)
+    }
+
+    /// Whether a content of this size is named, or is a catalog that counts or is awaited.
+    pub(super) fn needs(&self, id: ArtifactId, size: u64) -> bool {
+        let is_it = |head: Head| head.catalog() == id && head.size() == size;
+        self.named.contains_key(&(id, size))
+            || self.catalogs.contains_key(&id)
+                && self.of_members().any(|known| {
+                    let current = known.current.as_ref().map(|current| current.head);
+                    [current, known.announced].into_iter().flatten().any(is_it)
+                })
+    }
+
+    /// Whether an artifact that a peer advertises with this size may be fetched.
+    pub(super) fn may_fetch(
+        &self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        if self.is_unwanted(id) {
+            return Err(NotFetched::Unwanted);
+        }
+        let may =
+            self.needs(id, size) || self.unnamed.fits(id, size, peer, self.members.len(), now);
+        if may { Ok(()) } else { Err(NotFetched::Unnamed) }
+    }
+
+    /// It is about to be fetched, on this peer's turn.
+    pub(super) fn take(
+        &mut self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        self.may_fetch(id, size, peer, now)?;
+        if !self.needs(id, size) {
+            self.unnamed.take(id, size, peer, self.members.len(), now);
+        } else if !self.named.contains_key(&(id, size)) {
+            self.fetched.insert(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn needless_catalogs(&mut self) -> Vec<ArtifactId> {
+        let catalogs = &self.catalogs;
+        self.fetched.retain(|id| catalogs.get(id).is_none_or(|current| current.is_none()));
+        self.fetched.iter().copied().filter(|id| !catalogs.contains_key(id)).collect()
+    }
+
+    pub(super) fn forget_catalog(&mut self, id: ArtifactId) {
+        self.fetched.remove(&id);
+    }
+
+    /// Whether nobody knows what it is, and it counts for no peer: an earlier run has left it.
+    pub(super) fn is_left_over(&self, id: ArtifactId, size: u64) -> bool {
+        !self.needs(id, size) && !self.retired.contains(id) && !self.unnamed.contains(id)
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn droppable(&mut self, time: Duration, now: Duration) -> Vec<ArtifactId> {
@@ -237,12 +370,12 @@ impl State {
         droppable
     }
 
-    pub(super) fn head_of(&self, id: ArtifactId) -> Option<Head> {
-        self.catalogs.get(&id).copied().flatten()
+    pub(super) fn is_catalog(&self, id: ArtifactId) -> bool {
+        self.catalogs.contains_key(&id)
     }
 
-    pub(super) fn is_newest(&self, id: ArtifactId) -> bool {
-        self.catalogs.contains_key(&id)
+    pub(super) fn head_of(&self, id: ArtifactId) -> Option<Head> {
+        self.catalogs.get(&id).copied().flatten()
     }
 
     pub(super) fn current(&self, publisher: NodeId) -> Option<Current> {
@@ -254,7 +387,8 @@ impl State {
     }
 
     pub(super) fn is_unwanted(&self, id: ArtifactId) -> bool {
-        self.retired.contains(id) && !self.catalogs.contains_key(&id)
+        let is_beyond = || self.is_beyond(id) && !self.is_named(id);
+        (self.retired.contains(id) || is_beyond()) && !self.catalogs.contains_key(&id)
     }
 
     fn of_members(&self) -> impl Iterator<Item = &Publisher> {
@@ -274,6 +408,7 @@ impl State {
             }
         }
         self.catalogs = catalogs;
+        self.revision += 1;
     }
 }
 

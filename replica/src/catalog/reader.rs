@@ -85,7 +85,9 @@ fn read(store: &Path, publisher: NodeId) -> Result<Current, ReadError> {
     let mut content = Vec::new();
     copy_artifact(store, head.catalog(), head.size(), &mut content)?;
     match Catalog::decode_of(&content)? {
-        (of, catalog) if of == publisher => Ok(Current { head, catalog: Arc::new(catalog) }),
+        (of, catalog) if of == publisher => {
+            Ok(Current { head, catalog: Arc::new(catalog), over_share: Arc::default() })
+        }
         _ => Err(CatalogError::Another.into()),
     }
 }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An artifact that no catalog has ever named is not retired: it comes from a replica of an earlier version, or from a
-//! program that publishes without catalogs, and nothing says that it is not wanted.
+//! program that publishes without catalogs, and nothing says that it is not wanted. How much of that there is,
+//! [`unnamed`](super::unnamed) bounds. What is held and beyond the share of all that name it is retired.
 //!
 //! On disk: a line for each change, `<64 hex> <seconds since 1970>`, where `-` in place of the seconds says that it is
 //! named again. The file is written anew when a line in it cannot be read, as after a crash, and when most of its lines

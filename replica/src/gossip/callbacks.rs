@@ -20,22 +20,25 @@ impl Gossip for ReplicaGossip {
     fn on_gossip_advert(&self, advert: GossipAdvert, peer: NodeId) {
         self.notice_head(&advert, peer);
         // Most adverts are of artifacts that are held; they need not wait for the lock.
-        let id = advert.artifact_id;
-        if self.store.contains(id) || self.catalogs.is_unwanted(id) {
+        if self.store.contains(advert.artifact_id) {
             return;
         }
         match Claim::read(&advert, &self.options) {
             Ok(claim) => {
                 let now = (self.clock)();
-                let is_catalog = self.catalogs.is_newest(id);
+                if !self.may_fetch(claim, peer, now) {
+                    return;
+                }
+                let is_catalog = self.catalogs.is_catalog(claim.id);
                 self.act(|state| {
                     // Asked again under the lock: an artifact enters the store before it leaves the
                     // downloads, so one that is in neither is really lacking.
-                    if !self.store.contains(claim.id) {
-                        state.downloads.advert(peer, claim, now);
-                        if is_catalog {
-                            state.downloads.hasten(peer, claim.id);
-                        }
+                    if self.store.contains(claim.id) {
+                        return;
+                    }
+                    match is_catalog {
+                        true => state.downloads.advert_first(peer, claim, now),
+                        false => state.downloads.advert(peer, claim, now),
                     }
                 });
             }
@@ -124,6 +127,7 @@ impl Gossip for ReplicaGossip {
         });
         self.send_due_adverts(&due);
         self.complete_awaited();
+        self.look_at_unnamed(now);
         self.drop_retired(now);
     }
 

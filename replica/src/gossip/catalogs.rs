@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::{ReplicaGossip, claim::head_bytes};
 use crate::{
     catalog::{
-        CATALOG_MAGIC, Catalog, CatalogError, Catalogs, Head, HeadError, MAX_CATALOG_BYTES, News,
+        CATALOG_MAGIC, Catalog, CatalogError, Catalogs, Current, Head, HeadError,
+        MAX_CATALOG_BYTES, News,
     },
     changes::Changes,
     identity::Identity,
@@ -83,7 +84,7 @@ impl ReplicaGossip {
         };
         let sequence = self.catalogs.next_sequence(identity.node_id());
         let head = Head::sign(identity, sequence, id, size);
-        self.catalogs.publish(head, Arc::new(catalog), &|id| self.is_held_or_wanted(id));
+        self.catalogs.publish(head, Arc::new(catalog), &|id| self.look_up(id));
         self.changes.note();
         let now = (self.clock)();
         self.act(|state| state.downloads.held(id, now));
@@ -94,16 +95,12 @@ impl ReplicaGossip {
     /// Catalogs count of these publishers, and of nobody else. What others have published counts as removed.
     pub fn set_members(&self, members: BTreeSet<NodeId>) {
         self.lacks().set_members(members.clone());
-        self.catalogs.set_members(members, &|id| self.is_held_or_wanted(id));
+        self.catalogs.set_members(members, &|id| self.look_up(id));
         // Who is back has a head that is known, and a catalog that may be gone by now.
         if !self.catalogs.awaited().is_empty() {
             self.state().has_returned = true;
         }
         self.changes.note();
-    }
-
-    fn is_held_or_wanted(&self, id: ArtifactId) -> bool {
-        self.store.contains(id) || self.state().downloads.wants(id)
     }
 
     /// Looks whether an advert is that of a newer catalog.
@@ -161,21 +158,53 @@ impl ReplicaGossip {
                 return false;
             }
         };
-        let completed = self.catalogs.complete(id, &content, now, &|id| self.is_held_or_wanted(id));
+        let completed = self.catalogs.complete(id, &content, now, &|id| self.look_up(id));
         for head in &completed.heads {
-            let current = self.catalogs.current(head.publisher());
-            let files = current.map_or(0, |current| current.catalog.len());
-            tracing::info!(publisher = %head.publisher(), sequence = head.sequence(), files, "a new catalog");
+            let publisher = head.publisher();
+            let Some(current) = self.catalogs.current(publisher) else { continue };
+            let files = current.catalog.len();
+            tracing::info!(%publisher, sequence = head.sequence(), files, "a new catalog");
+            self.pass_over(&current, completed.were_within.contains(&publisher));
         }
         for (head, reason) in &completed.refused {
             let (publisher, sequence) = (head.publisher(), head.sequence());
             tracing::warn!(%publisher, sequence, %reason, "a catalog is refused");
         }
-        if completed.returned {
-            self.state().has_returned = true;
+        {
+            let mut state = self.state();
+            let was_refused = completed.has_unknown && state.take_refused();
+            state.has_returned |= completed.returned || was_refused;
         }
         self.changes.note();
         !completed.heads.is_empty()
+    }
+
+    /// Fetches nothing that is beyond the share of a catalog's publisher. It says so if that `is_news`.
+    fn pass_over(&self, Current { head, catalog, over_share }: &Current, is_news: bool) {
+        if over_share.files() == 0 {
+            return;
+        }
+        let publisher = head.publisher();
+        if is_news {
+            let limit = self.catalogs.max_publisher_bytes();
+            let (files, bytes) = (over_share.files(), over_share.bytes());
+            tracing::warn!(
+                %publisher, files, bytes, limit, "files beyond their publisher's share are not fetched"
+            );
+        }
+        let now = (self.clock)();
+        let files = catalog.files().enumerate();
+        let mut beyond = files.filter(|(number, _)| over_share.contains(*number)).peekable();
+        while beyond.peek().is_some() {
+            self.act(|state| {
+                for (_, (_, entry)) in beyond.by_ref().take(MAX_DROPPED) {
+                    // Another publisher may name it.
+                    if self.catalogs.is_unwanted(entry.id) {
+                        state.downloads.held(entry.id, now);
+                    }
+                }
+            });
+        }
     }
 
     /// The same for one that was held before its head was known, so that its advert has to go out again.
@@ -221,8 +250,8 @@ impl ReplicaGossip {
         }
     }
 
-    /// Drops what no catalog names any more: when its time has come, or, the oldest first, as much as something needs
-    /// to fit. Where all of it would not be enough, it is kept.
+    /// Drops what no catalog names any more: when its time has come, or as much as something needs to fit that is
+    /// named: first what none has ever named, then the oldest. Where all of it would not be enough, it is kept.
     pub(super) fn drop_retired(&self, now: Duration) {
         let short_of = {
             let mut state = self.state();
@@ -232,17 +261,23 @@ impl ReplicaGossip {
             state.retention_at = now + RETENTION_INTERVAL;
             state.short_of.take()
         };
-        let is_held = |id: &ArtifactId| self.store.contains(*id) && self.catalogs.is_unwanted(*id);
+        let is_needless =
+            |id: &ArtifactId| self.store.get(*id).is_some_and(|of| self.is_needless(of));
         let mut droppable = self.catalogs.droppable(self.options.removed_retention);
-        droppable.retain(is_held);
+        droppable.retain(is_needless);
         if let Some(short_of) = short_of {
-            let more = self.catalogs.droppable(Duration::ZERO).into_iter().filter(is_held);
-            droppable.extend(self.enough(more, short_of));
+            let retired = self.catalogs.droppable(Duration::ZERO);
+            let more = self.that_gives_way().chain(retired).filter(is_needless);
+            let enough = self.enough(more, short_of);
+            if !enough.is_empty() {
+                self.close_unnamed(now);
+            }
+            droppable.extend(enough);
         }
         let mut droppable = droppable.into_iter();
         for id in droppable.by_ref().take(MAX_DROPPED) {
             // It may have been named again meanwhile.
-            if self.catalogs.is_unwanted(id)
+            if is_needless(&id)
                 && let Err(error) = self.store.discard(id)
             {
                 tracing::warn!(artifact = %id, %error, "cannot drop an artifact that no catalog names");

@@ -90,6 +90,8 @@ pub struct FetchCounters {
     pub adverts_invalid: u64,
     /// Adverts for which there was no capacity or no belief.
     pub adverts_refused: u64,
+    /// Adverts and attempts of what no catalog names, beyond the share of the peer that advertises it.
+    pub unnamed_refused: u64,
     /// Retransmission requests sent.
     pub retransmissions_asked: u64,
 }

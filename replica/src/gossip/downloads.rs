@@ -13,7 +13,8 @@
 //!                    └───────────────────────────┘
 //! ```
 //!
-//! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own. Turns
+//! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own; a catalog
+//! comes first, and has no limit but that of the publishers. Turns
 //! go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
 //! other's place. An attempt tries one *claim* (size and chunk size) and asks all peers that make it, oldest
 //! attempt first. Before its first request the store is asked for space.
@@ -101,6 +102,8 @@ struct Wanted {
     retry_at: Option<Duration>,
     /// Whether it is put off for want of space.
     lacks_space: bool,
+    /// Whether it comes before everything else.
+    is_first: bool,
     /// Whether one peer at a time is asked, because several together have delivered something wrong.
     single: bool,
 }
@@ -259,11 +262,16 @@ impl Downloads {
     }
 
     /// A peer advertises something that this replica does not hold.
-    pub(crate) fn wants(&self, id: ArtifactId) -> bool {
-        self.wanted.contains_key(&id)
+    pub(crate) fn advert(&mut self, peer: NodeId, claim: Claim, now: Duration) {
+        self.advertised(peer, claim, false, now);
     }
 
-    pub(crate) fn advert(&mut self, peer: NodeId, claim: Claim, now: Duration) {
+    /// The same for what comes before everything else: a catalog, since it says what the rest is.
+    pub(crate) fn advert_first(&mut self, peer: NodeId, claim: Claim, now: Duration) {
+        self.advertised(peer, claim, true, now);
+    }
+
+    fn advertised(&mut self, peer: NodeId, claim: Claim, is_first: bool, now: Duration) {
         let id = claim.id;
         let max_adverts = self.options.max_adverts_per_peer;
         let Some(key) = self.names.get(&peer).copied() else {
@@ -283,7 +291,7 @@ impl Downloads {
             }
             self.remove_advertiser(key, id);
             self.settle(id, now);
-        } else if sender.adverts.len() >= max_adverts {
+        } else if sender.adverts.len() >= max_adverts && !is_first {
             sender.refused = true;
             self.counters.adverts_refused += 1;
             return;
@@ -294,6 +302,7 @@ impl Downloads {
             *wanted_bytes += claim.size;
             Wanted { size: claim.size, ..Wanted::default() }
         });
+        wanted.is_first |= is_first;
         // Behind all that have waited for longer: to advertise again gains no place.
         wanted.advertisers.insert(key, Advertiser { peer, claim, place: 2 * wanted.tries });
         let put_off = wanted.retry_at.is_some();
@@ -310,14 +319,6 @@ impl Downloads {
         if running.admits(peer, claim) {
             running.members += 1;
             self.fill_peer_from(key, attempt, now);
-        }
-    }
-
-    /// What this peer advertises comes before all else of it that waits.
-    pub(crate) fn hasten(&mut self, peer: NodeId, id: ArtifactId) {
-        let key = self.names.get(&peer);
-        if let Some(sender) = key.and_then(|key| self.peers.get_mut(key)) {
-            sender.hasten(id);
         }
     }
 

@@ -45,6 +45,15 @@ pub struct GossipOptions {
     /// At most how many bytes of chunks are served in a second, to all peers together; as many as they take if it is
     /// none, which it is. For those who want to see a spread: a request waits on the flow's thread for its turn.
     pub serve_bytes_per_second: Option<NonZeroU64>,
+    /// How many bytes are held of what one publisher's catalog names; no limit unless set. What is here already counts
+    /// first, then each file that still fits, in the order of the paths. The replica's own files have no limit. Set it
+    /// where a publisher may have less of the disk than there is, so that the others find space.
+    pub max_publisher_bytes: Option<u64>,
+    /// How many bytes are fetched of one peer that no catalog names, and so many times that of all together as there
+    /// are members; 1 GiB, and no more than [`max_publisher_bytes`](Self::max_publisher_bytes). It is asked for again
+    /// when a catalog names it. Each artifact counts with 64 KiB at least; with 0 none is fetched. Raise it among replicas of a version without
+    /// catalogs, or that publish without one.
+    pub max_unnamed_bytes: u64,
 }
 
 impl Default for GossipOptions {
@@ -60,6 +69,8 @@ impl Default for GossipOptions {
             downloads_per_peer: 20,
             removed_retention: Duration::from_secs(24 * 60 * 60),
             serve_bytes_per_second: None,
+            max_publisher_bytes: None,
+            max_unnamed_bytes: 1 << 30,
         }
     }
 }

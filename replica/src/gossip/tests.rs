@@ -2,6 +2,7 @@
 
 mod catalogs;
 mod cluster;
+mod shares;
 
 use std::{
     fs,

@@ -102,6 +102,9 @@ impl ReplicaGossip {
 
     /// Reserves the space of an artifact, before the first request of an attempt.
     fn reserve(&self, attempt: AttemptId, claim: Claim, owner: NodeId) -> Vec<Action> {
+        if !self.may_begin(attempt, claim, owner) {
+            return self.state().downloads.take_actions();
+        }
         let partial = {
             let mut state = self.state();
             if !state.downloads.is_running(attempt) {
@@ -199,8 +202,10 @@ impl ReplicaGossip {
 
     fn refused_by_disk(&self, attempt: AttemptId, claim: Claim, error: &StoreError) {
         let now = (self.clock)();
-        // Where only what peers have announced takes the space, nothing is dropped for this one.
-        if self.store.space_for(claim.size).is_err() {
+        // Where only what peers have announced takes the space, nothing is dropped for this one. Nor is anything for
+        // what no catalog names.
+        let is_needed = self.catalogs.needs(claim.id, claim.size);
+        if is_needed && self.store.space_for(claim.size).is_err() {
             self.note_space(error);
         }
         let no_space = matches!(error, StoreError::NoSpace { .. });

@@ -22,7 +22,7 @@ fn folder(name: &str, paths: &[&[u8]]) -> Folder {
     let here = (0..catalog.len()).map(|number| number > 0).collect();
     let identity = Identity::generate();
     let head = Head::sign(&identity, 1, ArtifactId::new([0; 32]), 1);
-    let current = Current { head, catalog: Arc::new(catalog) };
+    let current = Current { head, catalog: Arc::new(catalog), over_share: Arc::default() };
     Folder { publisher: identity.node_id(), name: name.to_owned(), current, here }
 }
 

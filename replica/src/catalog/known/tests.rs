@@ -7,9 +7,9 @@ use std::{
 use gossip_engine::ArtifactId;
 use sha2::{Digest as _, Sha256};
 
-use super::{Catalogs, Completed, IsWanted, News, PAUSE};
+use super::{Catalogs, Completed, LookUp, News, PAUSE};
 use crate::{
-    catalog::{Catalog, CatalogError, FileEntry, FilePath, Head},
+    catalog::{Catalog, CatalogError, FileEntry, FilePath, Head, Here},
     identity::Identity,
 };
 
@@ -28,7 +28,7 @@ fn catalog(identity: &Identity, contents: &[u8]) -> (ArtifactId, Vec<u8>) {
 }
 
 /// Everything is held.
-const HELD: IsWanted<'_> = &|_| true;
+const HELD: LookUp<'_> = &|_| Some(Here { size: 1, is_held: true });
 /// Long after whatever was looked at before.
 const LATER: Duration = Duration::MAX;
 
@@ -213,8 +213,8 @@ fn what_is_neither_held_nor_wanted_is_not_remembered() {
     catalogs.publish_of(&a, 1, &[1, 2]);
     catalogs.announce_of(&a, 2, &[]);
     let (empty, bytes) = catalog(&a, &[]);
-    let is_wanted = |wanted| wanted == id(2);
-    assert_eq!(catalogs.complete(empty, &bytes, LATER, &is_wanted).heads.len(), 1);
+    let look_up = |wanted| (wanted == id(2)).then_some(Here { size: 1, is_held: true });
+    assert_eq!(catalogs.complete(empty, &bytes, LATER, &look_up).heads.len(), 1);
     assert_eq!(catalogs.retired(), [2]);
 }
 

@@ -6,7 +6,7 @@ use gossip_engine::ArtifactId;
 
 use super::{MAX_ALL_FILES, State};
 use crate::{
-    catalog::{Catalog, FileEntry, FilePath, Head},
+    catalog::{Catalog, FileEntry, FilePath, Head, Here, OverShare},
     identity::Identity,
 };
 
@@ -35,9 +35,10 @@ fn what_somebody_names_by_now_is_not_retired() {
     let head = Head::sign(&publisher, 1, ArtifactId::new([2; 32]), 9);
     let mut state = State::default();
     state.set_members(BTreeSet::from([publisher.node_id()]));
-    state.install(head, catalog().into());
+    state.install(head, catalog().into(), OverShare::default());
     let ids = [1, 2, 3].map(|number| ArtifactId::new([number; 32]));
-    state.retire(ids.to_vec(), Duration::from_secs(1));
+    let here = Here { size: 1, is_held: true };
+    state.retire(ids.map(|id| (id, here)).to_vec(), Duration::from_secs(1));
     assert_eq!(ids.map(|id| state.is_unwanted(id)), [false, false, true]);
     assert_eq!(state.retired.since(Duration::MAX), [ids[2]]);
 }
@@ -52,6 +53,6 @@ fn all_catalogs_together_have_a_limit() {
     assert!(!state.fits(&head, &catalog()));
     // One that takes the place of another adds nothing.
     state.files -= 1;
-    state.install(head, catalog().into());
+    state.install(head, catalog().into(), OverShare::default());
     assert!(state.fits(&head, &catalog()));
 }

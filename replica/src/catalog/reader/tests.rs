@@ -36,8 +36,8 @@ impl Folder {
         let artifact = self.path().join(format!("{id:x}"));
         fs::write(&artifact, &bytes).expect("written");
         let head = Head::sign(identity, sequence, id, bytes.len() as u64);
-        self.catalogs.set_members(BTreeSet::from([identity.node_id()]), &|_| true);
-        self.catalogs.publish(head, Arc::new(catalog), &|_| true);
+        self.catalogs.set_members(BTreeSet::from([identity.node_id()]), &|_| None);
+        self.catalogs.publish(head, Arc::new(catalog), &|_| None);
         artifact
     }
 

@@ -15,7 +15,7 @@ const EPOCH: Duration = Duration::from_secs(10);
 /// A place in the queue of a peer: the lowest is next.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
-    /// From 1; 0 is before all of them.
+    /// From 1; 0 for what comes before everything else.
     epoch: u64,
     /// Behind those that have been tried less often.
     tries: u64,
@@ -25,9 +25,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Before all that are in no hurry. What has been tried in vain loses that.
-    pub(super) fn hastened(self) -> Self {
-        if self.tries == 0 { Self { epoch: 0, ..self } } else { self }
+    /// Before everything else.
+    pub(super) fn first(tries: u64, number: u64) -> Self {
+        Self { epoch: 0, tries, rank: 0, number }
     }
 }
 

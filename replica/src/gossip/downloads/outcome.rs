@@ -61,6 +61,15 @@ impl Downloads {
         self.end_attempt(attempt, now);
     }
 
+    /// An attempt is not to be made. Its artifact is forgotten until it is advertised again.
+    pub(crate) fn refuse(&mut self, attempt: AttemptId, now: Duration) {
+        let Some(running) = self.attempts.get(&attempt) else { return };
+        let id = running.claim.id;
+        // As for what has no space.
+        self.paused_until = self.paused_until.max(now + SPACE_PAUSE);
+        self.held(id, now);
+    }
+
     /// The disk has refused a chunk or the whole of an attempt. The artifact is put off. Returns whether that
     /// is news, rather than the fate of one more attempt that had begun before the pause.
     pub(crate) fn disk_failed(&mut self, attempt: AttemptId, now: Duration) -> bool {

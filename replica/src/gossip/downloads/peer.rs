@@ -259,15 +259,6 @@ impl Peer {
         }
     }
 
-    /// Has an artifact that waits in the queue come before the others.
-    pub(super) fn hasten(&mut self, id: ArtifactId) {
-        if let Some(Some(place)) = self.adverts.get_mut(&id) {
-            self.queue.remove(place);
-            *place = place.hastened();
-            self.queue.insert(*place, id);
-        }
-    }
-
     /// Takes the first of the queue; it stays advertised.
     pub(super) fn dequeue(&mut self) -> Option<ArtifactId> {
         let (_, id) = self.queue.pop_first()?;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{Action, AttemptId, Downloads, LOOK, attempt::Attempt, peer::PeerKey, timers::Timer};
+use super::{
+    Action, AttemptId, Downloads, LOOK, attempt::Attempt, order::Place, peer::PeerKey,
+    timers::Timer,
+};
 
 /// How many peers an event looks at to begin attempts; the next tick goes on.
 const BEGIN_WORK: usize = 512;
@@ -26,8 +29,13 @@ impl Downloads {
     /// Puts an artifact into a peer's queue.
     pub(super) fn enqueue(&mut self, key: PeerKey, id: ArtifactId, now: Duration) {
         self.last_place += 1;
-        let tries = self.wanted.get(&id).map_or(0, |wanted| wanted.tries);
-        let place = self.order.place(id, tries, self.last_place, now);
+        let wanted = self.wanted.get(&id);
+        let tries = wanted.map_or(0, |wanted| wanted.tries);
+        let place = if wanted.is_some_and(|wanted| wanted.is_first) {
+            Place::first(tries, self.last_place)
+        } else {
+            self.order.place(id, tries, self.last_place, now)
+        };
         if let Some(waiting) = self.peers.get_mut(&key) {
             waiting.enqueue(id, place);
         }

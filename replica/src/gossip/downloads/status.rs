@@ -13,6 +13,11 @@ impl Downloads {
         self.wanted.keys().copied()
     }
 
+    /// The size of something that peers advertise and this replica lacks, as they claim.
+    pub(crate) fn wanted_size(&self, id: ArtifactId) -> Option<u64> {
+        self.wanted.get(&id).map(|wanted| wanted.size)
+    }
+
     pub(crate) fn wanted_count(&self) -> usize {
         self.wanted.len()
     }

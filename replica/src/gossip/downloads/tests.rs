@@ -327,24 +327,21 @@ fn each_replica_has_an_order_of_its_own() {
 }
 
 #[test]
-fn what_is_hastened_comes_before_what_waits() {
+fn a_catalog_comes_before_what_waits() {
     let options = GossipOptions { max_downloads: 1, ..Default::default() };
     let mut downloads = Downloads::new(options, Order::Salted(7));
     downloads.peer_up(node(1), secs(100));
     for n in 0..20 {
         downloads.advert(node(1), claim(n, 1), secs(100));
     }
-    let hastened = claim(100, 1);
-    downloads.advert(node(1), hastened, secs(200));
-    downloads.hasten(node(1), hastened.id);
-    downloads.hasten(node(2), hastened.id);
-    downloads.hasten(node(1), claim(101, 1).id);
+    let catalog = claim(100, 1);
+    downloads.advert_first(node(1), catalog, secs(200));
     downloads.check();
     // The one that was begun first is not interrupted.
     let first = downloads.attempts.values().next().expect("one has begun").claim.id;
-    assert_ne!(first, hastened.id);
+    assert_ne!(first, catalog.id);
     downloads.held(first, secs(200));
-    assert_eq!(downloads.attempts.values().next().map(|of| of.claim.id), Some(hastened.id));
+    assert_eq!(downloads.attempts.values().next().map(|of| of.claim.id), Some(catalog.id));
 }
 
 #[test]

@@ -303,6 +303,6 @@ impl Cluster {
     }
 }
 
-fn node(at: usize) -> NodeId {
+pub(super) fn node(at: usize) -> NodeId {
     NodeId::new([at as u8; 32])
 }

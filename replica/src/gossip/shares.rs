@@ -1,0 +1,192 @@
+//! What a publisher may have of the disk, and a peer of what no catalog names: asked before anything is fetched.
+//!
+//! `catalog::share` and `catalog::unnamed` keep the accounts, under the lock of the catalogs. This is asked when an
+//! advert arrives, and again when an attempt is about to reserve its space. Every 10 s it looks whether what counts for
+//! peers is still here, and how much of what an earlier run has left nobody names; the latter only until a look finds
+//! nothing, and then only after a change of heads or members.
+//!
+//! What no catalog names gives way to what one does: first that of the peer with the most of it, then what an earlier
+//! run has left. Then none of it is fetched for [`CLOSED`], or it would take the space again. What is left is not
+//! touched while a catalog is awaited, which may name it.
+
+use std::time::Duration;
+
+use gossip_engine::{ArtifactId, NodeId};
+
+use super::{ReplicaGossip, State, claim::Claim, downloads::AttemptId};
+use crate::{
+    catalog::{Here, NotFetched},
+    store::Artifact,
+};
+
+/// How often it is looked whether what no catalog names is still here.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// For how long nothing is fetched that no catalog names, after some of it has given way: twice as long as what waits
+/// for space waits at most.
+const CLOSED: Duration = Duration::from_secs(600);
+/// How many artifacts are looked at with one lock.
+const BATCH: usize = 1024;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Unknown {
+    look_at: Duration,
+    /// The last height that an earlier run can have left; 0 if it has left nothing that nobody names.
+    left_over_until: u64,
+    /// The catalogs when that was looked at last.
+    revision: Option<u64>,
+    /// Whether something was refused since the last catalog because none named it.
+    has_refused: bool,
+}
+
+impl Unknown {
+    /// Everything up to this height was found in the folder.
+    pub(super) fn found_until(height: u64) -> Self {
+        Self {
+            look_at: Duration::ZERO,
+            left_over_until: height,
+            revision: None,
+            has_refused: false,
+        }
+    }
+}
+
+impl State {
+    /// A new catalog names something that is not here and that nobody advertises. Returns whether that may have been
+    /// advertised and refused.
+    pub(super) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.unknown.has_refused)
+    }
+}
+
+impl ReplicaGossip {
+    /// What is known of an artifact here.
+    pub(super) fn look_up(&self, id: ArtifactId) -> Option<Here> {
+        if let Some(held) = self.store.get(id) {
+            return Some(Here { size: held.size, is_held: true });
+        }
+        let size = self.state().downloads.wanted_size(id)?;
+        Some(Here { size, is_held: false })
+    }
+
+    /// Whether what a peer advertises may be fetched.
+    pub(super) fn may_fetch(&self, claim: Claim, peer: NodeId, now: Duration) -> bool {
+        match self.catalogs.may_fetch(claim.id, claim.size, peer, now) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.note_refused(claim, peer, reason);
+                false
+            }
+        }
+    }
+
+    /// The same for an attempt that is about to reserve its space. If it may not, it ends.
+    pub(super) fn may_begin(&self, attempt: AttemptId, claim: Claim, owner: NodeId) -> bool {
+        let now = (self.clock)();
+        let Err(reason) = self.catalogs.take(claim.id, claim.size, owner, now) else { return true };
+        self.note_refused(claim, owner, reason);
+        self.state().downloads.refuse(attempt, now);
+        false
+    }
+
+    fn note_refused(&self, claim: Claim, peer: NodeId, reason: NotFetched) {
+        if reason == NotFetched::Unwanted {
+            return;
+        }
+        let is_first = {
+            let mut state = self.state();
+            let counters = state.downloads.counters();
+            counters.unnamed_refused += 1;
+            let is_first = counters.unnamed_refused == 1;
+            state.unknown.has_refused = true;
+            is_first
+        };
+        // It is the rule on a new replica, until the catalogs are here. The page counts the others.
+        if is_first {
+            tracing::info!(
+                %peer, artifact = %claim.id, size = claim.size,
+                "a peer has its share of what no catalog names; more is fetched when one does"
+            );
+        }
+    }
+
+    /// Looks which of what no catalog names is gone, and what an earlier run has left of it.
+    pub(super) fn look_at_unnamed(&self, now: Duration) {
+        let (left_over_until, seen) = {
+            let unknown = &mut self.state().unknown;
+            if now < unknown.look_at {
+                return;
+            }
+            unknown.look_at = now + LOOK_INTERVAL;
+            (unknown.left_over_until, unknown.revision)
+        };
+        let unnamed = self.catalogs.unnamed().into_iter();
+        let gone: Vec<_> = unnamed.filter(|(id, _)| self.look_up(*id).is_none()).collect();
+        self.catalogs.sweep_unnamed(&gone);
+        self.drop_needless_catalogs();
+        let revision = self.catalogs.revision();
+        if left_over_until == 0 || seen == Some(revision) {
+            return;
+        }
+        let left_over = self.left_over(left_over_until);
+        let bytes = left_over.fold(0, |sum: u64, left| sum.saturating_add(left.size));
+        self.catalogs.set_left_over(bytes);
+        let unknown = &mut self.state().unknown;
+        unknown.revision = Some(revision);
+        // A catalog that is gone now names nothing later that it did not before; nor does one that comes.
+        if bytes == 0 && unknown.left_over_until == left_over_until {
+            unknown.left_over_until = 0;
+        }
+    }
+
+    /// Drops what was fetched for a head alone, and was not the catalog that the head says. It is not retired: it may be
+    /// anybody's file, to be fetched as such.
+    fn drop_needless_catalogs(&self) {
+        for id in self.catalogs.needless_catalogs() {
+            match self.look_up(id) {
+                Some(here) if !here.is_held => continue,
+                Some(here) if !self.catalogs.needs(id, here.size) => {
+                    if let Err(error) = self.store.discard(id) {
+                        tracing::warn!(artifact = %id, %error, "cannot drop what is no catalog");
+                    }
+                }
+                _ => {}
+            }
+            self.catalogs.forget_catalog(id);
+        }
+    }
+
+    /// What an earlier run has left and nobody names, the lowest height first.
+    fn left_over(&self, until: u64) -> impl Iterator<Item = Artifact> {
+        let mut next = Some(0);
+        let batches = std::iter::from_fn(move || {
+            let mut held = self.store.list_from(next?, BATCH);
+            next = held.last().map(|last| last.height + 1).filter(|next| *next <= until);
+            held.retain(|held| held.height <= until);
+            (!held.is_empty()).then(|| self.catalogs.left_over(&held))
+        });
+        batches.flatten()
+    }
+
+    /// What gives way to what a catalog names, in that order.
+    pub(super) fn that_gives_way(&self) -> impl Iterator<Item = ArtifactId> {
+        let until = match self.catalogs.awaited().is_empty() {
+            true => self.state().unknown.left_over_until,
+            false => 0,
+        };
+        let unnamed = self.catalogs.unnamed().into_iter().map(|(id, _)| id);
+        // What is retired as well has its place among that.
+        let unnamed = unnamed.filter(|id| !self.catalogs.is_unwanted(*id));
+        unnamed.chain(self.left_over(until).map(|left| left.id))
+    }
+
+    /// Whether nobody needs an artifact: it was named, or never was.
+    pub(super) fn is_needless(&self, held: Artifact) -> bool {
+        self.catalogs.is_unwanted(held.id) || !self.catalogs.needs(held.id, held.size)
+    }
+
+    /// Something has given way.
+    pub(super) fn close_unnamed(&self, now: Duration) {
+        self.catalogs.close_unnamed_until(now + CLOSED);
+    }
+}

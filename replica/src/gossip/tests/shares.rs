@@ -1,0 +1,283 @@
+//! What one publisher, or one peer, may take of the disks of the others.
+
+use std::collections::BTreeSet;
+
+use gossip_engine::{ArtifactId, Gossip as _};
+
+use super::{
+    super::{GossipOptions, ReplicaGossip, advert_of},
+    cluster::{Cluster, crash, node, nowhere},
+    content, small_chunks,
+};
+use crate::{
+    catalog::{Catalog, Catalogs, FileEntry, FilePath},
+    identity::Identity,
+    store::{Artifact, Store, StoreOptions},
+};
+
+const FILE_BYTES: u64 = 100_000;
+
+/// Replicas that know the publishers; nobody is connected.
+struct Scene {
+    cluster: Cluster,
+    publishers: Vec<Identity>,
+}
+
+impl Scene {
+    /// Replica 0 has these options and so much space. The others publish, each with the key of its number.
+    fn new(options: GossipOptions, space: u64, others: usize) -> Self {
+        let mut all = vec![small_chunks(); others];
+        all.insert(0, options);
+        let mut stores = vec![crash(); others];
+        stores.insert(0, StoreOptions { max_store_bytes: Some(space), ..crash() });
+        let cluster = Cluster::with_stores(&all, &stores);
+        let publishers: Vec<_> = (0..=others).map(|_| Identity::generate()).collect();
+        let members: BTreeSet<_> = publishers.iter().map(Identity::node_id).collect();
+        (0..=others).for_each(|at| cluster.replica(at).set_members(members.clone()));
+        Self { cluster, publishers }
+    }
+
+    /// So many files of a replica that no catalog names yet, each another than those of other replicas.
+    fn publish(&self, at: usize, count: u64) -> Vec<ArtifactId> {
+        let seeds = (0..count).map(|number| 1_000 * at as u64 + number);
+        seeds.map(|seed| self.cluster.publish(at, &content(seed, FILE_BYTES as usize))).collect()
+    }
+
+    /// A replica names these files, in this order, and says that each has so many bytes.
+    fn name(&self, at: usize, ids: &[ArtifactId], size: u64) {
+        let files = ids.iter().enumerate().map(|(number, id)| {
+            let path = FilePath::new(format!("file {number:02}").as_bytes()).expect("a path");
+            (path, FileEntry { id: *id, size, mode: 0o644, modified_ns: 0 })
+        });
+        let catalog = Catalog::new(files).expect("a catalog");
+        let replica = self.cluster.replica(at);
+        replica.publish_catalog(&self.publishers[at], catalog).expect("published");
+    }
+
+    /// How many files of this publisher are beyond its share at replica 0.
+    fn over_share(&self, at: usize) -> u64 {
+        let current = self.cluster.replica(0).catalogs().current(self.publishers[at].node_id());
+        current.map_or(0, |current| current.over_share.files())
+    }
+
+    fn held(&self, ids: &[ArtifactId]) -> u64 {
+        ids.iter().filter(|id| self.cluster.holds(0, &[**id])).count() as u64
+    }
+}
+
+fn limited(publisher: Option<u64>, unnamed: u64) -> GossipOptions {
+    GossipOptions { max_publisher_bytes: publisher, max_unnamed_bytes: unnamed, ..small_chunks() }
+}
+
+#[test]
+fn who_publishes_or_makes_up_too_much_leaves_space_for_the_others() {
+    let options = limited(Some(3 * FILE_BYTES), 2 * FILE_BYTES);
+    let mut scene = Scene::new(options, 9 * FILE_BYTES, 3);
+    let (big, hostile, honest) = (1, 2, 3);
+    let large = scene.publish(big, 12);
+    scene.name(big, &large, FILE_BYTES);
+    let made_up = scene.publish(hostile, 12);
+    scene.cluster.connect(0, big);
+    scene.cluster.connect(0, hostile);
+    scene.cluster.run_until(120, |cluster| cluster.holds(0, &large[..3]));
+    scene.cluster.run_for(400);
+    assert_eq!((scene.held(&large), scene.over_share(big)), (3, 9));
+    assert_eq!(scene.held(&made_up), 2);
+    let snapshot = scene.cluster.replica(0).snapshot();
+    assert_eq!((snapshot.wanted, snapshot.waiting_for_space), (0, 0));
+    assert!(snapshot.fetched.unnamed_refused > 0);
+
+    let files = scene.publish(honest, 3);
+    scene.name(honest, &files, FILE_BYTES);
+    scene.cluster.connect(0, honest);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &files));
+    assert_eq!(scene.over_share(honest), 0);
+
+    // What is removed makes place for the rest, and what is here stays.
+    scene.name(big, &large[2..], FILE_BYTES);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &large[2..5]));
+    scene.cluster.run_for(100);
+    assert_eq!((scene.held(&large[2..]), scene.over_share(big)), (3, 7));
+    scene.cluster.check_at_rest();
+}
+
+#[test]
+fn what_comes_before_in_the_order_takes_no_place_of_what_is_here() {
+    let mut scene = Scene::new(limited(Some(3 * FILE_BYTES), FILE_BYTES), 99 * FILE_BYTES, 1);
+    let files = scene.publish(1, 9);
+    scene.name(1, &files[6..], FILE_BYTES);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &files[6..]));
+    for from in [4, 2, 0] {
+        scene.name(1, &files[from..], FILE_BYTES);
+        scene.cluster.run_for(100);
+        // The newest file may have come before its catalog; what that says of it counts then.
+        assert_eq!((scene.held(&files[6..]), scene.over_share(1)), (3, 6 - from as u64));
+        assert!(scene.cluster.replica(0).store().bytes() < 5 * FILE_BYTES);
+    }
+}
+
+#[test]
+fn a_new_replica_has_a_folder_soon_that_it_hears_of_before_its_catalog() {
+    let mut scene = Scene::new(limited(None, FILE_BYTES), 99 * FILE_BYTES, 1);
+    let files = scene.publish(1, 40);
+    scene.name(1, &files, FILE_BYTES);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_until(20, |cluster| cluster.holds(0, &files));
+    // And new files, whose catalog comes later, when it comes.
+    let more: Vec<_> = (0..40)
+        .map(|seed| scene.cluster.publish(1, &content(50_000 + seed, FILE_BYTES as usize)))
+        .collect();
+    scene.cluster.run_for(30);
+    assert_eq!(scene.held(&more), 1);
+    scene.name(1, &[files, more.clone()].concat(), FILE_BYTES);
+    scene.cluster.run_until(20, |cluster| cluster.holds(0, &more));
+    scene.cluster.check_at_rest();
+}
+
+#[test]
+fn a_catalog_that_lies_about_sizes_names_nothing() {
+    let options = limited(Some(3 * FILE_BYTES), FILE_BYTES);
+    let mut scene = Scene::new(options, 99 * FILE_BYTES, 1);
+    let files = scene.publish(1, 12);
+    scene.name(1, &files, 1);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_for(400);
+    assert_eq!(scene.held(&files), 1, "as what no catalog names");
+    // Nor does it free what counts for the peer.
+    scene.name(1, &files[..6], 1);
+    scene.name(1, &files[6..], 2);
+    scene.cluster.run_for(400);
+    assert!(scene.held(&files) <= 1);
+}
+
+#[test]
+fn who_says_less_of_what_is_held_later_keeps_nothing_by_it() {
+    let options = limited(Some(3 * FILE_BYTES), FILE_BYTES);
+    let mut scene = Scene::new(options, 99 * FILE_BYTES, 1);
+    let files = scene.publish(1, 6);
+    scene.name(1, &files[..3], FILE_BYTES);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &files[..3]));
+    let unwanted = |scene: &Scene, id| scene.cluster.replica(0).catalogs().is_unwanted(id);
+    assert!(!files.iter().any(|id| unwanted(&scene, *id)));
+    scene.name(1, &files[..3], 0);
+    scene.cluster.run_for(20);
+    // It is held as what was removed, which gives way, and not beside what counts.
+    assert_eq!(scene.over_share(1), 3);
+    assert!(files[..3].iter().all(|id| unwanted(&scene, *id)));
+    scene.name(1, &files[..3], FILE_BYTES);
+    scene.cluster.run_for(20);
+    assert!(!files.iter().any(|id| unwanted(&scene, *id)));
+}
+
+#[test]
+fn a_content_is_fetched_that_is_within_the_share_of_one_who_names_it() {
+    let mut scene = Scene::new(limited(Some(3 * FILE_BYTES), FILE_BYTES), 99 * FILE_BYTES, 2);
+    let files = scene.publish(1, 6);
+    scene.name(1, &files, FILE_BYTES);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &files[..3]));
+    scene.cluster.run_for(20);
+    assert_eq!(scene.held(&files), 3);
+    let shared = scene.publish(1, 6)[5];
+    assert_eq!(shared, files[5]);
+    scene.name(2, &[shared], FILE_BYTES);
+    scene.cluster.connect(0, 2);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &[shared]));
+    // To the other it is beyond the share as before, and it stays when that one names it no more.
+    scene.name(1, &files[..3], FILE_BYTES);
+    scene.cluster.run_for(20);
+    assert!(!scene.cluster.replica(0).catalogs().is_unwanted(shared));
+    scene.name(2, &[], FILE_BYTES);
+    scene.cluster.run_for(20);
+    assert!(scene.cluster.replica(0).catalogs().is_unwanted(shared));
+}
+
+#[test]
+fn what_no_catalog_names_gives_way_to_what_one_does() {
+    let mut scene = Scene::new(limited(None, 4 * FILE_BYTES), 5 * FILE_BYTES, 2);
+    let made_up = scene.publish(1, 9);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_for(200);
+    assert_eq!(scene.held(&made_up), 4);
+    let files = scene.publish(2, 3);
+    scene.name(2, &files, FILE_BYTES);
+    scene.cluster.connect(0, 2);
+    scene.cluster.run_until(600, |cluster| cluster.holds(0, &files));
+    scene.cluster.run_for(100);
+    assert!(scene.held(&made_up) <= 2);
+    // What is left of the space is theirs again later.
+    scene.cluster.run_until(1_000, |cluster| cluster.replica(0).artifact_count() >= 5);
+    assert!(scene.cluster.holds(0, &files));
+}
+
+#[test]
+fn what_was_fetched_for_a_head_alone_is_dropped() {
+    let mut scene = Scene::new(limited(None, FILE_BYTES), 99 * FILE_BYTES, 1);
+    scene.cluster.connect(0, 1);
+    // A file is no catalog, whatever a head says.
+    let file = scene.publish(1, 1)[0];
+    let head = crate::catalog::Head::sign(&scene.publishers[1], u64::MAX, file, FILE_BYTES);
+    let artifact = Artifact { id: file, size: FILE_BYTES, height: 1 };
+    let advert = advert_of(artifact, Some(&head), &small_chunks());
+    scene.cluster.replica(0).on_gossip_advert(advert, node(1));
+    scene.cluster.run_until(10, |cluster| cluster.holds(0, &[file]));
+    scene.cluster.run_until(30, |cluster| !cluster.holds(0, &[file]));
+    // It is fetched as what it is.
+    scene.cluster.run_until(100, |cluster| cluster.holds(0, &[file]));
+    scene.cluster.run_for(100);
+    assert!(scene.cluster.holds(0, &[file]));
+}
+
+/// A replica on this folder, and whether it would fetch `size` bytes that no catalog names.
+fn fetches(folder: &std::path::Path, own: &Identity, size: u64) -> (ReplicaGossip, bool) {
+    let store = Store::open_with(folder, crash()).expect("opened");
+    let catalogs = Catalogs::open(&store.catalogs_folder()).expect("opened");
+    let options = limited(Some(2 * FILE_BYTES), 2 * FILE_BYTES);
+    let catalogs = catalogs.with_own(own.node_id());
+    let gossip = ReplicaGossip::new(options, store, catalogs, nowhere(), |_, _| Ok(()));
+    let gossip = gossip.expect("options that can be");
+    gossip.set_members(BTreeSet::from([own.node_id(), node(1)]));
+    gossip.on_peer_up(node(1));
+    gossip.on_gossip_timer();
+    let artifact = Artifact { id: ArtifactId::new([9; 32]), size, height: 1 };
+    gossip.on_gossip_advert(advert_of(artifact, None, &small_chunks()), node(1));
+    let wanted = gossip.snapshot().wanted;
+    (gossip, wanted == 1)
+}
+
+#[test]
+fn what_an_earlier_run_has_left_counts_unless_a_catalog_names_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = Identity::generate();
+    let files = tempfile::tempdir().expect("a folder");
+    let publish = |gossip: &ReplicaGossip, seed| {
+        let path = files.path().join("file");
+        std::fs::write(&path, content(seed, FILE_BYTES as usize)).expect("written");
+        gossip.publish(&path).expect("published").artifact.id
+    };
+    let (gossip, fetches_two) = fetches(folder.path(), &own, 2 * FILE_BYTES);
+    assert!(fetches_two);
+    let ids: Vec<_> = (0..3).map(|seed| publish(&gossip, seed)).collect();
+    drop(gossip);
+    // Two members may have four files together.
+    let (gossip, fetches_two) = fetches(folder.path(), &own, 2 * FILE_BYTES);
+    assert!(!fetches_two);
+    let entry = |id| FileEntry { id, size: FILE_BYTES, mode: 0o644, modified_ns: 0 };
+    let path = |id: &ArtifactId| FilePath::new(format!("{id:x}").as_bytes()).expect("a path");
+    let catalog = Catalog::new(ids.iter().map(|id| (path(id), entry(*id)))).expect("a catalog");
+    gossip.publish_catalog(&own, catalog).expect("published");
+    drop(gossip);
+    let (gossip, fetches_two) = fetches(folder.path(), &own, 2 * FILE_BYTES);
+    assert!(fetches_two);
+    let current = gossip.catalogs().current(own.node_id()).expect("a catalog");
+    assert_eq!(current.over_share.files(), 0, "the own files have no limit");
+    drop(gossip);
+    // To another replica these are a peer's files.
+    let (gossip, _) = fetches(folder.path(), &Identity::generate(), 1);
+    gossip.set_members(BTreeSet::from([own.node_id()]));
+    gossip.on_gossip_timer();
+    let current = gossip.catalogs().current(own.node_id()).expect("a catalog");
+    assert_eq!(current.over_share.files(), 1);
+}
