@@ -31,6 +31,9 @@ pub(crate) struct FolderCount {
     pub(crate) bytes: u64,
     pub(crate) missing_files: u64,
     pub(crate) missing_bytes: u64,
+    /// Those of the missing that are beyond the publisher's share, and are not fetched.
+    pub(crate) over_share_files: u64,
+    pub(crate) over_share_bytes: u64,
     /// Since when something has been missing.
     pub(crate) missing_since: Option<SystemTime>,
 }
@@ -130,7 +133,7 @@ fn go_through(
     }
     let now = SystemTime::now();
     let mut counts = Vec::with_capacity(current.len());
-    for Current { head, catalog } in &current {
+    for Current { head, catalog, over_share } in &current {
         let publisher = head.publisher();
         let mut count = FolderCount {
             publisher,
@@ -139,14 +142,20 @@ fn go_through(
             bytes: 0,
             missing_files: 0,
             missing_bytes: 0,
+            over_share_files: 0,
+            over_share_bytes: 0,
             missing_since: None,
         };
-        for (path, entry) in catalog.files() {
+        for (number, (path, entry)) in catalog.files().enumerate() {
             // Sizes are what the publisher says.
             count.bytes = count.bytes.saturating_add(entry.size);
             if !gossip.store().contains(entry.id) {
                 count.missing_files += 1;
                 count.missing_bytes = count.missing_bytes.saturating_add(entry.size);
+                if over_share.contains(number) {
+                    count.over_share_files += 1;
+                    count.over_share_bytes = count.over_share_bytes.saturating_add(entry.size);
+                }
             }
             if shown.contains(&entry.id) {
                 let file = || Content::File(publisher, path.clone());

@@ -196,6 +196,7 @@ async fn start(identity: &Identity, settings: &Settings) -> Result<Replica, Fail
         gossip: GossipOptions {
             chunk_bytes: settings.chunk_size,
             removed_retention: settings.keep_removed,
+            max_publisher_bytes: settings.max_publisher_bytes,
             ..GossipOptions::default()
         },
         channels: settings.channels.clone(),

@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) settle: Duration,
     /// For how long what no catalog names any more is held.
     pub(crate) keep_removed: Duration,
+    /// How much is held of each publisher; all unless said.
+    pub(crate) max_publisher_bytes: Option<u64>,
     pub(crate) store_limits: StoreLimits,
     /// Where the status page is served, if anywhere.
     pub(crate) http: Option<HttpAddress>,
@@ -110,6 +112,8 @@ struct Words {
     min_free_bytes: Option<u64>,
     #[serde(default, deserialize_with = "numbers::max_store_bytes")]
     max_store_bytes: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::max_publisher_bytes")]
+    max_publisher_bytes: Option<u64>,
     #[serde(default, deserialize_with = "numbers::verify_bytes_per_second")]
     verify_bytes_per_second: Option<u64>,
     #[serde(default, deserialize_with = "texts::http")]
@@ -231,6 +235,7 @@ impl Settings {
             rescan: words.rescan_seconds,
             settle: words.settle_seconds,
             keep_removed: words.keep_removed_seconds,
+            max_publisher_bytes: words.max_publisher_bytes,
             store_limits: StoreLimits {
                 min_free_bytes: words.min_free_bytes,
                 max_store_bytes: words.max_store_bytes,
@@ -282,6 +287,7 @@ impl Settings {
             ("rescan_seconds", self.rescan != other.rescan),
             ("settle_seconds", self.settle != other.settle),
             ("keep_removed_seconds", self.keep_removed != other.keep_removed),
+            ("max_publisher_bytes", self.max_publisher_bytes != other.max_publisher_bytes),
             ("the limits of the store", self.store_limits != other.store_limits),
             ("http", self.http != other.http),
         ];

@@ -123,6 +123,9 @@ pub(crate) fn headline(replica: &ReplicaView) -> String {
         (true, true) => format!("all here, {peers}"),
         (true, false) if readiness.missing_artifacts > 0 => format!("behind, {peers}"),
         (true, false) if readiness.connected == 0 => format!("alone, {peers}"),
+        (true, false) if replica.folders.iter().any(|folder| folder.over_share_files > 0) => {
+            format!("some not fetched, {peers}")
+        }
         (true, false) => format!("just connected, {peers}"),
     }
 }

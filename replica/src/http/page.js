@@ -115,6 +115,7 @@ function verdict(status) {
   if (faults.length > 0) line = "Something is wrong";
   else if (readiness.missing_artifacts > 0) line = `${plural(readiness.missing_artifacts, "artifact")} to come`;
   else if (alone) line = "Alone";
+  else if (status.replica.folders.some((folder) => folder.over_share_files > 0)) line = "Some not fetched";
   else if (!readiness.ready) line = "Just connected";
   text($("headline"), line);
   attribute($("verdict"), "class", `verdict${faults.length > 0 || alone ? " bad" : ""}`);
@@ -391,8 +392,9 @@ function folders(status) {
     const since = folder.missing_since === null ? "" : ` for ${age(status.now - folder.missing_since)}`;
     attribute(cell(row, "here"), "title",
       folder.missing_files > 0 ? `${bytes(folder.missing_bytes)} missing${since}` : "nothing is missing");
+    const over = folder.over_share_files > 0 ? `, ${number(folder.over_share_files)} over max_publisher_bytes` : "";
     const whole = folder.newer_catalog ? "newer to come" : "all here";
-    text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing`);
+    text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing${over}`);
     const left = folder.left === null ? "" : `, ${age(folder.left)} left`;
     text(cell(row, "others"), others(status, folder));
     text(cell(row, "come"), folder.rate > 0 && folder.missing_files > 0 ? `${bytes(folder.rate)}/s${left}` : "");

@@ -8,7 +8,7 @@ use crate::transport::FlowCounters;
 /// A counter: its key as a label of `/metrics`, what it says to people, and where it is found.
 pub(super) type Refusal = (&'static str, &'static str, fn(&Reading) -> u64);
 
-pub(super) const REFUSALS: [Refusal; 40] = [
+pub(super) const REFUSALS: [Refusal; 41] = [
     ("tasks_failed", "tasks that panicked", |of| of.failed_tasks),
     ("disk_errors", "artifacts that the disk refused", |of| of.gossip.fetched.disk_errors),
     ("no_space", "artifacts put off: no space for them", |of| of.gossip.fetched.no_space),
@@ -65,6 +65,9 @@ pub(super) const REFUSALS: [Refusal; 40] = [
     }),
     ("adverts_refused", "adverts over the limit, or of a peer that has lied", |of| {
         of.gossip.fetched.adverts_refused
+    }),
+    ("unnamed_refused", "artifacts that no catalog names, beyond their peer's share", |of| {
+        of.gossip.fetched.unnamed_refused
     }),
     ("adverts_unsent", "adverts that the transport did not take yet", |of| {
         of.gossip.served.adverts_unsent

@@ -222,6 +222,10 @@ pub struct FolderView {
     pub missing_files: u64,
     /// Their bytes.
     pub missing_bytes: u64,
+    /// Those of the missing that are not fetched, since they are beyond the publisher's share, `max_publisher_bytes`.
+    pub over_share_files: u64,
+    /// Their bytes.
+    pub over_share_bytes: u64,
     /// Since when some have been missing; none if none is.
     pub missing_since: Option<f64>,
     /// Whether there is a newer catalog, which is not here yet. If there is none here at all, nothing is known of

@@ -32,6 +32,9 @@ mod folders;
 
 use self::folders::FolderTracks;
 
+/// How many publishers beyond their share are named as reasons.
+const MAX_OVER_SHARE: usize = 4;
+
 /// The numbers of the replicas of this process.
 pub(super) type Numbers = HashMap<NodeId, usize>;
 
@@ -150,13 +153,20 @@ impl Track {
         };
         let Readiness { reasons, missing_artifacts, missing_bytes, .. } = &mut readiness;
         if *missing_artifacts > 0 {
-            let (missing, bytes) = (counted(*missing_artifacts, "artifact"), bytes(*missing_bytes));
-            reasons.push(format!("{missing} known and not held ({bytes})"));
+            let (missing, size) = (counted(*missing_artifacts, "artifact"), bytes(*missing_bytes));
+            reasons.push(format!("{missing} known and not held ({size})"));
         }
         if reading.gossip.waiting_for_space > 0 {
             let waiting = reading.gossip.waiting_for_space;
             let wait = if waiting == 1 { "waits" } else { "wait" };
             reasons.push(format!("{} {wait} for space", counted(waiting, "artifact")));
+        }
+        let over_share = reading.folders.counts.iter().filter(|of| of.over_share_files > 0);
+        for of in over_share.take(MAX_OVER_SHARE) {
+            let (files, size) = (counted(of.over_share_files, "file"), bytes(of.over_share_bytes));
+            let name = reading.names.publisher_name(of.publisher);
+            reasons
+                .push(format!("{files} of {name} not fetched: over max_publisher_bytes ({size})"));
         }
         if connected == 0 && !reading.peers.is_empty() {
             reasons.push("no peer is connected".to_owned());

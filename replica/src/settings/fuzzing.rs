@@ -85,6 +85,8 @@ fn check(settings: &Settings) {
     assert!(limits.min_free_bytes.is_none_or(|bytes| i64::try_from(bytes).is_ok()));
     assert!(limits.max_store_bytes.is_none_or(|bytes| bytes > 0 && i64::try_from(bytes).is_ok()));
     assert!(limits.verify_bytes_per_second.is_none_or(|rate| rate <= 1_000_000_000_000));
+    let share = settings.max_publisher_bytes;
+    assert!(share.is_none_or(|bytes| bytes > 0 && i64::try_from(bytes).is_ok()));
     port_of(&settings.listen);
     let paths = [Some(&settings.key_file), Some(&settings.store)];
     for path in

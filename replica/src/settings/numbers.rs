@@ -32,6 +32,7 @@ pub(super) const SETTLE_SECONDS: Number = number("settle_seconds", 0, 3600);
 pub(super) const KEEP_REMOVED_SECONDS: Number = number("keep_removed_seconds", 0, 365 * DAY);
 pub(super) const MIN_FREE_BYTES: Number = number("min_free_bytes", 0, LARGEST);
 pub(super) const MAX_STORE_BYTES: Number = number("max_store_bytes", 1, LARGEST);
+pub(super) const MAX_PUBLISHER_BYTES: Number = number("max_publisher_bytes", 1, LARGEST);
 pub(super) const VERIFY_BYTES_PER_SECOND: Number =
     number("verify_bytes_per_second", 0, 1_000_000_000_000);
 pub(super) const MAX_INFLIGHT: Number =
@@ -79,6 +80,7 @@ reader!(settle, SETTLE_SECONDS, Duration, Duration::from_secs);
 reader!(keep_removed, KEEP_REMOVED_SECONDS, Duration, Duration::from_secs);
 reader!(min_free_bytes, MIN_FREE_BYTES, Option<u64>, Some);
 reader!(max_store_bytes, MAX_STORE_BYTES, Option<u64>, Some);
+reader!(max_publisher_bytes, MAX_PUBLISHER_BYTES, Option<u64>, Some);
 reader!(verify_bytes_per_second, VERIFY_BYTES_PER_SECOND, Option<u64>, Some);
 reader!(max_inflight, MAX_INFLIGHT, Option<usize>, |number| Some(number as usize));
 reader!(peer_quota, PEER_QUOTA, Option<usize>, |number| Some(number as usize));

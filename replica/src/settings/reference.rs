@@ -53,7 +53,7 @@ pub(crate) fn reference(said: &Said) -> String {
     text
 }
 
-fn settings() -> [Setting; 14] {
+fn settings() -> [Setting; 15] {
     let StoreOptions { min_free_bytes, verify_bytes_per_second, .. } = StoreOptions::default();
     let text = |text: &texts::Text, about: &str, required| Setting {
         about: about.to_owned(),
@@ -114,6 +114,11 @@ fn settings() -> [Setting; 14] {
             &numbers::MAX_STORE_BYTES,
             "The most bytes that the store holds, no limit unless set",
             1_000_000_000,
+        ),
+        number(
+            &numbers::MAX_PUBLISHER_BYTES,
+            "The most bytes that are held of the folder of one peer, no limit unless set",
+            200_000_000,
         ),
         number(
             &numbers::VERIFY_BYTES_PER_SECOND,

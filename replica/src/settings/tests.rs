@@ -164,7 +164,7 @@ fn everything_can_be_said() {
     let settings = parse(
         "listen = 'a:1'\nkey_file = 'k'\nstore = 's'\npublish = 'p'\nchunk_size = 1024\n\
          rescan_seconds = 1\nsettle_seconds = 0\nmin_free_bytes = 0\nmax_store_bytes = 7\n\
-         verify_bytes_per_second = 8\nhttp = '[::1]:4180'\npeers_file = 'q'\n\
+         max_publisher_bytes = 6\nverify_bytes_per_second = 8\nhttp = '[::1]:4180'\npeers_file = 'q'\n\
          [[peers]]\nkey = 'KEY'\naddress = 'b:2'\nname = 'replica-2'\n\
          [flows.chunk]\nmax_inflight = 200\npeer_quota = 9\nmax_bytes = 10\npeer_max_bytes = 11\n\
          policy = 'drop_oldest'\nmax_age_ms = 1500\n[flows.advert]\npolicy = 'refuse'\n",
@@ -173,6 +173,7 @@ fn everything_can_be_said() {
     assert_eq!(settings.publish.as_deref(), Some(Path::new("/folder/p")));
     assert_eq!((settings.chunk_size, settings.rescan), (1024, Duration::from_secs(1)));
     assert_eq!(settings.settle, Duration::ZERO);
+    assert_eq!(settings.max_publisher_bytes, Some(6));
     assert_eq!(
         settings.store_limits,
         StoreLimits {
@@ -207,10 +208,11 @@ fn what_cannot_change_while_it_runs_is_named() {
         "{SHORTEST}[[peers]]\nkey = 'KEY'\naddress = 'a:1'\n[flows.chunk]\nmax_inflight = 7\n"
     );
     assert!(parse(&live).unwrap().fixed_changes(&before).is_empty());
-    let fixed = SHORTEST.replace("'k'", "'l'").replace("[::]", "a") + "settle_seconds = 1";
+    let fixed = SHORTEST.replace("'k'", "'l'").replace("[::]", "a")
+        + "settle_seconds = 1\nmax_publisher_bytes = 1";
     assert_eq!(
         parse(&fixed).unwrap().fixed_changes(&before),
-        ["listen", "key_file", "settle_seconds"]
+        ["listen", "key_file", "settle_seconds", "max_publisher_bytes"]
     );
 }
 
@@ -234,6 +236,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (format!("{SHORTEST}rescan_seconds = 0"), "rescan_seconds is 0, not 1 to 86400"),
         (format!("{SHORTEST}\nsettle_seconds = 3601"), "line 5: settle_seconds is 3601, not 0 to"),
         (format!("{SHORTEST}max_store_bytes = 0"), "max_store_bytes is 0, not 1 or more"),
+        (format!("{SHORTEST}max_publisher_bytes = 0"), "max_publisher_bytes is 0, not 1 or more"),
         (SHORTEST.replace("[::]:0", "nonsense"), "line 1: listen, \"nonsense\": it has no port"),
         (SHORTEST.replace("[::]:0", "::1:4"), "an IPv6 address stands in brackets"),
         (SHORTEST.replace("[::]:0", "a:x"), "its port is no number"),

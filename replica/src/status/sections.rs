@@ -90,7 +90,7 @@ fn folders(folders: &[FolderView], now: f64) -> Section {
             if here < 100 { rate(folder.rate) } else { String::new() },
             folder.left.map(age).unwrap_or_default(),
             folder.missing_since.map(|since| age(now - since)).unwrap_or_default(),
-            if folder.newer_catalog { "a newer catalog is to come" } else { "" }.to_owned(),
+            note(folder),
         ];
         Row { cells, tone: tone(here < 100 || folder.newer_catalog), here: Some(here) }
     };
@@ -109,6 +109,13 @@ fn folders(folders: &[FolderView], now: f64) -> Section {
         text("", 7),
     ];
     Section { columns: columns.into(), rows: folders.into_iter().map(row).collect() }
+}
+
+fn note(folder: &FolderView) -> String {
+    let newer = folder.newer_catalog.then(|| "a newer catalog is to come".to_owned());
+    let over = folder.over_share_files;
+    let over = (over > 0).then(|| format!("{over} over max_publisher_bytes"));
+    newer.into_iter().chain(over).collect::<Vec<_>>().join(", ")
 }
 
 /// Those of which something comes stand before those that wait.

@@ -72,13 +72,20 @@ fn names_and_paths_stand_in_the_place_of_ids() {
     let json = r#"{"now": 100, "replica": {"id": "0011223344", "name": "carol",
         "peers": [{"id": "aabbccddee", "name": "alice"}, {"id": "ffeeddccbb"}],
         "folders": [{"name": "alice\u001b", "files": 2, "bytes": 10, "missing_files": 1, "missing_bytes": 5,
-            "missing_since": 88}],
+            "missing_since": 88, "over_share_files": 1}],
         "downloads": [{"id": "12345678", "label": "alice/a b"}, {"id": "87654321"}]}}"#;
     let status: Status = serde_json::from_str(json).unwrap();
     let text = text(&status);
-    for shown in
-        ["  carol listens", "alice ", "ffeeddcc ", "alice/a b ", "87654321 ", " 50 %", "12 s"]
-    {
+    for shown in [
+        "  carol listens",
+        "alice ",
+        "ffeeddcc ",
+        "alice/a b ",
+        "87654321 ",
+        " 50 %",
+        "12 s",
+        " 1 over max_publisher_bytes",
+    ] {
         assert!(text.contains(shown), "{shown}: {text}");
     }
     assert!(!text.contains("aabbccdd") && !text.contains("12345678"), "{text}");

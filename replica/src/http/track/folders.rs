@@ -123,6 +123,8 @@ fn folder(of: &FolderCount) -> FolderView {
         bytes: of.bytes,
         missing_files: of.missing_files,
         missing_bytes: of.missing_bytes,
+        over_share_files: of.over_share_files,
+        over_share_bytes: of.over_share_bytes,
         missing_since: of.missing_since.map(unix_seconds),
         ..FolderView::default()
     }

@@ -159,6 +159,8 @@ fn people_and_files_are_called_by_their_names() {
         bytes: 30,
         missing_files,
         missing_bytes: 10 * missing_files,
+        over_share_files: missing_files,
+        over_share_bytes: 10 * missing_files,
         missing_since,
     };
     let since = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
@@ -187,6 +189,12 @@ fn people_and_files_are_called_by_their_names() {
     assert_eq!(newer, [(3, false), (3, true), (0, true)]);
     assert_eq!((view.folders[0].missing_bytes, view.folders[0].missing_since), (10, Some(5.0)));
     assert_eq!(view.folders[1].missing_since, None);
+    assert_eq!((view.folders[0].over_share_files, view.folders[0].over_share_bytes), (1, 10));
+    let reasons = view.readiness.reasons.join("; ");
+    assert!(
+        reasons.contains("1 file of alice not fetched: over max_publisher_bytes (10 B)"),
+        "{reasons}"
+    );
     let labels: Vec<_> = view.recent.iter().map(|of| of.label.as_deref()).collect();
     assert_eq!(labels[0], Some("alice/a \\xff/b"));
     assert_eq!(labels[1], Some("catalog of 0202020202020202"));

@@ -18,6 +18,7 @@ fn settings(folder: &TempDir, key: &str, store: &str, publish: &str) -> Settings
         rescan: Duration::from_secs(1),
         settle: Duration::ZERO,
         keep_removed: Duration::ZERO,
+        max_publisher_bytes: None,
         store_limits: Default::default(),
         http: None,
         peers: Vec::new(),
