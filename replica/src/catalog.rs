@@ -31,6 +31,7 @@ mod disk;
 mod entries;
 mod head;
 mod known;
+mod names;
 mod path;
 mod publishers;
 mod reader;
@@ -48,4 +49,6 @@ pub use self::{
     share::OverShare,
 };
 
-pub(crate) use self::{entries::CATALOG_MAGIC, known::News, publishers::NotFetched, share::Here};
+pub(crate) use self::{
+    entries::CATALOG_MAGIC, known::News, publishers::fetching::NotFetched, share::Here,
+};

@@ -17,6 +17,8 @@
 //! no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the last. A head that cannot be written
 //! is said in the log; it counts until the replica ends, and is fetched again afterwards.
 
+mod fetching;
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -30,12 +32,12 @@ use gossip_engine::{ArtifactId, NodeId};
 use super::{
     Catalog, CatalogError, Head, MAX_FILES,
     disk::read_head,
-    publishers::{Current, NotFetched, State},
+    publishers::{Current, State},
     retired::Retired,
     share::{LookUp, OverShare},
     unnamed::Unnamed,
 };
-use crate::{replace_file::replace_file, store::Artifact};
+use crate::replace_file::replace_file;
 
 /// How many publishers are known at a time, those that have left the list among them.
 pub const MAX_PUBLISHERS: usize = 8192;
@@ -248,85 +250,6 @@ impl Catalogs {
             return OverShare::default();
         }
         OverShare::of(catalog, self.max_publisher_bytes, look_up)
-    }
-
-    /// Whether an artifact that `peer` advertises with this size may be fetched.
-    pub(crate) fn may_fetch(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        self.state().may_fetch(id, size, peer, now)
-    }
-
-    /// The same for one that is about to be fetched. If no catalog names it, it counts for the peer from now on.
-    pub(crate) fn take(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        self.state().take(id, size, peer, now)
-    }
-
-    /// Whether a catalog names a content of this size, or it is one that counts or is awaited.
-    pub(crate) fn needs(&self, id: ArtifactId, size: u64) -> bool {
-        self.state().needs(id, size)
-    }
-
-    /// Whether it is a catalog that counts or is awaited.
-    pub(crate) fn is_catalog(&self, id: ArtifactId) -> bool {
-        self.state().is_catalog(id)
-    }
-
-    /// What has been published here counts for no peer.
-    pub(crate) fn note_own(&self, id: ArtifactId) {
-        self.state().unnamed.release(id);
-    }
-
-    /// What counts for peers because no catalog names it, and when each was begun.
-    pub(crate) fn unnamed(&self) -> Vec<(ArtifactId, Duration)> {
-        self.state().unnamed.taken()
-    }
-
-    /// These are neither held nor wanted any more, unless they have been begun again since.
-    pub(crate) fn sweep_unnamed(&self, gone: &[(ArtifactId, Duration)]) {
-        let mut state = self.state();
-        gone.iter().for_each(|(id, at)| state.unnamed.sweep(*id, *at));
-    }
-
-    /// Which of these nobody knows, so that an earlier run has left them.
-    pub(crate) fn left_over(&self, held: &[Artifact]) -> Vec<Artifact> {
-        let state = self.state();
-        let is_left_over = |held: &&Artifact| state.is_left_over(held.id, held.size);
-        held.iter().filter(is_left_over).copied().collect()
-    }
-
-    /// What was fetched as a catalog and is none: refused, or never looked at since a newer one came first.
-    pub(crate) fn needless_catalogs(&self) -> Vec<ArtifactId> {
-        self.state().needless_catalogs()
-    }
-
-    /// It is gone.
-    pub(crate) fn forget_catalog(&self, id: ArtifactId) {
-        self.state().forget_catalog(id);
-    }
-
-    pub(crate) fn set_left_over(&self, bytes: u64) {
-        self.state().unnamed.set_left_over(bytes);
-    }
-
-    /// Nothing that no catalog names is fetched until then.
-    pub(crate) fn close_unnamed_until(&self, until: Duration) {
-        self.state().unnamed.close_until(until);
-    }
-
-    /// How often heads or members have changed.
-    pub(crate) fn revision(&self) -> u64 {
-        self.state().revision()
     }
 
     /// The head of which an artifact is the current catalog.

@@ -6,8 +6,10 @@
 //!     └──> refused                  └──> announced, until they are back
 //! ```
 
+pub(super) mod fetching;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +19,7 @@ use gossip_engine::{ArtifactId, NodeId};
 use super::{
     Catalog, Head,
     known::{MAX_ALL_FILES, MAX_PUBLISHERS, News, PAUSE, PAUSE_PER_FILE},
+    names::Names,
     retired::Retired,
     share::{Here, OverShare},
     unnamed::Unnamed,
@@ -38,15 +41,6 @@ pub struct Current {
     pub over_share: Arc<OverShare>,
 }
 
-/// Why an artifact is not fetched.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NotFetched {
-    /// No catalog names it any more, or it is beyond the share of those that do.
-    Unwanted,
-    /// No catalog names it, and who advertises it has enough of that here.
-    Unnamed,
-}
-
 /// What a new catalog has changed.
 #[derive(Debug, Default)]
 pub(super) struct Installed {
@@ -65,10 +59,8 @@ pub(super) struct State {
     publishers: BTreeMap<NodeId, Publisher>,
     /// The catalogs of members: those that are current with their heads, those that are awaited without.
     catalogs: HashMap<ArtifactId, Option<Head>>,
-    /// How many entries of current catalogs, within the shares of their publishers, name a content of a size.
-    named: BTreeMap<(ArtifactId, u64), u32>,
-    /// How many entries beyond these shares have it.
-    beyond: HashMap<ArtifactId, u32>,
+    /// What the current catalogs name.
+    names: Names,
     pub(super) unnamed: Unnamed,
     /// What has been fetched as a catalog, or is being fetched, and was not current when that was looked at last.
     fetched: BTreeSet<ArtifactId>,
@@ -216,12 +208,12 @@ impl State {
         // First what is named, so that what both name is never retired.
         for (number, (_, entry)) in catalog.files().enumerate() {
             if over_share.contains(number) {
-                *self.beyond.entry(entry.id).or_default() += 1;
+                self.names.add_beyond(entry.id);
                 installed.unnamed.push(entry.id);
                 continue;
             }
-            installed.returned |= self.is_beyond(entry.id) && !self.is_named(entry.id);
-            *self.named.entry((entry.id, entry.size)).or_default() += 1;
+            installed.returned |= self.names.is_beyond(entry.id);
+            self.names.add(entry.id, entry.size);
             installed.returned |= self.retired.keep(entry.id);
             self.unnamed.name(entry.id, entry.size);
         }
@@ -252,19 +244,8 @@ impl State {
         let mut unnamed = Vec::new();
         for (number, (_, entry)) in catalog.files().enumerate() {
             if over_share.contains(number) {
-                if let Entry::Occupied(mut count) = self.beyond.entry(entry.id) {
-                    *count.get_mut() -= 1;
-                    if *count.get() == 0 {
-                        count.remove();
-                    }
-                }
-                continue;
-            }
-            let name = (entry.id, entry.size);
-            let Some(count) = self.named.get_mut(&name) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.named.remove(&name);
+                self.names.remove_beyond(entry.id);
+            } else if self.names.remove(entry.id, entry.size) {
                 unnamed.push(entry.id);
             }
         }
@@ -276,8 +257,8 @@ impl State {
     pub(super) fn retire(&mut self, unnamed: Vec<(ArtifactId, Here)>, now: Duration) {
         for (id, here) in unnamed {
             let is_named = match here.is_held {
-                true => self.named.contains_key(&(id, here.size)),
-                false => self.is_named(id),
+                true => self.names.contains(id, here.size),
+                false => self.names.is_named(id),
             };
             if !is_named && !self.catalogs.contains_key(&id) {
                 self.retired.retire(id, now);
@@ -287,74 +268,6 @@ impl State {
             }
         }
         self.just_superseded.clear();
-    }
-
-    /// Whether a current catalog names it, with whatever size.
-    fn is_named(&self, id: ArtifactId) -> bool {
-        self.named.range((id, 0)..=(id, u64::MAX)).next().is_some()
-    }
-
-    fn is_beyond(&self, id: ArtifactId) -> bool {
-        self.beyond.contains_key(&id)
-    }
-
-    /// Whether a content of this size is named, or is a catalog that counts or is awaited.
-    pub(super) fn needs(&self, id: ArtifactId, size: u64) -> bool {
-        let is_it = |head: Head| head.catalog() == id && head.size() == size;
-        self.named.contains_key(&(id, size))
-            || self.catalogs.contains_key(&id)
-                && self.of_members().any(|known| {
-                    let current = known.current.as_ref().map(|current| current.head);
-                    [current, known.announced].into_iter().flatten().any(is_it)
-                })
-    }
-
-    /// Whether an artifact that a peer advertises with this size may be fetched.
-    pub(super) fn may_fetch(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        if self.is_unwanted(id) {
-            return Err(NotFetched::Unwanted);
-        }
-        let may =
-            self.needs(id, size) || self.unnamed.fits(id, size, peer, self.members.len(), now);
-        if may { Ok(()) } else { Err(NotFetched::Unnamed) }
-    }
-
-    /// It is about to be fetched, on this peer's turn.
-    pub(super) fn take(
-        &mut self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        self.may_fetch(id, size, peer, now)?;
-        if !self.needs(id, size) {
-            self.unnamed.take(id, size, peer, self.members.len(), now);
-        } else if !self.named.contains_key(&(id, size)) {
-            self.fetched.insert(id);
-        }
-        Ok(())
-    }
-
-    pub(super) fn needless_catalogs(&mut self) -> Vec<ArtifactId> {
-        let catalogs = &self.catalogs;
-        self.fetched.retain(|id| catalogs.get(id).is_none_or(|current| current.is_none()));
-        self.fetched.iter().copied().filter(|id| !catalogs.contains_key(id)).collect()
-    }
-
-    pub(super) fn forget_catalog(&mut self, id: ArtifactId) {
-        self.fetched.remove(&id);
-    }
-
-    /// Whether nobody knows what it is, and it counts for no peer: an earlier run has left it.
-    pub(super) fn is_left_over(&self, id: ArtifactId, size: u64) -> bool {
-        !self.needs(id, size) && !self.retired.contains(id) && !self.unnamed.contains(id)
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -387,8 +300,7 @@ impl State {
     }
 
     pub(super) fn is_unwanted(&self, id: ArtifactId) -> bool {
-        let is_beyond = || self.is_beyond(id) && !self.is_named(id);
-        (self.retired.contains(id) || is_beyond()) && !self.catalogs.contains_key(&id)
+        (self.retired.contains(id) || self.names.is_beyond(id)) && !self.catalogs.contains_key(&id)
     }
 
     fn of_members(&self) -> impl Iterator<Item = &Publisher> {

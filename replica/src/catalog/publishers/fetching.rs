@@ -1,0 +1,77 @@
+//! What may be fetched: what the catalogs name, they themselves, and of the rest what the peers' shares have space for.
+
+use std::time::Duration;
+
+use gossip_engine::{ArtifactId, NodeId};
+
+use super::{Head, State};
+
+/// Why an artifact is not fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotFetched {
+    /// No catalog names it any more, or it is beyond the share of those that do.
+    Unwanted,
+    /// No catalog names it, and who advertises it has enough of that here.
+    Unnamed,
+}
+
+impl State {
+    /// Whether a content of this size is named, or is a catalog that counts or is awaited.
+    pub(in crate::catalog) fn needs(&self, id: ArtifactId, size: u64) -> bool {
+        let is_it = |head: Head| head.catalog() == id && head.size() == size;
+        self.names.contains(id, size)
+            || self.catalogs.contains_key(&id)
+                && self.of_members().any(|known| {
+                    let current = known.current.as_ref().map(|current| current.head);
+                    [current, known.announced].into_iter().flatten().any(is_it)
+                })
+    }
+
+    /// Whether an artifact that a peer advertises with this size may be fetched.
+    pub(in crate::catalog) fn may_fetch(
+        &self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        if self.is_unwanted(id) {
+            return Err(NotFetched::Unwanted);
+        }
+        let may =
+            self.needs(id, size) || self.unnamed.fits(id, size, peer, self.members.len(), now);
+        if may { Ok(()) } else { Err(NotFetched::Unnamed) }
+    }
+
+    /// It is about to be fetched, on this peer's turn.
+    pub(in crate::catalog) fn take(
+        &mut self,
+        id: ArtifactId,
+        size: u64,
+        peer: NodeId,
+        now: Duration,
+    ) -> Result<(), NotFetched> {
+        self.may_fetch(id, size, peer, now)?;
+        if !self.needs(id, size) {
+            self.unnamed.take(id, size, peer, self.members.len(), now);
+        } else if !self.names.contains(id, size) {
+            self.fetched.insert(id);
+        }
+        Ok(())
+    }
+
+    pub(in crate::catalog) fn needless_catalogs(&mut self) -> Vec<ArtifactId> {
+        let catalogs = &self.catalogs;
+        self.fetched.retain(|id| catalogs.get(id).is_none_or(|current| current.is_none()));
+        self.fetched.iter().copied().filter(|id| !catalogs.contains_key(id)).collect()
+    }
+
+    pub(in crate::catalog) fn forget_catalog(&mut self, id: ArtifactId) {
+        self.fetched.remove(&id);
+    }
+
+    /// Whether nobody knows what it is, and it counts for no peer: an earlier run has left it.
+    pub(in crate::catalog) fn is_left_over(&self, id: ArtifactId, size: u64) -> bool {
+        !self.needs(id, size) && !self.retired.contains(id) && !self.unnamed.contains(id)
+    }
+}
