@@ -53,8 +53,8 @@ use self::{
     claim::Claim,
     downloads::{AttemptId, Downloads, Order},
     lacks::Lacks,
-    throttle::Throttle,
     shares::Unknown,
+    throttle::Throttle,
 };
 use crate::{
     catalog::Catalogs,

@@ -26,6 +26,8 @@ fn look(tracks: &mut FolderTracks, sequence: u64, missing_bytes: u64, received: 
         bytes: 20_000,
         missing_files: 1,
         missing_bytes,
+        over_share_files: 0,
+        over_share_bytes: 0,
         missing_since: None,
     };
     let path = FilePath::new(b"file").unwrap();
@@ -90,6 +92,8 @@ fn what_peers_say_is_counted_and_those_that_lack_most_are_listed() {
         bytes: 1_000,
         missing_files: 0,
         missing_bytes: 0,
+        over_share_files: 0,
+        over_share_bytes: 0,
         missing_since: None,
     };
     reading.folders = Arc::new(Folders { counts: vec![count], contents: HashMap::new() });
