@@ -343,5 +343,13 @@ impl ReplicaGossip {
     }
 }
 
+impl Drop for ReplicaGossip {
+    /// What is on its way is kept for the next run.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.partials.values().for_each(|partial| partial.keep());
+    }
+}
+
 #[cfg(test)]
 mod tests;

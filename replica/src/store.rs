@@ -3,7 +3,7 @@
 //! ```text
 //! folder/lock        held while a store is open
 //! folder/<64 hex>    an artifact, complete and verified when it got this name
-//! folder/partial/    artifacts on their way in; emptied when a store is opened
+//! folder/partial/    artifacts on their way in, and parts of them that are kept; see `kept`
 //! folder/catalogs/   which artifacts are catalogs; see `catalog`
 //! folder/damaged/    what somebody has put under an artifact's name and is no file
 //! ```
@@ -34,6 +34,8 @@ mod files;
 mod folder;
 mod import;
 mod index;
+mod journal;
+mod kept;
 mod losses;
 mod options;
 mod partial;
@@ -49,14 +51,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use gossip_engine::ArtifactId;
 
 use self::{
+    files::FoundPart,
     folder::FolderState,
     index::{Index, MAX_RECENT},
+    journal::{Journal, Key},
+    kept::{Kept, KeptFile, read_part},
     losses::Losses,
     space::{FreeSpace, Space},
     verifier::Asked,
@@ -119,7 +124,8 @@ impl Store {
 
     /// Opens the folder, which is created if there is none.
     ///
-    /// What a crash left half written is removed. Files whose names are not ours are left alone. No
+    /// What a crash left half written is removed, unless its journal says that enough of it is there to be
+    /// [resumed](Partial::resume). Files whose names are not ours are left alone. No
     /// content is read: that is the [`Verifier`]'s, and that of the first reader of an artifact.
     ///
     /// # Errors
@@ -138,7 +144,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
         let lock = files::lock(folder)?;
-        files::remove_partials(&folder.join(PARTIAL_FOLDER))?;
+        let parts = files::find_parts(&folder.join(PARTIAL_FOLDER))?;
         let (found, ignored) = files::find_artifacts(folder)?;
         let inner = Arc::new(Inner {
             folder: folder.into(),
@@ -147,7 +153,9 @@ impl Store {
             index: Mutex::default(),
             count: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            partials: AtomicU64::new(0),
+            partials: AtomicU64::new(
+                parts.iter().fold(0, |next, part| next.max(part.number.wrapping_add(1))),
+            ),
             space: Space::new(&options, free),
             losses: Mutex::default(),
             verified_bytes: AtomicU64::new(0),
@@ -155,8 +163,9 @@ impl Store {
             asked: Asked::default(),
         });
         let artifacts = inner.adopt(found);
+        let kept = inner.adopt_parts(parts);
         let bytes = inner.bytes();
-        tracing::info!(folder = %folder.display(), artifacts, bytes, ignored, "store opened");
+        tracing::info!(folder = %folder.display(), artifacts, bytes, ignored, kept, "store opened");
         Ok(Self { inner })
     }
 
@@ -197,6 +206,20 @@ impl Store {
         Partial::new(self.inner.clone(), id, size)
     }
 
+    /// Removes parts of artifacts that have been kept for a day, or whose artifacts nobody wants any more, and as many as
+    /// the limits of space ask for. `now` is the time by a clock that every call uses.
+    pub(crate) fn drop_stale_parts(&self, now: Duration, is_unwanted: impl Fn(ArtifactId) -> bool) {
+        let ids = self.inner.with_kept(|kept| {
+            kept.expire(now);
+            kept.ids()
+        });
+        // Asked outside of the lock.
+        let unwanted: Vec<ArtifactId> = ids.into_iter().filter(|id| is_unwanted(*id)).collect();
+        if !unwanted.is_empty() {
+            self.inner.with_kept(|kept| kept.remove_of(&unwanted));
+        }
+    }
+
     /// Reads an artifact back and hashes it. One that is not what its name says is no longer held, so
     /// that it can be fetched again; then, and if it is not held, the answer is `false`.
     ///
@@ -231,6 +254,7 @@ impl Store {
         StoreStatus {
             artifacts: self.count(),
             bytes: self.bytes(),
+            kept_bytes: self.inner.space.kept_bytes(),
             free_bytes: self.inner.space.free(&self.inner.folder),
             min_free_bytes: self.inner.options.min_free_bytes,
             max_store_bytes: self.inner.options.max_store_bytes,
@@ -314,10 +338,43 @@ impl Inner {
         self.folder.join(format!("{id:x}"))
     }
 
-    fn next_partial(&self) -> PathBuf {
+    /// The path of a new file. One that may be kept is named by its artifact, so that it is found again.
+    fn next_partial(&self, key: Option<Key>) -> PathBuf {
         // Relaxed: only the number has to be a new one.
         let number = self.partials.fetch_add(1, Ordering::Relaxed);
-        self.folder.join(PARTIAL_FOLDER).join(number.to_string())
+        let name = key.map_or_else(|| number.to_string(), |key| kept::name(key, number));
+        self.folder.join(PARTIAL_FOLDER).join(name)
+    }
+
+    fn with_kept<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        self.space.with_kept(&self.folder, self.bytes(), change)
+    }
+
+    /// Keeps what an earlier run has left of artifacts that are not held. Returns how many.
+    fn adopt_parts(&self, parts: Vec<FoundPart>) -> usize {
+        for FoundPart { key, path, .. } in parts {
+            let lacking = self.index().get(key.id).is_none();
+            match read_part(&path, key).filter(|_| lacking) {
+                Some(journal) => {
+                    let file = KeptFile::new(key, path, journal.bytes());
+                    self.with_kept(|kept| kept.insert(file));
+                }
+                // One that cannot be removed is in nobody's way.
+                None => _ = fs::remove_file(path),
+            }
+        }
+        self.with_kept(|kept| kept.len())
+    }
+
+    /// Where an earlier attempt has left a part of an artifact, and what is there of it.
+    fn find_part(&self, key: Key) -> Option<(PathBuf, Journal)> {
+        let path = self.with_kept(|kept| kept.find(key).map(PathBuf::from))?;
+        let Some(journal) = read_part(&path, key) else {
+            // Somebody has been at it.
+            self.with_kept(|kept| kept.remove_part(key));
+            return None;
+        };
+        Some((path, journal))
     }
 
     /// Makes the file of an artifact in progress, and its folder if somebody has removed that.

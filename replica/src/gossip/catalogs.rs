@@ -261,6 +261,7 @@ impl ReplicaGossip {
             state.retention_at = now + RETENTION_INTERVAL;
             state.short_of.take()
         };
+        self.store.drop_stale_parts(now, |id| self.catalogs.is_unwanted(id));
         let is_needless =
             |id: &ArtifactId| self.store.get(*id).is_some_and(|of| self.is_needless(of));
         let mut droppable = self.catalogs.droppable(self.options.removed_retention);

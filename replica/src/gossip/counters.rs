@@ -62,6 +62,8 @@ pub struct FetchCounters {
     pub chunks_received: u64,
     /// Their bytes.
     pub bytes_received: u64,
+    /// Bytes that had come to an earlier attempt, in this run or one before, and were not asked for again.
+    pub bytes_resumed: u64,
     /// Chunks asked of a second peer because the first was late.
     pub chunks_hedged: u64,
     /// Chunks that came and were there already, as the slower answer of two.

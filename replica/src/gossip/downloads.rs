@@ -24,6 +24,15 @@
 //!
 //! Whom to believe: if the content of an attempt is wrong and one peer alone has delivered it, that peer
 //! has lied. If there were several, the next attempts ask one peer at a time until the liar is found.
+//! What an attempt that ends has fetched is kept for the next, unless its content was wrong. Nobody is blamed for what
+//! was resumed. If it was wrong, the next attempts begin with nothing, so it is used once at the most:
+//!
+//! ```text
+//! nothing ──attempt gives way──> kept ──next attempt──> resumed ──right──> held
+//!                                 ^                      │   │
+//!                                 └──────gives way───────┘   └──wrong──> nothing, from one peer at a time
+//! ```
+//!
 //! Claims are tried in turn; an attempt gives way if it stalls, or if others wait and its lease is over.
 //! Lease and patience double with each time, so that a slow peer finishes in the end.
 //!
@@ -33,7 +42,7 @@
 //! is forgotten by and by. So an event costs the logarithm of what is tracked, times a constant; the end
 //! of an attempt costs a step for each peer that advertises the same artifact.
 //!
-//! May lose: the progress of an attempt that gives way. Adverts beyond the bounds, until asked again.
+//! May lose: the progress of an attempt that gives way, if the store does not keep it. Adverts beyond the bounds, until asked again.
 
 mod action;
 mod arrive;

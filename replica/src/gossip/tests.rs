@@ -2,6 +2,7 @@
 
 mod catalogs;
 mod cluster;
+mod resume;
 mod shares;
 
 use std::{

@@ -66,7 +66,9 @@ impl ReplicaGossip {
     fn perform(&self, action: Action) -> Vec<Action> {
         let now = (self.clock)();
         match action {
-            Action::Reserve { attempt, claim, owner } => self.reserve(attempt, claim, owner),
+            Action::Reserve { attempt, claim, owner, resume } => {
+                self.reserve(attempt, claim, owner, resume)
+            }
             Action::Report { peer, id, fault } => {
                 tracing::warn!(%peer, artifact = %id, "peer {fault}");
                 Vec::new()
@@ -91,17 +93,27 @@ impl ReplicaGossip {
                 state.downloads.take_actions()
             }
             Action::Finish { attempt, claim } => self.finish(attempt, claim),
-            Action::Discard { attempt } => {
+            Action::Discard { attempt, keep } => {
                 let partial = self.state().partials.remove(&attempt);
-                // Its file is removed here, outside of the lock.
+                // Its file is kept or removed here, outside of the lock.
+                if keep && let Some(partial) = &partial {
+                    partial.keep();
+                }
                 drop(partial);
                 Vec::new()
             }
         }
     }
 
-    /// Reserves the space of an artifact, before the first request of an attempt.
-    fn reserve(&self, attempt: AttemptId, claim: Claim, owner: NodeId) -> Vec<Action> {
+    /// Reserves the space of an artifact, before the first request of an attempt. With `resume`, it goes on with what an
+    /// earlier one has kept.
+    fn reserve(
+        &self,
+        attempt: AttemptId,
+        claim: Claim,
+        owner: NodeId,
+        resume: bool,
+    ) -> Vec<Action> {
         if !self.may_begin(attempt, claim, owner) {
             return self.state().downloads.take_actions();
         }
@@ -112,15 +124,21 @@ impl ReplicaGossip {
             }
             self.partial(&mut state, attempt, claim)
         };
-        let reserved = partial.reserve(Some(owner));
+        let reserved = match resume {
+            true => partial.resume(Some(owner)),
+            false => partial.reserve(Some(owner)).map(|()| Vec::new()),
+        };
         drop(partial);
-        if let Err(error) = reserved {
-            self.refused_by_disk(attempt, claim, &error);
-            return Vec::new();
-        }
+        let kept = match reserved {
+            Ok(kept) => kept,
+            Err(error) => {
+                self.refused_by_disk(attempt, claim, &error);
+                return Vec::new();
+            }
+        };
         let now = (self.clock)();
         let mut state = self.state();
-        state.downloads.space_granted(attempt, now);
+        state.downloads.space_granted(attempt, &kept, now);
         state.downloads.take_actions()
     }
 

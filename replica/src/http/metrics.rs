@@ -123,7 +123,7 @@ const COUNTERS: [Family<u64>; 15] = [
     ),
 ];
 
-const BYTE_COUNTERS: [Family<u64>; 3] = [
+const BYTE_COUNTERS: [Family<u64>; 4] = [
     ("gossip_replica_udp_received", "UDP payload that came from peers", |of| {
         of.peers.iter().map(|peer| peer.bytes_in).sum()
     }),
@@ -132,6 +132,9 @@ const BYTE_COUNTERS: [Family<u64>; 3] = [
     }),
     ("gossip_replica_store_verified", "Content that was read again and found whole", |of| {
         of.store.verified_bytes
+    }),
+    ("gossip_replica_resumed", "Content that earlier attempts to fetch it had left", |of| {
+        of.gossip.fetched.bytes_resumed
     }),
 ];
 
@@ -147,8 +150,11 @@ const GAUGES: [Family<u64>; 4] = [
 ];
 
 /// Left out while they are not known.
-const BYTE_GAUGES: [Family<Option<u64>>; 5] = [
+const BYTE_GAUGES: [Family<Option<u64>>; 6] = [
     ("gossip_replica_store_held", "Content held", |of| Some(of.store.bytes)),
+    ("gossip_replica_store_kept", "Content of attempts that ended, for later ones", |of| {
+        Some(of.store.kept_bytes)
+    }),
     ("gossip_replica_missing", "Content known and not held", |of| Some(of.gossip.missing_bytes)),
     ("gossip_replica_store_free", "What the store's disk has left", |of| of.store.free_bytes),
     ("gossip_replica_store_free_min", "What is to be left of the store's disk", |of| {

@@ -12,7 +12,9 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
-use super::{CATALOGS_FOLDER, DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError};
+use super::{
+    CATALOGS_FOLDER, DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError, journal::Key, kept,
+};
 
 /// How often the lock is taken anew because its file was removed at that moment.
 const LOCK_TRIES: usize = 8;
@@ -82,17 +84,36 @@ pub(super) fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes the folder of partial artifacts, and empties it of what a crash has left.
-pub(super) fn remove_partials(folder: &Path) -> Result<(), StoreError> {
+/// A file whose name says that it has a part of an artifact.
+#[derive(Clone, Debug)]
+pub(super) struct FoundPart {
+    pub(super) key: Key,
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    modified: SystemTime,
+}
+
+/// Makes the folder of partial artifacts, and removes what a crash has left and nobody can go on with. Returns the
+/// others, the oldest first.
+pub(super) fn find_parts(folder: &Path) -> Result<Vec<FoundPart>, StoreError> {
+    let mut parts = Vec::new();
     fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
     for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
         let entry = entry.map_err(StoreError::io("list", folder))?;
-        let ours = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
-        if ours {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.parse::<u64>().is_ok() {
             fs::remove_file(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
+        } else if let Some((key, number)) = kept::parse(name)
+            && let Ok(metadata) = entry.metadata()
+            && metadata.is_file()
+        {
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            parts.push(FoundPart { key, number, path: entry.path(), modified });
         }
     }
-    Ok(())
+    parts.sort_by_key(|part| (part.modified, part.number));
+    Ok(parts)
 }
 
 /// An entry of the folder whose name is an id.

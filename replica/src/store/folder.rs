@@ -202,6 +202,7 @@ impl Inner {
             }
             artifact
         };
+        self.with_kept(|kept| kept.remove_of(&[id]));
         if let Some(repaired) = self.losses().keep(id) {
             if repaired.reported {
                 tracing::info!(

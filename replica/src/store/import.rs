@@ -65,8 +65,8 @@ impl Store {
             source.rewind().map_err(StoreError::io("read", path))?;
         }
 
-        let space = Reservation::new(&self.inner, before.len(), None)?;
-        let target_path = self.inner.next_partial();
+        let space = Reservation::new(&self.inner, before.len(), None, None)?;
+        let target_path = self.inner.next_partial(None);
         let mut target = self.inner.create_partial(&target_path)?;
         let _temporary = Temporary(&target_path);
         let mut hasher = Sha256::new();

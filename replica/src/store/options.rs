@@ -52,6 +52,8 @@ pub struct StoreStatus {
     pub artifacts: u64,
     /// Bytes of content held.
     pub bytes: u64,
+    /// Bytes of artifacts that are not whole and that nobody fetches now, kept for a later attempt.
+    pub kept_bytes: u64,
     /// What the disk has free, in bytes, if the system says.
     pub free_bytes: Option<u64>,
     /// [`StoreOptions::min_free_bytes`].

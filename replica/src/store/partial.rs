@@ -1,17 +1,31 @@
-//! An artifact on its way in: a temporary file that becomes an artifact or nothing.
+//! An artifact on its way in: a temporary file that becomes an artifact, or is kept for later, or nothing.
 //!
-//! Its space is reserved by [`reserve`](Partial::reserve) or by the first write. The file is made by the
-//! first write, so a download that nobody serves costs no disk, and it is opened for each write, so that
+//! ```text
+//!        reserve, first write               finish
+//! begun ─────────────────────> in progress ────────> an artifact
+//!   │                           ^  │    │
+//!   │ resume                    │  │    └──drop──> removed
+//!   └────────────> kept ────────┘  │
+//!                   ^              │ keep, or the end of the process
+//!                   └──────────────┘
+//! ```
+//!
+//! Its space is reserved by [`reserve`](Partial::reserve), [`resume`](Partial::resume) or the first write. The file
+//! is made by the first write, so a download that nobody serves costs no disk, and it is opened for each write, so that
 //! downloads in progress hold no file descriptors. It is made once: if somebody removes it, what was
 //! written is gone, and the next write says so. The bytes are not trusted until
 //! [`finish`](Partial::finish) has read them back and hashed them.
+//!
+//! One of a megabyte or more has a [journal](super::journal) of what has come, by which it is [kept](super::kept). A
+//! smaller one is removed when it ends without being whole.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    ops::Range,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,35 +33,46 @@ use std::{
 use gossip_engine::{ArtifactId, NodeId};
 use sha2::{Digest as _, Sha256};
 
-use super::{Artifact, Inner, StoreError, space::Reservation};
+use super::{
+    Artifact, Inner, StoreError,
+    journal::{self, Key, MAX_ENTRIES},
+    kept::{KeptFile, MIN_KEPT_BYTES, read_part},
+    space::Reservation,
+};
 
 /// How many bytes are in memory while a file is copied or hashed.
 pub(super) const BUFFER_BYTES: usize = 128 << 10;
 
 /// An artifact being written, in any order and from any thread. Dropping it removes what was written,
-/// unless it has been finished, and releases its space.
+/// unless it has been finished or kept, and releases its space.
 #[derive(Debug)]
 pub struct Partial {
     store: Arc<Inner>,
-    path: PathBuf,
-    id: ArtifactId,
-    size: u64,
+    key: Key,
     progress: Mutex<Progress>,
-    finished: AtomicBool,
+    /// Whether it is over. Who writes or resumes holds it, so that nothing is kept that is still written.
+    over: RwLock<bool>,
+    /// Whether the file is an artifact's by now, or kept.
+    handed_on: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Progress {
+    path: PathBuf,
     reservation: Option<Reservation>,
     /// Whether the file was made.
     made: bool,
+    /// How many entries its journal has.
+    entries: u64,
 }
 
 impl Partial {
     pub(super) fn new(store: Arc<Inner>, id: ArtifactId, size: u64) -> Self {
-        let path = store.next_partial();
-        let progress = Mutex::new(Progress { reservation: None, made: false });
-        Self { store, path, id, size, progress, finished: AtomicBool::new(false) }
+        let key = Key { id, size };
+        let path = store.next_partial(has_journal(key).then_some(key));
+        let progress = Mutex::new(Progress { path, reservation: None, made: false, entries: 0 });
+        let (over, handed_on) = (RwLock::new(false), AtomicBool::new(false));
+        Self { store, key, progress, over, handed_on }
     }
 
     /// Reserves the space of the whole artifact until this is finished or dropped, unless that was done. Space for
@@ -59,12 +84,40 @@ impl Partial {
     pub fn reserve(&self, peer: Option<NodeId>) -> Result<(), StoreError> {
         let mut progress = self.progress();
         if progress.reservation.is_none() {
-            progress.reservation = Some(Reservation::new(&self.store, self.size, peer)?);
+            progress.reservation = Some(Reservation::new(&self.store, self.key.size, peer, None)?);
         }
         Ok(())
     }
 
-    /// Writes `bytes` at `offset`. Writers of different ranges do not disturb each other.
+    /// Reserves as [`reserve`](Self::reserve) does, to go on with what an earlier one has [kept](Self::keep), in this
+    /// run or one before. Returns which bytes of the artifact are there: ranges in order and apart from each other. They
+    /// are as little trusted as all that is written. Does nothing after [`keep`](Self::keep), or if space is reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`]; it may be tried again. What is kept stays kept.
+    pub fn resume(&self, peer: Option<NodeId>) -> Result<Vec<Range<u64>>, StoreError> {
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress();
+        if *over || progress.reservation.is_some() {
+            return Ok(Vec::new());
+        }
+        let (path, journal) = self.store.find_part(self.key).unzip();
+        let reservation = Reservation::new(&self.store, self.key.size, peer, path.as_deref())?;
+        let resumed = reservation.resumed;
+        progress.reservation = Some(reservation);
+        // It may have been removed meanwhile for the space of another.
+        let (Some(path), Some(journal), true) = (path, journal, resumed) else {
+            return Ok(Vec::new());
+        };
+        progress.path = path;
+        progress.made = true;
+        progress.entries = journal.entries;
+        Ok(journal.ranges)
+    }
+
+    /// Writes `bytes` at `offset`. Writers of different ranges do not disturb each other. After [`keep`](Self::keep)
+    /// nothing is written.
     ///
     /// # Errors
     ///
@@ -73,12 +126,16 @@ impl Partial {
     /// if what was written before is gone, for good; [`StoreError::Io`] if the disk refuses: the range may then be
     /// half written, and may be written again.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let Key { id, size } = self.key;
         let length = bytes.len() as u64;
-        if offset.checked_add(length).is_none_or(|end| end > self.size) {
-            let (id, size, length) = (self.id, self.size, bytes.len());
-            return Err(StoreError::OutOfRange { id, size, offset, length });
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(StoreError::OutOfRange { id, size, offset, length: bytes.len() });
         }
-        let mut file = self.open()?;
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if *over {
+            return Ok(());
+        }
+        let (mut file, path) = self.open()?;
         if let Some(reservation) = &self.progress().reservation {
             reservation.earn(length)?;
         }
@@ -86,49 +143,93 @@ impl Partial {
             file.seek(SeekFrom::Start(offset))?;
             file.write_all(bytes)
         };
-        write().map_err(|error| self.store.note(StoreError::io("write", &self.path)(error)))?;
-        if let Some(reservation) = &self.progress().reservation {
-            reservation.write(length);
+        let refused = |error| self.store.note(StoreError::io("write", &path)(error));
+        write().map_err(refused)?;
+        let entry = {
+            let mut progress = self.progress();
+            if let Some(reservation) = &progress.reservation {
+                reservation.write(length);
+            }
+            progress.entries += 1;
+            progress.entries - 1
+        };
+        if has_journal(self.key)
+            && entry < MAX_ENTRIES
+            && let Ok(length) = u32::try_from(length)
+        {
+            // After the bytes that it stands for.
+            journal::write(&mut file, self.key, entry, offset, length).map_err(refused)?;
         }
         Ok(())
     }
 
     /// Reads the content back, and if it hashes to the id, gives it its final name. What was never
-    /// written reads as zeros. Call it once, after the last write has returned.
+    /// written reads as zeros. Call it once, after the last write has returned, and not after [`keep`](Self::keep).
     ///
     /// # Errors
     ///
     /// [`StoreError::Mismatch`] if the content is another one, and otherwise as for
-    /// [`write_at`](Self::write_at). Either way nothing is kept once this is dropped.
+    /// [`write_at`](Self::write_at).
     pub fn finish(&self) -> Result<Artifact, StoreError> {
-        let file = self.open()?;
-        file.set_len(self.size).map_err(StoreError::io("extend", &self.path))?;
-        let found = hash(&file).map_err(StoreError::io("read", &self.path))?;
-        if found != self.id {
-            return Err(StoreError::Mismatch { expected: self.id, found, size: self.size });
+        let Key { id, size } = self.key;
+        let (file, path) = self.open()?;
+        let length = file.metadata().map_err(StoreError::io("read", &path))?.len();
+        if length < size {
+            file.set_len(size).map_err(StoreError::io("extend", &path))?;
         }
-        let artifact = self.store.keep(&file, &self.path, self.id, self.size)?;
+        let found = hash_first(&file, size).map_err(StoreError::io("read", &path))?;
+        if found != id {
+            return Err(StoreError::Mismatch { expected: id, found, size });
+        }
+        // Not before it is known to be right: without its journal it counts as whole.
+        file.set_len(size).map_err(StoreError::io("cut", &path))?;
+        let artifact = self.store.keep(&file, &path, id, size)?;
         // Relaxed: read by the `drop` of the last owner, which the Arc or the borrow orders after this.
-        self.finished.store(true, Ordering::Relaxed);
+        self.handed_on.store(true, Ordering::Relaxed);
         self.progress().reservation = None;
         Ok(artifact)
     }
 
-    /// The file, which is made if it was not made before and there is space.
-    fn open(&self) -> Result<File, StoreError> {
+    /// Ends it, and keeps what was written for a later [`resume`](Self::resume), if that is enough to be worth it and
+    /// there is space; otherwise it is removed when this is dropped. Waits until writes in progress have returned.
+    pub fn keep(&self) {
+        *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
+        let mut progress = self.progress();
+        // First, or its bytes would count twice.
+        progress.reservation = None;
+        if !progress.made || !has_journal(self.key) || self.handed_on.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(journal) = read_part(&progress.path, self.key) {
+            // Relaxed: as in `finish`.
+            self.handed_on.store(true, Ordering::Relaxed);
+            let file = KeptFile::new(self.key, progress.path.clone(), journal.bytes());
+            self.store.with_kept(|kept| kept.insert(file));
+        }
+    }
+
+    /// The file, which is made if it was not made before and there is space, and where it is.
+    fn open(&self) -> Result<(File, PathBuf), StoreError> {
         self.reserve(None)?;
         let mut progress = self.progress();
+        let path = progress.path.clone();
         if !progress.made {
-            let file = self.store.create_partial(&self.path)?;
+            let file = self.store.create_partial(&path)?;
+            if has_journal(self.key) {
+                let begun = journal::begin(&file, self.key);
+                begun.map_err(|error| self.store.note(StoreError::io("write", &path)(error)))?;
+            }
             progress.made = true;
-            return Ok(file);
+            return Ok((file, path));
         }
         drop(progress);
-        let opened = OpenOptions::new().read(true).write(true).open(&self.path);
-        opened.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Removed { path: self.path.clone() },
-            _ => StoreError::io("open", &self.path)(error),
-        })
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Removed { path })
+            }
+            Err(error) => Err(StoreError::io("open", path)(error)),
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -139,21 +240,32 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if !*self.finished.get_mut() {
-            // There is no file before the first write. One that cannot be removed now is removed when
+        if !*self.handed_on.get_mut() {
+            // There is no file before the first write. One that cannot be removed now is found when
             // the store is opened again.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.progress().path);
         }
     }
 }
 
+/// Whether it is large enough to be kept.
+fn has_journal(key: Key) -> bool {
+    key.size >= MIN_KEPT_BYTES
+}
+
 /// The SHA-256 of a whole file, from its start.
-pub(super) fn hash(mut file: &File) -> io::Result<ArtifactId> {
+pub(super) fn hash(file: &File) -> io::Result<ArtifactId> {
+    hash_first(file, u64::MAX)
+}
+
+/// The SHA-256 of so many bytes of a file, from its start.
+fn hash_first(mut file: &File, bytes: u64) -> io::Result<ArtifactId> {
     file.seek(SeekFrom::Start(0))?;
+    let mut content = file.take(bytes);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        match file.read(&mut buffer) {
+        match content.read(&mut buffer) {
             Ok(0) => return Ok(ArtifactId::new(hasher.finalize().into())),
             Ok(read) => hasher.update(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -17,6 +17,9 @@
 //! others from the start, and everybody else's only as far as it is earned: twice as much as is written. What is not
 //! earned yet may be gone by then; the write that would earn it is refused.
 //!
+//! What attempts that ended have [kept](super::kept) counts as free. It goes when something is earned that needs its
+//! space, and not before, so that what is only announced removes nothing.
+//!
 //! What does not fit is no fault of the store: the limits are its operator's, and a peer may claim any size. The store
 //! does not remember it; what waits for space is the protocol's to say.
 //!
@@ -35,7 +38,7 @@ use std::{
 
 use gossip_engine::NodeId;
 
-use super::{Inner, StoreError, StoreOptions};
+use super::{Inner, StoreError, StoreOptions, kept::Kept};
 
 /// What is reserved for a peer's artifact is earned with so many times what is written of it.
 const EARNED: u64 = 2;
@@ -59,6 +62,8 @@ struct Reserved {
     unwritten: u64,
     /// How much more each peer has in progress that is not earned. A peer that has nothing has no entry.
     hoped: HashMap<NodeId, u64>,
+    /// What gives way.
+    kept: Kept,
 }
 
 impl Space {
@@ -91,7 +96,8 @@ impl Space {
         besides: u64,
     ) -> Result<(), StoreError> {
         let disk = self.free(folder).map_or(u64::MAX, |free| {
-            free.saturating_sub(self.min_free)
+            free.saturating_add(reserved.kept.bytes())
+                .saturating_sub(self.min_free)
                 .saturating_sub(reserved.unwritten)
                 .saturating_sub(besides)
         });
@@ -103,6 +109,38 @@ impl Space {
             return Err(StoreError::NoSpace { needed: size, available });
         }
         Ok(())
+    }
+
+    /// Removes as much of what is kept as what is held and earned needs. Files are removed under the lock: until they
+    /// are, their space is nobody else's.
+    fn make_room(&self, reserved: &mut Reserved, folder: &Path, held: u64) {
+        if reserved.kept.bytes() == 0 {
+            return;
+        }
+        let disk = self.free(folder).map_or(0, |free| {
+            self.min_free.saturating_add(reserved.unwritten).saturating_sub(free)
+        });
+        let all = held.saturating_add(reserved.total).saturating_add(reserved.kept.bytes());
+        let store = self.max_store.map_or(0, |max| all.saturating_sub(max));
+        reserved.kept.give_way(disk.max(store));
+    }
+
+    /// How many bytes are kept.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        self.reserved().kept.bytes()
+    }
+
+    /// Changes what is kept, which then makes room for what is held and earned by now.
+    pub(super) fn with_kept<T>(
+        &self,
+        folder: &Path,
+        held: u64,
+        change: impl FnOnce(&mut Kept) -> T,
+    ) -> T {
+        let mut reserved = self.reserved();
+        let changed = change(&mut reserved.kept);
+        self.make_room(&mut reserved, folder, held);
+        changed
     }
 
     #[cfg(test)]
@@ -142,6 +180,8 @@ pub(super) struct Reservation {
     size: u64,
     /// The peer that has announced it.
     whose: Option<NodeId>,
+    /// Whether a part of it was kept by an earlier attempt.
+    pub(super) resumed: bool,
     // The lock of the space orders these.
     /// How much is written, or about to be.
     begun: AtomicU64,
@@ -152,11 +192,13 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves space for `size` bytes, which a peer has announced or nobody has.
+    /// Reserves space for `size` bytes, which a peer has announced or nobody has. A part in the file `kept` is no
+    /// longer kept then, and counts as written.
     pub(super) fn new(
         store: &Arc<Inner>,
         size: u64,
         whose: Option<NodeId>,
+        kept: Option<&Path>,
     ) -> Result<Self, StoreError> {
         let mut reserved = store.space.reserved();
         // Asked under the lock: what enters the store is counted there before its reservation is released, so that one
@@ -165,22 +207,29 @@ impl Reservation {
         let hoped = whose.and_then(|peer| reserved.hoped.get(&peer)).copied().unwrap_or(0);
         let fits = store.space.fits(&reserved, &store.folder, held, size, hoped);
         fits?;
+        let taken = kept.and_then(|path| reserved.kept.take(path));
+        let begun = taken.as_ref().map_or(0, |file| file.bytes.min(size));
         let earned = if let Some(peer) = whose {
-            *reserved.hoped.entry(peer).or_default() += size;
-            0
+            let earned = begun.saturating_mul(EARNED).min(size);
+            if earned < size {
+                *reserved.hoped.entry(peer).or_default() += size - earned;
+            }
+            earned
         } else {
-            reserved.total += size;
-            reserved.unwritten += size;
             size
         };
+        reserved.total += earned;
+        reserved.unwritten += earned - begun;
+        store.space.make_room(&mut reserved, &store.folder, held);
         drop(reserved);
         Ok(Self {
             store: store.clone(),
             size,
             whose,
-            begun: AtomicU64::new(0),
+            resumed: taken.is_some(),
+            begun: AtomicU64::new(begun),
             earned: AtomicU64::new(earned),
-            unwritten: AtomicU64::new(earned),
+            unwritten: AtomicU64::new(earned - begun),
         })
     }
 
@@ -201,6 +250,7 @@ impl Reservation {
             reserved.unwritten += more;
             self.earned.store(earned, Ordering::Relaxed);
             self.unwritten.fetch_add(more, Ordering::Relaxed);
+            store.space.make_room(&mut reserved, &store.folder, held);
         }
         self.begun.store(begun, Ordering::Relaxed);
         Ok(())

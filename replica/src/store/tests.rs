@@ -1,5 +1,6 @@
 mod damage;
 mod removed;
+mod resume;
 mod space;
 
 use std::{fs, io, sync::Arc};

@@ -10,14 +10,14 @@ use crate::gossip::claim::Claim;
 pub(crate) enum Action {
     /// Ask the store for space, and report to [`space_granted`](super::Downloads::space_granted) or
     /// [`no_space`](super::Downloads::no_space).
-    /// `owner` is the peer whose turn the attempt is.
-    Reserve { attempt: AttemptId, claim: Claim, owner: NodeId },
+    /// `owner` is the peer whose turn the attempt is. With `resume` it goes on with what an earlier one has kept.
+    Reserve { attempt: AttemptId, claim: Claim, owner: NodeId, resume: bool },
     /// Ask `peer` for a chunk.
     Request { peer: NodeId, attempt: AttemptId, id: ArtifactId, chunk: u32 },
     /// All chunks are written: verify the content and keep it.
     Finish { attempt: AttemptId, claim: Claim },
-    /// The attempt is over: remove what is left of it.
-    Discard { attempt: AttemptId },
+    /// The attempt is over: keep what is left of it for a later one, or remove it.
+    Discard { attempt: AttemptId, keep: bool },
     /// Ask `peer` for all its adverts.
     AskAdverts { peer: NodeId },
     /// Tell the operator that `peer` advertises something and does not deliver it rightly.

@@ -3,10 +3,15 @@
 //! ```text
 //!          granted                 arrived            written
 //! reserving ──> fresh ──take──> outstanding ──> received ──> (all) finishing
-//!                                 │     ^
-//!                     release     v     │ take
-//!                               retry ──┘
+//!           │                     │     ^          ^
+//!           │         release     v     │ take     │
+//!           │                   retry ──┘          │
+//!           └── kept by an earlier attempt ────────┘
 //! ```
+//!
+//! What an earlier attempt has kept is ranges of bytes, since that one may have had other chunks. A chunk all of
+//! which is there is received; one of which a part is there is fetched whole. Whose bytes these are nobody knows any
+//! more, so nobody is to blame for the content of an attempt that has resumed.
 //!
 //! A chunk is outstanding at one peer, and if that one is late, at a second one. Chunks never asked for are a
 //! cursor, so that memory grows with what is on its way: a bit a chunk, an entry for each that is outstanding
@@ -14,6 +19,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -56,8 +62,10 @@ pub(super) struct Attempt {
     pub(super) outstanding: BTreeMap<u32, Asked>,
     /// Outstanding at one peer, which is late.
     late: BTreeSet<u32>,
-    /// Whose bytes are in it.
+    /// Whose bytes are in it, beside those of earlier attempts.
     pub(super) contributors: BTreeSet<NodeId>,
+    /// Whether bytes of earlier attempts are in it.
+    pub(super) resumed: bool,
     pub(super) finishing: bool,
     /// When it is looked at.
     pub(super) check_at: Option<Duration>,
@@ -93,6 +101,7 @@ impl Attempt {
             outstanding: BTreeMap::new(),
             late: BTreeSet::new(),
             contributors: BTreeSet::new(),
+            resumed: false,
             finishing: false,
             check_at: None,
             first,
@@ -136,20 +145,55 @@ impl Attempt {
             .take(LOOKAHEAD)
             .copied()
             .find(|chunk| only || self.failed.get(chunk) != Some(&peer));
-        let count = self.claim.chunk_count();
         let chunk = if let Some(chunk) = again {
             self.retry.remove(&chunk);
             chunk
-        } else if self.fresh < count {
-            self.fresh += 1;
-            let ahead = u64::from(self.first) + u64::from(self.fresh - 1);
-            (ahead % u64::from(count)) as u32
         } else {
-            return None;
+            let chunk = self.next_fresh()?;
+            self.fresh += 1;
+            self.skip_received();
+            chunk
         };
         let before = self.outstanding.insert(chunk, Asked { first: peer, second: None });
         debug_assert!(before.is_none() && !self.is_received(chunk));
         Some(chunk)
+    }
+
+    /// The chunk at the cursor.
+    fn next_fresh(&self) -> Option<u32> {
+        let count = self.claim.chunk_count();
+        let ahead = u64::from(self.first) + u64::from(self.fresh);
+        (self.fresh < count).then(|| (ahead % u64::from(count)) as u32)
+    }
+
+    /// Moves the cursor past what an earlier attempt has kept.
+    fn skip_received(&mut self) {
+        while self.next_fresh().is_some_and(|chunk| self.is_received(chunk)) {
+            self.fresh += 1;
+        }
+    }
+
+    /// These bytes are there, in ranges that are in order and do not overlap. Returns how many bytes the chunks have
+    /// that are so received. To be called before anything is asked for.
+    pub(super) fn resume(&mut self, ranges: &[Range<u64>]) -> u64 {
+        let chunk_bytes = u64::from(self.claim.chunk_bytes);
+        for range in ranges {
+            let end = range.end.min(self.claim.size);
+            let Ok(mut chunk) = u32::try_from(range.start.div_ceil(chunk_bytes)) else { break };
+            while let Some((offset, length)) = self.claim.chunk(chunk)
+                && offset + length as u64 <= end
+            {
+                self.received[chunk as usize / 64] |= 1 << (chunk % 64);
+                self.received_bytes += length as u64;
+                self.missing -= 1;
+                self.written += 1;
+                chunk += 1;
+            }
+        }
+        // Bytes that make no chunk are written over.
+        self.resumed = self.received_bytes > 0;
+        self.skip_received();
+        self.received_bytes
     }
 
     /// Chooses a late chunk to ask `peer` for as the second, of at most so many bytes.
@@ -220,6 +264,11 @@ impl Attempt {
     pub(super) fn write(&mut self, now: Duration) -> bool {
         self.written += 1;
         self.progressed = now;
+        self.is_written()
+    }
+
+    /// Whether all chunks are on the disk.
+    pub(super) fn is_written(&self) -> bool {
         self.written == self.claim.chunk_count()
     }
 

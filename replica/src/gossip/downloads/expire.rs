@@ -128,7 +128,7 @@ impl Downloads {
             wanted.gave_way += 1;
         }
         self.counters.given_up += 1;
-        self.end_attempt(attempt, now);
+        self.end_attempt(attempt, true, now);
     }
 
     /// Sets an attempt's timer to when it may have to give way.

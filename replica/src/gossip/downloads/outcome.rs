@@ -35,7 +35,7 @@ impl Downloads {
             self.retract(*key, id);
         }
         match attempt {
-            Some(attempt) => self.end_attempt(attempt, now),
+            Some(attempt) => self.end_attempt(attempt, false, now),
             None => self.remove_wanted(id),
         }
         let connected = |(key, _): &(&PeerKey, _)| self.peers.contains_key(*key);
@@ -48,7 +48,9 @@ impl Downloads {
         self.counters.hash_mismatches += 1;
         let id = running.claim.id;
         let mut contributors = running.contributors.iter().copied();
-        let only = contributors.next().filter(|_| contributors.next().is_none());
+        // What was resumed may be another's.
+        let only =
+            contributors.next().filter(|_| !running.resumed && contributors.next().is_none());
         let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
         // For good, even once the liar is found: it may come back, and spoil what others have delivered.
         wanted.single |= only.is_none();
@@ -58,7 +60,7 @@ impl Downloads {
                 None => self.counters.blamed += 1,
             }
         }
-        self.end_attempt(attempt, now);
+        self.end_attempt(attempt, false, now);
     }
 
     /// An attempt is not to be made. Its artifact is forgotten until it is advertised again.
@@ -102,7 +104,7 @@ impl Downloads {
             wanted.lacks_space = true;
             self.lacking_space += 1;
         }
-        self.end_attempt(attempt, now);
+        self.end_attempt(attempt, true, now);
     }
 
     /// A peer has lied about an artifact.

@@ -1,6 +1,6 @@
 //! Whose turn it is: queues of peers, claims of an artifact, attempts that begin and end.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use gossip_engine::{ArtifactId, NodeId};
 
@@ -124,18 +124,26 @@ impl Downloads {
             running.finishing = true;
             self.actions.push(Action::Finish { attempt, claim });
         } else {
-            self.actions.push(Action::Reserve { attempt, claim, owner });
+            // After a mismatch all is fetched anew, of one peer at a time.
+            let resume = !wanted.single;
+            self.actions.push(Action::Reserve { attempt, claim, owner, resume });
         }
         self.attempts.insert(attempt, running);
         self.schedule_check(attempt, now);
         cost
     }
 
-    /// The store has space for an attempt's artifact: it is asked for.
-    pub(crate) fn space_granted(&mut self, attempt: AttemptId, now: Duration) {
+    /// The store has space for an attempt's artifact: what is not in these ranges, which an earlier attempt has kept,
+    /// is asked for. The ranges are in order and do not overlap.
+    pub(crate) fn space_granted(&mut self, attempt: AttemptId, kept: &[Range<u64>], now: Duration) {
         let Some(running) = self.attempts.get_mut(&attempt) else { return };
         running.granted = true;
         running.progressed = now;
+        self.counters.bytes_resumed += running.resume(kept);
+        if running.is_written() {
+            running.finishing = true;
+            self.actions.push(Action::Finish { attempt, claim: running.claim });
+        }
         let id = running.claim.id;
         let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
         if std::mem::take(&mut wanted.lacks_space) {
@@ -146,8 +154,9 @@ impl Downloads {
     }
 
     /// Ends an attempt, whatever its outcome. If the artifact is still wanted and not put off, it waits
-    /// again. What was asked for is still awaited, since it takes its part of the link.
-    pub(super) fn end_attempt(&mut self, attempt: AttemptId, now: Duration) {
+    /// again. What was asked for is still awaited, since it takes its part of the link. With `keep`, what has come is
+    /// kept for the next attempt, unless that has to ask one peer for all of it.
+    pub(super) fn end_attempt(&mut self, attempt: AttemptId, keep: bool, now: Duration) {
         let Some(mut ended) = self.attempts.remove(&attempt) else { return };
         self.timers.cancel(Timer::Attempt(attempt), &mut ended.check_at);
         self.index_attempt(attempt);
@@ -170,16 +179,17 @@ impl Downloads {
                 self.index_peer(key);
             }
         }
-        self.actions.push(Action::Discard { attempt });
+        let id = ended.claim.id;
+        let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
+        wanted.attempt = None;
+        let keep = keep && !wanted.single;
+        self.actions.push(Action::Discard { attempt, keep });
         let turns = self.turns.get_mut(&ended.owner).expect("counted when it began");
         *turns -= 1;
         if *turns == 0 {
             self.turns.remove(&ended.owner);
         }
 
-        let id = ended.claim.id;
-        let wanted = self.wanted.get_mut(&id).expect("an attempt's artifact is wanted");
-        wanted.attempt = None;
         if wanted.advertisers.is_empty() {
             self.remove_wanted(id);
         } else if wanted.retry_at.is_none() {
@@ -260,7 +270,7 @@ impl Downloads {
         let Some(attempt) = self.wanted.get(&id).and_then(|wanted| wanted.attempt) else { return };
         let running = &self.attempts[&attempt];
         if running.members == 0 && running.is_incomplete() {
-            self.end_attempt(attempt, now);
+            self.end_attempt(attempt, true, now);
         }
     }
 }

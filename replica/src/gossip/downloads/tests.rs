@@ -1,6 +1,7 @@
 //! Each rule by itself; all of them together are in `simulation`.
 
 mod links;
+mod resume;
 mod simulation;
 
 use gossip_engine::ChunkError;
@@ -47,7 +48,7 @@ fn grant(downloads: &mut Downloads) {
     while let Some(at) = downloads.actions.iter().position(reserve) {
         let Action::Reserve { attempt, .. } = downloads.actions.remove(at) else { unreachable!() };
         let began = downloads.attempts[&attempt].started;
-        downloads.space_granted(attempt, began);
+        downloads.space_granted(attempt, &[], began);
     }
 }
 
@@ -95,7 +96,7 @@ fn an_artifact_is_asked_for_written_finished_and_forgotten() {
     let attempt = write.attempt;
     assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt, claim }]);
     assert_eq!(downloads.held(claim.id, secs(2)), [node(1)]);
-    assert_eq!(requests(&mut downloads).1, [Action::Discard { attempt }]);
+    assert_eq!(requests(&mut downloads).1, [Action::Discard { attempt, keep: false }]);
     assert_eq!((downloads.wanted_count(), downloads.active_count()), (0, 0));
 }
 
@@ -243,12 +244,15 @@ fn nothing_is_asked_for_until_there_is_space() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     let claim = claim(1, 3);
     downloads.advert(node(1), claim, secs(0));
-    assert_eq!(downloads.take_actions(), [Action::Reserve { attempt: 1, claim, owner: node(1) }]);
+    assert_eq!(
+        downloads.take_actions(),
+        [Action::Reserve { attempt: 1, claim, owner: node(1), resume: true }]
+    );
     assert!(downloads.no_space(1, secs(0)));
     downloads.check();
     // Another that advertises it makes no difference.
     downloads.advert(node(2), claim, secs(0));
-    assert_eq!(downloads.take_actions(), [Action::Discard { attempt: 1 }]);
+    assert_eq!(downloads.take_actions(), [Action::Discard { attempt: 1, keep: true }]);
     assert_eq!((downloads.waiting_for_space(), downloads.missing_bytes()), (1, claim.size));
     let (mut attempt, mut tried) = (1, Vec::new());
     for second in 1..1_000 {
@@ -271,7 +275,7 @@ fn nothing_is_asked_for_until_there_is_space() {
     // The disk is freed.
     downloads.tick(secs(1_110));
     downloads.take_actions();
-    downloads.space_granted(attempt + 1, secs(1_110));
+    downloads.space_granted(attempt + 1, &[], secs(1_110));
     assert_eq!(downloads.waiting_for_space(), 0);
     assert_eq!(requests(&mut downloads).0.len(), 3);
 }
@@ -443,7 +447,7 @@ fn one_source_is_blamed_for_a_mismatch_and_several_are_asked_one_by_one() {
     assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt: 1, claim }]);
     downloads.mismatch(1, secs(0));
     let (asked, others) = requests(&mut downloads);
-    assert_eq!(others, [Action::Discard { attempt: 1 }]);
+    assert_eq!(others, [Action::Discard { attempt: 1, keep: false }]);
     assert_eq!(downloads.counters.blamed, 0);
     // One only, although both could be asked.
     let source = asked[0].0;
@@ -486,7 +490,10 @@ fn a_lying_claim_does_not_block_the_right_one() {
     assert_eq!(requests(&mut downloads).0, []);
     // Once the liar has not answered in time, the other claim is tried.
     downloads.tick(secs(15));
-    assert_eq!(requests(&mut downloads), (vec![(2, 0)], vec![Action::Discard { attempt: 1 }]));
+    assert_eq!(
+        requests(&mut downloads),
+        (vec![(2, 0)], vec![Action::Discard { attempt: 1, keep: true }])
+    );
     deliver(&mut downloads, 2, truth, &[0], secs(16));
     downloads.held(truth.id, secs(16));
     assert_eq!(downloads.wanted_count(), 0);
@@ -526,7 +533,7 @@ fn a_stalled_attempt_gives_its_place_to_the_next() {
     downloads.tick(secs(30));
     let (asked, others) = requests(&mut downloads);
     assert_eq!(asked, [(1, 0), (1, 1)]);
-    assert_eq!(others, [Action::Discard { attempt: 1 }]);
+    assert_eq!(others, [Action::Discard { attempt: 1, keep: true }]);
     assert_eq!((downloads.wanted_count(), downloads.counters.given_up), (2, 1));
 }
 
@@ -548,7 +555,7 @@ fn an_error_sends_the_chunk_to_another_peer() {
     downloads.chunk_error(node(1), claim.id, 0, ChunkError::NotFound, secs(1));
     assert_eq!(requests(&mut downloads).0, [(2, 0)]);
     downloads.chunk_error(node(2), claim.id, 0, ChunkError::NotFound, secs(1));
-    assert!(requests(&mut downloads).1.contains(&Action::Discard { attempt: 1 }));
+    assert!(requests(&mut downloads).1.contains(&Action::Discard { attempt: 1, keep: true }));
     assert_eq!(downloads.wanted_count(), 0);
     advert(&mut downloads, node(1), claim, secs(2));
     assert_eq!(requests(&mut downloads).0, [(1, 0), (1, 1)]);
@@ -577,7 +584,7 @@ fn a_peer_may_change_its_claim() {
     advert(&mut downloads, node(1), before, secs(0));
     assert_eq!(requests(&mut downloads).0, [(1, 0), (1, 1)]);
     advert(&mut downloads, node(1), after, secs(0));
-    let discarded = vec![Action::Discard { attempt: 1 }];
+    let discarded = vec![Action::Discard { attempt: 1, keep: true }];
     assert_eq!(requests(&mut downloads), (vec![(1, 0)], discarded));
     deliver(&mut downloads, 1, after, &[0], secs(1));
     assert_eq!(requests(&mut downloads).1, [Action::Finish { attempt: 2, claim: after }]);

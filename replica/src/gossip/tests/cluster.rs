@@ -87,15 +87,47 @@ pub(super) fn nowhere() -> Arc<dyn Outbox> {
     Arc::new(Port { own: NodeId::new([0; 32]), network: Arc::default() })
 }
 
+fn start(
+    at: usize,
+    options: &GossipOptions,
+    store: StoreOptions,
+    folders: &[TempDir],
+    network: &Arc<Mutex<Network>>,
+    millis: &Arc<AtomicU64>,
+) -> ReplicaGossip {
+    let own = node(at);
+    let (announced, millis) = (network.clone(), millis.clone());
+    ReplicaGossip::with_clock(
+        options.clone(),
+        Store::open_with(folders[at].path(), store).unwrap(),
+        Catalogs::open(&folders[at].path().join("catalogs")).unwrap(),
+        Arc::new(Port { own, network: network.clone() }),
+        move |advert, destination| {
+            let mut network = announced.lock().unwrap();
+            let queued = network.announced.iter().filter(|queued| queued.0 == own).count();
+            if network.announcement_limit.is_some_and(|limit| queued >= limit) {
+                return Err(Full { destination });
+            }
+            network.announcements += 1;
+            network.announced.push_back((own, advert, destination));
+            Ok(())
+        },
+        move || Duration::from_millis(millis.load(Ordering::Relaxed)),
+        at as u64,
+    )
+    .unwrap()
+}
+
 pub(super) struct Cluster {
     replicas: Vec<ReplicaGossip>,
+    stores: Vec<StoreOptions>,
     network: Arc<Mutex<Network>>,
     millis: Arc<AtomicU64>,
     files: TempDir,
     next_file: AtomicU64,
     /// How many messages of a flow are still to be dropped where they arrive.
     dropped: BTreeMap<FlowType, usize>,
-    _folders: Vec<TempDir>,
+    folders: Vec<TempDir>,
 }
 
 impl Cluster {
@@ -107,37 +139,17 @@ impl Cluster {
         let network: Arc<Mutex<Network>> = Arc::default();
         let millis = Arc::new(AtomicU64::new(0));
         let folders: Vec<TempDir> = options.iter().map(|_| tempfile::tempdir().unwrap()).collect();
-        let start = |(at, options): (usize, &GossipOptions)| {
-            let own = node(at);
-            let (announced, millis) = (network.clone(), millis.clone());
-            ReplicaGossip::with_clock(
-                options.clone(),
-                Store::open_with(folders[at].path(), stores[at]).unwrap(),
-                Catalogs::open(&folders[at].path().join("catalogs")).unwrap(),
-                Arc::new(Port { own, network: network.clone() }),
-                move |advert, destination| {
-                    let mut network = announced.lock().unwrap();
-                    let queued = network.announced.iter().filter(|queued| queued.0 == own).count();
-                    if network.announcement_limit.is_some_and(|limit| queued >= limit) {
-                        return Err(Full { destination });
-                    }
-                    network.announcements += 1;
-                    network.announced.push_back((own, advert, destination));
-                    Ok(())
-                },
-                move || Duration::from_millis(millis.load(Ordering::Relaxed)),
-                at as u64,
-            )
-            .unwrap()
-        };
+        let start = |at| start(at, &options[at], stores[at], &folders, &network, &millis);
+        let replicas = (0..options.len()).map(start).collect();
         Self {
-            replicas: options.iter().enumerate().map(start).collect(),
-            network: network.clone(),
-            millis: millis.clone(),
+            replicas,
+            stores: stores.to_vec(),
+            network,
+            millis,
             files: tempfile::tempdir().unwrap(),
             next_file: AtomicU64::new(0),
             dropped: BTreeMap::new(),
-            _folders: folders,
+            folders,
         }
     }
 
@@ -207,6 +219,18 @@ impl Cluster {
                 self.connect(a, b);
             }
         }
+    }
+
+    /// Ends a replica and starts it again over its store. Its connections are gone.
+    pub(super) fn restart(&mut self, at: usize) {
+        for other in (0..self.replicas.len()).filter(|other| *other != at) {
+            self.disconnect(at, other);
+        }
+        // It has its store until it is dropped.
+        let options = self.replicas.remove(at).options().clone();
+        let Self { stores, folders, network, millis, .. } = &*self;
+        let again = start(at, &options, stores[at], folders, network, millis);
+        self.replicas.insert(at, again);
     }
 
     pub(super) fn disconnect(&self, a: usize, b: usize) {

@@ -222,7 +222,7 @@ impl Links {
                 let now = self.now;
                 match action {
                     Action::Reserve { attempt, .. } => {
-                        self.replicas[own].downloads.space_granted(attempt, now);
+                        self.replicas[own].downloads.space_granted(attempt, &[], now);
                     }
                     Action::Request { peer, id, chunk, .. } => {
                         let to = peer.as_bytes()[0].into();

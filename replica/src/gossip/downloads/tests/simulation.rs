@@ -1,8 +1,12 @@
 //! All rules together, on virtual time: random peers of every kind, messages lost and out of order, a
-//! disk that fails now and then. Whatever happens, the limits hold; and while one honest peer stays
-//! connected, everything that it has arrives.
+//! disk that fails now and then, and keeps what ended attempts have left, or has lost it. Whatever happens, the limits
+//! hold, and nobody is blamed who has delivered nothing wrong; and while one honest peer stays connected, everything
+//! that it has arrives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use gossip_engine::ChunkError;
 use proptest::prelude::*;
@@ -57,6 +61,27 @@ enum Event {
     Toggle { peer: NodeId },
 }
 
+/// What the store has of an artifact, in which order it came, and whether some of it is wrong.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    ranges: Vec<Range<u64>>,
+    spoilt: bool,
+}
+
+impl Part {
+    /// In order, and apart from each other.
+    fn in_order(&self) -> Vec<Range<u64>> {
+        let mut ranges = self.ranges.clone();
+        ranges.sort_by_key(|range| range.start);
+        ranges.dedup_by(|next, range| {
+            let joined = next.start <= range.end;
+            range.end = if joined { range.end.max(next.end) } else { range.end };
+            joined
+        });
+        ranges
+    }
+}
+
 /// Of whom, for which attempt, and since when.
 type Asked = (NodeId, AttemptId, Duration);
 
@@ -66,7 +91,10 @@ struct Simulation {
     connected: BTreeSet<NodeId>,
     artifacts: BTreeMap<ArtifactId, Claim>,
     held: BTreeSet<ArtifactId>,
-    spoilt: BTreeSet<AttemptId>,
+    /// What each attempt has on the disk.
+    parts: BTreeMap<AttemptId, (Claim, Part)>,
+    /// What ended attempts have left there.
+    kept: BTreeMap<(ArtifactId, u64), Part>,
     /// When each peer is done with what it has been asked for.
     busy_until: BTreeMap<NodeId, Duration>,
     /// Of whom each chunk is asked, for which attempt, as far as the machine cannot know better.
@@ -98,7 +126,8 @@ impl Simulation {
             connected: BTreeSet::new(),
             artifacts: artifacts.iter().map(|claim| (claim.id, *claim)).collect(),
             held: BTreeSet::new(),
-            spoilt: BTreeSet::new(),
+            parts: BTreeMap::new(),
+            kept: BTreeMap::new(),
             busy_until: BTreeMap::new(),
             asked: BTreeMap::new(),
             granted: BTreeSet::new(),
@@ -165,9 +194,9 @@ impl Simulation {
                     self.dropped(id, peer);
                 }
                 if let Some(write) = self.downloads.chunk(peer, id, chunk, length, now) {
-                    if !good {
-                        self.spoilt.insert(write.attempt);
-                    }
+                    let (_, part) = self.parts.get_mut(&write.attempt).expect("it has space");
+                    part.spoilt |= !good;
+                    part.ranges.push(write.offset..write.offset + length as u64);
                     if self.below(1_000) == 0 {
                         self.downloads.disk_failed(write.attempt, now);
                     } else {
@@ -207,7 +236,7 @@ impl Simulation {
             }
             // A chunk released in this batch may be asked for again in it; releases are checked first.
             for action in &actions {
-                if let Action::Discard { attempt } = action {
+                if let Action::Discard { attempt, .. } = action {
                     for asked in self.asked.values_mut() {
                         asked.retain(|(_, of, _)| of != attempt);
                     }
@@ -240,22 +269,40 @@ impl Simulation {
                     .artifacts
                     .get(&claim.id)
                     .is_some_and(|true_claim| true_claim.size == claim.size);
-                if truth && !self.spoilt.contains(&attempt) {
+                let spoilt = self.parts.get(&attempt).is_some_and(|(_, part)| part.spoilt);
+                if truth && !spoilt {
                     assert!(self.held.insert(claim.id), "held twice");
                     self.downloads.held(claim.id, self.now);
                 } else {
                     self.downloads.mismatch(attempt, self.now);
                 }
             }
-            Action::Reserve { attempt, .. } => {
+            Action::Reserve { attempt, claim, resume, .. } => {
                 if self.below(100) < self.full_percent {
                     self.downloads.no_space(attempt, self.now);
                 } else {
                     self.granted.insert(attempt);
-                    self.downloads.space_granted(attempt, self.now);
+                    let mut part = Part::default();
+                    if resume && self.below(10) > 0 {
+                        part = self.kept.remove(&(claim.id, claim.size)).unwrap_or_default();
+                    }
+                    let ranges = part.in_order();
+                    self.parts.insert(attempt, (claim, part));
+                    self.downloads.space_granted(attempt, &ranges, self.now);
                 }
             }
-            Action::Discard { .. } | Action::Report { .. } => {}
+            Action::Discard { attempt, keep } => {
+                if let Some((claim, part)) = self.parts.remove(&attempt)
+                    && keep
+                    && !part.ranges.is_empty()
+                {
+                    self.kept.insert((claim.id, claim.size), part);
+                }
+            }
+            Action::Report { peer, fault, .. } => {
+                let liar = matches!(self.kinds[&peer], Kind::Corrupt | Kind::WrongSize(_));
+                assert!(liar || fault != Fault::WrongContent, "{:?} is blamed", self.kinds[&peer]);
+            }
             Action::AskAdverts { peer } => {
                 if self.lost() {
                     self.downloads.ask_unsent(peer, self.now);
