@@ -1,4 +1,4 @@
-//! A replica that is killed in the middle of a file, and one whose disk takes no more.
+//! A replica that is killed in the middle of a file and goes on with it, and one whose disk takes no more.
 
 use std::{
     collections::BTreeSet,
@@ -15,9 +15,16 @@ use crate::{
     relay::Relay,
 };
 
-/// Far more than is let through before the replica is killed, and than the disk takes.
+/// Far more than the disk takes.
 const BIG_BYTES: u32 = 4 << 20;
-const LET_THROUGH: u64 = 1 << 20;
+/// Far more than is let through before the replica is killed.
+const KILLED_BYTES: u32 = 64 << 20;
+/// More than a half of it, so that it costs less than the whole if it does not come again.
+const LET_THROUGH: u64 = 48 << 20;
+/// What has come when it is killed, at least.
+const KILLED_AFTER: u64 = 40 << 20;
+/// How many chunks may have come at that moment and not be written down.
+const UNWRITTEN_CHUNKS: u64 = 8;
 /// The largest file that the disk takes: 32 or 64 KiB, depending on the shell.
 const LIMIT_BLOCKS: &str = "64";
 /// Contents that are smaller.
@@ -27,8 +34,8 @@ const OWN_SMALL: std::ops::Range<u32> = 14..16;
 
 type Peers = Vec<(String, String)>;
 
-fn big() -> Vec<u8> {
-    (0..BIG_BYTES / 4).flat_map(u32::to_be_bytes).collect()
+fn big(bytes: u32) -> Vec<u8> {
+    (0..bytes / 4).flat_map(u32::to_be_bytes).collect()
 }
 
 /// Two nodes of which the first dials, and what the second has in its list of the first.
@@ -47,31 +54,46 @@ fn end(mut running: Running) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn one_that_is_killed_in_the_middle_of_a_file_fetches_it_after_all() {
+async fn one_that_is_killed_in_the_middle_of_a_file_fetches_the_rest_of_it() {
     let folder = TempDir::new().unwrap();
     let ([mut victim, mut source], peers) = two(&folder);
     let source_running = source.start(&peers);
     source.publish(SMALL);
-    source.publish_as("big", &big());
+    let big = big(KILLED_BYTES);
+    source.publish_as("big", &big);
     until("all is published", || source.count() == 3);
 
     let relay = Relay::to(source.address.parse().unwrap(), Weather::default()).await;
     relay.limit(LET_THROUGH);
     let by_relay = vec![(source.id.clone(), relay.address().to_string())];
+    victim.more = "http = '127.0.0.1:0'\n".to_owned();
     let running = victim.start(&by_relay);
-    // More than the small ones have, which may be on their way at the same time, and may arrive before the kill.
+    // Which may be on their way at the same time.
     let small: usize = SMALL.map(|number| content(number).len()).sum();
-    let in_the_middle = || victim.partial_bytes() > small as u64;
-    until("a part of the file has come", in_the_middle);
+    let chunk_bytes = u64::from(victim.chunk_bytes);
+    let small_chunks = small as u64 / chunk_bytes + SMALL.len() as u64;
+    let received = |victim: &Node| victim.metric("gossip_replica_chunks_received_total");
+    until("a part of the file has come", || received(&victim) * chunk_bytes > KILLED_AFTER);
+    let before = received(&victim);
     running.kill();
-    assert!(in_the_middle(), "it was in the middle");
-    assert!(!victim.held().contains(&big()));
+    assert!(victim.partial_bytes() > u64::from(KILLED_BYTES), "it was in the middle");
+    assert!(!victim.held().contains(&big));
 
     relay.heal();
     let running = victim.start(&by_relay);
-    let expected: BTreeSet<_> = contents(SMALL).into_iter().chain([big()]).collect();
+    let expected: BTreeSet<_> = contents(SMALL).into_iter().chain([big]).collect();
     until("all has come", || victim.count() == 3);
     assert!(victim.held() == expected, "it holds something else");
+    // What had come is there, and only the rest came.
+    let resumed = || victim.metric("gossip_replica_resumed_bytes_total");
+    until("all of it is counted", || {
+        resumed() + received(&victim) * chunk_bytes >= u64::from(KILLED_BYTES)
+    });
+    let resumed = resumed();
+    let at_least = (before - small_chunks - UNWRITTEN_CHUNKS) * chunk_bytes;
+    assert!(resumed >= at_least, "{resumed} of {at_least} bytes");
+    let rest = (u64::from(KILLED_BYTES) - resumed) / chunk_bytes + small_chunks;
+    assert!(received(&victim) <= rest, "{} chunks in place of {rest}", received(&victim));
     end(running);
     assert_eq!(victim.partial_bytes(), 0, "nothing is left of the attempts");
     assert_eq!(relay.lost(), 0, "nothing but what was cut off");
@@ -84,7 +106,7 @@ fn one_whose_disk_takes_no_more_says_so_and_serves_what_it_holds() {
     let ([mut limited, mut other], peers) = two(&folder);
     let other_running = other.start(&peers);
     other.publish(SMALL);
-    other.publish_as("big", &big());
+    other.publish_as("big", &big(BIG_BYTES));
     until("all is published", || other.count() == 3);
 
     let log = folder.path().join("log");
@@ -118,7 +140,7 @@ fn one_whose_disk_takes_no_more_says_so_and_serves_what_it_holds() {
 
     // With space again it takes the rest.
     let running = limited.start(&peers);
-    expected.insert(big());
+    expected.insert(big(BIG_BYTES));
     until("all has come", || limited.count() == expected.len());
     for node in [&limited, &other] {
         assert!(node.held() == expected, "{} holds something else", node.folder.display());

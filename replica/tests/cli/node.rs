@@ -8,7 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::program::{Running, command, output, until};
+use crate::{
+    page::get,
+    program::{Running, command, output, until},
+};
 
 /// One replica of the cluster: its folder has its key, its configuration, its store and what it publishes.
 pub(crate) struct Node {
@@ -93,6 +96,13 @@ impl Node {
         let entries = fs::read_dir(self.folder.join("store/partial")).unwrap();
         // One may be gone again.
         entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|entry| entry.len()).sum()
+    }
+
+    /// One of its metrics, while it runs with a page. They are those of the last second; 0 before there are any.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = get(&self.http, "/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// The contents of files that it holds.

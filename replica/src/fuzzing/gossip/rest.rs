@@ -15,6 +15,8 @@ const HONEST: NodeId = NodeId::new([9; 32]);
 /// How long the honest peer may take, and how often it looks: patience with those that are gone doubles.
 const LAST_TRY: Duration = Duration::from_secs(20_000);
 const LAST_TICK: Duration = Duration::from_secs(5);
+/// For how long parts of artifacts are kept.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Game {
     /// All peers leave, the disk works again and an honest peer comes, who has to be enough.
@@ -56,6 +58,12 @@ impl Game {
         }
         for id in self.world.catalogue.keys() {
             assert!(gossip.store().verify(*id).expect("what is held can be read"));
+        }
+        // What was kept of artifacts that nobody has goes in time.
+        for _ in 0..2 {
+            self.world.pass(KEPT_FOR);
+            gossip.on_gossip_timer();
+            self.world.check();
         }
         let left = fs::read_dir(self.partial()).expect("the folder is there").count();
         // What could not be removed while the disk was out of order is removed at the next start.
