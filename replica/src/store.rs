@@ -51,17 +51,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use gossip_engine::ArtifactId;
 
 use self::{
-    files::FoundPart,
     folder::FolderState,
     index::{Index, MAX_RECENT},
-    journal::{Journal, Key},
-    kept::{Kept, KeptFile, read_part},
+    journal::Key,
     losses::Losses,
     space::{FreeSpace, Space},
     verifier::Asked,
@@ -206,20 +204,6 @@ impl Store {
         Partial::new(self.inner.clone(), id, size)
     }
 
-    /// Removes parts of artifacts that have been kept for a day, or whose artifacts nobody wants any more, and as many as
-    /// the limits of space ask for. `now` is the time by a clock that every call uses.
-    pub(crate) fn drop_stale_parts(&self, now: Duration, is_unwanted: impl Fn(ArtifactId) -> bool) {
-        let ids = self.inner.with_kept(|kept| {
-            kept.expire(now);
-            kept.ids()
-        });
-        // Asked outside of the lock.
-        let unwanted: Vec<ArtifactId> = ids.into_iter().filter(|id| is_unwanted(*id)).collect();
-        if !unwanted.is_empty() {
-            self.inner.with_kept(|kept| kept.remove_of(&unwanted));
-        }
-    }
-
     /// Reads an artifact back and hashes it. One that is not what its name says is no longer held, so
     /// that it can be fetched again; then, and if it is not held, the answer is `false`.
     ///
@@ -344,37 +328,6 @@ impl Inner {
         let number = self.partials.fetch_add(1, Ordering::Relaxed);
         let name = key.map_or_else(|| number.to_string(), |key| kept::name(key, number));
         self.folder.join(PARTIAL_FOLDER).join(name)
-    }
-
-    fn with_kept<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
-        self.space.with_kept(&self.folder, self.bytes(), change)
-    }
-
-    /// Keeps what an earlier run has left of artifacts that are not held. Returns how many.
-    fn adopt_parts(&self, parts: Vec<FoundPart>) -> usize {
-        for FoundPart { key, path, .. } in parts {
-            let lacking = self.index().get(key.id).is_none();
-            match read_part(&path, key).filter(|_| lacking) {
-                Some(journal) => {
-                    let file = KeptFile::new(key, path, journal.bytes());
-                    self.with_kept(|kept| kept.insert(file));
-                }
-                // One that cannot be removed is in nobody's way.
-                None => _ = fs::remove_file(path),
-            }
-        }
-        self.with_kept(|kept| kept.len())
-    }
-
-    /// Where an earlier attempt has left a part of an artifact, and what is there of it.
-    fn find_part(&self, key: Key) -> Option<(PathBuf, Journal)> {
-        let path = self.with_kept(|kept| kept.find(key).map(PathBuf::from))?;
-        let Some(journal) = read_part(&path, key) else {
-            // Somebody has been at it.
-            self.with_kept(|kept| kept.remove_part(key));
-            return None;
-        };
-        Some((path, journal))
     }
 
     /// Makes the file of an artifact in progress, and its folder if somebody has removed that.

@@ -24,8 +24,10 @@
 //!
 //! Whom to believe: if the content of an attempt is wrong and one peer alone has delivered it, that peer
 //! has lied. If there were several, the next attempts ask one peer at a time until the liar is found.
-//! What an attempt that ends has fetched is kept for the next, unless its content was wrong. Nobody is blamed for what
-//! was resumed. If it was wrong, the next attempts begin with nothing, so it is used once at the most:
+//!
+//! What an attempt that ends has fetched is kept for the next, unless its content was wrong or the disk at fault.
+//! Nobody is blamed for what was resumed. If it was wrong, the next attempts begin with nothing, so it is used once at
+//! most:
 //!
 //! ```text
 //! nothing ──attempt gives way──> kept ──next attempt──> resumed ──right──> held
@@ -42,7 +44,8 @@
 //! is forgotten by and by. So an event costs the logarithm of what is tracked, times a constant; the end
 //! of an attempt costs a step for each peer that advertises the same artifact.
 //!
-//! May lose: the progress of an attempt that gives way, if the store does not keep it. Adverts beyond the bounds, until asked again.
+//! May lose: the progress of an attempt, where the store does not keep it. Adverts beyond the bounds, until asked
+//! again.
 
 mod action;
 mod arrive;

@@ -105,8 +105,8 @@ impl ReplicaGossip {
         }
     }
 
-    /// Reserves the space of an artifact, before the first request of an attempt. With `resume`, it goes on with what an
-    /// earlier one has kept.
+    /// Reserves the space of an artifact, before the first request of an attempt. With `resume`, it goes on with what
+    /// an earlier one has kept.
     fn reserve(
         &self,
         attempt: AttemptId,

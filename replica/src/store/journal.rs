@@ -16,7 +16,8 @@
 //! The check binds an entry to the format, the artifact and its size: what was damaged, or written by another version,
 //! counts as nothing. It is no proof of the content, which is trusted only once the whole hashes to the id.
 //!
-//! Bounded: [`MAX_ENTRIES`]. What comes beyond them is written, and fetched again if the attempt ends before it is whole.
+//! Bounded: [`MAX_ENTRIES`]. What comes beyond them is written, and fetched again if the attempt ends before it is
+//! whole.
 
 use std::{
     fs::File,
@@ -80,7 +81,7 @@ pub(super) fn read(mut file: &File, key: Key) -> io::Result<Journal> {
         return Ok(Journal { ranges: Vec::new(), entries: 0 });
     };
     if journal == 0 {
-        return Ok(Journal { ranges: vec![0..key.size], entries: 0 });
+        return Ok(Journal { ranges: std::iter::once(0..key.size).collect(), entries: 0 });
     }
     file.seek(SeekFrom::Start(key.size))?;
     let mut bytes = Vec::new();

@@ -12,8 +12,10 @@
 //! Nothing is reserved for what is kept: to all that needs space it counts as free, and is removed for it, the oldest
 //! first. So a peer that has artifacts announced and leaves them holds nobody up.
 //!
-//! Bounded: [`MAX_KEPT`] files of together [`MAX_KEPT_BYTES`], each of at least [`MIN_KEPT_BYTES`] that have come. One is
-//! kept for [`KEPT_FOR`], of which a run of the program counts its own time alone.
+//! Bounded: [`MAX_KEPT`] files of together [`MAX_KEPT_BYTES`], each of at least [`MIN_KEPT_BYTES`] that have come. One
+//! is kept for [`KEPT_FOR`], of which a run of the program counts its own time alone.
+//!
+//! May lose: a part whose attempt ends while the next one at the same artifact begins already.
 
 use std::{
     fs, io,
@@ -24,7 +26,8 @@ use std::{
 use gossip_engine::ArtifactId;
 
 use super::{
-    files::open_regular,
+    Inner, Store,
+    files::{FoundPart, open_regular},
     journal::{self, Journal, Key},
 };
 
@@ -141,6 +144,55 @@ impl Kept {
         self.bytes -= file.bytes;
         // One that cannot be removed now is found when the store is opened again.
         let _ = fs::remove_file(file.path);
+    }
+}
+
+impl Store {
+    /// Removes parts of artifacts that have been kept for a day, or whose artifacts nobody wants any more, and as many
+    /// as the limits of space ask for. `now` is the time by a clock that every call uses.
+    pub(crate) fn drop_stale_parts(&self, now: Duration, is_unwanted: impl Fn(ArtifactId) -> bool) {
+        let ids = self.inner.with_kept(|kept| {
+            kept.expire(now);
+            kept.ids()
+        });
+        // Asked outside of the lock.
+        let unwanted: Vec<ArtifactId> = ids.into_iter().filter(|id| is_unwanted(*id)).collect();
+        if !unwanted.is_empty() {
+            self.inner.with_kept(|kept| kept.remove_of(&unwanted));
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn with_kept<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        self.space.with_kept(&self.folder, self.bytes(), change)
+    }
+
+    /// Keeps what an earlier run has left of artifacts that are not held. Returns how many.
+    pub(super) fn adopt_parts(&self, parts: Vec<FoundPart>) -> usize {
+        for FoundPart { key, path, .. } in parts {
+            let lacking = self.index().get(key.id).is_none();
+            match read_part(&path, key).filter(|_| lacking) {
+                Some(journal) => {
+                    let file = KeptFile::new(key, path, journal.bytes());
+                    self.with_kept(|kept| kept.insert(file));
+                }
+                // One that cannot be removed is in nobody's way.
+                None => _ = fs::remove_file(path),
+            }
+        }
+        self.with_kept(|kept| kept.len())
+    }
+
+    /// Where an earlier attempt has left a part of an artifact, and what is there of it.
+    pub(super) fn find_part(&self, key: Key) -> Option<(PathBuf, Journal)> {
+        let path = self.with_kept(|kept| kept.find(key).map(PathBuf::from))?;
+        let Some(journal) = read_part(&path, key) else {
+            // Somebody has been at it.
+            self.with_kept(|kept| kept.remove_part(key));
+            return None;
+        };
+        Some((path, journal))
     }
 }
 

@@ -90,8 +90,9 @@ impl Partial {
     }
 
     /// Reserves as [`reserve`](Self::reserve) does, to go on with what an earlier one has [kept](Self::keep), in this
-    /// run or one before. Returns which bytes of the artifact are there: ranges in order and apart from each other. They
-    /// are as little trusted as all that is written. Does nothing after [`keep`](Self::keep), or if space is reserved.
+    /// run or one before. Returns which bytes of the artifact are there: ranges in order and apart from each other.
+    /// They are as little trusted as all that is written. Does nothing after [`keep`](Self::keep), or if space is
+    /// reserved.
     ///
     /// # Errors
     ///

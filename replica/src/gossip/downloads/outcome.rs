@@ -93,6 +93,8 @@ impl Downloads {
         before == 0 && self.lacking_space > 0
     }
 
+    /// What has come is kept only if space is all that lacks: after an error of the disk, the next attempt would meet
+    /// it in the same file.
     fn put_off(&mut self, attempt: AttemptId, lacks_space: bool, now: Duration) {
         let Some(running) = self.attempts.get(&attempt) else { return };
         let id = running.claim.id;
@@ -104,7 +106,7 @@ impl Downloads {
             wanted.lacks_space = true;
             self.lacking_space += 1;
         }
-        self.end_attempt(attempt, true, now);
+        self.end_attempt(attempt, lacks_space, now);
     }
 
     /// A peer has lied about an artifact.

@@ -1,5 +1,7 @@
 //! What a journal says, and what becomes of one that is damaged.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a range, not what is in it")]
+
 use std::fs;
 
 use proptest::prelude::*;

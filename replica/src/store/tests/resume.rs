@@ -1,10 +1,14 @@
 //! A part of an artifact outlives the attempt that fetched it, and the process; and gives way to everything.
 
-use std::ops::Range;
+#![expect(clippy::single_range_in_vec_init, reason = "a range, not what is in it")]
+
+use std::{ops::Range, time::Duration};
 
 use gossip_engine::NodeId;
 
 use super::{super::kept::MIN_KEPT_BYTES, *};
+
+type Damage = fn(&Path);
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 4 * MIB;
@@ -156,7 +160,7 @@ fn little_is_not_kept() {
 fn what_somebody_has_been_at_costs_nothing_but_itself() {
     let content = large(0);
     let id = id_of(&content);
-    let ways: [(&str, fn(&Path)); 5] = [
+    let ways: [(&str, Damage); 5] = [
         ("cut", |path| fs::File::options().write(true).open(path).unwrap().set_len(5).unwrap()),
         ("journal gone", |path| {
             let file = fs::File::options().write(true).open(path).unwrap();

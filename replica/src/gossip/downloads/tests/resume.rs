@@ -1,5 +1,7 @@
 //! What an attempt that ended has kept: it is not asked for again, and nobody is blamed for it.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a range, not what is in it")]
+
 use std::ops::Range;
 
 use super::*;
@@ -135,4 +137,19 @@ fn what_has_come_from_elsewhere_is_not_kept() {
     requests(&mut downloads);
     downloads.held(claim.id, secs(0));
     assert_eq!(downloads.take_actions(), [Action::Discard { attempt: 1, keep: false }]);
+}
+
+#[test]
+fn what_lacks_space_is_kept_and_what_the_disk_refuses_is_not() {
+    for lacks_space in [true, false] {
+        let (mut downloads, claim) = resumed(&[1], 29);
+        requests(&mut downloads);
+        let write = downloads.chunk(node(1), claim.id, 29, 1023, secs(0)).expect("asked for");
+        match lacks_space {
+            true => downloads.no_space(write.attempt, secs(0)),
+            false => downloads.disk_failed(write.attempt, secs(0)),
+        };
+        let discard = Action::Discard { attempt: 1, keep: lacks_space };
+        assert_eq!(downloads.take_actions(), [discard]);
+    }
 }
