@@ -1,6 +1,6 @@
 //! The signals that the program hears.
 //!
-//! | signal           | `run`                                  | `demo` |
+//! | signal           | `run`                                  | `demo`, `top` |
 //! |------------------|----------------------------------------|--------|
 //! | SIGINT, SIGTERM  | ends in order; a second one at once    | ends in order; a second one at once |
 //! | SIGHUP           | reads the configuration anew           | as SIGINT |

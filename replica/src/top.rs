@@ -15,7 +15,6 @@ mod table;
 mod view;
 
 use std::{
-    future::Future,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     time::{Duration, Instant},
@@ -45,8 +44,7 @@ pub(crate) async fn top(target: &StatusTarget) -> Result<(), Failure> {
     // A panic gives the terminal back before it is reported.
     let shown = match ratatui::try_init() {
         Ok(mut terminal) => {
-            let ended = async { end.await.is_ok() };
-            let shown = show(&mut terminal, address, ended).await;
+            let shown = show(&mut terminal, address, end).await;
             let cursor = terminal.show_cursor();
             if cursor.is_err() {
                 // Its drop would say so by `eprintln!`, which panics where standard error is the same terminal.

@@ -120,6 +120,7 @@ fn one_that_does_not_answer_costs_a_moment() {
     }
     let fetched = cluster.replica(2).snapshot().fetched;
     assert_eq!((fetched.chunks_received, fetched.chunks_unsolicited), (5, 0));
+    assert_eq!(fetched.bytes_received, 5 * 1_000);
 }
 
 #[test]

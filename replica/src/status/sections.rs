@@ -87,6 +87,7 @@ fn folders(folders: &[FolderView], now: f64) -> Section {
             missing,
             folder.files.to_string(),
             bytes(folder.bytes),
+            peers_of(folder),
             if here < 100 { rate(folder.rate) } else { String::new() },
             folder.left.map(age).unwrap_or_default(),
             folder.missing_since.map(|since| age(now - since)).unwrap_or_default(),
@@ -102,11 +103,12 @@ fn folders(folders: &[FolderView], now: f64) -> Section {
         number("HERE", 0),
         number("MISSING", 1),
         number("FILES", 4),
-        number("SIZE", 5),
+        number("SIZE", 6),
+        number("PEERS", 5),
         number("RATE", 2),
         number("LEFT", 0),
-        number("FOR", 6),
-        text("", 7),
+        number("FOR", 7),
+        text("", 8),
     ];
     Section { columns: columns.into(), rows: folders.into_iter().map(row).collect() }
 }
@@ -116,6 +118,15 @@ fn note(folder: &FolderView) -> String {
     let over = folder.over_share_files;
     let over = (over > 0).then(|| format!("{over} over max_publisher_bytes"));
     newer.into_iter().chain(over).collect::<Vec<_>>().join(", ")
+}
+
+/// How many peers say that they hold all of it, if any says something.
+fn peers_of(folder: &FolderView) -> String {
+    let said = folder.peers_complete.saturating_add(folder.peers_behind);
+    match said {
+        0 => String::new(),
+        _ => format!("{} of {}", folder.peers_complete, said.saturating_add(folder.peers_silent)),
+    }
 }
 
 /// Those of which something comes stand before those that wait.

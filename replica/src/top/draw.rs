@@ -40,7 +40,7 @@ const FULL: u64 = 10_000;
 /// What stands before a line of points.
 const FIGURE_WIDTH: u16 = 14;
 
-const HELP: [&str; 15] = [
+const HELP: [&str; 16] = [
     "q Esc Ctrl-C  quit",
     "Up Down j k   scroll by a line",
     "PgUp PgDn     scroll by ten lines",
@@ -51,6 +51,7 @@ const HELP: [&str; 15] = [
     "?             this, or back",
     "",
     "HERE      share of the bytes that is held",
+    "PEERS     those that hold it",
     "LEFT      how long the rest takes",
     "IN FLIGHT messages of a flow, of at most",
     "P99       how long 99 of 100 wait at most",

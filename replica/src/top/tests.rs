@@ -45,10 +45,12 @@ fn scene() -> Value {
                     "address": "10.0.0.4:4100", "last_error": "timed out"},
             ],
             "folders": [
-                {"name": "tokyo", "sequence": 1, "files": 4, "bytes": 12_000},
+                {"name": "tokyo", "sequence": 1, "files": 4, "bytes": 12_000, "peers_complete": 3,
+                    "peers_silent": 1},
                 {"name": "berlin", "sequence": 3, "files": 500, "bytes": 1_373_000_000,
                     "missing_files": 188, "missing_bytes": 512_000_000, "arriving_bytes": 14_000_000,
-                    "missing_since": 978, "rate": 29_800_000, "left": 17},
+                    "missing_since": 978, "rate": 29_800_000, "left": 17, "peers_complete": 1, "peers_behind": 2,
+                    "peers_silent": 1},
             ],
             "downloads": [
                 fetch("maps/europe/2026/tiles-of-the-northern-coast.bin", 8_400_000, 6_132_000, 9_100_000, 0.2),
@@ -81,7 +83,7 @@ fn hostile() -> Value {
             "peers": vec![json!({"id": text, "state": text, "address": text, "last_error": text,
                 "in_rate": many, "round_trip": -1.0, "since": -1e308}); 50],
             "folders": [{"name": text, "missing_files": many, "missing_bytes": many, "files": 1,
-                "arriving_bytes": many, "left": 1e300, "missing_since": 1e300}],
+                "arriving_bytes": many, "peers_complete": many, "peers_silent": many, "left": 1e300, "missing_since": 1e300}],
             "downloads": [{"id": text}, {"label": text, "received": many, "size": 1, "left": -1.0}],
             "flows": [{"name": text, "in_flight": many, "overload": 255, "advice": text}],
             "refusals": [{"what": text, "total": many, "lately": many}],
