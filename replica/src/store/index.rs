@@ -34,9 +34,23 @@ pub(super) struct Entry {
     pub(super) verified: Option<FileVersion>,
 }
 
+/// An [`Entry`] without its id.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    size: u64,
+    height: u64,
+    verified: Option<FileVersion>,
+}
+
+impl Held {
+    fn artifact(&self, id: ArtifactId) -> Artifact {
+        Artifact { id, size: self.size, height: self.height }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_id: HashMap<ArtifactId, Entry>,
+    by_id: HashMap<ArtifactId, Held>,
     by_height: BTreeMap<u64, ArtifactId>,
     by_size: HashMap<u64, u64>,
     last_height: u64,
@@ -54,18 +68,18 @@ impl Index {
     ) -> (Artifact, bool) {
         if let Some(held) = self.by_id.get_mut(&id) {
             held.verified = verified;
-            return (held.artifact, false);
+            return (held.artifact(id), false);
         }
         self.last_height += 1;
-        let artifact = Artifact { id, size, height: self.last_height };
-        self.by_id.insert(id, Entry { artifact, verified });
-        self.by_height.insert(artifact.height, id);
+        let held = Held { size, height: self.last_height, verified };
+        self.by_id.insert(id, held);
+        self.by_height.insert(held.height, id);
         *self.by_size.entry(size).or_default() += 1;
-        (artifact, true)
+        (held.artifact(id), true)
     }
 
     pub(super) fn remove(&mut self, id: ArtifactId) -> Option<Artifact> {
-        let artifact = self.by_id.remove(&id)?.artifact;
+        let artifact = self.by_id.remove(&id)?.artifact(id);
         self.by_height.remove(&artifact.height);
         let same_size = self.by_size.get_mut(&artifact.size).expect("counted when added");
         *same_size -= 1;
@@ -76,7 +90,8 @@ impl Index {
     }
 
     pub(super) fn get(&self, id: ArtifactId) -> Option<Entry> {
-        self.by_id.get(&id).copied()
+        let held = self.by_id.get(&id)?;
+        Some(Entry { artifact: held.artifact(id), verified: held.verified })
     }
 
     /// The file with this version was found to have the artifact's content.
@@ -115,6 +130,7 @@ impl Index {
 
     /// Up to `limit` artifacts of at least this height, lowest first.
     pub(super) fn list_from(&self, height: u64, limit: usize) -> Vec<Artifact> {
-        self.by_height.range(height..).take(limit).map(|(_, id)| self.by_id[id].artifact).collect()
+        let artifact = |id: &ArtifactId| self.by_id[id].artifact(*id);
+        self.by_height.range(height..).take(limit).map(|(_, id)| artifact(id)).collect()
     }
 }
