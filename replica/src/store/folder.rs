@@ -171,19 +171,20 @@ impl Inner {
         count
     }
 
-    /// Gives verified content its final name. Replaces an equal artifact, if another thread was faster.
+    /// Gives verified content its final name, and says whether it is new. Replaces an equal artifact, if another thread
+    /// was faster.
     pub(super) fn keep(
         &self,
         file: &File,
         path: &Path,
         id: ArtifactId,
         size: u64,
-    ) -> Result<Artifact, StoreError> {
+    ) -> Result<(Artifact, bool), StoreError> {
         if self.options.durability == Durability::PowerCut {
             file.sync_all().map_err(StoreError::io("sync", path))?;
         }
         let target = self.path(id);
-        let artifact = {
+        let added = {
             let mut state = self.folder_state();
             self.restore(&mut state)?;
             // A file in the way is replaced; a folder is not.
@@ -200,7 +201,7 @@ impl Inner {
             if new {
                 self.index().came(artifact, SystemTime::now());
             }
-            artifact
+            (artifact, new)
         };
         self.with_kept(|kept| kept.remove_of(&[id]));
         if let Some(repaired) = self.losses().keep(id) {
@@ -215,7 +216,7 @@ impl Inner {
             }
         }
         self.losses().settle();
-        Ok(artifact)
+        Ok(added)
     }
 
     /// An artifact is not held any more, and its file is removed.

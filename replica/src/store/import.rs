@@ -96,8 +96,8 @@ impl Store {
         if let Some(artifact) = self.inner.look_at(id, copied)? {
             return Ok(Imported { artifact, new: false });
         }
-        let artifact = self.inner.keep(&target, &target_path, id, copied)?;
-        Ok(Imported { artifact, new: true })
+        let (artifact, new) = self.inner.keep(&target, &target_path, id, copied)?;
+        Ok(Imported { artifact, new })
     }
 }
 

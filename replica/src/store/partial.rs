@@ -184,7 +184,7 @@ impl Partial {
         }
         // Not before it is known to be right: without its journal it counts as whole.
         file.set_len(size).map_err(StoreError::io("cut", &path))?;
-        let artifact = self.store.keep(&file, &path, id, size)?;
+        let (artifact, _) = self.store.keep(&file, &path, id, size)?;
         // Relaxed: read by the `drop` of the last owner, which the Arc or the borrow orders after this.
         self.handed_on.store(true, Ordering::Relaxed);
         self.progress().reservation = None;

@@ -3,7 +3,10 @@ mod removed;
 mod resume;
 mod space;
 
-use std::{fs, io, sync::Arc};
+use std::{
+    fs, io,
+    sync::{Arc, Barrier},
+};
 
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -431,6 +434,29 @@ fn two_that_write_the_same_artifact_do_not_disturb_each_other() {
     });
     assert_eq!((store.count(), store.bytes()), (1, 400_000));
     assert_eq!(names(&store).len(), 1);
+}
+
+#[test]
+fn of_imports_of_the_same_content_one_is_new() {
+    const IMPORTS: usize = 4;
+    let (home, files) = (folder(), folder());
+    // It syncs, so that all have read the file before the first is done.
+    let store = Store::open(home.path()).unwrap();
+    for round in 0..10_u32 {
+        let file = write(&files, "file", &round.to_le_bytes().repeat(50_000));
+        let together = Barrier::new(IMPORTS);
+        let import = || {
+            together.wait();
+            store.import(&file).unwrap().new
+        };
+        let new = std::thread::scope(|scope| {
+            let imports: Vec<_> = (0..IMPORTS).map(|_| scope.spawn(import)).collect();
+            let new = imports.into_iter().map(|import| import.join().unwrap());
+            new.filter(|new| *new).count()
+        });
+        assert_eq!(new, 1, "round {round}");
+    }
+    assert_eq!(store.count(), 10);
 }
 
 proptest! {
