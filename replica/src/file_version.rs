@@ -64,6 +64,12 @@ impl FileVersion {
         (self.device, self.file)
     }
 
+    /// The size of the content in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes
+    }
+
     /// When the content was changed last, in nanoseconds since 1970 as the file says it, or 0.
     #[must_use]
     pub fn modified_ns(&self) -> i64 {

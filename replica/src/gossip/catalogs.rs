@@ -66,8 +66,9 @@ impl ReplicaGossip {
     pub fn publish_catalog(
         &self,
         identity: &Identity,
-        catalog: Catalog,
+        catalog: impl Into<Arc<Catalog>>,
     ) -> Result<Head, CatalogPublishError> {
+        let catalog = catalog.into();
         let bytes = catalog.encode_of(identity.node_id());
         let size = bytes.len() as u64;
         if size > MAX_CATALOG_BYTES.min(self.options.max_published_bytes()) {
@@ -84,7 +85,7 @@ impl ReplicaGossip {
         };
         let sequence = self.catalogs.next_sequence(identity.node_id());
         let head = Head::sign(identity, sequence, id, size);
-        self.catalogs.publish(head, Arc::new(catalog), &|id| self.look_up(id));
+        self.catalogs.publish(head, catalog, &|id| self.look_up(id));
         self.changes.note();
         let now = (self.clock)();
         self.act(|state| state.downloads.held(id, now));

@@ -34,7 +34,7 @@ use gossip_replica::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 use self::{
-    files::{Files, Outlet, Own},
+    files::{Files, IsStopped, Outlet, Own},
     watch::Watch,
 };
 use crate::{failure::Failure, supervise};
@@ -204,7 +204,7 @@ impl<O: Outlet> Scan<O> {
         }
     }
 
-    fn scan(&mut self, is_stopped: &dyn Fn() -> bool) {
+    fn scan(&mut self, is_stopped: IsStopped<'_>) {
         let own: Vec<&Path> = self.own.iter().map(PathBuf::as_path).collect();
         let began = Instant::now();
         let before = self.folder_number();
@@ -264,7 +264,7 @@ impl<O: Outlet> Scan<O> {
 
     fn report_files(&mut self) {
         let (keys, first) = self.files.private_keys();
-        self.notices.private_keys(keys, first);
+        self.notices.private_keys(keys, first.as_deref());
         let published = self.files.published();
         let artifacts = published - self.reported;
         if artifacts > 0 {

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! That a file has not changed is seen, not concluded from its times: clocks of file systems may be wrong. A file that
-//! is only renamed does not settle again. Some 400 bytes are kept for each file, and forgotten with it.
+//! is only renamed does not settle again. Some 200 bytes are kept for each file, and forgotten with it.
 //!
 //! A name stands for the content that was published last under it, until the next is published: what is being written
 //! does not vanish meanwhile. The names are made known as a catalog, see `catalog`.
 
 mod catalog;
+mod publish;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,14 +32,16 @@ use gossip_replica::{
     file_version::FileVersion,
     gossip::{CatalogPublishError, PublishError, ReplicaGossip},
     identity::Identity,
-    store::{Imported, StoreError},
+    store::Imported,
 };
+
+use self::publish::{BATCH, Due};
 
 /// Files that change all the time are looked at no more often.
 const SHORTEST_LOOK: Duration = Duration::from_millis(500);
 
-/// Where files are published.
-pub(super) trait Outlet {
+/// Where files are published, several at a time.
+pub(super) trait Outlet: Sync {
     fn publish(&self, path: &Path) -> Result<Imported, PublishError>;
     fn holds(&self, id: ArtifactId) -> bool;
     /// The catalog that was published last.
@@ -47,7 +50,7 @@ pub(super) trait Outlet {
     fn holds_catalog(&self) -> bool;
     /// Whether there is one that is not here yet, after a loss.
     fn awaits_catalog(&self) -> bool;
-    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError>;
+    fn publish_catalog(&self, catalog: Arc<Catalog>) -> Result<(), CatalogPublishError>;
 }
 
 /// A replica that publishes in its own name.
@@ -80,7 +83,7 @@ impl Outlet for Own {
         self.gossip.catalogs().awaited().iter().any(|head| head.publisher() == own)
     }
 
-    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError> {
+    fn publish_catalog(&self, catalog: Arc<Catalog>) -> Result<(), CatalogPublishError> {
         self.gossip.publish_catalog(&self.identity, catalog).map(drop)
     }
 }
@@ -91,7 +94,8 @@ pub(super) struct Files<O> {
     folder: PathBuf,
     outlet: O,
     settle: Duration,
-    known: HashMap<PathBuf, Known>,
+    /// By their paths in the folder.
+    known: HashMap<Box<Path>, Known>,
     /// The number of the scan.
     scan: u64,
     /// Whether that has looked at all files.
@@ -113,26 +117,49 @@ pub(super) struct Files<O> {
 struct Known {
     version: FileVersion,
     state: State,
-    /// What its name stands for.
-    named: Option<(FilePath, FileEntry)>,
     /// The last scan that found it.
     scan: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// It has had this version since then.
-    Settling(Instant),
-    Published(ArtifactId),
-    Refused {
-        reason: String,
-        is_private_key: bool,
+    /// It has had this version since then. Its name stands for what was published before.
+    Settling {
+        since: Instant,
+        named: Option<Box<FileEntry>>,
     },
+    /// This version was published.
+    Published {
+        id: ArtifactId,
+        mode: u32,
+    },
+    Refused(Box<Refused>),
 }
 
-/// The store takes no file at the moment.
+/// Of few files.
 #[derive(Debug)]
-struct StoreFault;
+struct Refused {
+    reason: String,
+    is_private_key: bool,
+    named: Option<FileEntry>,
+}
+
+impl Known {
+    /// What its name stands for.
+    fn named(&self) -> Option<FileEntry> {
+        match &self.state {
+            State::Settling { named, .. } => named.as_deref().copied(),
+            State::Published { id, mode } => {
+                let (size, modified_ns) = (self.version.size(), self.version.modified_ns());
+                Some(FileEntry { id: *id, size, mode: *mode, modified_ns })
+            }
+            State::Refused(refused) => refused.named,
+        }
+    }
+}
+
+/// Whether to stop after the files that are being read.
+pub(super) type IsStopped<'a> = &'a (dyn Fn() -> bool + Sync);
 
 impl<O: Outlet> Files<O> {
     pub(super) fn new(
@@ -164,11 +191,11 @@ impl<O: Outlet> Files<O> {
     }
 
     /// How many files are private keys, and the first of them.
-    pub(super) fn private_keys(&self) -> (usize, Option<&Path>) {
-        let keys = self.known.iter().filter(|(_, known)| {
-            matches!(known.state, State::Refused { is_private_key: true, .. })
-        });
-        (keys.clone().count(), keys.map(|(path, _)| path.as_path()).min())
+    pub(super) fn private_keys(&self) -> (usize, Option<PathBuf>) {
+        let keys = self.known.iter().filter(
+            |(_, known)| matches!(&known.state, State::Refused(refused) if refused.is_private_key),
+        );
+        (keys.clone().count(), keys.map(|(path, _)| self.folder.join(path)).min())
     }
 
     /// When there is something to do: a file has settled, unless it changes, or a catalog is due.
@@ -178,7 +205,7 @@ impl<O: Outlet> Files<O> {
         }
         let settle = self.settle.max(SHORTEST_LOOK);
         let settling = self.known.values().filter_map(|known| match known.state {
-            State::Settling(since) => Some(since + settle),
+            State::Settling { since, .. } => Some(since + settle),
             _ => None,
         });
         settling.chain(self.names.due()).min()
@@ -190,7 +217,7 @@ impl<O: Outlet> Files<O> {
         files: &[PathBuf],
         unreadable: &[&Path],
         now: Instant,
-        is_stopped: &dyn Fn() -> bool,
+        is_stopped: IsStopped<'_>,
     ) {
         self.scan += 1;
         self.is_whole = false;
@@ -198,169 +225,148 @@ impl<O: Outlet> Files<O> {
         self.find_moved(files);
         let name = |folder: &&Path| FilePath::of(folder.strip_prefix(&self.folder).ok()?).ok();
         self.unreadable = unreadable.iter().filter_map(name).collect();
-        let mut go_on = true;
-        for path in files {
+        for batch in files.chunks(BATCH) {
             if is_stopped() {
                 return;
             }
-            if go_on {
-                go_on = self.look(path, now).is_ok();
+            if self.store_fault.is_none() {
+                let due = batch.iter().filter_map(|path| self.look(path, now)).collect();
+                self.publish(due, now, is_stopped);
             }
-            if let Some(known) = self.known.get_mut(path) {
-                known.scan = self.scan;
+            for path in batch {
+                if let Some(known) = self.known.get_mut(within(&self.folder, path)) {
+                    known.scan = self.scan;
+                }
             }
         }
+        if is_stopped() {
+            return;
+        }
+        let unreadable: Vec<&Path> =
+            unreadable.iter().map(|folder| within(&self.folder, folder)).collect();
         let is_below = |path: &Path| unreadable.iter().any(|folder| path.starts_with(folder));
         self.known.retain(|path, known| known.scan == self.scan || is_below(path));
         self.moved.clear();
-        self.is_whole = go_on;
+        self.is_whole = self.store_fault.is_none();
     }
 
     /// What is published is published under another name if it is there and its name is not.
     fn find_moved(&mut self, files: &[PathBuf]) {
-        let found: HashSet<&Path> = files.iter().map(PathBuf::as_path).collect();
-        let gone = self.known.iter().filter(|(path, _)| !found.contains(path.as_path()));
+        let found: HashSet<&Path> = files.iter().map(|path| within(&self.folder, path)).collect();
+        let gone = self.known.iter().filter(|(path, _)| !found.contains(&***path));
         self.moved = gone
             .filter_map(|(_, known)| match known.state {
-                State::Published(id) => Some((known.version.file_number(), (known.version, id))),
+                State::Published { id, .. } => {
+                    Some((known.version.file_number(), (known.version, id)))
+                }
                 _ => None,
             })
             .collect();
     }
 
     /// Looks at those that have to settle and no others.
-    pub(super) fn look_at_settling(&mut self, now: Instant, is_stopped: &dyn Fn() -> bool) {
+    pub(super) fn look_at_settling(&mut self, now: Instant, is_stopped: IsStopped<'_>) {
         let settling: Vec<PathBuf> = self
             .known
             .iter()
-            .filter(|(_, known)| matches!(known.state, State::Settling(_)))
-            .map(|(path, _)| path.clone())
+            .filter(|(_, known)| matches!(known.state, State::Settling { .. }))
+            .map(|(path, _)| self.folder.join(path))
             .collect();
-        for path in settling {
-            if is_stopped() || self.look(&path, now).is_err() {
+        for batch in settling.chunks(BATCH) {
+            if is_stopped() || self.store_fault.is_some() {
                 return;
             }
+            let due = batch.iter().filter_map(|path| self.look(path, now)).collect();
+            self.publish(due, now, is_stopped);
         }
     }
 
-    fn look(&mut self, path: &Path, now: Instant) -> Result<(), StoreFault> {
+    /// Looks at a file. Returns it if it is to be published now.
+    fn look(&mut self, path: &Path, now: Instant) -> Option<Due> {
+        let relative = within(&self.folder, path);
         // Gone, or something else by now, or its disk is: the next scan finds out what is there, and only that removes.
         let Some(metadata) = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file) else {
-            if let Some(Known { state: state @ State::Settling(_), .. }) = self.known.get_mut(path)
+            if let Some(Known { state: State::Settling { since, .. }, .. }) =
+                self.known.get_mut(relative)
             {
-                *state = State::Settling(now);
+                *since = now;
             }
-            return Ok(());
+            return None;
         };
         let version = FileVersion::of(&metadata);
-        let name = match FilePath::of(path.strip_prefix(&self.folder).unwrap_or(path)) {
+        let name = match FilePath::of(relative) {
             Ok(name) => name,
             Err(error) => {
                 self.refuse_name(path, version, &error.to_string());
-                return Ok(());
+                return None;
             }
         };
-        if !self.known.contains_key(path)
-            && let Some((moved, id)) = self.moved.get(&version.file_number())
-            && version.is_moved_from(moved)
-        {
-            let id = *id;
-            self.keep(path, name, &metadata, State::Published(id));
-            return Ok(());
-        }
-        let refused = match self.known.get(path) {
-            Some(Known { version: known, state, .. }) if *known == version => match state {
-                State::Settling(since) if now.duration_since(*since) < self.settle => return Ok(()),
-                State::Published(id) if self.outlet.holds(*id) => return Ok(()),
-                State::Refused { reason, .. } => Some(reason.clone()),
-                State::Settling(_) | State::Published(_) => None,
+        let due = Due { path: path.to_owned(), name, metadata };
+        match self.known.get(relative) {
+            None => {
+                if let Some((moved, id)) = self.moved.get(&version.file_number())
+                    && version.is_moved_from(moved)
+                {
+                    let id = *id;
+                    self.keep(&due, State::published(id, &due.metadata));
+                    return None;
+                }
+            }
+            Some(known) if known.version == version => match &known.state {
+                State::Settling { since, .. } if now.duration_since(*since) < self.settle => {
+                    return None;
+                }
+                State::Published { id, .. } if self.outlet.holds(*id) => return None,
+                _ => return Some(due),
             },
-            _ if self.settle.is_zero() => None,
-            _ => {
-                self.keep(path, name, &metadata, State::Settling(now));
-                return Ok(());
-            }
-        };
-        let state = self.publish(path, refused, now)?;
-        self.keep(path, name, &metadata, state);
-        Ok(())
+            Some(_) => {}
+        }
+        if self.settle.is_zero() {
+            return Some(due);
+        }
+        let state = self.settling(&due, now);
+        self.keep(&due, state);
+        None
     }
 
-    /// What is to be known of the file from now on. It is said why it is `refused`, unless that was said before.
-    fn publish(
-        &mut self,
-        path: &Path,
-        refused: Option<String>,
-        now: Instant,
-    ) -> Result<State, StoreFault> {
-        let error = match self.outlet.publish(path) {
-            Ok(imported) => {
-                self.reported_fault = None;
-                self.published.fetch_add(u64::from(imported.new), Ordering::Relaxed);
-                return Ok(State::Published(imported.artifact.id));
-            }
-            Err(PublishError::Store(StoreError::Changed { .. })) => {
-                return Ok(State::Settling(now));
-            }
-            Err(error) => error,
-        };
-        let reason = error.to_string();
-        match &error {
-            // Where the store does not take one file, it takes no other.
-            PublishError::Store(fault) if is_of_the_store(fault, path) => {
-                let fault = Some(match fault {
-                    StoreError::Io { action, source, .. } => (*action, source.kind()),
-                    _ => ("use", io::ErrorKind::Other),
-                });
-                self.store_fault = fault;
-                if self.reported_fault != fault {
-                    self.reported_fault = fault;
-                    tracing::warn!(reason, "cannot publish");
-                }
-                Err(StoreFault)
-            }
-            _ => {
-                if refused.as_ref() != Some(&reason) {
-                    tracing::warn!(reason, "cannot publish a file");
-                }
-                let is_private_key =
-                    matches!(error, PublishError::Store(StoreError::PrivateKey { .. }));
-                Ok(State::Refused { reason, is_private_key })
-            }
+    fn settling(&self, due: &Due, since: Instant) -> State {
+        State::Settling { since, named: self.named(due).map(Box::new) }
+    }
+
+    /// What the name of a file that is not published stands for: the content before, also that of an earlier run. A
+    /// disk that can no longer be read is no removal.
+    fn named(&self, due: &Due) -> Option<FileEntry> {
+        match self.known.get(within(&self.folder, &due.path)) {
+            Some(known) => known.named(),
+            None => self.outlet.catalog().and_then(|catalog| catalog.get(&due.name).copied()),
         }
     }
 
     /// What is known of a file from now on.
-    fn keep(&mut self, path: &Path, name: FilePath, metadata: &fs::Metadata, state: State) {
-        let version = FileVersion::of(metadata);
-        let named = match &state {
-            State::Published(id) => Some(FileEntry::of(*id, metadata)),
-            // The content before, also that of an earlier run. A disk that can no longer be read is no removal.
-            State::Settling(_) | State::Refused { is_private_key: false, .. } => {
-                match self.known.get(path) {
-                    Some(known) => known.named.as_ref().map(|(_, entry)| *entry),
-                    None => self.outlet.catalog().and_then(|catalog| catalog.get(&name).copied()),
-                }
-            }
-            State::Refused { .. } => None,
-        };
-        let named = named.map(|entry| (name, entry));
-        self.known.insert(path.to_owned(), Known { version, state, named, scan: self.scan });
+    fn keep(&mut self, due: &Due, state: State) {
+        let known = Known { version: FileVersion::of(&due.metadata), state, scan: self.scan };
+        self.known.insert(within(&self.folder, &due.path).into(), known);
     }
 
     /// The name of a file is none that a catalog can have.
     fn refuse_name(&mut self, path: &Path, version: FileVersion, reason: &str) {
-        let state = State::Refused { reason: reason.to_owned(), is_private_key: false };
-        let known = Known { version, state, named: None, scan: self.scan };
-        if self.known.insert(path.to_owned(), known).is_none() {
+        let refused = Refused { reason: reason.to_owned(), is_private_key: false, named: None };
+        let known = Known { version, state: State::Refused(Box::new(refused)), scan: self.scan };
+        if self.known.insert(within(&self.folder, path).into(), known).is_none() {
             tracing::warn!(?path, reason, "cannot publish a file");
         }
     }
 }
 
-/// Whether another file would meet it too.
-fn is_of_the_store(fault: &StoreError, file: &Path) -> bool {
-    fault.is_disk() && !matches!(fault, StoreError::Io { path, .. } if path == file)
+impl State {
+    fn published(id: ArtifactId, metadata: &fs::Metadata) -> Self {
+        Self::Published { id, mode: FileEntry::of(id, metadata).mode }
+    }
+}
+
+/// The path in the folder.
+fn within<'p>(folder: &Path, path: &'p Path) -> &'p Path {
+    path.strip_prefix(folder).unwrap_or(path)
 }
 
 #[cfg(test)]

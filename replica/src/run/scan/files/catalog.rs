@@ -4,7 +4,7 @@
 //! two there is a pause that grows with their size: a folder that fills up is no flood of catalogs.
 
 use std::{
-    collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Names {
     is_due: bool,
     reported: Option<String>,
     /// What this run has published last.
-    published: Option<Catalog>,
+    published: Option<Arc<Catalog>>,
     is_doubled: bool,
 }
 
@@ -52,18 +52,23 @@ impl<O: Outlet> Files<O> {
         if before.is_none() && self.outlet.awaits_catalog() && now < began + AWAITED {
             return false;
         }
-        let named = self.known.values().filter_map(|known| known.named.clone());
-        let mut named: HashMap<FilePath, FileEntry> = named.collect();
-        // What could not be looked at since the start is as it was before.
-        let entries = before.iter().flat_map(|before| before.files());
-        for (path, entry) in entries.filter(|_| !self.unreadable.is_empty()) {
-            if self.unreadable.iter().any(|folder| folder.contains(path)) {
-                named.entry(path.clone()).or_insert(*entry);
-            }
+        self.look_for_double(before.as_ref());
+        let is_as = |before: &Arc<Catalog>| self.is_as(before) && self.outlet.holds_catalog();
+        if before.as_ref().is_some_and(is_as) {
+            return false;
         }
-        self.look_for_double(before.as_deref());
-        let catalog = match Catalog::new(named) {
-            Ok(catalog) => catalog,
+        let named = self.known.iter().filter_map(|(path, known)| {
+            let entry = known.named()?;
+            Some((FilePath::of(path).ok()?, entry))
+        });
+        // What could not be looked at since the start is as it was before.
+        let unseen = before.iter().flat_map(|before| before.files()).filter(|(path, _)| {
+            self.unreadable.iter().any(|folder| folder.contains(path))
+                && self.named_as(path).is_none()
+        });
+        let unseen = unseen.map(|(path, entry)| (path.clone(), *entry));
+        let catalog = match Catalog::new(named.chain(unseen)) {
+            Ok(catalog) => Arc::new(catalog),
             Err(error) => {
                 self.report_catalog(&error.to_string());
                 return false;
@@ -71,7 +76,7 @@ impl<O: Outlet> Files<O> {
         };
         // A replica that has published nothing yet publishes no empty catalog.
         let is_same = before
-            .map_or(catalog.is_empty(), |before| *before == catalog && self.outlet.holds_catalog());
+            .map_or(catalog.is_empty(), |before| before == catalog && self.outlet.holds_catalog());
         if is_same {
             return false;
         }
@@ -94,8 +99,21 @@ impl<O: Outlet> Files<O> {
         false
     }
 
+    /// Whether the names stand for what the catalog says. All is compared where it lies, since this is asked after each
+    /// scan, and a second catalog is as large as the first.
+    fn is_as(&self, catalog: &Catalog) -> bool {
+        let names = self.known.values().filter(|known| known.named().is_some()).count();
+        let is_named = |(path, entry)| self.named_as(path).as_ref() == Some(entry);
+        self.unreadable.is_empty() && names == catalog.len() && catalog.files().all(is_named)
+    }
+
+    /// What a name stands for.
+    fn named_as(&self, path: &FilePath) -> Option<FileEntry> {
+        self.known.get(&*path.to_path().ok()?)?.named()
+    }
+
     /// Warns once if another replica publishes with the key of this one.
-    fn look_for_double(&mut self, current: Option<&Catalog>) {
+    fn look_for_double(&mut self, current: Option<&Arc<Catalog>>) {
         let is_doubled = self.names.published.is_some() && self.names.published.as_ref() != current;
         if is_doubled && !self.names.is_doubled {
             tracing::warn!(

@@ -1,16 +1,21 @@
 use std::{
     fs::{File, OpenOptions, write},
     io::Write as _,
-    sync::Mutex,
+    sync::{Condvar, Mutex},
 };
 
-use gossip_replica::store::Artifact;
+use gossip_replica::store::{Artifact, StoreError};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    publish::{BATCH, Due, THREADS},
+    *,
+};
 
 const SETTLE: Duration = Duration::from_secs(2);
+/// How long is waited for what has to happen.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What was published, by content, and what the next answers are.
 #[derive(Debug, Default)]
@@ -20,10 +25,31 @@ struct Shelf {
     catalogs: Mutex<Vec<Arc<Catalog>>>,
     awaits: Mutex<bool>,
     faults: Mutex<Vec<PublishError>>,
+    gate: Mutex<Gate>,
+    came: Condvar,
+}
+
+/// Files wait in their publication until so many have come.
+#[derive(Debug, Default)]
+struct Gate {
+    awaited: usize,
+    came: usize,
+}
+
+impl Shelf {
+    fn pass_gate(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.came += 1;
+        self.came.notify_all();
+        let is_closed = |gate: &mut Gate| gate.came < gate.awaited;
+        let (gate, waited) = self.came.wait_timeout_while(gate, LIMIT, is_closed).unwrap();
+        assert!(!waited.timed_out(), "{} of {} files came", gate.came, gate.awaited);
+    }
 }
 
 impl Outlet for Arc<Shelf> {
     fn publish(&self, path: &Path) -> Result<Imported, PublishError> {
+        self.pass_gate();
         if let Some(fault) = self.faults.lock().unwrap().pop() {
             return Err(fault);
         }
@@ -51,8 +77,8 @@ impl Outlet for Arc<Shelf> {
         *self.awaits.lock().unwrap()
     }
 
-    fn publish_catalog(&self, catalog: Catalog) -> Result<(), CatalogPublishError> {
-        self.catalogs.lock().unwrap().push(Arc::new(catalog));
+    fn publish_catalog(&self, catalog: Arc<Catalog>) -> Result<(), CatalogPublishError> {
+        self.catalogs.lock().unwrap().push(catalog);
         Ok(())
     }
 }
@@ -173,23 +199,90 @@ fn a_file_that_changes_while_it_is_read_settles_again() {
 
 #[test]
 fn a_store_that_takes_nothing_is_not_tried_with_the_next_file() {
+    const FILES: usize = 2 * BATCH;
     let mut scene = Scene::new(SETTLE);
-    for name in ["one", "two", "three"] {
-        write(scene.path(name), name).unwrap();
+    for number in 0..FILES {
+        write(scene.path(&number.to_string()), number.to_string()).unwrap();
     }
     scene.scan_after(1);
     let fault = || {
         let path = PathBuf::from("/store/partial/1");
         StoreError::Io { action: "write", path, source: io::ErrorKind::StorageFull.into() }.into()
     };
-    scene.shelf.faults.lock().unwrap().extend([fault(), fault()]);
+    let faults = |scene: &Scene| scene.shelf.faults.lock().unwrap().len();
+    // Each thread may have begun a file when another one meets the fault.
+    scene.shelf.faults.lock().unwrap().extend((0..2 * THREADS).map(|_| fault()));
     scene.scan_after(2);
-    assert_eq!(scene.shelf.faults.lock().unwrap().len(), 1);
+    assert!((THREADS..2 * THREADS).contains(&faults(&scene)), "{}", faults(&scene));
+    assert!(scene.published().is_empty());
     assert_eq!(scene.files.next_due(), None, "not before the next scan");
+    scene.names();
+    assert!(scene.shelf.catalog().is_none(), "what was not taken is not gone");
+    while faults(&scene) > 0 {
+        scene.scan_after(10);
+    }
     scene.scan_after(10);
-    assert!(scene.shelf.faults.lock().unwrap().is_empty());
-    scene.scan_after(10);
-    assert_eq!(scene.published().len(), 3);
+    assert_eq!(scene.published().len(), FILES);
+}
+
+#[test]
+fn several_files_are_published_at_the_same_time() {
+    let mut scene = Scene::new(Duration::ZERO);
+    for number in 0..THREADS {
+        write(scene.path(&number.to_string()), number.to_string()).unwrap();
+    }
+    scene.shelf.gate.lock().unwrap().awaited = THREADS;
+    scene.scan_after(1);
+    assert_eq!(scene.published().len(), THREADS);
+}
+
+#[test]
+fn of_many_files_one_that_is_refused_holds_no_other_up() {
+    const FILES: usize = 2 * BATCH + 1;
+    let mut scene = Scene::new(Duration::ZERO);
+    for number in 0..FILES {
+        write(scene.path(&number.to_string()), number.to_string()).unwrap();
+    }
+    let no_space = StoreError::NoSpace { needed: 1, available: 0 };
+    scene.shelf.faults.lock().unwrap().push(no_space.into());
+    scene.scan_after(1);
+    assert_eq!((scene.published().len(), scene.names().len()), (FILES - 1, FILES - 1));
+    scene.scan_after(1);
+    assert_eq!((scene.published().len(), scene.names().len()), (FILES, FILES));
+}
+
+#[test]
+fn a_file_that_changes_before_its_turn_settles_again() {
+    let mut scene = Scene::new(Duration::ZERO);
+    let path = scene.path("a");
+    write(&path, "one").unwrap();
+    let due = Due {
+        path: path.clone(),
+        name: FilePath::new(b"a").unwrap(),
+        metadata: fs::metadata(&path).unwrap(),
+    };
+    write(&path, "three").unwrap();
+    scene.files.publish(vec![due], scene.now, &|| false);
+    assert!(scene.published().is_empty());
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("a", "three")]);
+}
+
+#[test]
+fn a_stop_ends_between_two_files() {
+    let mut scene = Scene::new(Duration::ZERO);
+    for number in 0..10 * THREADS {
+        write(scene.path(&number.to_string()), number.to_string()).unwrap();
+    }
+    let entries = fs::read_dir(scene.folder.path()).unwrap();
+    let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let shelf = scene.shelf.clone();
+    let is_stopped = || shelf.published.lock().unwrap().len() >= THREADS;
+    scene.files.look_at(&files, &[], scene.now, &is_stopped);
+    // Each thread may have passed the question before the last of them.
+    assert!((THREADS..2 * THREADS).contains(&scene.published().len()));
+    scene.scan_after(1);
+    assert_eq!(scene.published().len(), files.len(), "each once");
 }
 
 #[test]
