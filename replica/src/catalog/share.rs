@@ -8,7 +8,7 @@
 //! names nothing, and an entry that says another size than what is held is beyond the share as well.
 //!
 //! A catalog is gone through once, when it becomes current. Of one that fits and says nothing wrong nothing is kept, of
-//! another a bit for each file.
+//! another a byte for each file.
 
 use std::collections::HashSet;
 
@@ -47,12 +47,15 @@ impl OverShare {
             return Self::default();
         }
         let mut over = Self { beyond: vec![true; catalog.len()], ..Self::default() };
+        // Looked up once, or what comes meanwhile would have no turn.
+        let sizes: Vec<Option<u64>> = catalog.files().map(|(_, entry)| held(entry.id)).collect();
         let mut left = limit;
         let mut within = HashSet::new();
         for is_held in [true, false] {
-            for ((_, entry), beyond) in catalog.files().zip(&mut over.beyond) {
+            let entries = catalog.files().map(|(_, entry)| entry).zip(&sizes);
+            for ((entry, held), beyond) in entries.zip(&mut over.beyond) {
                 let (id, size) = (entry.id, entry.size);
-                let is_of_this_turn = match held(id) {
+                let is_of_this_turn = match *held {
                     Some(held) => is_held && held == size,
                     None => !is_held,
                 };

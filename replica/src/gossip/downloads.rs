@@ -14,7 +14,7 @@
 //! ```
 //!
 //! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own; a catalog
-//! comes first, and has no limit but that of the publishers. Turns
+//! comes first. Turns
 //! go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
 //! other's place. An attempt tries one *claim* (size and chunk size) and asks all peers that make it, oldest
 //! attempt first. Before its first request the store is asked for space.
@@ -89,6 +89,8 @@ const LOOK: usize = 32;
 const FORGET: usize = 96;
 /// Which part of them is, if there are many: what is left is bounded by what comes within a few seconds.
 const FORGOTTEN_PART: usize = 256;
+/// How many catalogs a peer may advertise beyond its other adverts.
+const FIRST_ADVERTS: usize = 1024;
 /// How many bytes may be asked for a second time before anything has come.
 const FIRST_ALLOWANCE: u64 = 1 << 20;
 /// How many bytes may be asked for a second time at once, if much has come.
@@ -285,7 +287,8 @@ impl Downloads {
 
     fn advertised(&mut self, peer: NodeId, claim: Claim, is_first: bool, now: Duration) {
         let id = claim.id;
-        let max_adverts = self.options.max_adverts_per_peer;
+        let beyond = if is_first { FIRST_ADVERTS } else { 0 };
+        let max_adverts = self.options.max_adverts_per_peer + beyond;
         let Some(key) = self.names.get(&peer).copied() else {
             // It is asked for all its adverts when it comes up.
             self.counters.adverts_refused += 1;
@@ -303,7 +306,7 @@ impl Downloads {
             }
             self.remove_advertiser(key, id);
             self.settle(id, now);
-        } else if sender.adverts.len() >= max_adverts && !is_first {
+        } else if sender.adverts.len() >= max_adverts {
             sender.refused = true;
             self.counters.adverts_refused += 1;
             return;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::{
     line::Weather,
     node::{Node, content, contents},
-    program::{Running, until},
+    program::{Running, output, until},
     relay::Relay,
 };
 
@@ -149,4 +149,37 @@ fn one_whose_disk_takes_no_more_says_so_and_serves_what_it_holds() {
     end(other_running);
     assert_eq!(limited.partial_bytes(), 0, "nothing is left of the attempts");
     assert!(content(SMALL.end - 1).len() < 32 << 10);
+}
+
+/// What the folder of one peer may take: two of five files.
+const SHARE: &str = "max_publisher_bytes = 100000\nhttp = '0'\n";
+const FILE_BYTES: usize = 40_000;
+
+#[test]
+fn one_with_a_share_for_each_fetches_no_more_and_says_so() {
+    let folder = TempDir::new().unwrap();
+    let ([mut limited, mut source], peers) = two(&folder);
+    let source_running = source.start(&peers);
+    for number in 0..5_u8 {
+        source.publish_as(&format!("file {number}"), &vec![number; FILE_BYTES]);
+    }
+    until("all is published", || source.count() == 5);
+    limited.more = SHARE.to_owned();
+    let peers = vec![(source.id.clone(), source.address.clone())];
+    let running = limited.start(&peers);
+    let http = limited.http.clone();
+    let shown = || output(["status", "--http", &http]).stdout;
+    let shown = || String::from_utf8(shown()).unwrap();
+    let says = |text: &str| text.contains("not fetched") && text.contains(" over max_publisher");
+    until("it says what it does not fetch", || says(&shown()));
+    until("it fetches the rest", || limited.count() >= 2);
+    // The own files have no limit, and are fetched by the other.
+    for number in 10..15_u8 {
+        limited.publish_as(&format!("file {number}"), &vec![number; FILE_BYTES]);
+    }
+    until("its files have come", || source.count() == 10);
+    // One more may have come before its catalog.
+    assert!((7..=8).contains(&limited.count()), "{}", limited.count());
+    end(running);
+    end(source_running);
 }

@@ -41,6 +41,21 @@ fn what_somebody_names_by_now_is_not_retired() {
     state.retire(ids.map(|id| (id, here)).to_vec(), Duration::from_secs(1));
     assert_eq!(ids.map(|id| state.is_unwanted(id)), [false, false, true]);
     assert_eq!(state.retired.since(Duration::MAX), [ids[2]]);
+    // What is held has another size than the catalog says, which so names something else.
+    state.retire(vec![(ids[0], Here { size: 2, is_held: true })], Duration::from_secs(1));
+    assert!(state.is_unwanted(ids[0]));
+}
+
+#[test]
+fn a_claim_of_what_may_be_another_retires_nothing() {
+    let publisher = Identity::generate();
+    let head = Head::sign(&publisher, 1, ArtifactId::new([2; 32]), 9);
+    let mut state = State::default();
+    state.set_members(BTreeSet::from([publisher.node_id()]));
+    state.install(head, catalog().into(), OverShare::default());
+    let id = ArtifactId::new([1; 32]);
+    state.retire(vec![(id, Here { size: 2, is_held: false })], Duration::from_secs(1));
+    assert!(!state.is_unwanted(id));
 }
 
 #[test]

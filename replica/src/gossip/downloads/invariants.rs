@@ -96,7 +96,8 @@ impl Downloads {
             let wake_at = peer.wake_at.expect("a peer that nobody looks at");
             assert!(self.timers.contains(wake_at, Timer::Peer(*key)), "no timer");
             timers += 1;
-            assert!(peer.adverts.len() <= options.max_adverts_per_peer, "too many adverts");
+            let most = options.max_adverts_per_peer + FIRST_ADVERTS;
+            assert!(peer.adverts.len() <= most, "too many adverts");
             for (id, place) in &peer.adverts {
                 let wanted = &self.wanted[id];
                 assert!(wanted.advertisers.contains_key(key));

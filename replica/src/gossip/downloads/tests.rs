@@ -697,6 +697,45 @@ fn made_up_artifacts_of_one_peer_take_no_others_place() {
 }
 
 #[test]
+fn a_catalog_comes_before_everything_else() {
+    let options =
+        GossipOptions { max_downloads: 1, max_adverts_per_peer: 3, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1]);
+    for n in 0..4 {
+        advert(&mut downloads, node(1), claim(n, 1), secs(0));
+    }
+    assert_eq!((requests(&mut downloads).0.len(), downloads.wanted_count()), (1, 3));
+    let catalog = claim(9, 2);
+    downloads.advert_first(node(1), catalog, secs(0));
+    downloads.held(claim(0, 1).id, secs(0));
+    assert_eq!(requests(&mut downloads).0, [(1, 0), (1, 1)]);
+    // Nor are catalogs without a limit.
+    for n in 0..2_000 {
+        downloads.advert_first(node(1), claim(100 + n, 1), secs(0));
+    }
+    downloads.check();
+    assert_eq!(downloads.wanted_count(), 3 + FIRST_ADVERTS);
+}
+
+#[test]
+fn what_is_refused_is_forgotten_until_it_is_advertised_again() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    for peer in [1, 2] {
+        downloads.advert(node(peer), claim(1, 1), secs(0));
+    }
+    let reserve = Action::Reserve { attempt: 1, claim: claim(1, 1), owner: node(1) };
+    assert_eq!(downloads.take_actions(), [reserve]);
+    downloads.refuse(1, secs(0));
+    assert_eq!(requests(&mut downloads), (vec![], vec![Action::Discard { attempt: 1 }]));
+    assert_eq!((downloads.wanted_count(), downloads.waiting_for_space()), (0, 0));
+    // After a pause, or all that is refused would be tried in one event.
+    downloads.advert(node(2), claim(1, 1), secs(0));
+    assert_eq!(downloads.take_actions(), []);
+    downloads.tick(secs(1));
+    assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+}
+
+#[test]
 fn refused_adverts_are_asked_for_again_when_there_is_room() {
     let options = GossipOptions { max_adverts_per_peer: 2, ..GossipOptions::default() };
     let mut downloads = with_peers(options, &[1]);

@@ -172,6 +172,28 @@ fn who_says_less_of_what_is_held_later_keeps_nothing_by_it() {
 }
 
 #[test]
+fn what_turns_out_to_be_beyond_a_share_is_no_longer_fetched() {
+    let options = limited(Some(3 * FILE_BYTES), 3 * FILE_BYTES);
+    let mut scene = Scene::new(options, 99 * FILE_BYTES, 2);
+    let files = scene.publish(1, 6);
+    scene.cluster.lose_chunks_of(1);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_for(1);
+    let fetched = |scene: &Scene| -> Vec<ArtifactId> {
+        scene.cluster.replica(0).downloads().iter().map(|download| download.id).collect()
+    };
+    let begun = fetched(&scene);
+    assert_eq!(begun.len(), 3);
+    let others = files.iter().copied().filter(|id| !begun.contains(id));
+    // Another names them, and has none.
+    scene.name(2, &others.chain(begun.clone()).collect::<Vec<_>>(), FILE_BYTES);
+    scene.cluster.connect(0, 2);
+    scene.cluster.run_for(1);
+    assert_eq!(scene.over_share(2), 3);
+    assert!(fetched(&scene).iter().all(|id| !begun.contains(id)));
+}
+
+#[test]
 fn a_content_is_fetched_that_is_within_the_share_of_one_who_names_it() {
     let mut scene = Scene::new(limited(Some(3 * FILE_BYTES), FILE_BYTES), 99 * FILE_BYTES, 2);
     let files = scene.publish(1, 6);
