@@ -19,7 +19,7 @@
 //! - A catalog says whose it is, so that two publishers with the same files have two catalogs.
 //! - The current catalog stays until all of the next one is here and has been found right.
 //!
-//! How much is held of what a catalog names, and of what none names, is bounded by [`share`] and [`unnamed`].
+//! How much is held of what a catalog names, and of what none names, is bounded: see `share` and `unnamed`.
 //!
 //! Nothing in a catalog is believed further than it can be checked: paths and numbers when it is decoded, content when
 //! it is fetched. Bounded: [`MAX_CATALOG_BYTES`] and [`MAX_FILES`] of each publisher, [`MAX_ALL_FILES`] of all.
