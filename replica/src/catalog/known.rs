@@ -11,8 +11,8 @@
 //!
 //! Two locks. `disk` is held from a change of the state until it is written, so that both go the same way; `state` only
 //! for steps in memory. The first is taken before the second. What is retired is written before the head that no longer
-//! names it: a crash in between leaves the old head, and that names it again. What may be fetched is asked, and counted,
-//! under `state` as well.
+//! names it: a crash in between leaves the old head, and that names it again. What may be fetched is
+//! asked, and counted, under `state` as well.
 //!
 //! Bounded: [`MAX_PUBLISHERS`], [`MAX_FILES`] of each, [`MAX_ALL_FILES`] of all. A publisher's catalogs are looked at
 //! no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the last. A head that cannot be written

@@ -1,7 +1,7 @@
 //! What the current catalogs name, counted: a content of a size, so that a false size names nothing.
 //!
-//! An entry that is beyond the share of its publisher names nothing either. It is remembered, so that what all that have
-//! it are beyond their shares with is not fetched.
+//! An entry that is beyond the share of its publisher names nothing either. It is remembered, and its content is not
+//! fetched unless another entry names it.
 
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 

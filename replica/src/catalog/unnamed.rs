@@ -17,8 +17,8 @@
 //! - It counts for the peer on whose turn it was begun, from then on until a catalog names it, or until it is neither
 //!   held nor wanted, which is looked at every 10 s.
 //!
-//! Bounded: an entry for each artifact that counts for a peer, so by `limit / LEAST_BYTES` for each. It has no lock: the
-//! lock of the catalogs' state orders it with what is named.
+//! Bounded: an entry for each artifact that counts for a peer, so by `limit / LEAST_BYTES` for each. It has no
+//! lock: that of the catalogs' state orders it with what is named.
 
 use std::{
     cmp::Reverse,

@@ -51,8 +51,8 @@ pub struct GossipOptions {
     pub max_publisher_bytes: Option<u64>,
     /// How many bytes are fetched of one peer that no catalog names, and so many times that of all together as there
     /// are members; 1 GiB, and no more than [`max_publisher_bytes`](Self::max_publisher_bytes). It is asked for again
-    /// when a catalog names it. Each artifact counts with 64 KiB at least; with 0 none is fetched. Raise it among replicas of a version without
-    /// catalogs, or that publish without one.
+    /// when a catalog names it. Each artifact counts with 64 KiB at least; with 0 none is fetched. Raise it among
+    /// replicas of a version without catalogs, or that publish without one.
     pub max_unnamed_bytes: u64,
 }
 

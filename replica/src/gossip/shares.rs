@@ -139,8 +139,8 @@ impl ReplicaGossip {
         }
     }
 
-    /// Drops what was fetched for a head alone, and was not the catalog that the head says. It is not retired: it may be
-    /// anybody's file, to be fetched as such.
+    /// Drops what was fetched for a head alone, and was not the catalog that the head says. It is not retired: it may
+    /// be anybody's file, to be fetched as such.
     fn drop_needless_catalogs(&self) {
         for id in self.catalogs.needless_catalogs() {
             match self.look_up(id) {
