@@ -61,24 +61,31 @@ enum Event {
     Toggle { peer: NodeId },
 }
 
-/// What the store has of an artifact, in which order it came, and whether some of it is wrong.
+/// What the store has of an artifact: pieces by their offsets, with their ends, and whether they are right.
 #[derive(Clone, Debug, Default)]
-struct Part {
-    ranges: Vec<Range<u64>>,
-    spoilt: bool,
-}
+struct Part(BTreeMap<u64, (u64, bool)>);
 
 impl Part {
-    /// In order, and apart from each other.
-    fn in_order(&self) -> Vec<Range<u64>> {
-        let mut ranges = self.ranges.clone();
-        ranges.sort_by_key(|range| range.start);
-        ranges.dedup_by(|next, range| {
-            let joined = next.start <= range.end;
-            range.end = if joined { range.end.max(next.end) } else { range.end };
-            joined
-        });
+    /// What was there before is written over. All chunks have a multiple of the smallest size.
+    fn write(&mut self, offset: u64, length: u64, good: bool) {
+        let end = offset + length;
+        let pieces = (offset..end).step_by(CHUNK as usize);
+        self.0.extend(pieces.map(|from| (from, (end.min(from + u64::from(CHUNK)), good))));
+    }
+
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for (from, (end, _)) in &self.0 {
+            match ranges.last_mut().filter(|range| range.end == *from) {
+                Some(range) => range.end = *end,
+                None => ranges.push(*from..*end),
+            }
+        }
         ranges
+    }
+
+    fn is_spoilt(&self) -> bool {
+        self.0.values().any(|(_, good)| !good)
     }
 }
 
@@ -195,8 +202,7 @@ impl Simulation {
                 }
                 if let Some(write) = self.downloads.chunk(peer, id, chunk, length, now) {
                     let (_, part) = self.parts.get_mut(&write.attempt).expect("it has space");
-                    part.spoilt |= !good;
-                    part.ranges.push(write.offset..write.offset + length as u64);
+                    part.write(write.offset, length as u64, good);
                     if self.below(1_000) == 0 {
                         self.downloads.disk_failed(write.attempt, now);
                     } else {
@@ -269,7 +275,7 @@ impl Simulation {
                     .artifacts
                     .get(&claim.id)
                     .is_some_and(|true_claim| true_claim.size == claim.size);
-                let spoilt = self.parts.get(&attempt).is_some_and(|(_, part)| part.spoilt);
+                let spoilt = self.parts.get(&attempt).is_some_and(|(_, part)| part.is_spoilt());
                 if truth && !spoilt {
                     assert!(self.held.insert(claim.id), "held twice");
                     self.downloads.held(claim.id, self.now);
@@ -286,7 +292,7 @@ impl Simulation {
                     if resume && self.below(10) > 0 {
                         part = self.kept.remove(&(claim.id, claim.size)).unwrap_or_default();
                     }
-                    let ranges = part.in_order();
+                    let ranges = part.ranges();
                     self.parts.insert(attempt, (claim, part));
                     self.downloads.space_granted(attempt, &ranges, self.now);
                 }
@@ -294,7 +300,7 @@ impl Simulation {
             Action::Discard { attempt, keep } => {
                 if let Some((claim, part)) = self.parts.remove(&attempt)
                     && keep
-                    && !part.ranges.is_empty()
+                    && !part.0.is_empty()
                 {
                     self.kept.insert((claim.id, claim.size), part);
                 }
