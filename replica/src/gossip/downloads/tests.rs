@@ -723,10 +723,13 @@ fn what_is_refused_is_forgotten_until_it_is_advertised_again() {
     for peer in [1, 2] {
         downloads.advert(node(peer), claim(1, 1), secs(0));
     }
-    let reserve = Action::Reserve { attempt: 1, claim: claim(1, 1), owner: node(1) };
+    let reserve = Action::Reserve { attempt: 1, claim: claim(1, 1), owner: node(1), resume: true };
     assert_eq!(downloads.take_actions(), [reserve]);
     downloads.refuse(1, secs(0));
-    assert_eq!(requests(&mut downloads), (vec![], vec![Action::Discard { attempt: 1 }]));
+    assert_eq!(
+        requests(&mut downloads),
+        (vec![], vec![Action::Discard { attempt: 1, keep: false }])
+    );
     assert_eq!((downloads.wanted_count(), downloads.waiting_for_space()), (0, 0));
     // After a pause, or all that is refused would be tried in one event.
     downloads.advert(node(2), claim(1, 1), secs(0));
