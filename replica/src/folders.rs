@@ -2,9 +2,11 @@
 //!
 //! A pass goes through all catalogs, which takes some 10 ms for 100 000 files. There is one only if something has come
 //! or gone since the last, or if an artifact is shown that was not. After a pass there is none for [`REST`] times as
-//! long as it took, so what is shown is older by as much.
+//! long as it took, so what is shown is older by as much. What is fetched next was missing before: a pass notes its
+//! path as well, so that it has a name at once.
 //!
-//! Bounded by the catalogs: a few numbers for each publisher, and a path for each artifact that is shown.
+//! Bounded by the catalogs: a few numbers for each publisher, and a path for each artifact that is shown and for
+//! [`MAX_FORESEEN`] that are missing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,6 +23,9 @@ use crate::{
 
 /// How long the pause after a pass is, in times of the pass. Passes take at most a hundredth of a core.
 const REST: u32 = 100;
+
+/// Of how many missing files the paths are noted, 150 bytes each and the path.
+const MAX_FORESEEN: usize = 4096;
 
 /// A publisher's folder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -149,7 +154,8 @@ fn go_through(
         for (number, (path, entry)) in catalog.files().enumerate() {
             // Sizes are what the publisher says.
             count.bytes = count.bytes.saturating_add(entry.size);
-            if !gossip.store().contains(entry.id) {
+            let is_missing = !gossip.store().contains(entry.id);
+            if is_missing {
                 count.missing_files += 1;
                 count.missing_bytes = count.missing_bytes.saturating_add(entry.size);
                 if over_share.contains(number) {
@@ -157,7 +163,8 @@ fn go_through(
                     count.over_share_bytes = count.over_share_bytes.saturating_add(entry.size);
                 }
             }
-            if shown.contains(&entry.id) {
+            let is_foreseen = is_missing && contents.len() < MAX_FORESEEN;
+            if is_foreseen || shown.contains(&entry.id) {
                 let file = || Content::File(publisher, path.clone());
                 contents.entry(entry.id).or_insert_with(file);
             }

@@ -129,3 +129,29 @@ fn nothing_is_gone_through_without_a_reason() {
     assert!(Arc::ptr_eq(&again, &resting));
     assert!(!Arc::ptr_eq(&again, &site.look(&[file])));
 }
+
+#[test]
+fn what_is_missing_has_a_name_before_it_is_shown() {
+    let mut site = Site::new();
+    let missing = ArtifactId::new([7; 32]);
+    site.publish(&[("later", missing, 4)]);
+    let named = |folders: &Folders| folders.contents.get(&missing).cloned();
+    let path = FilePath::new(b"later").expect("a path");
+    let expected = Some(Content::File(site.publisher.node_id(), path));
+    assert_eq!(named(&site.look(&[])), expected);
+    // While it rests as well.
+    site.hold(b"something");
+    let now = site.now;
+    assert_eq!(named(&site.watch.look(&site.gossip, HashSet::from([missing]), now)), expected);
+    // Not of more than there may be.
+    let paths: Vec<String> = (0..MAX_FORESEEN + 10).map(|number| number.to_string()).collect();
+    let id = |number: usize| {
+        let mut id = [1; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        ArtifactId::new(id)
+    };
+    let files: Vec<_> =
+        paths.iter().enumerate().map(|(number, path)| (path.as_str(), id(number), 1)).collect();
+    site.publish(&files);
+    assert_eq!(site.look(&[]).contents.len(), MAX_FORESEEN);
+}

@@ -197,19 +197,18 @@ function chart(id, area, line, words) {
 }
 
 function hour(status) {
-  const { hour } = status.replica;
+  const { hour, readiness, store } = status.replica;
   const known = hour.in_rate.length;
   text($("hour-more"), known === 0 ? `the first point comes after ${hour.step} s`
     : known * hour.step < 3600 ? `${age(known * hour.step)} so far, a point each ${hour.step} s` : `a point each ${hour.step} s`);
   const most = (values) => Math.max(0, ...values);
-  const last = (values) => values[known - 1] ?? 0;
   chart("hour-traffic", hour.out_rate, hour.in_rate,
     `line: in, up to ${bytes(most(hour.in_rate))}/s; area: out, up to ${bytes(most(hour.out_rate))}/s`);
   chart("hour-missing", hour.missing, hour.missing,
-    `${plural(last(hour.missing), "artifact")} now, up to ${number(most(hour.missing))}`);
-  const grown = last(hour.held_bytes) - (hour.held_bytes[0] ?? 0);
-  chart("hour-held", hour.held_bytes, hour.held_bytes,
-    `${bytes(last(hour.held_bytes))}, ${grown < 0 ? "less by" : "more by"} ${bytes(Math.abs(grown))}`);
+    `${plural(readiness.missing_artifacts, "artifact")} now, up to ${number(most(hour.missing))}`);
+  const grown = store.bytes - (hour.held_bytes[0] ?? store.bytes);
+  const change = grown === 0 ? "no change" : `${grown < 0 ? "less by" : "more by"} ${bytes(Math.abs(grown))}`;
+  chart("hour-held", hour.held_bytes, hour.held_bytes, `${bytes(store.bytes)}, ${change}`);
   const dropped = hour.dropped.reduce((sum, count) => sum + count, 0);
   chart("hour-dropped", [], hour.dropped, dropped === 0 ? "no message" : plural(dropped, "message"));
   attribute(cell($("hour-dropped"), "line"), "class", dropped > 0 ? "line drops" : "line");
