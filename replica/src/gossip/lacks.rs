@@ -21,7 +21,7 @@ use std::{
 use gossip_engine::{GossipAdvert, GossipMessage, NodeId};
 
 use super::{ReplicaGossip, claim::missing_in};
-use crate::catalog::{Head, News};
+use crate::catalog::Head;
 
 /// How many adverts go out at a time to say what has changed, to all peers together; 250 bytes each.
 const MAX_TOLD: usize = 256;
@@ -152,7 +152,7 @@ impl ReplicaGossip {
         let due = {
             let mut lacks = self.lacks();
             lacks.set_own(counted.into_iter());
-            // Who comes later asks for all adverts.
+            // Peers that come later ask for all adverts.
             if peers.is_empty() { return } else { lacks.take_due((MAX_TOLD / peers.len()).max(1)) }
         };
         for publisher in due {
@@ -167,11 +167,10 @@ impl ReplicaGossip {
         }
     }
 
-    /// Keeps what a peer says in the advert of a catalog whose head is known.
+    /// Keeps what a peer says in the advert of a catalog. Only a head that is newer than what is known was checked:
+    /// another one says no more than the peer might say of the newest.
     pub(super) fn notice_lack(&self, advert: &GossipAdvert, head: &Head, peer: NodeId) {
-        if let Some((missing_files, missing_bytes)) = missing_in(advert)
-            && self.catalogs.look(head) == News::Known
-        {
+        if let Some((missing_files, missing_bytes)) = missing_in(advert) {
             let lack = Lack { sequence: head.sequence(), missing_files, missing_bytes };
             self.lacks().say(peer, head.publisher(), lack, SystemTime::now());
         }

@@ -1,5 +1,8 @@
 use std::{
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
 };
 
@@ -23,26 +26,22 @@ fn the_first_goes_at_once_and_each_takes_its_time() {
 
 #[test]
 fn lifted_it_holds_up_nobody() {
-    let throttle = per_second(1);
+    let throttle = Arc::new(per_second(1));
     throttle.wait(1_000_000);
     let (done, ends) = channel();
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            let done = done.clone();
-            scope.spawn(|| {
-                throttle.wait(1_000_000);
-                done.send(()).unwrap();
-                drop(done);
-            });
-        }
-        let early = ends.recv_timeout(Duration::from_millis(20));
-        throttle.lift();
-        assert_eq!(early, Err(RecvTimeoutError::Timeout));
-        for _ in 0..3 {
-            ends.recv_timeout(PATIENCE).expect("they go on");
-        }
-        // And nobody waits afterwards.
-        throttle.wait(usize::MAX >> 16);
-        throttle.wait(1);
-    });
+    let wait_on_a_thread = || {
+        let (throttle, done) = (throttle.clone(), done.clone());
+        thread::spawn(move || {
+            throttle.wait(1_000_000);
+            done.send(()).unwrap();
+        });
+    };
+    (0..3).for_each(|_| wait_on_a_thread());
+    assert_eq!(ends.recv_timeout(Duration::from_millis(20)), Err(RecvTimeoutError::Timeout));
+    throttle.lift();
+    // Nor does it hold up those that come later.
+    (0..3).for_each(|_| wait_on_a_thread());
+    for _ in 0..6 {
+        ends.recv_timeout(PATIENCE).expect("they go on");
+    }
 }
