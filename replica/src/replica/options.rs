@@ -38,15 +38,22 @@ impl Default for ReplicaOptions {
     }
 }
 
+/// How many threads take chunks, and how many of them those of one peer. The last chunk of an artifact has it synced,
+/// and a disk syncs several files in little more than the time of one. Two are left for the other peers.
+const CHUNK_THREADS: usize = 6;
+const CHUNK_PEER_THREADS: usize = 4;
+
 /// The engine's defaults, but that workers with nothing to do sleep: a replica shares its machine with its
-/// transport, and in the demo with other replicas, and its callbacks use no rayon.
+/// transport, and in the demo with other replicas, and its callbacks use no rayon. And more threads for chunks.
 fn channels() -> ChannelConfig {
     use FlowType::{Advert, Chunk, Request, Retransmission, Transport};
     let flows = [Advert, Request, Chunk, Retransmission, Transport];
-    flows.into_iter().fold(ChannelConfig::default(), |channels, flow| {
+    let channels = flows.into_iter().fold(ChannelConfig::default(), |channels, flow| {
         let parked = channels.flow(flow).with_wait_strategy(WaitStrategy::Park);
         channels.with_flow(flow, parked)
-    })
+    });
+    let chunks = channels.flow(Chunk).with_threads(CHUNK_THREADS);
+    channels.with_flow(Chunk, chunks.with_peer_threads(CHUNK_PEER_THREADS))
 }
 
 /// Why a replica does not start. Nothing is left of it, but its folder.
