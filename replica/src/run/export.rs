@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gossip_engine::NodeId;
@@ -41,6 +41,10 @@ const MEMORY: &str = "exported";
 const RETRY: Duration = Duration::from_secs(30);
 /// How long is waited for more that has come, so that a thousand small files are few passes.
 const GATHER: Duration = Duration::from_millis(50);
+/// How long it is at least after passes that took long, in times of these, up to [`LONGEST_GATHER`]: each writes the
+/// record of all files anew, and syncs it.
+const REST: u32 = 4;
+const LONGEST_GATHER: Duration = Duration::from_secs(1);
 
 /// The thread that exports, if there is one.
 #[derive(Debug)]
@@ -128,13 +132,15 @@ impl Exports {
         loop {
             // Before the catalogs are read, so that nothing that comes meanwhile is missed.
             let seen = self.gossip.changes().wait(0, Duration::ZERO);
+            let began = Instant::now();
             while self.export_all() {
                 if self.stop.load(Ordering::Acquire) {
                     return;
                 }
             }
+            let gather = (began.elapsed() * REST).clamp(GATHER, LONGEST_GATHER);
             let _ = self.gossip.changes().wait(seen, RETRY);
-            if !self.gossip.changes().pause(GATHER, &|| self.stop.load(Ordering::Acquire)) {
+            if !self.gossip.changes().pause(gather, &|| self.stop.load(Ordering::Acquire)) {
                 return;
             }
         }
