@@ -94,8 +94,8 @@ const REPLICA: [Workload; 3] = [
                 removed follows at once. rsync, which somebody has to call and which does not encrypt, is quicker with \
                 files that are new.",
         cause: "Each file is an artifact of its own, which is synced before it has its name, on the publisher and on \
-                each receiver, and written a second time into the folder. What is renamed has the same content, so that \
-                only the catalog travels.",
+                each receiver, and written a second time into the folder. What is renamed has the same content, so \
+                that only the catalog travels.",
     },
     Workload {
         bench: "departures",

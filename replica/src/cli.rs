@@ -171,8 +171,8 @@ pub(crate) struct InitArgs {
     /// Serve a page that shows the replica, at an address or on a port of this machine.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<HttpAddress>,
-    /// Print one line of JSON: `id`, `address`, `config`, `peers` (files), `made` (what was missing), `entered` (whether
-    /// the list of peers has changed).
+    /// Print one line of JSON: `id`, `address`, `config`, `peers` (files), `made` (what was missing), `entered`
+    /// (whether the list of peers has changed).
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -186,8 +186,8 @@ pub(crate) struct RunArgs {
     /// Look at the configuration, the key and the folders, and start nothing.
     #[arg(long)]
     pub(crate) check: bool,
-    /// Print what --check finds as one line of JSON: `id`, `peers` (how many), `listen`, `http`, and the folders `store`,
-    /// `publish` and `export`; null is what is not set.
+    /// Print what --check finds as one line of JSON: `id`, `peers` (how many), `listen`, `http`, and the folders
+    /// `store`, `publish` and `export`; null is what is not set.
     #[arg(long, requires = "check")]
     pub(crate) json: bool,
     /// Log filter in the syntax of RUST_LOG [default: RUST_LOG, else "info"].

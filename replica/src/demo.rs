@@ -57,7 +57,7 @@ use crate::{
 const ADVERT_BUFFER: usize = 16_384;
 /// What a folder and the file system's own records take beside the content, in bytes for each file.
 const OVERHEAD_PER_FILE: u64 = 4096;
-/// How long a spread takes that is watched: long enough to find a file on the page and to follow it.
+/// How long a spread takes that is watched: long enough for a person to find a file on the page and to follow it.
 const WATCHED: Duration = Duration::from_secs(60);
 /// What a replica that is watched serves in a second at least, in bytes, however little there is to spread.
 const WATCHED_RATE: NonZeroU64 = NonZeroU64::new(16 << 10).unwrap();

@@ -11,8 +11,8 @@
 //!
 //! Two locks. `disk` is held from a change of the state until it is written, so that both go the same way; `state` only
 //! for steps in memory. The first is taken before the second. What is retired is written before the head that no longer
-//! names it: a crash in between leaves the old head, and that names it again. What may be fetched is
-//! asked, and counted, under `state` as well.
+//! names it: a crash in between leaves the old head, and that names it again. What may be fetched is asked, and
+//! counted, under `state` as well.
 //!
 //! Bounded: [`MAX_PUBLISHERS`], [`MAX_FILES`] of each, [`MAX_ALL_FILES`] of all. A publisher's catalogs are looked at
 //! no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the last. A head that cannot be written
@@ -73,7 +73,7 @@ pub(crate) struct Completed {
     pub(crate) returned: bool,
     /// Whether it names something that is not here and that nobody advertises yet.
     pub(crate) has_unknown: bool,
-    /// The publishers of these whose catalogs before were within their shares.
+    /// Those of their publishers whose catalog before was within its share.
     pub(crate) were_within: Vec<NodeId>,
 }
 
@@ -127,7 +127,7 @@ impl Catalogs {
         })
     }
 
-    /// The replica is this one, and its own content has no limit.
+    /// Says which replica this is: its own content has no limit.
     #[must_use]
     pub fn with_own(mut self, own: NodeId) -> Self {
         self.own = Some(own);

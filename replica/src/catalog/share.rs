@@ -4,8 +4,8 @@
 //! fits. So what is here stays, and a large file keeps no smaller one out. Equal files of a catalog count once. A
 //! content that two publishers name counts for both, and is fetched if it is within the share of one.
 //!
-//! Sizes are what the publisher says. So what a catalog names is a content *of a size*: who says less than there is
-//! names nothing, and an entry that says another size than what is held is beyond the share as well.
+//! Sizes are what the publisher says. So what a catalog names is a content *of a size*. A publisher that says less than
+//! there is names nothing. An entry that says another size than what is held is beyond the share as well.
 //!
 //! A catalog is gone through once, when it becomes current. Of one that fits and says nothing wrong nothing is kept, of
 //! another a byte for each file.

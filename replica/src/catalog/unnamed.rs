@@ -14,8 +14,8 @@
 //! - A peer has `limit` bytes, all together have as many times that as there are members. What an earlier run has left
 //!   counts for all together only, since nobody remembers whose it is.
 //! - An artifact counts with its claimed size, and with [`LEAST_BYTES`] at least: it costs memory as well.
-//! - It counts for the peer on whose turn it was begun, from then on until a catalog names it, or until it is neither
-//!   held nor wanted, which is looked at every 10 s.
+//! - It counts for the peer on whose turn it was begun, until a catalog names it or it is neither held nor wanted. The
+//!   latter is looked at every 10 s.
 //!
 //! Bounded: an entry for each artifact that counts for a peer, so by `limit / LEAST_BYTES` for each. It has no
 //! lock: that of the catalogs' state orders it with what is named.

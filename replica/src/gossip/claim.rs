@@ -124,8 +124,8 @@ pub(crate) fn advert_of(
     catalog_advert_of(artifact, head, None, options)
 }
 
-/// The advert of an artifact that this replica holds. If it is a current catalog, its head goes with it, and how many of
-/// its files this replica lacks and how many bytes, if that has been counted.
+/// The advert of an artifact that this replica holds. If it is a current catalog, its head goes with it. So does how
+/// many of its files this replica lacks and how many bytes, if that has been counted.
 pub(super) fn catalog_advert_of(
     artifact: Artifact,
     head: Option<&Head>,

@@ -13,9 +13,8 @@
 //!                    └───────────────────────────┘
 //! ```
 //!
-//! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own; a catalog
-//! comes first. Turns
-//! go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
+//! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own. A catalog comes
+//! first. Turns go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
 //! other's place. An attempt tries one *claim* (size and chunk size) and asks all peers that make it, oldest
 //! attempt first. Before its first request the store is asked for space.
 //!

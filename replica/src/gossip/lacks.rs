@@ -1,7 +1,7 @@
 //! What replicas lack of each publisher's folder, as each says of itself.
 //!
 //! ```text
-//! counted here ── is another than what was told ──> told to all connected peers
+//! counted here ── is another than what was reported ──> reported to all connected peers
 //!        └── goes with each advert of the catalog that is sent anyway
 //! said by a peer ──> kept until the peer says another, or leaves the list
 //! ```
@@ -9,8 +9,8 @@
 //! It travels in the advert of the publisher's catalog, in a field that earlier versions skip. What a peer says is a
 //! claim that nobody checks: it is shown as what the peer says, and decides nothing.
 //!
-//! Bounded: [`MAX_TOLD`] adverts at a time, [`MAX_SAID`] claims of all peers, and the same share of them for each. What
-//! goes beyond is not kept. May lose: a claim for which a connection has no capacity, until the peer asks for all
+//! Bounded: [`MAX_REPORTED`] adverts at a time, [`MAX_SAID`] claims of all peers, and the same share of them for each.
+//! What goes beyond is not kept. May lose: a claim for which a connection has no capacity, until the peer asks for all
 //! adverts again, as it does each minute.
 
 use std::{
@@ -24,7 +24,7 @@ use super::{ReplicaGossip, claim::missing_in};
 use crate::catalog::Head;
 
 /// How many adverts go out at a time to say what has changed, to all peers together; 250 bytes each.
-const MAX_TOLD: usize = 256;
+const MAX_REPORTED: usize = 256;
 /// How many claims of peers are kept, unless there are more peers; 150 bytes each.
 const MAX_SAID: usize = 16_384;
 
@@ -57,8 +57,8 @@ pub struct SaidLack {
 #[derive(Clone, Copy, Debug)]
 struct Own {
     lack: Lack,
-    told: Option<Lack>,
-    /// When it was told last, by number.
+    reported: Option<Lack>,
+    /// When it was reported last, by number.
     turn: u64,
 }
 
@@ -86,7 +86,7 @@ impl Lacks {
     fn set_own(&mut self, counted: impl Iterator<Item = (NodeId, Lack)>) {
         let mut before = std::mem::take(&mut self.own);
         let own = |(publisher, lack)| {
-            let known = before.remove(&publisher).unwrap_or(Own { lack, told: None, turn: 0 });
+            let known = before.remove(&publisher).unwrap_or(Own { lack, reported: None, turn: 0 });
             (publisher, Own { lack, ..known })
         };
         self.own = counted.map(own).collect();
@@ -98,17 +98,17 @@ impl Lacks {
         (lack.sequence == head.sequence()).then_some(lack)
     }
 
-    /// The publishers of whose folders something else is to be told than last time; at most so many, those that have
-    /// waited for longest. They count as told.
+    /// The publishers of whose folders something else is to be reported than last time; at most so many, those that
+    /// have waited for longest. They count as reported.
     fn take_due(&mut self, most: usize) -> Vec<NodeId> {
-        let changed = self.own.iter().filter(|(_, own)| own.told != Some(own.lack));
+        let changed = self.own.iter().filter(|(_, own)| own.reported != Some(own.lack));
         let mut due: Vec<_> = changed.map(|(publisher, own)| (own.turn, *publisher)).collect();
         due.sort_unstable();
         due.truncate(most);
         for (_, publisher) in &due {
             if let Some(own) = self.own.get_mut(publisher) {
                 self.last_turn += 1;
-                (own.told, own.turn) = (Some(own.lack), self.last_turn);
+                (own.reported, own.turn) = (Some(own.lack), self.last_turn);
             }
         }
         due.into_iter().map(|(_, publisher)| publisher).collect()
@@ -145,15 +145,19 @@ impl ReplicaGossip {
         self.lacks().said()
     }
 
-    /// Tells the connected peers what this replica lacks of the folders, where that is something else than last time.
-    /// Of how many folders at a time is bounded; the next call goes on.
+    /// Reports to the connected peers what this replica lacks of the folders, where that is something else than last
+    /// time. A call sends 256 adverts at most, or one to each peer if there are more; the next call goes on.
     pub fn tell_lacks(&self, counted: impl IntoIterator<Item = (NodeId, Lack)>) {
         let peers: Vec<NodeId> = self.state().answers.peers().collect();
         let due = {
             let mut lacks = self.lacks();
             lacks.set_own(counted.into_iter());
             // Peers that come later ask for all adverts.
-            if peers.is_empty() { return } else { lacks.take_due((MAX_TOLD / peers.len()).max(1)) }
+            if peers.is_empty() {
+                return;
+            } else {
+                lacks.take_due((MAX_REPORTED / peers.len()).max(1))
+            }
         };
         for publisher in due {
             let Some(current) = self.catalogs.current(publisher) else { continue };
@@ -183,7 +187,10 @@ impl Lacks {
     pub(super) fn check(&self) {
         let said: usize = self.said.values().map(BTreeMap::len).sum();
         assert!(said <= MAX_SAID.max(self.members.len()), "too many claims");
-        assert!(self.said.keys().all(|peer| self.members.contains(peer)), "a stranger's claim");
+        assert!(
+            self.said.keys().all(|peer| self.members.contains(peer)),
+            "a claim of one that is no member"
+        );
     }
 }
 

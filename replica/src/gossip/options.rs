@@ -42,8 +42,8 @@ pub struct GossipOptions {
     /// restore what was removed by mistake, and takes more space. Where something does not fit, it is dropped earlier,
     /// the oldest first.
     pub removed_retention: Duration,
-    /// At most how many bytes of chunks are served in a second, to all peers together; as many as they take if it is
-    /// none, which it is. For those who want to see a spread: a request waits on the flow's thread for its turn.
+    /// At most how many bytes of chunks are served in a second, to all peers together; no limit unless set. Set it to
+    /// watch a spread: a request waits on the flow's thread for its turn.
     pub serve_bytes_per_second: Option<NonZeroU64>,
     /// How many bytes are held of what one publisher's catalog names; no limit unless set. What is here already counts
     /// first, then each file that still fits, in the order of the paths. The replica's own files have no limit. Set it

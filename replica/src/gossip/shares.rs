@@ -133,7 +133,7 @@ impl ReplicaGossip {
         self.catalogs.set_left_over(bytes);
         let unknown = &mut self.state().unknown;
         unknown.revision = Some(revision);
-        // A catalog that is gone now names nothing later that it did not before; nor does one that comes.
+        // What a catalog names now, and none does later, is retired and not left over.
         if bytes == 0 && unknown.left_over_until == left_over_until {
             unknown.left_over_until = 0;
         }

@@ -178,7 +178,8 @@ function path(values, height, closed) {
 function steps(values, count, height, closed) {
   if (values.length === 0) return "";
   const first = count - values.length;
-  const points = values.map((value, index) => `${first + index},${height(value)}L${first + index + 1},${height(value)}`);
+  const step = (value, x) => `${x},${height(value)}L${x + 1},${height(value)}`;
+  const points = values.map((value, index) => step(value, first + index));
   const line = `M${points.join("L")}`;
   return closed ? `${line}L${count},40L${first},40Z` : line;
 }
@@ -200,7 +201,8 @@ function hour(status) {
   const { hour, readiness, store } = status.replica;
   const known = hour.in_rate.length;
   text($("hour-more"), known === 0 ? `the first point comes after ${hour.step} s`
-    : known * hour.step < 3600 ? `${age(known * hour.step)} so far, a point each ${hour.step} s` : `a point each ${hour.step} s`);
+    : known * hour.step < 3600 ? `${age(known * hour.step)} so far, a point each ${hour.step} s`
+    : `a point each ${hour.step} s`);
   const most = (values) => Math.max(0, ...values);
   chart("hour-traffic", hour.out_rate, hour.in_rate,
     `line: in, up to ${bytes(most(hour.in_rate))}/s; area: out, up to ${bytes(most(hour.out_rate))}/s`);
@@ -347,9 +349,11 @@ function shareHere(folder) {
 // What the peers say that they lack of a folder. It is what each says of itself.
 function others(status, folder) {
   const known = new Map(status.replica.peers.map((peer) => [peer.id, peer]));
-  const parts = folder.peers.slice(0, folder.peers_behind).filter((peer) => peer.missing_files > 0 || peer.older_catalog);
+  const parts = folder.peers.slice(0, folder.peers_behind)
+    .filter((peer) => peer.missing_files > 0 || peer.older_catalog);
   const words = parts.slice(0, SHOWN.others).map((peer) => {
-    const lacks = peer.missing_files > 0 ? `lacks ${plural(peer.missing_files, "file")}, ${bytes(peer.missing_bytes)}` : "has an older list";
+    const lacks = peer.missing_files > 0 ? `lacks ${plural(peer.missing_files, "file")}, ${bytes(peer.missing_bytes)}`
+      : "has an older list";
     const away = known.get(peer.id)?.state === "connected" ? "" : `, as it said ${age(status.now - peer.said)} ago`;
     return `${name(peer)} ${lacks}${away}`;
   });
@@ -357,8 +361,10 @@ function others(status, folder) {
   if (more > 0) words.push(`${plural(more, "other")} ${more === 1 ? "lacks" : "lack"} some`);
   const whole = folder.peers_complete;
   const all = whole > 0 && whole === status.replica.peers.length;
-  if (whole > 0) words.push(all ? (whole === 1 ? "the peer has all" : `all ${whole} peers have all`) : `${plural(whole, "peer")} ${whole === 1 ? "has" : "have"} all`);
-  if (folder.peers_silent > 0 && folder.files > 0) words.push(`${plural(folder.peers_silent, "peer")} ${folder.peers_silent === 1 ? "says" : "say"} nothing`);
+  if (all) words.push(whole === 1 ? "the peer has all" : `all ${whole} peers have all`);
+  else if (whole > 0) words.push(`${plural(whole, "peer")} ${whole === 1 ? "has" : "have"} all`);
+  const silent = folder.peers_silent;
+  if (silent > 0 && folder.files > 0) words.push(`${plural(silent, "peer")} ${silent === 1 ? "says" : "say"} nothing`);
   return words.join("; ");
 }
 
@@ -393,7 +399,8 @@ function folders(status) {
       folder.missing_files > 0 ? `${bytes(folder.missing_bytes)} missing${since}` : "nothing is missing");
     const over = folder.over_share_files > 0 ? `, ${number(folder.over_share_files)} over max_publisher_bytes` : "";
     const whole = folder.newer_catalog ? "newer to come" : "all here";
-    text(cell(row, "share"), folder.missing_files === 0 ? whole : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing${over}`);
+    text(cell(row, "share"), folder.missing_files === 0 ? whole
+      : `${Math.floor(100 * share)} %, ${number(folder.missing_files)} missing${over}`);
     const left = folder.left === null ? "" : `, ${age(folder.left)} left`;
     text(cell(row, "others"), others(status, folder));
     text(cell(row, "come"), folder.rate > 0 && folder.missing_files > 0 ? `${bytes(folder.rate)}/s${left}` : "");
@@ -513,7 +520,8 @@ function show(status) {
   attribute($("id"), "title", status.replica.id);
   text($("up"), `up ${age(status.now - status.started)}`);
   text($("version"), `, version ${status.version}`);
-  for (const part of [verdict, tiles, replicas, ring, peers, folders, downloads, recent, hour, flows, refusals]) part(status);
+  const parts = [verdict, tiles, replicas, ring, peers, folders, downloads, recent, hour, flows, refusals];
+  for (const part of parts) part(status);
 }
 
 function live() {

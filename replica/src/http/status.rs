@@ -120,7 +120,7 @@ pub struct TrafficView {
     pub out_history: Vec<u64>,
 }
 
-/// The last hour in steps, at most 240 of them, the latest last. All lists are of the same length.
+/// The last hour in steps, at most 240 of them, the latest last: 15 seconds each. All lists are of the same length.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -22,14 +22,15 @@ use crate::{
     transport::{PeerStatus, TransportCounters, TransportObserver},
 };
 
-/// How often the peers are told what has changed of what is lacking here.
+/// How often a replica looks whether what it lacks has changed, to report it to its peers.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Has these replicas tell their peers what they lack of the publishers' folders, whenever that has changed. Never ends.
+/// Has these replicas report to their peers what they lack of the publishers' folders, whenever that has changed. Never
+/// ends.
 ///
 /// # Cancel safety
 ///
-/// Dropped, it may tell what has changed last.
+/// Dropped, it ends. A look that has begun still reports, on a thread of its own.
 pub async fn keep_telling_lacks<'a>(replicas: impl IntoIterator<Item = &'a Replica>) {
     let replicas: Vec<Observer> =
         replicas.into_iter().map(|replica| replica.observer().clone()).collect();
@@ -79,8 +80,8 @@ impl Observer {
         &self.folders
     }
 
-    /// Tells the peers what this replica lacks of each publisher's folder, if that has changed. It goes through the
-    /// catalogs if something has come or gone, and at most for a hundredth of a core.
+    /// Reports to the peers what this replica lacks of each publisher's folder, if that has changed. It goes through
+    /// the catalogs if something has come or gone, and at most for a hundredth of a core.
     fn tell_lacks(&self) {
         let folders = self.folders.look_again(&self.gossip, Instant::now());
         self.gossip.tell_lacks(folders.counts.iter().map(|count| (count.publisher, count.lack())));

@@ -44,7 +44,7 @@ const CHUNK_THREADS: usize = 6;
 const CHUNK_PEER_THREADS: usize = 4;
 
 /// The engine's defaults, but that workers with nothing to do sleep: a replica shares its machine with its
-/// transport, and in the demo with other replicas, and its callbacks use no rayon. And more threads for chunks.
+/// transport, and in the demo with other replicas, and its callbacks use no rayon. Chunks have more threads.
 fn channels() -> ChannelConfig {
     use FlowType::{Advert, Chunk, Request, Retransmission, Transport};
     let flows = [Advert, Request, Chunk, Retransmission, Transport];

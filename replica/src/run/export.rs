@@ -41,8 +41,8 @@ const MEMORY: &str = "exported";
 const RETRY: Duration = Duration::from_secs(30);
 /// How long is waited for more that has come, so that a thousand small files are few passes.
 const GATHER: Duration = Duration::from_millis(50);
-/// How long it is at least after passes that took long, in times of these, up to [`LONGEST_GATHER`]: each writes the
-/// record of all files anew, and syncs it.
+/// After passes the pause is at least so many times as long as they took, up to [`LONGEST_GATHER`]: each pass writes
+/// the record of all files anew, and syncs it.
 const REST: u32 = 4;
 const LONGEST_GATHER: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,7 @@
 //! How far the replica is, for the log: `behind` with what is missing, how fast it comes and for how long yet, and
 //! `all here` once it has come.
 //!
-//! A line stands at least [`INTERVAL`] after the one before, and there is none while nothing changes. Without a peer
+//! A line comes at least [`INTERVAL`] after the one before, and there is none while nothing changes. Without a peer
 //! nothing is known of what is missing, so `all here` is not said.
 
 use std::{

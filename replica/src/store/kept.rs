@@ -7,13 +7,13 @@
 //! ```
 //!
 //! A file is called `<id>.<size>.<number>`: an id may be claimed to have several sizes, and a number is new for each
-//! attempt, so that one that is late disturbs no other. What a file has says its [journal](super::journal).
+//! attempt, so that one that is late disturbs no other. Its [journal](super::journal) says what a file has.
 //!
 //! Nothing is reserved for what is kept: to all that needs space it counts as free, and is removed for it, the oldest
 //! first. So a peer that has artifacts announced and leaves them holds nobody up.
 //!
 //! Bounded: [`MAX_KEPT`] files of together [`MAX_KEPT_BYTES`], each of at least [`MIN_KEPT_BYTES`] that have come. One
-//! is kept for [`KEPT_FOR`], of which a run of the program counts its own time alone.
+//! is kept for [`KEPT_FOR`]. Each run of the program counts this time anew.
 //!
 //! May lose: a part whose attempt ends while the next one at the same artifact begins already.
 
@@ -47,7 +47,7 @@ pub(super) struct KeptFile {
     pub(super) path: PathBuf,
     /// How many bytes of it are there.
     pub(super) bytes: u64,
-    /// When it was seen first, by the clock of who looks for what is too old.
+    /// When [`expire`](Kept::expire) saw it first, by the clock of its caller.
     seen: Option<Duration>,
 }
 

@@ -113,7 +113,7 @@ impl Space {
 
     /// Removes as much of what is kept as what is held and earned needs. Files are removed under the lock: until they
     /// are, their space is nobody else's.
-    fn make_room(&self, reserved: &mut Reserved, folder: &Path, held: u64) {
+    fn make_space(&self, reserved: &mut Reserved, folder: &Path, held: u64) {
         if reserved.kept.bytes() == 0 {
             return;
         }
@@ -130,7 +130,7 @@ impl Space {
         self.reserved().kept.bytes()
     }
 
-    /// Changes what is kept, which then makes room for what is held and earned by now.
+    /// Changes what is kept, which then makes space for what is held and earned by now.
     pub(super) fn with_kept<T>(
         &self,
         folder: &Path,
@@ -139,7 +139,7 @@ impl Space {
     ) -> T {
         let mut reserved = self.reserved();
         let changed = change(&mut reserved.kept);
-        self.make_room(&mut reserved, folder, held);
+        self.make_space(&mut reserved, folder, held);
         changed
     }
 
@@ -220,7 +220,7 @@ impl Reservation {
         };
         reserved.total += earned;
         reserved.unwritten += earned - begun;
-        store.space.make_room(&mut reserved, &store.folder, held);
+        store.space.make_space(&mut reserved, &store.folder, held);
         drop(reserved);
         Ok(Self {
             store: store.clone(),
@@ -250,7 +250,7 @@ impl Reservation {
             reserved.unwritten += more;
             self.earned.store(earned, Ordering::Relaxed);
             self.unwritten.fetch_add(more, Ordering::Relaxed);
-            store.space.make_room(&mut reserved, &store.folder, held);
+            store.space.make_space(&mut reserved, &store.folder, held);
         }
         self.begun.store(begun, Ordering::Relaxed);
         Ok(())

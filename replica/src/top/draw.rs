@@ -33,9 +33,9 @@ use crate::{
 
 /// Lower terminals have no line for what hardly changes.
 const LOW: u16 = 16;
-/// So many seconds after an answer there should have been another.
+/// How many seconds after an answer another is overdue.
 const OLD: f64 = 2.5;
-/// Bytes of a second that are drawn full if there was no second with more: what peers say when nothing moves is low.
+/// Bytes of a second that are drawn full if no second had more. What peers send when nothing moves is low.
 const FULL: u64 = 10_000;
 /// What stands before a line of points.
 const FIGURE_WIDTH: u16 = 14;

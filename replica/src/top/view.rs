@@ -52,7 +52,7 @@ impl View {
         Self { address, replica: 1, seen, fault, scroll: 0, is_all: false, is_help: false }
     }
 
-    /// Takes an answer, or the want of one.
+    /// Takes an answer, or why there is none.
     pub(super) fn answered(&mut self, answer: Result<Status, String>, now: Instant) {
         match answer {
             Ok(status) => {
@@ -77,6 +77,7 @@ impl View {
         }
         Reaction::Draw
     }
+
     fn choose(&mut self, replica: usize) -> Reaction {
         let replicas = self.seen.as_ref().map_or(1, |(status, _)| status.replicas.len());
         if replica == self.replica || !(1..=replicas).contains(&replica) {

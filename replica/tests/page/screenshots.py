@@ -2,8 +2,8 @@
 
     python3 screenshots.py PROGRAM FOLDER
 
-Five replicas. Busy means: thousands of files are published, a peer is killed, strangers knock. Spreading is a demo to
-watch, of 500 files on four replicas.
+Five replicas. Busy means: thousands of files are published, a peer is killed, unlisted peers try to connect. Spreading
+is a demo to watch, of 500 files on four replicas.
 """
 
 import contextlib

@@ -68,11 +68,12 @@ impl Catalogs {
         self.state().needless_catalogs()
     }
 
-    /// It is gone.
+    /// Forgets one that is gone.
     pub(crate) fn forget_catalog(&self, id: ArtifactId) {
         self.state().forget_catalog(id);
     }
 
+    /// So many bytes are what an earlier run has left.
     pub(crate) fn set_left_over(&self, bytes: u64) {
         self.state().unnamed.set_left_over(bytes);
     }

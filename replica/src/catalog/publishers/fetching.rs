@@ -11,7 +11,7 @@ use super::{Head, State};
 pub(crate) enum NotFetched {
     /// No catalog names it any more, or it is beyond the share of those that do.
     Unwanted,
-    /// No catalog names it, and who advertises it has enough of that here.
+    /// No catalog names it, and the peer that advertises it has its share of that here.
     Unnamed,
 }
 

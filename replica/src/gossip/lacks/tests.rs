@@ -15,7 +15,7 @@ fn members(count: u16) -> BTreeSet<NodeId> {
 }
 
 #[test]
-fn what_has_changed_is_told_once_and_all_have_their_turn() {
+fn what_has_changed_is_reported_once_and_all_have_their_turn() {
     let mut lacks = Lacks::default();
     let counted = |files: [u64; 3]| (0..3).map(node).zip(files.map(lack));
     lacks.set_own(counted([5, 0, 7]));

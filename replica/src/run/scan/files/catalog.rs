@@ -99,8 +99,8 @@ impl<O: Outlet> Files<O> {
         false
     }
 
-    /// Whether the names stand for what the catalog says. All is compared where it lies, since this is asked after each
-    /// scan, and a second catalog is as large as the first.
+    /// Whether the names stand for what the catalog says. It compares in place: this is asked after each scan, and a
+    /// second catalog would be as large as the first.
     fn is_as(&self, catalog: &Catalog) -> bool {
         let names = self.known.values().filter(|known| known.named().is_some()).count();
         let is_named = |(path, entry)| self.named_as(path).as_ref() == Some(entry);

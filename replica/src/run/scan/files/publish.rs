@@ -1,10 +1,10 @@
 //! Publishing many files, several at a time.
 //!
 //! Most of the time of a small file goes into its sync, and a disk syncs several files in little more than the time of
-//! one. Each artifact is still synced before it gets its name; only the waiting is shared. So many threads as a batch
-//! has files, at most [`THREADS`], take file after file, and the last one waits for the others. A fault of the store
-//! ends a batch: what was not taken stays as it was. If a thread panics, the files of the batch are published again,
-//! which finds them in the store.
+//! one. Each artifact is still synced before it gets its name; only the waiting is shared. As many threads as a batch
+//! has files, at most [`THREADS`], take file after file. The scan's own is one of them, and waits for the others. A
+//! fault of the store ends a batch: what was not taken stays as it was. If a thread panics, the files of the batch are
+//! published again, which finds them in the store.
 
 use std::{
     fs::{self, Metadata},
