@@ -32,7 +32,7 @@ use gossip_replica::{
     gossip::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES},
     http::{HttpServer, Notices},
     names::Names,
-    replica::{ReplicaOptions, keep_telling_lacks},
+    replica::{ReplicaOptions, keep_reporting_lacks},
     store::{Durability, StoreOptions},
 };
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
@@ -192,7 +192,7 @@ async fn serve_page(page: Option<&HttpServer>, cluster: &Cluster) {
     let failures = Failures::default();
     tokio::join!(
         keep_polling("page", &failures, || page.run(&cluster.replicas)),
-        keep_polling("lacks", &failures, || keep_telling_lacks(&cluster.replicas)),
+        keep_polling("lacks", &failures, || keep_reporting_lacks(&cluster.replicas)),
     );
 }
 

@@ -48,7 +48,7 @@ mod observer;
 mod options;
 
 pub use self::{
-    observer::{Observer, keep_telling_lacks},
+    observer::{Observer, keep_reporting_lacks},
     options::{ReplicaError, ReplicaOptions},
 };
 

@@ -31,7 +31,7 @@ use gossip_replica::{
     gossip::{GossipOptions, GossipSnapshot},
     http::{HttpServer, Notices},
     identity::Identity,
-    replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions, keep_telling_lacks},
+    replica::{BoundReplica, Replica, ReplicaError, ReplicaOptions, keep_reporting_lacks},
     transport::StartError,
 };
 use indicatif::ProgressBar;
@@ -122,7 +122,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
         () = &mut end => {}
         () = replica.network_lost() => network_lost = true,
         () = keep_polling("progress", &failures, || log_progress(replica.gossip())) => {}
-        () = keep_polling("lacks", &failures, || keep_telling_lacks([&replica])) => {}
+        () = keep_polling("lacks", &failures, || keep_reporting_lacks([&replica])) => {}
         () = keep_polling("reload", &failures, || async {
             reload.lock().await.keep_up(&replica).await;
         }) => {}

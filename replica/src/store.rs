@@ -326,7 +326,7 @@ impl Inner {
     fn next_partial(&self, key: Option<Key>) -> PathBuf {
         // Relaxed: only the number has to be a new one.
         let number = self.partials.fetch_add(1, Ordering::Relaxed);
-        let name = key.map_or_else(|| number.to_string(), |key| kept::name(key, number));
+        let name = key.map_or_else(|| number.to_string(), |key| key.file_name(number));
         self.folder.join(PARTIAL_FOLDER).join(name)
     }
 

@@ -147,7 +147,7 @@ impl ReplicaGossip {
 
     /// Reports to the connected peers what this replica lacks of the folders, where that is something else than last
     /// time. A call sends 256 adverts at most, or one to each peer if there are more; the next call goes on.
-    pub fn tell_lacks(&self, counted: impl IntoIterator<Item = (NodeId, Lack)>) {
+    pub fn report_lacks(&self, counted: impl IntoIterator<Item = (NodeId, Lack)>) {
         let peers: Vec<NodeId> = self.state().answers.peers().collect();
         let due = {
             let mut lacks = self.lacks();

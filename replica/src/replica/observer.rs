@@ -31,7 +31,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(2);
 /// # Cancel safety
 ///
 /// Dropped, it ends. A look that has begun still reports, on a thread of its own.
-pub async fn keep_telling_lacks<'a>(replicas: impl IntoIterator<Item = &'a Replica>) {
+pub async fn keep_reporting_lacks<'a>(replicas: impl IntoIterator<Item = &'a Replica>) {
     let replicas: Vec<Observer> =
         replicas.into_iter().map(|replica| replica.observer().clone()).collect();
     let replicas = Arc::new(replicas);
@@ -40,7 +40,7 @@ pub async fn keep_telling_lacks<'a>(replicas: impl IntoIterator<Item = &'a Repli
     loop {
         ticks.tick().await;
         let replicas = replicas.clone();
-        blocking(move || replicas.iter().for_each(Observer::tell_lacks)).await;
+        blocking(move || replicas.iter().for_each(Observer::report_lacks)).await;
     }
 }
 
@@ -82,9 +82,10 @@ impl Observer {
 
     /// Reports to the peers what this replica lacks of each publisher's folder, if that has changed. It goes through
     /// the catalogs if something has come or gone, and at most for a hundredth of a core.
-    fn tell_lacks(&self) {
+    fn report_lacks(&self) {
         let folders = self.folders.look_again(&self.gossip, Instant::now());
-        self.gossip.tell_lacks(folders.counts.iter().map(|count| (count.publisher, count.lack())));
+        self.gossip
+            .report_lacks(folders.counts.iter().map(|count| (count.publisher, count.lack())));
     }
 
     /// Its store.

@@ -12,9 +12,7 @@ use std::{
 
 use gossip_engine::ArtifactId;
 
-use super::{
-    CATALOGS_FOLDER, DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError, journal::Key, kept,
-};
+use super::{CATALOGS_FOLDER, DAMAGED_FOLDER, LOCK_FILE, PARTIAL_FOLDER, StoreError, journal::Key};
 
 /// How often the lock is taken anew because its file was removed at that moment.
 const LOCK_TRIES: usize = 8;
@@ -104,7 +102,7 @@ pub(super) fn find_parts(folder: &Path) -> Result<Vec<FoundPart>, StoreError> {
         let Some(name) = name.to_str() else { continue };
         if name.parse::<u64>().is_ok() {
             fs::remove_file(entry.path()).map_err(StoreError::io("remove", entry.path()))?;
-        } else if let Some((key, number)) = kept::parse(name)
+        } else if let Some((key, number)) = Key::parse(name)
             && let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {

@@ -41,6 +41,24 @@ pub(super) struct Key {
     pub(super) size: u64,
 }
 
+impl Key {
+    /// The name of a file with a part of the artifact.
+    pub(super) fn file_name(self, number: u64) -> String {
+        format!("{:x}.{}.{number}", self.id, self.size)
+    }
+
+    /// Of which artifact a file with this name has a part, and its number.
+    pub(super) fn parse(found: &str) -> Option<(Self, u64)> {
+        let mut parts = found.splitn(3, '.');
+        let id = parts.next()?.parse().ok()?;
+        let size = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let key = Self { id, size };
+        // Other spellings are not ours.
+        (key.file_name(number) == found).then_some((key, number))
+    }
+}
+
 /// What a file has by its journal.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Journal {

@@ -196,22 +196,6 @@ impl Inner {
     }
 }
 
-/// The name of a file with a part of an artifact.
-pub(super) fn name(key: Key, number: u64) -> String {
-    format!("{:x}.{}.{number}", key.id, key.size)
-}
-
-/// Of which artifact a file with this name has a part, and its number.
-pub(super) fn parse(found: &str) -> Option<(Key, u64)> {
-    let mut parts = found.splitn(3, '.');
-    let id = parts.next()?.parse().ok()?;
-    let size = parts.next()?.parse().ok()?;
-    let number = parts.next()?.parse().ok()?;
-    let key = Key { id, size };
-    // Other spellings are not ours.
-    (name(key, number) == found).then_some((key, number))
-}
-
 /// What is there of an artifact by the journal of this file, if it is enough to be kept.
 pub(super) fn read_part(path: &Path, key: Key) -> Option<Journal> {
     let read = || -> io::Result<Option<Journal>> {

@@ -263,7 +263,7 @@ fn what_peers_lack_of_a_folder_is_what_they_say() {
     assert_eq!(said(&line, 0), [], "nobody has counted");
     let tell = |line: &mut Line, missing_files: u64| {
         let lack = Lack { sequence: head.sequence(), missing_files, missing_bytes: 7 };
-        line.cluster.replica(1).tell_lacks([(publisher, lack)]);
+        line.cluster.replica(1).report_lacks([(publisher, lack)]);
         line.cluster.run_for(1);
     };
     tell(&mut line, 2);
@@ -279,7 +279,7 @@ fn what_peers_lack_of_a_folder_is_what_they_say() {
     // It goes with the adverts that are asked for. What was counted of another catalog does not.
     let replica = line.cluster.replica(2);
     let lack = Lack { sequence: head.sequence() + 1, missing_files: 5, missing_bytes: 5 };
-    replica.tell_lacks([(publisher, lack)]);
+    replica.report_lacks([(publisher, lack)]);
     line.cluster.run_for(90);
     assert_eq!(said(&line, 1), []);
     // Nor does a forged head say anything.

@@ -21,7 +21,7 @@ impl Folder {
 
     fn keep(&mut self, key: Key, bytes: u64) -> PathBuf {
         self.next += 1;
-        let path = self.folder.path().join(name(key, self.next));
+        let path = self.folder.path().join(key.file_name(self.next));
         fs::write(&path, b"").unwrap();
         self.kept.insert(KeptFile::new(key, path.clone(), bytes));
         path
@@ -38,9 +38,9 @@ impl Folder {
 #[test]
 fn only_names_of_ours_are_read() {
     let key = Key { id: ArtifactId::new([0xab; 32]), size: 5 };
-    let own = name(key, 7);
+    let own = key.file_name(7);
     assert_eq!(own, format!("{}.5.7", "ab".repeat(32)));
-    assert_eq!(parse(&own), Some((key, 7)));
+    assert_eq!(Key::parse(&own), Some((key, 7)));
     let id = "ab".repeat(32);
     for other in [
         "7".to_owned(),
@@ -53,7 +53,7 @@ fn only_names_of_ours_are_read() {
         format!("{}.5.7", id.to_uppercase()),
         format!("{}.5.7", &id[1..]),
     ] {
-        assert_eq!(parse(&other), None, "{other}");
+        assert_eq!(Key::parse(&other), None, "{other}");
     }
 }
 
