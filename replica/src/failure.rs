@@ -82,13 +82,18 @@ pub(crate) fn shown(path: &Path) -> String {
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if character.is_control() || turns_text(character) {
             let _ = write!(line, "{}", character.escape_default());
         } else {
             line.push(character);
         }
     }
     line
+}
+
+/// Whether what follows may be shown in another order: the controls of Unicode's bidirectional algorithm, UAX #9.
+fn turns_text(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

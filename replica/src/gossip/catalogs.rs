@@ -79,8 +79,9 @@ impl ReplicaGossip {
             Some(held) => held,
             None => {
                 let partial = self.store.begin(id, size);
-                partial.write_at(0, &bytes)?;
-                partial.finish()?
+                let written = partial.write_at(0, &bytes).and_then(|()| partial.finish());
+                // Or a removal could not be published where the disk is full of what is to be removed.
+                written.inspect_err(|error| self.note_space(error))?
             }
         };
         let sequence = self.catalogs.next_sequence(identity.node_id());

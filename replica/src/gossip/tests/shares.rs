@@ -303,3 +303,18 @@ fn what_an_earlier_run_has_left_counts_unless_a_catalog_names_it() {
     let current = gossip.catalogs().current(own.node_id()).expect("a catalog");
     assert_eq!(current.over_share.files(), 1);
 }
+
+#[test]
+fn a_full_disk_makes_space_for_the_own_catalog() {
+    let mut scene = Scene::new(limited(None, 2 * FILE_BYTES), 2 * FILE_BYTES, 1);
+    let made_up = scene.publish(1, 2);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &made_up));
+    let publish = |scene: &Scene| {
+        let catalog = Catalog::new([]).expect("a catalog");
+        scene.cluster.replica(0).publish_catalog(&scene.publishers[0], catalog)
+    };
+    publish(&scene).expect_err("there is no space");
+    scene.cluster.run_for(60);
+    publish(&scene).expect("something has given way");
+}

@@ -47,6 +47,10 @@ impl<O: Outlet> Files<O> {
         for (number, result) in results {
             let due = &due[number];
             let state = match result {
+                // It has changed between the look and its opening.
+                Ok(imported) if imported.artifact.size != due.metadata.len() => {
+                    self.settling(due, now)
+                }
                 Ok(imported) => {
                     self.reported_fault = None;
                     // Relaxed: a figure that orders nothing.

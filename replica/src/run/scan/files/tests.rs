@@ -27,6 +27,8 @@ struct Shelf {
     faults: Mutex<Vec<PublishError>>,
     gate: Mutex<Gate>,
     came: Condvar,
+    /// What is written into the next file while it is published.
+    late: Mutex<Option<&'static str>>,
 }
 
 /// Files wait in their publication until so many have come.
@@ -52,6 +54,9 @@ impl Outlet for Arc<Shelf> {
         self.pass_gate();
         if let Some(fault) = self.faults.lock().unwrap().pop() {
             return Err(fault);
+        }
+        if let Some(content) = self.late.lock().unwrap().take() {
+            write(path, content).unwrap();
         }
         let content = fs::read(path).unwrap();
         let size = content.len() as u64;
@@ -264,6 +269,17 @@ fn a_file_that_changes_before_its_turn_settles_again() {
     write(&path, "three").unwrap();
     scene.files.publish(vec![due], scene.now, &|| false);
     assert!(scene.published().is_empty());
+    scene.scan_after(1);
+    assert_eq!(scene.names(), [named("a", "three")]);
+}
+
+#[test]
+fn a_file_that_grows_in_the_last_moment_settles_again() {
+    let mut scene = Scene::new(Duration::ZERO);
+    write(scene.path("a"), "one").unwrap();
+    *scene.shelf.late.lock().unwrap() = Some("three");
+    scene.scan_after(1);
+    assert_eq!(scene.names(), []);
     scene.scan_after(1);
     assert_eq!(scene.names(), [named("a", "three")]);
 }
