@@ -18,8 +18,9 @@ pub struct GossipOptions {
     /// [`MIN_CHUNK_BYTES`], at most what a message carries. Replicas with different sizes understand each
     /// other, but an artifact is fetched in parallel only from those with the same one.
     pub chunk_bytes: u32,
-    /// The largest artifact that is fetched or published, in bytes; 1 GiB. Times
-    /// [`max_downloads`](Self::max_downloads), it is the worst case of disk for artifacts in progress.
+    /// The largest artifact that is fetched or published, in bytes; 8 GiB, which is [`MAX_CHUNKS`] of the default size.
+    /// Times [`max_downloads`](Self::max_downloads), it is the worst case of disk for artifacts in progress. Space is
+    /// held for no more than twice what has come.
     pub max_artifact_bytes: u64,
     /// How many chunks may be asked of one peer and not yet answered; 20. A transport's queue of chunks
     /// to a peer should hold as many.
@@ -50,7 +51,7 @@ pub struct GossipOptions {
     /// where a publisher may have less of the disk than there is, so that the others find space.
     pub max_publisher_bytes: Option<u64>,
     /// How many bytes are fetched of one peer that no catalog names, and so many times that of all together as there
-    /// are members; 1 GiB, and no more than [`max_publisher_bytes`](Self::max_publisher_bytes). It is asked for again
+    /// are members; 4 GiB, and no more than [`max_publisher_bytes`](Self::max_publisher_bytes). It is asked for again
     /// when a catalog names it. Each artifact counts with 64 KiB at least; with 0 none is fetched. Raise it among
     /// replicas of a version without catalogs, or that publish without one.
     pub max_unnamed_bytes: u64,
@@ -60,7 +61,7 @@ impl Default for GossipOptions {
     fn default() -> Self {
         Self {
             chunk_bytes: 128 << 10,
-            max_artifact_bytes: 1 << 30,
+            max_artifact_bytes: 8 << 30,
             requests_per_peer: 20,
             chunk_timeout: Duration::from_secs(15),
             retransmission_interval: Duration::from_secs(60),
@@ -70,7 +71,7 @@ impl Default for GossipOptions {
             removed_retention: Duration::from_secs(24 * 60 * 60),
             serve_bytes_per_second: None,
             max_publisher_bytes: None,
-            max_unnamed_bytes: 1 << 30,
+            max_unnamed_bytes: 4 << 30,
         }
     }
 }
