@@ -63,9 +63,13 @@ impl fmt::Display for Failure {
 /// Writes a line to standard output, which only the results of a command go to, and waits until it is there.
 pub(crate) fn say(line: impl fmt::Display) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::runtime(format_args!("cannot write to standard output: {error}")))
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        // A reader that has seen enough, such as `head`, may close the pipe.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::runtime(format_args!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a result as one line of JSON.

@@ -100,15 +100,21 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), Failure> {
     let page = match settings.http {
         Some(address) => {
             let page = HttpServer::bind(address).await.map_err(Failure::runtime)?;
-            Some(page.with_notices(notices).with_names(names.clone()))
+            Some(page.with_notices(notices.clone()).with_names(names.clone()))
         }
         None => None,
     };
     let http = page.as_ref().map(|page| format!(" http={}", page.local_addr())).unwrap_or_default();
     let scanning = Scanning::start(&replica, &identity, publishing, &failures)?;
     let min_free_bytes = settings.store_options().min_free_bytes;
-    let exporting =
-        Exporting::start(&replica, settings.export.clone(), names, min_free_bytes, &failures)?;
+    let exporting = Exporting::start(
+        &replica,
+        settings.export.clone(),
+        names,
+        min_free_bytes,
+        notices,
+        &failures,
+    )?;
     logging::announce(format_args!(
         "ready: id={:x} listen={}{http}",
         replica.node_id(),

@@ -126,7 +126,7 @@ pub(crate) fn headline(replica: &ReplicaView) -> String {
         (true, false) if replica.folders.iter().any(|folder| folder.over_share_files > 0) => {
             format!("some not fetched, {peers}")
         }
-        (true, false) => format!("just connected, {peers}"),
+        (true, false) => format!("all here just now, {peers}"),
     }
 }
 

@@ -136,6 +136,11 @@ impl ReplicaGossip {
                 return Vec::new();
             }
         };
+        let come: u64 = kept.iter().map(|range| range.end - range.start).sum();
+        if come > 0 {
+            let (artifact, size) = (claim.id, claim.size);
+            tracing::info!(%artifact, come, size, "goes on with what came before");
+        }
         let now = (self.clock)();
         let mut state = self.state();
         state.downloads.space_granted(attempt, &kept, now);

@@ -283,6 +283,10 @@ impl Page {
         counter(to, ("gossip_replica_log_lines_lost", help), None, noted.lost_log_lines)?;
         let help = "Private keys among the files to publish, which are not published";
         gauge(to, ("gossip_replica_private_keys_refused", help), None, noted.private_keys as f64)?;
+        let help = "Files to publish that are not published, private keys aside";
+        gauge(to, ("gossip_replica_files_unpublished", help), None, noted.unpublished as f64)?;
+        let help = "Files of peers that are here and not exported";
+        gauge(to, ("gossip_replica_files_unexported", help), None, noted.unexported as f64)?;
         let help = "The program";
         let mut metric =
             to.encode_descriptor("gossip_replica_build", help, None, MetricType::Info)?;

@@ -1,7 +1,7 @@
 //! What an operator should know and `/health` does not mind: one list for the page, the terminal and `/metrics`.
 //!
 //! The process runs on as it should; something outside of it is not as its operator wants it. A notice goes when what
-//! it is about does. That lines of the log are lost is of the past and stays. At most four notices stand at a time.
+//! it is about does. That lines of the log are lost is of the past and stays. At most seven notices stand at a time.
 
 use std::{
     fmt,
@@ -29,6 +29,18 @@ struct Said {
     private_keys: usize,
     /// One of them.
     private_key: Option<PathBuf>,
+    unpublished: LeftOut,
+    unexported: LeftOut,
+    /// Why nothing is exported at all, or not what a publisher has.
+    export_fault: Option<String>,
+}
+
+/// Files that are not where they should be, for reasons of their own.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct LeftOut {
+    files: usize,
+    /// One of them.
+    example: Option<String>,
 }
 
 /// What is said at one time.
@@ -39,6 +51,8 @@ pub(super) struct Noted {
     pub(super) rejected_reloads: u64,
     pub(super) lost_log_lines: u64,
     pub(super) private_keys: u64,
+    pub(super) unpublished: u64,
+    pub(super) unexported: u64,
 }
 
 impl Notices {
@@ -71,6 +85,19 @@ impl Notices {
         }
     }
 
+    /// So many files that were to be published are not, private keys aside; the example is one of them.
+    pub fn unpublished(&self, files: usize, example: Option<String>) {
+        self.said().unpublished = LeftOut { files, example };
+    }
+
+    /// So many files of peers are not exported though they are here; the example is one of them, with the reason. The
+    /// fault is of more than single files.
+    pub fn unexported(&self, files: usize, example: Option<String>, fault: Option<String>) {
+        let mut said = self.said();
+        said.unexported = LeftOut { files, example };
+        said.export_fault = fault;
+    }
+
     pub(super) fn read(&self) -> Noted {
         let lost = (self.lost_log_lines)();
         let said = self.said();
@@ -90,6 +117,11 @@ impl Notices {
                 ),
             });
         }
+        lines.extend(said.unpublished.words("published"));
+        lines.extend(said.unexported.words("exported"));
+        if let Some(fault) = &said.export_fault {
+            lines.push(format!("cannot export: {fault}"));
+        }
         if lost > 0 {
             lines.push(format!("{} of the log could not be written", counted(lost, "line")));
         }
@@ -98,11 +130,24 @@ impl Notices {
             rejected_reloads: said.rejected_reloads,
             lost_log_lines: lost,
             private_keys: said.private_keys as u64,
+            unpublished: said.unpublished.files as u64,
+            unexported: said.unexported.files as u64,
         }
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeftOut {
+    fn words(&self, what: &str) -> Option<String> {
+        let example = self.example.as_deref().unwrap_or("see the log");
+        match self.files {
+            0 => None,
+            1 => Some(format!("a file is not {what}: {example}")),
+            files => Some(format!("{files} files are not {what}, one of them {example}")),
+        }
     }
 }
 

@@ -174,7 +174,7 @@ impl Track {
         if reasons.is_empty() {
             let since = *self.complete_since.get_or_insert(now);
             if now.duration_since(since) < SETTLE && !reading.peers.is_empty() {
-                reasons.push("connected only just now".to_owned());
+                reasons.push("only just now: something may follow".to_owned());
             }
         } else {
             self.complete_since = None;

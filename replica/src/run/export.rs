@@ -27,6 +27,7 @@ use gossip_replica::{
     catalog::Current,
     export::{Export, begin},
     gossip::ReplicaGossip,
+    http::Notices,
     names::Names,
     replica::Replica,
 };
@@ -59,6 +60,7 @@ impl Exporting {
         folder: Option<PathBuf>,
         names: Names,
         min_free_bytes: u64,
+        notices: Notices,
         failures: &supervise::Failures,
     ) -> Result<Self, Failure> {
         let Some(folder) = folder else { return Ok(Self { thread: None }) };
@@ -68,6 +70,7 @@ impl Exporting {
             folder,
             names,
             min_free_bytes,
+            notices,
             memory: gossip.store().catalogs_folder().join(MEMORY),
             reported: None,
             own: replica.node_id(),
@@ -103,6 +106,7 @@ struct Exports {
     folder: PathBuf,
     names: Names,
     min_free_bytes: u64,
+    notices: Notices,
     /// What remembers the folder.
     memory: PathBuf,
     /// What was last said to be wrong with all of it.
@@ -120,8 +124,10 @@ struct Publisher {
     export: Option<Export>,
     /// What was last said to be wrong with all of it.
     reported: Option<String>,
-    /// What was last said of how far it is: the sequence, and the files that are missing.
-    progress: Option<(u64, usize)>,
+    /// What was last said of how far it is: the sequence, the files that are missing, and those that are refused.
+    progress: Option<(u64, usize, usize)>,
+    /// How many files are refused, and the last that was said to be, with the reason.
+    refused: (usize, Option<String>),
     /// What was written and removed since.
     written: usize,
     removed: usize,
@@ -138,12 +144,24 @@ impl Exports {
                     return;
                 }
             }
+            self.note();
             let gather = (began.elapsed() * REST).clamp(GATHER, LONGEST_GATHER);
             let _ = self.gossip.changes().wait(seen, RETRY);
             if !self.gossip.changes().pause(gather, &|| self.stop.load(Ordering::Acquire)) {
                 return;
             }
         }
+    }
+
+    /// What the page shows of it.
+    fn note(&self) {
+        let refused = self.publishers.values().map(|publisher| &publisher.refused);
+        let files = refused.clone().map(|(files, _)| files).sum();
+        let example =
+            refused.filter(|(files, _)| *files > 0).find_map(|(_, example)| example.clone());
+        let faults = self.publishers.values().map(|publisher| &publisher.reported);
+        let fault = [&self.reported].into_iter().chain(faults).find_map(Clone::clone);
+        self.notices.unexported(files, example, fault);
     }
 
     /// Gives each publisher its turn. Returns whether there is more to do at once.
@@ -212,7 +230,9 @@ impl Exports {
                 publisher.reported = None;
                 for (path, reason) in &progress.refused {
                     tracing::warn!(publisher = name, %path, %reason, "not exported");
+                    publisher.refused.1 = Some(format!("{name}/{path}: {reason}"));
                 }
+                publisher.refused.0 = progress.refused_files;
                 publisher.written += progress.written;
                 publisher.removed += progress.removed;
                 if progress.more {
@@ -220,7 +240,7 @@ impl Exports {
                 }
                 let written = mem::take(&mut publisher.written);
                 let removed = mem::take(&mut publisher.removed);
-                let now = (current.head.sequence(), progress.missing);
+                let now = (current.head.sequence(), progress.missing, progress.refused_files);
                 if written + removed > 0 && publisher.progress != Some(now) {
                     tracing::info!(
                         publisher = name,

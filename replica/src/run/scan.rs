@@ -265,6 +265,8 @@ impl<O: Outlet> Scan<O> {
     fn report_files(&mut self) {
         let (keys, first) = self.files.private_keys();
         self.notices.private_keys(keys, first.as_deref());
+        let (refused, first) = self.files.refused();
+        self.notices.unpublished(refused, first);
         let published = self.files.published();
         let artifacts = published - self.reported;
         if artifacts > 0 {

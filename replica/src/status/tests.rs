@@ -31,7 +31,7 @@ fn the_first_line_says_whether_all_is_here() {
     assert_eq!(headline(|of| of.readiness.peers = 1), "alone, 0 of 1 peer connected");
     assert_eq!(
         headline(|of| (of.readiness.peers, of.readiness.connected) = (2, 1)),
-        "just connected, 1 of 2 peers connected"
+        "all here just now, 1 of 2 peers connected"
     );
     assert_eq!(headline(|of| of.readiness.missing_artifacts = 1), "behind, 0 of 0 peers connected");
     assert_eq!(

@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, OpenOptions},
+    io,
     os::unix::{
         ffi::OsStrExt as _,
         fs::{FileExt as _, PermissionsExt as _},
@@ -154,6 +155,23 @@ fn a_folder_of_odd_names_is_read_beside_a_running_replica_and_after_its_end() {
     running.signal("TERM");
     assert_eq!(running.end().code(), Some(0));
     site.check();
+}
+
+#[test]
+fn nobody_has_to_read_what_is_printed() {
+    let mut site = Site::new();
+    fs::write(site.outbox(b"file"), b"content").unwrap();
+    let running = site.start();
+    until("it is published", || site.files().len() == 1);
+    let config = site.node.folder.join("config.toml");
+    for arguments in [&["ls", "--config"][..], &["run", "--check", "--config"]] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut command = command(arguments);
+        let printed = command.arg(&config).stdout(writer).output().unwrap();
+        assert_eq!((printed.status.code(), printed.stderr), (Some(0), Vec::new()));
+    }
+    running.kill();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     node::{Node, content},
-    program::{Running, command, until},
+    program::{Running, command, output, until},
 };
 
 /// What a folder holds: the content, mode and time of each file, by its path.
@@ -258,6 +258,30 @@ fn a_publisher_that_gets_a_name_has_a_folder_of_that_name() {
     // What was written under the old name stays as it is.
     let before: Vec<PathBuf> = files(&node.inbox(publisher)).into_keys().collect();
     assert_eq!(before, [Path::new("first")]);
+}
+
+#[test]
+fn what_cannot_be_exported_is_shown_until_it_can() {
+    let mut three = Three::start();
+    three.kill(1);
+    three.nodes[1].more.push_str("http = '0'\n");
+    three.start_again(1);
+    let http = three.nodes[1].http.clone();
+    let shows = |words: &str| {
+        let said = output(["status", "--http", &http]).stdout;
+        String::from_utf8(said).unwrap().lines().any(|line| line.contains(words))
+    };
+    let inbox = three.nodes[1].inbox(&three.nodes[0]);
+    let in_the_way = inbox.join("file/mine");
+    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    fs::write(&in_the_way, "mine").unwrap();
+    three.write("file", b"content");
+    until("it is shown", || shows("a file is not exported: "));
+    fs::remove_file(&in_the_way).unwrap();
+    fs::remove_dir(in_the_way.parent().unwrap()).unwrap();
+    three.write("another", b"so that it is tried again at once");
+    three.until_everywhere();
+    until("nothing is left to know", || !shows("not exported"));
 }
 
 #[test]

@@ -124,6 +124,9 @@ fn what_the_operator_should_know_is_shown() {
 
     fs::write(&key, "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
     until("the key is shown", || shows(&["a private key", "id.pem"]));
+    let odd = folder.path().join("outbox/a\nb");
+    fs::write(&odd, "nobody else has it").unwrap();
+    until("a file that is not published is shown", || shows(&["a file is not published", "a\\nb"]));
     let line = format!("config.toml, line {}", good.lines().count() + 1);
     fs::write(&config, format!("{good}colour = 1\n")).unwrap();
     running.signal("HUP");
@@ -131,9 +134,11 @@ fn what_the_operator_should_know_is_shown() {
     assert!(text().starts_with("all here"), "{}", text());
     assert_eq!(get(&http, "/health").split(" ").nth(1), Some("200"));
     let metrics = get(&http, "/metrics");
-    for series in
-        ["gossip_replica_private_keys_refused 1", "gossip_replica_reloads_rejected_total 1"]
-    {
+    for series in [
+        "gossip_replica_private_keys_refused 1",
+        "gossip_replica_reloads_rejected_total 1",
+        "gossip_replica_files_unpublished 1",
+    ] {
         assert!(metrics.lines().any(|line| line.starts_with(series)), "{series}: {metrics}");
     }
 
@@ -142,6 +147,7 @@ fn what_the_operator_should_know_is_shown() {
     until("what takes a restart is shown", || shows(&["restart", "settle_seconds"]));
     fs::write(&config, good).unwrap();
     fs::remove_file(key).unwrap();
+    fs::remove_file(odd).unwrap();
     running.signal("HUP");
     until("nothing is left to know", || !shows(&[]));
     running.kill();

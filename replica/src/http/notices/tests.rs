@@ -28,6 +28,25 @@ fn a_notice_goes_with_what_it_is_about() {
 }
 
 #[test]
+fn files_that_are_left_out_are_counted_with_an_example() {
+    let notices = Notices::default();
+    notices.unpublished(1, Some("outbox/a: too large".to_owned()));
+    notices.unexported(2, Some("bern/b: its disk is full".to_owned()), None);
+    let noted = notices.read();
+    assert_eq!(
+        noted.lines,
+        [
+            "a file is not published: outbox/a: too large",
+            "2 files are not exported, one of them bern/b: its disk is full",
+        ]
+    );
+    assert_eq!((noted.unpublished, noted.unexported), (1, 2));
+    notices.unpublished(0, None);
+    notices.unexported(0, None, Some("no such folder".to_owned()));
+    assert_eq!(notices.read().lines, ["cannot export: no such folder"]);
+}
+
+#[test]
 fn lines_of_the_log_are_counted_and_shown() {
     assert_eq!(Notices::new(|| 1).read().lines, ["1 line of the log could not be written"]);
     let noted = Notices::new(|| 7).read();

@@ -198,6 +198,16 @@ impl<O: Outlet> Files<O> {
         (keys.clone().count(), keys.map(|(path, _)| self.folder.join(path)).min())
     }
 
+    /// How many other files are not published, and the first of them with the reason.
+    pub(super) fn refused(&self) -> (usize, Option<String>) {
+        let refused = self.known.iter().filter_map(|(path, known)| match &known.state {
+            State::Refused(refused) if !refused.is_private_key => Some((path, &refused.reason)),
+            _ => None,
+        });
+        let first = refused.clone().min_by_key(|(path, _)| *path);
+        (refused.count(), first.map(|(path, reason)| format!("{}: {reason}", path.display())))
+    }
+
     /// When there is something to do: a file has settled, unless it changes, or a catalog is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         if self.store_fault.is_some() {
