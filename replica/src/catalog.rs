@@ -49,6 +49,8 @@ pub use self::{
     share::OverShare,
 };
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use self::unnamed::LEAST_BYTES as LEAST_UNNAMED_BYTES;
 pub(crate) use self::{
     entries::CATALOG_MAGIC, known::News, publishers::fetching::NotFetched, share::Here,
 };

@@ -45,12 +45,12 @@ pub use self::{
     options::{GossipOptions, MAX_CHUNKS, MIN_CHUNK_BYTES, OptionsError},
 };
 
+pub(crate) use self::claim::Claim;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::claim::advert_of;
 
 use self::{
     answers::Answers,
-    claim::Claim,
     downloads::{AttemptId, Downloads, Order},
     lacks::Lacks,
     shares::Unknown,
@@ -60,7 +60,7 @@ use crate::{
     catalog::Catalogs,
     changes::Changes,
     outbox::Outbox,
-    store::{Imported, Partial, Store, StoreError},
+    store::{Artifact, Imported, Partial, Store, StoreError},
 };
 
 /// How much time lies at least between two times that all peers are asked because something was lost.
@@ -287,12 +287,17 @@ impl ReplicaGossip {
         let imported = self.store.import(path).inspect_err(|error| self.note_space(error))?;
         self.catalogs.note_own(imported.artifact.id);
         if imported.new {
-            let now = (self.clock)();
-            self.act(|state| state.downloads.held(imported.artifact.id, now));
-            self.announce(imported.artifact, ArtifactDestination::AllReplicas);
-            self.changes.note();
+            self.enter(imported.artifact);
         }
         Ok(imported)
+    }
+
+    /// An artifact of this replica's own has come into the store.
+    pub(crate) fn enter(&self, artifact: Artifact) {
+        self.changes.note();
+        let now = (self.clock)();
+        self.act(|state| state.downloads.held(artifact.id, now));
+        self.announce(artifact, ArtifactDestination::AllReplicas);
     }
 
     /// Serves as fast as it can from now on, whatever

@@ -27,6 +27,7 @@
 //! | [`identity`], [`tls`] | the key of a replica, and how it is proven |
 //! | [`http`] | the port to look at |
 //! | [`outbox`] | what the protocol asks of a transport |
+//! | `simulation` | with the feature of that name: many replicas in virtual time |
 //!
 //! The program `gossip-replica` is this library with a command line, a configuration and signals.
 
@@ -56,6 +57,8 @@ pub mod replica;
 #[cfg(fuzzing)]
 #[expect(dead_code, unused_imports, reason = "the program uses the rest")]
 mod settings;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -37,6 +37,8 @@ mod index;
 mod journal;
 mod kept;
 mod losses;
+#[cfg(any(test, feature = "simulation"))]
+mod memory;
 mod options;
 mod partial;
 mod read;
@@ -66,6 +68,8 @@ use self::{
 };
 
 pub(crate) use self::files::open_regular;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use self::memory::Contents;
 pub use self::{
     copy::{CopyError, copy_artifact, has_artifact},
     error::StoreError,
@@ -108,6 +112,9 @@ struct Inner {
     /// How often the folder was made again, so that nothing in it is verified.
     restorations: AtomicU64,
     asked: Asked,
+    /// What the artifacts are, where there is no disk.
+    #[cfg(any(test, feature = "simulation"))]
+    memory: Option<Arc<Contents>>,
 }
 
 impl Store {
@@ -144,22 +151,11 @@ impl Store {
         let lock = files::lock(folder)?;
         let parts = files::find_parts(&folder.join(PARTIAL_FOLDER))?;
         let (found, ignored) = files::find_artifacts(folder)?;
-        let inner = Arc::new(Inner {
-            folder: folder.into(),
-            options,
-            folder_state: Mutex::new(FolderState::locked(lock)),
-            index: Mutex::default(),
-            count: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            partials: AtomicU64::new(
-                parts.iter().fold(0, |next, part| next.max(part.number.wrapping_add(1))),
-            ),
-            space: Space::new(&options, free),
-            losses: Mutex::default(),
-            verified_bytes: AtomicU64::new(0),
-            restorations: AtomicU64::new(0),
-            asked: Asked::default(),
-        });
+        let state = FolderState::locked(lock);
+        let mut inner = Inner::new(folder.into(), options, state, free);
+        inner.partials =
+            parts.iter().fold(0, |next, part| next.max(part.number.wrapping_add(1))).into();
+        let inner = Arc::new(inner);
         let artifacts = inner.adopt(found);
         let kept = inner.adopt_parts(parts);
         let bytes = inner.bytes();
@@ -303,6 +299,30 @@ impl Store {
 }
 
 impl Inner {
+    fn new(
+        folder: PathBuf,
+        options: StoreOptions,
+        folder_state: FolderState,
+        free: FreeSpace,
+    ) -> Self {
+        Self {
+            folder,
+            options,
+            folder_state: Mutex::new(folder_state),
+            index: Mutex::default(),
+            count: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            partials: AtomicU64::new(0),
+            space: Space::new(&options, free),
+            losses: Mutex::default(),
+            verified_bytes: AtomicU64::new(0),
+            restorations: AtomicU64::new(0),
+            asked: Asked::default(),
+            #[cfg(any(test, feature = "simulation"))]
+            memory: None,
+        }
+    }
+
     fn index(&self) -> MutexGuard<'_, Index> {
         // A panic inside of the index's few steps is a bug that other threads need not die of.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)

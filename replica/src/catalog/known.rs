@@ -147,6 +147,18 @@ impl Catalogs {
         self.max_publisher_bytes
     }
 
+    /// Nothing is known, and nothing may be published: there is no folder.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn without_folder() -> Self {
+        Self {
+            folder: PathBuf::new(),
+            own: None,
+            max_publisher_bytes: None,
+            disk: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
     /// These publish, and nobody else. Of those that no longer do, the files count as removed. Touches no disk: what
     /// is retired is written with the next change.
     pub(crate) fn set_members(&self, members: BTreeSet<NodeId>, look_up: LookUp<'_>) {

@@ -29,7 +29,7 @@ use std::{
 use gossip_engine::{ArtifactId, NodeId};
 
 /// With how many bytes an artifact counts at least; 64 KiB.
-pub(super) const LEAST_BYTES: u64 = 64 << 10;
+pub(crate) const LEAST_BYTES: u64 = 64 << 10;
 
 /// An artifact that counts for a peer.
 #[derive(Clone, Copy, Debug)]

@@ -87,10 +87,7 @@ impl ReplicaGossip {
         let sequence = self.catalogs.next_sequence(identity.node_id());
         let head = Head::sign(identity, sequence, id, size);
         self.catalogs.publish(head, catalog, &|id| self.look_up(id));
-        self.changes.note();
-        let now = (self.clock)();
-        self.act(|state| state.downloads.held(id, now));
-        self.announce(artifact, ArtifactDestination::AllReplicas);
+        self.enter(artifact);
         Ok(head)
     }
 

@@ -48,6 +48,11 @@ impl FolderState {
     pub(super) fn locked(lock: File) -> Self {
         Self { lock: Some(lock), reported: None }
     }
+
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn without_folder() -> Self {
+        Self { lock: None, reported: None }
+    }
 }
 
 impl Inner {
@@ -62,6 +67,11 @@ impl Inner {
     }
 
     fn restore(&self, state: &mut FolderState) -> Result<(), StoreError> {
+        #[cfg(any(test, feature = "simulation"))]
+        if self.memory.is_some() {
+            let reason = io::Error::from(io::ErrorKind::Unsupported);
+            return Err(StoreError::io("create", &self.folder)(reason));
+        }
         if let Some(lock) = &state.lock {
             let path = self.folder.join(LOCK_FILE);
             match is_same_file(lock, &path) {
@@ -236,7 +246,7 @@ impl Inner {
         }
     }
 
-    fn add_to_index(
+    pub(super) fn add_to_index(
         &self,
         id: ArtifactId,
         size: u64,

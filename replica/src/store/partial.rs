@@ -47,8 +47,8 @@ pub(super) const BUFFER_BYTES: usize = 128 << 10;
 /// unless it has been finished or kept, and releases its space.
 #[derive(Debug)]
 pub struct Partial {
-    store: Arc<Inner>,
-    key: Key,
+    pub(super) store: Arc<Inner>,
+    pub(super) key: Key,
     progress: Mutex<Progress>,
     /// Whether it is over. Who writes or resumes holds it, so that nothing is kept that is still written.
     over: RwLock<bool>,
@@ -57,20 +57,29 @@ pub struct Partial {
 }
 
 #[derive(Debug)]
-struct Progress {
+pub(super) struct Progress {
     path: PathBuf,
-    reservation: Option<Reservation>,
+    pub(super) reservation: Option<Reservation>,
     /// Whether the file was made.
     made: bool,
     /// How many entries its journal has.
     entries: u64,
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) in_memory: super::memory::Written,
 }
 
 impl Partial {
     pub(super) fn new(store: Arc<Inner>, id: ArtifactId, size: u64) -> Self {
         let key = Key { id, size };
         let path = store.next_partial(has_journal(key).then_some(key));
-        let progress = Mutex::new(Progress { path, reservation: None, made: false, entries: 0 });
+        let progress = Mutex::new(Progress {
+            path,
+            reservation: None,
+            made: false,
+            entries: 0,
+            #[cfg(any(test, feature = "simulation"))]
+            in_memory: super::memory::Written::default(),
+        });
         let (over, handed_on) = (RwLock::new(false), AtomicBool::new(false));
         Self { store, key, progress, over, handed_on }
     }
@@ -136,6 +145,10 @@ impl Partial {
         if *over {
             return Ok(());
         }
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(contents) = &self.store.memory {
+            return self.write_in_memory(contents, offset, bytes);
+        }
         let (mut file, path) = self.open()?;
         if let Some(reservation) = &self.progress().reservation {
             reservation.earn(length)?;
@@ -172,6 +185,10 @@ impl Partial {
     /// [`StoreError::Mismatch`] if the content is another one, and otherwise as for
     /// [`write_at`](Self::write_at).
     pub fn finish(&self) -> Result<Artifact, StoreError> {
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(contents) = &self.store.memory {
+            return self.finish_in_memory(contents);
+        }
         let Key { id, size } = self.key;
         let (file, path) = self.open()?;
         let length = file.metadata().map_err(StoreError::io("read", &path))?.len();
@@ -233,7 +250,7 @@ impl Partial {
         }
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         // Nothing in it is left half done by a panic.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,6 +258,10 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
+        #[cfg(any(test, feature = "simulation"))]
+        if self.store.memory.is_some() {
+            return;
+        }
         if !*self.handed_on.get_mut() {
             // There is no file before the first write. One that cannot be removed now is found when
             // the store is opened again.

@@ -41,6 +41,10 @@ impl Store {
         offset: u64,
         length: usize,
     ) -> Result<Bytes, StoreError> {
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(contents) = &self.inner.memory {
+            return self.inner.read_in_memory(contents, id, offset, length);
+        }
         let path = self.inner.path(id);
         for _ in 0..MAX_TRIES {
             let entry = self.inner.index().get(id).ok_or(StoreError::NotHeld(id))?;

@@ -36,7 +36,7 @@ impl Place {
 pub(crate) enum Order {
     /// By hash, with this salt.
     Salted(u64),
-    /// As they arrive; for tests of single rules, and for measuring what the other gains.
+    /// As they arrive; for tests of single rules.
     #[cfg(test)]
     Arrival,
 }

@@ -1,6 +1,6 @@
-//! Each rule by itself; all of them together are in `simulation`.
+//! Each rule by itself; all of them together, with peers of all kinds, are in `simulation`. What many replicas do
+//! together is tested in the `simulation` of the crate.
 
-mod links;
 mod resume;
 mod simulation;
 
