@@ -259,6 +259,12 @@ impl Store {
         self.inner.index().get(id).map(|entry| entry.artifact)
     }
 
+    /// The artifact, if it is held, and whether its file was verified in this run. If not, its size is what the file
+    /// has, which may be damaged.
+    pub(crate) fn get_verified(&self, id: ArtifactId) -> Option<(Artifact, bool)> {
+        self.inner.index().get(id).map(|entry| (entry.artifact, entry.verified.is_some()))
+    }
+
     /// Whether the artifact is held.
     #[must_use]
     pub fn contains(&self, id: ArtifactId) -> bool {

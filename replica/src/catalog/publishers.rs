@@ -252,11 +252,11 @@ impl State {
         unnamed
     }
 
-    /// Nobody names these any more, unless somebody does by now. Of what is held the size is known, and a name with
+    /// Nobody names these any more, unless somebody does by now. Of what is verified the size is known, and a name with
     /// another one is none.
     pub(super) fn retire(&mut self, unnamed: Vec<(ArtifactId, Here)>, now: Duration) {
         for (id, here) in unnamed {
-            let is_named = match here.is_held {
+            let is_named = match here.is_verified {
                 true => self.names.contains(id, here.size),
                 false => self.names.is_named(id),
             };

@@ -5,7 +5,8 @@
 //! content that two publishers name counts for both, and is fetched if it is within the share of one.
 //!
 //! Sizes are what the publisher says. So what a catalog names is a content *of a size*. A publisher that says less than
-//! there is names nothing. An entry that says another size than what is held is beyond the share as well.
+//! there is names nothing. An entry that says another size than what is held is beyond the share as well. Before a file
+//! is verified its length may be that of a damaged one, so another length than the entry says is as if it were not held.
 //!
 //! A catalog is gone through once, when it becomes current. Of one that fits and says nothing wrong nothing is kept, of
 //! another a byte for each file.
@@ -14,14 +15,16 @@ use std::collections::HashSet;
 
 use gossip_engine::ArtifactId;
 
-use super::Catalog;
+use super::{Catalog, FileEntry};
 
 /// An artifact that is here, or that a peer advertises.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Here {
-    /// Its size in bytes: a claim unless it is held.
+    /// Its size in bytes: a claim unless it is verified.
     pub(crate) size: u64,
     pub(crate) is_held: bool,
+    /// Whether what is held was found to be it in this run. Otherwise its size is what its file has.
+    pub(crate) is_verified: bool,
 }
 
 /// Looks for an artifact. It may take the locks of store and protocol.
@@ -40,15 +43,18 @@ impl OverShare {
     /// Goes through a catalog whose publisher may have so many bytes.
     pub(super) fn of(catalog: &Catalog, limit: Option<u64>, look_up: LookUp<'_>) -> Self {
         let limit = limit.unwrap_or(u64::MAX);
-        let held = |id| look_up(id).filter(|here| here.is_held).map(|here| here.size);
-        let is_right = |id, size| held(id).is_none_or(|held| held == size);
+        let held = |entry: &FileEntry| {
+            let here = look_up(entry.id).filter(|here| here.is_held)?;
+            (here.is_verified || here.size == entry.size).then_some(here.size)
+        };
+        let is_right = |entry| held(entry).is_none_or(|held| held == entry.size);
         let sum = catalog.files().fold(0, |sum: u64, (_, entry)| sum.saturating_add(entry.size));
-        if sum <= limit && catalog.files().all(|(_, entry)| is_right(entry.id, entry.size)) {
+        if sum <= limit && catalog.files().all(|(_, entry)| is_right(entry)) {
             return Self::default();
         }
         let mut over = Self { beyond: vec![true; catalog.len()], ..Self::default() };
         // Looked up once, or what comes meanwhile would have no turn.
-        let sizes: Vec<Option<u64>> = catalog.files().map(|(_, entry)| held(entry.id)).collect();
+        let sizes: Vec<Option<u64>> = catalog.files().map(|(_, entry)| held(entry)).collect();
         let mut left = limit;
         let mut within = HashSet::new();
         for is_held in [true, false] {

@@ -62,11 +62,11 @@ impl State {
 impl ReplicaGossip {
     /// What is known of an artifact here.
     pub(super) fn look_up(&self, id: ArtifactId) -> Option<Here> {
-        if let Some(held) = self.store.get(id) {
-            return Some(Here { size: held.size, is_held: true });
+        if let Some((held, is_verified)) = self.store.get_verified(id) {
+            return Some(Here { size: held.size, is_held: true, is_verified });
         }
         let size = self.state().downloads.wanted_size(id)?;
-        Some(Here { size, is_held: false })
+        Some(Here { size, is_held: false, is_verified: false })
     }
 
     /// Whether what a peer advertises may be fetched.

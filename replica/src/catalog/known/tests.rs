@@ -28,7 +28,7 @@ fn catalog(identity: &Identity, contents: &[u8]) -> (ArtifactId, Vec<u8>) {
 }
 
 /// Everything is held.
-const HELD: LookUp<'_> = &|_| Some(Here { size: 1, is_held: true });
+const HELD: LookUp<'_> = &|_| Some(Here { size: 1, is_held: true, is_verified: true });
 /// Long after whatever was looked at before.
 const LATER: Duration = Duration::MAX;
 
@@ -213,7 +213,8 @@ fn what_is_neither_held_nor_wanted_is_not_remembered() {
     catalogs.publish_of(&a, 1, &[1, 2]);
     catalogs.announce_of(&a, 2, &[]);
     let (empty, bytes) = catalog(&a, &[]);
-    let look_up = |wanted| (wanted == id(2)).then_some(Here { size: 1, is_held: true });
+    let look_up =
+        |wanted| (wanted == id(2)).then_some(Here { size: 1, is_held: true, is_verified: true });
     assert_eq!(catalogs.complete(empty, &bytes, LATER, &look_up).heads.len(), 1);
     assert_eq!(catalogs.retired(), [2]);
 }

@@ -23,7 +23,8 @@ fn catalog(files: &[(u8, u64)]) -> Catalog {
 /// The numbers of the files that are beyond a share, where these contents of these sizes are held.
 fn beyond(files: &[(u8, u64)], limit: Option<u64>, held: &[(u8, u64)]) -> Vec<usize> {
     let held: HashMap<_, _> = held.iter().map(|(content, size)| (id(*content), *size)).collect();
-    let look_up = |id| held.get(&id).map(|size| Here { size: *size, is_held: true });
+    let look_up =
+        |id| held.get(&id).map(|size| Here { size: *size, is_held: true, is_verified: true });
     let over = OverShare::of(&catalog(files), limit, &look_up);
     let beyond: Vec<usize> = (0..files.len()).filter(|number| over.contains(*number)).collect();
     let bytes: u64 = beyond.iter().map(|number| files[*number].1).sum();
@@ -54,7 +55,9 @@ fn what_is_held_counts_first() {
 
 #[test]
 fn what_is_only_advertised_does_not_count_first() {
-    let advertised = |id_: ArtifactId| (id_ == id(2)).then_some(Here { size: 70, is_held: false });
+    let advertised = |id_: ArtifactId| {
+        (id_ == id(2)).then_some(Here { size: 70, is_held: false, is_verified: false })
+    };
     let over = OverShare::of(&catalog(&[(1, 40), (2, 70)]), Some(100), &advertised);
     assert!(!over.contains(0) && over.contains(1));
 }
@@ -71,4 +74,24 @@ fn a_false_size_of_what_is_held_is_beyond_any_share() {
     assert_eq!(beyond(&[(1, 0), (2, 5)], None, &[(1, 70)]), [0]);
     assert_eq!(beyond(&[(1, 70), (1, 0)], None, &[(1, 70)]), [1]);
     assert_eq!(beyond(&[(1, u64::MAX - 1), (2, 2)], Some(u64::MAX - 1), &[]), [1]);
+}
+
+#[test]
+fn another_length_before_it_is_verified_is_not_held() {
+    let found = |size| {
+        move |of: ArtifactId| {
+            (of == id(1)).then_some(Here { size, is_held: true, is_verified: false })
+        }
+    };
+    let files = catalog(&[(1, 70), (2, 40)]);
+    assert_eq!(OverShare::of(&files, None, &found(9)), OverShare::default());
+    // It has no place before the others, unless it has the length that it should have.
+    let beyond =
+        |size| [0, 1].map(|at| OverShare::of(&files, Some(100), &found(size)).contains(at));
+    assert_eq!((beyond(70), beyond(9)), ([false, true], [false, true]));
+    let held = |of: ArtifactId| match of == id(1) {
+        true => Some(Here { size: 9, is_held: true, is_verified: false }),
+        false => Some(Here { size: 40, is_held: true, is_verified: true }),
+    };
+    assert!(OverShare::of(&files, Some(100), &held).contains(0));
 }

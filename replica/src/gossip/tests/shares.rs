@@ -252,6 +252,34 @@ fn what_was_fetched_for_a_head_alone_is_dropped() {
     assert!(scene.cluster.holds(0, &[file]));
 }
 
+#[test]
+fn a_damaged_file_of_another_length_is_fetched_again() {
+    for length in [FILE_BYTES / 2, FILE_BYTES + 1] {
+        let mut scene = Scene::new(small_chunks(), 99 * FILE_BYTES, 1);
+        let files = scene.publish(1, 3);
+        scene.name(1, &files, FILE_BYTES);
+        let publisher = scene.publishers[1].node_id();
+        let is_current =
+            |cluster: &Cluster| cluster.replica(0).catalogs().current(publisher).is_some();
+        scene.cluster.connect(0, 1);
+        scene.cluster.run_until(60, |cluster| is_current(cluster) && cluster.holds(0, &files));
+        let path = scene.cluster.replica(0).store().folder().join(format!("{:x}", files[1]));
+        let file = std::fs::File::options().write(true).open(&path).expect("held");
+        file.set_len(length).expect("damaged");
+        scene.cluster.restart(0);
+        let members = scene.publishers.iter().map(Identity::node_id).collect();
+        scene.cluster.replica(0).set_members(members);
+        scene.cluster.run_until(10, is_current);
+        assert_eq!(scene.over_share(1), 0);
+        // The verifier comes later.
+        assert!(scene.cluster.holds(0, &files));
+        assert!(!scene.cluster.replica(0).store().verify(files[1]).expect("readable"));
+        scene.cluster.connect(0, 1);
+        scene.cluster.run_until(60, |cluster| cluster.holds(0, &files));
+        scene.cluster.check_at_rest();
+    }
+}
+
 /// A replica on this folder, and whether it would fetch `size` bytes that no catalog names.
 fn fetches(folder: &std::path::Path, own: &Identity, size: u64) -> (ReplicaGossip, bool) {
     let store = Store::open_with(folder, crash()).expect("opened");
