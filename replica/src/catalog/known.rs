@@ -14,9 +14,10 @@
 //! names it: a crash in between leaves the old head, and that names it again. What may be fetched is asked, and
 //! counted, under `state` as well.
 //!
-//! Bounded: [`MAX_PUBLISHERS`], [`MAX_FILES`] of each, [`MAX_ALL_FILES`] of all. A publisher's catalogs are looked at
-//! no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the last. A head that cannot be written
-//! is said in the log; it counts until the replica ends, and is fetched again afterwards.
+//! Bounded: [`MAX_PUBLISHERS`], [`MAX_FILES`] of each, [`MAX_ALL_FILES`] of all or an equal part of these. A
+//! publisher's catalogs are looked at no more often than every [`PAUSE`], and [`PAUSE_PER_FILE`] for each file of the
+//! last. A head that cannot be written is said in the log; it counts until the replica ends, and is fetched again
+//! afterwards.
 
 mod fetching;
 
@@ -43,7 +44,13 @@ use crate::replace_file::replace_file;
 /// How many publishers are known at a time, those that have left the list among them.
 pub const MAX_PUBLISHERS: usize = 8192;
 /// The most files of all current catalogs together. What does not fit waits; the replica's own catalog never does.
+///
+/// Each publisher on the list has an equal part of this whatever the others name: a catalog with no more files does not
+/// wait. So there may be twice as many, and the replica's own.
 pub const MAX_ALL_FILES: usize = 4 * MAX_FILES;
+/// How many there are at most with the equal parts. These alone do not reach it, unless the list has grown since and
+/// parts were larger before.
+pub(super) const MOST_FILES: usize = 2 * MAX_ALL_FILES + MAX_FILES;
 
 /// How much time lies at least between two looks at catalogs of a publisher, and how much more for each file.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -225,7 +232,7 @@ impl Catalogs {
                     completed.refused.push((head, error));
                 }
                 // It waits until others have fewer.
-                Ok(catalog) if !state.fits(&head, &catalog) => {}
+                Ok(catalog) if !state.fits(&head, catalog.len()) => {}
                 Ok(catalog) => {
                     let installed = state.install(head, catalog, over_share);
                     drop(state);

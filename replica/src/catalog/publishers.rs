@@ -7,6 +7,7 @@
 //! ```
 
 pub(super) mod fetching;
+mod looks;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +19,7 @@ use gossip_engine::{ArtifactId, NodeId};
 
 use super::{
     Catalog, Head,
-    known::{MAX_ALL_FILES, MAX_PUBLISHERS, News, PAUSE, PAUSE_PER_FILE},
+    known::{MAX_PUBLISHERS, News},
     names::Names,
     retired::Retired,
     share::{Here, OverShare},
@@ -84,6 +85,8 @@ struct Publisher {
     refused: Option<Head>,
     /// When the next catalog may be looked at.
     next_look: Duration,
+    /// The last catalog that did not fit beside the others, and how many files it has.
+    waiting: Option<(ArtifactId, usize)>,
 }
 
 impl Publisher {
@@ -92,10 +95,6 @@ impl Publisher {
         let current = self.current.as_ref().map(|current| current.head);
         let heads = [self.announced, self.refused, current];
         heads.into_iter().flatten().max_by_key(|head| (head.sequence(), head.catalog()))
-    }
-
-    fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
-        now >= self.next_look && self.announced.is_some_and(|head| head.catalog() == id)
     }
 
     fn files(&self) -> usize {
@@ -166,28 +165,6 @@ impl State {
 
     pub(super) fn awaited(&self) -> Vec<Head> {
         self.of_members().filter_map(|known| known.announced).collect()
-    }
-
-    pub(super) fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
-        self.catalogs.contains_key(&id) && self.of_members().any(|known| known.is_due(id, now))
-    }
-
-    /// Whether a catalog is awaited and may be looked at. The next one may be after a pause.
-    pub(super) fn take_look(&mut self, head: &Head, now: Duration) -> bool {
-        let is_member = self.members.contains(&head.publisher());
-        let Some(known) = self.publishers.get_mut(&head.publisher()) else { return false };
-        if !is_member || known.announced != Some(*head) || !known.is_due(head.catalog(), now) {
-            return false;
-        }
-        let files = u32::try_from(known.files()).unwrap_or(u32::MAX);
-        known.next_look = now.saturating_add(PAUSE + PAUSE_PER_FILE * files);
-        true
-    }
-
-    /// Whether all catalogs together have few enough files with this one.
-    pub(super) fn fits(&self, head: &Head, catalog: &Catalog) -> bool {
-        let before = self.publishers.get(&head.publisher()).map_or(0, Publisher::files);
-        self.files - before + catalog.len() <= MAX_ALL_FILES
     }
 
     pub(super) fn install(

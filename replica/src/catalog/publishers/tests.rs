@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use gossip_engine::ArtifactId;
 
-use super::{MAX_ALL_FILES, State};
+use super::State;
 use crate::{
-    catalog::{Catalog, FileEntry, FilePath, Head, Here, OverShare},
+    catalog::{
+        Catalog, FileEntry, FilePath, Head, Here, MAX_ALL_FILES, MAX_FILES, OverShare,
+        known::MOST_FILES,
+    },
     identity::Identity,
 };
 
@@ -65,16 +68,72 @@ fn a_claim_of_what_may_be_another_retires_nothing() {
     }
 }
 
+/// So many publishers with a catalog each that is announced.
+fn announced(count: u8) -> (State, Vec<Head>) {
+    let publishers: Vec<_> = (0..count).map(|_| Identity::generate()).collect();
+    let mut state = State::default();
+    state.set_members(publishers.iter().map(Identity::node_id).collect());
+    let head = |(at, publisher)| Head::sign(publisher, 1, ArtifactId::new([at; 32]), 9);
+    let heads: Vec<_> = (100..).zip(&publishers).map(head).collect();
+    assert!(heads.iter().all(|head| state.announce(*head)));
+    (state, heads)
+}
+
 #[test]
 fn all_catalogs_together_have_a_limit() {
-    let publisher = Identity::generate();
-    let head = Head::sign(&publisher, 1, ArtifactId::new([2; 32]), 9);
-    let mut state = State { files: MAX_ALL_FILES - 1, ..State::default() };
-    assert!(state.fits(&head, &catalog()));
+    let (mut state, heads) = announced(5);
+    let part = MAX_ALL_FILES / 5;
+    state.files = MAX_ALL_FILES - part - 1;
+    assert!(state.fits(&heads[0], part + 1));
     state.files += 1;
-    assert!(!state.fits(&head, &catalog()));
+    assert!(!state.fits(&heads[0], part + 1));
     // One that takes the place of another adds nothing.
     state.files -= 1;
-    state.install(head, catalog().into(), OverShare::default());
-    assert!(state.fits(&head, &catalog()));
+    state.install(heads[0], catalog().into(), OverShare::default());
+    assert!(state.fits(&heads[0], part + 1));
+}
+
+#[test]
+fn what_is_within_an_equal_part_fits_whatever_others_have() {
+    let (mut state, heads) = announced(5);
+    let part = MAX_ALL_FILES / 5;
+    state.files = MAX_ALL_FILES;
+    assert!(state.fits(&heads[0], part) && !state.fits(&heads[0], part + 1));
+    // Parts were larger when there were fewer members.
+    state.files = MOST_FILES - part;
+    assert!(state.fits(&heads[0], part));
+    state.files += 1;
+    assert!(!state.fits(&heads[0], part));
+}
+
+#[test]
+fn what_does_not_fit_is_not_read_again_until_it_does() {
+    let (mut state, heads) = announced(5);
+    let (head, large) = (heads[0], MAX_FILES);
+    let mut seconds = 0;
+    let mut is_looked_at = |state: &mut State, head: &Head| {
+        seconds += 1;
+        let now = Duration::from_secs(seconds);
+        let is_due = state.is_due(head.catalog(), now);
+        assert_eq!(state.take_look(head, now), is_due);
+        is_due
+    };
+    state.files = MAX_ALL_FILES;
+    assert!(is_looked_at(&mut state, &head));
+    assert!(!state.fits(&head, large));
+    assert!(!is_looked_at(&mut state, &head));
+    // Nor with a newer head. A newer catalog may fit.
+    let publisher = Identity::generate();
+    state.set_members(heads.iter().map(Head::publisher).chain([publisher.node_id()]).collect());
+    let sign = |sequence, catalog| Head::sign(&publisher, sequence, catalog, 9);
+    assert!(state.announce(sign(1, head.catalog())));
+    assert!(is_looked_at(&mut state, &sign(1, head.catalog())), "another publisher's");
+    assert!(!state.fits(&sign(1, head.catalog()), large));
+    assert!(state.announce(sign(2, head.catalog())));
+    assert!(!is_looked_at(&mut state, &sign(2, head.catalog())));
+    assert!(state.announce(sign(3, ArtifactId::new([99; 32]))));
+    assert!(is_looked_at(&mut state, &sign(3, ArtifactId::new([99; 32]))));
+    // Others have fewer by now.
+    state.files -= large;
+    assert!(is_looked_at(&mut state, &head) && state.fits(&head, large));
 }
