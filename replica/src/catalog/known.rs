@@ -170,7 +170,7 @@ impl Catalogs {
     /// is retired is written with the next change.
     pub(crate) fn set_members(&self, members: BTreeSet<NodeId>, look_up: LookUp<'_>) {
         let unnamed = self.state().set_members(members);
-        self.retire(unnamed, look_up);
+        self.retire(unnamed, None, look_up);
     }
 
     /// What a head means. Its signature need not have been checked.
@@ -240,7 +240,9 @@ impl Catalogs {
                     completed.returned |= installed.returned;
                     completed.has_unknown |= has_unknown;
                     completed.were_within.extend(installed.was_within.then(|| head.publisher()));
-                    self.retire(installed.unnamed, look_up);
+                    let limited = self.max_publisher_bytes.and(Some(head.publisher()));
+                    let limited = limited.filter(|publisher| self.own != Some(*publisher));
+                    self.retire(installed.unnamed, limited, look_up);
                     self.write(&head);
                 }
             }
@@ -261,7 +263,7 @@ impl Catalogs {
     pub(crate) fn publish(&self, head: Head, catalog: Arc<Catalog>, look_up: LookUp<'_>) {
         let _disk = self.disk();
         let installed = self.state().install(head, catalog, OverShare::default());
-        self.retire(installed.unnamed, look_up);
+        self.retire(installed.unnamed, None, look_up);
         self.write(&head);
     }
 
@@ -314,10 +316,10 @@ impl Catalogs {
         self.write_retired();
     }
 
-    /// Nobody names these any more, unless somebody does by now.
-    fn retire(&self, unnamed: Vec<ArtifactId>, look_up: LookUp<'_>) {
+    /// Nobody names these any more, unless somebody does by now. They count for the publisher, if it has a limit.
+    fn retire(&self, unnamed: Vec<ArtifactId>, limited: Option<NodeId>, look_up: LookUp<'_>) {
         let here = unnamed.into_iter().filter_map(|id| Some((id, look_up(id)?))).collect();
-        self.state().retire(here, wall_clock());
+        self.state().retire(here, limited, wall_clock());
     }
 
     /// With the lock of the disk held. What is retired comes first.

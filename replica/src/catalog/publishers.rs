@@ -74,6 +74,8 @@ pub(super) struct State {
     superseded: Vec<(ArtifactId, Duration)>,
     /// Those of them that are not retired yet.
     just_superseded: BTreeSet<ArtifactId>,
+    /// What else is retired, and whose catalog named it last, if their share has a limit.
+    removed: HashMap<ArtifactId, NodeId>,
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +194,7 @@ impl State {
             installed.returned |= self.names.is_beyond(entry.id);
             self.names.add(entry.id, entry.size);
             installed.returned |= self.retired.keep(entry.id);
+            self.removed.remove(&entry.id);
             self.unnamed.name(entry.id, entry.size);
         }
         self.retired.keep(head.catalog());
@@ -230,8 +233,13 @@ impl State {
     }
 
     /// Nobody names these any more, unless somebody does by now. Of what is verified the size is known, and a name with
-    /// another one is none.
-    pub(super) fn retire(&mut self, unnamed: Vec<(ArtifactId, Here)>, now: Duration) {
+    /// another one is none. It counts as removed by this publisher.
+    pub(super) fn retire(
+        &mut self,
+        unnamed: Vec<(ArtifactId, Here)>,
+        publisher: Option<NodeId>,
+        now: Duration,
+    ) {
         for (id, here) in unnamed {
             let is_named = match here.is_verified {
                 true => self.names.contains(id, here.size),
@@ -241,10 +249,31 @@ impl State {
                 self.retired.retire(id, now);
                 if self.just_superseded.contains(&id) && self.superseded.len() < MAX_SUPERSEDED {
                     self.superseded.push((id, now));
+                } else if let Some(publisher) = publisher
+                    && self.retired.contains(id)
+                {
+                    // Who merely has it beyond their share has not removed it.
+                    self.removed.entry(id).or_insert(publisher);
                 }
             }
         }
         self.just_superseded.clear();
+    }
+
+    /// What is retired that counts for a publisher, the newest first.
+    pub(super) fn removed(&mut self) -> Vec<(ArtifactId, NodeId)> {
+        if self.removed.is_empty() {
+            return Vec::new();
+        }
+        let retired = &self.retired;
+        self.removed.retain(|id, _| retired.contains(*id));
+        let newest = retired.since(Duration::MAX).into_iter().rev();
+        newest.filter_map(|id| Some((id, *self.removed.get(&id)?))).collect()
+    }
+
+    /// This is not held any more.
+    pub(super) fn forget_removed(&mut self, id: ArtifactId) {
+        self.removed.remove(&id);
     }
 
     pub(super) fn revision(&self) -> u64 {

@@ -249,7 +249,7 @@ impl ReplicaGossip {
         }
     }
 
-    /// Drops what no catalog names any more when its time has come. Where something that is named needs space, it drops
+    /// Drops what no catalog names any more when its time has come, or its publisher has removed too much. Where something that is named needs space, it drops
     /// as much as that takes: first what none has ever named, then the oldest. If all would not be enough, it is kept.
     pub(super) fn drop_retired(&self, now: Duration) {
         let short_of = {
@@ -264,6 +264,7 @@ impl ReplicaGossip {
         let is_needless =
             |id: &ArtifactId| self.store.get(*id).is_some_and(|of| self.is_needless(of));
         let mut droppable = self.catalogs.droppable(self.options.removed_retention);
+        droppable.extend(self.removed_beyond_share());
         droppable.retain(is_needless);
         if let Some(short_of) = short_of {
             let retired = self.catalogs.droppable(Duration::ZERO);

@@ -41,7 +41,7 @@ pub struct GossipOptions {
     pub downloads_per_peer: usize,
     /// For how long an artifact is held that a catalog named and none names any more; a day. Longer gives more time to
     /// restore what was removed by mistake, and takes more space. Where something does not fit, it is dropped earlier,
-    /// the oldest first.
+    /// the oldest first. [`max_publisher_bytes`](Self::max_publisher_bytes) bounds how much of it there is.
     pub removed_retention: Duration,
     /// At most how many bytes of chunks are served in a second, to all peers together; no limit unless set. Set it to
     /// watch a spread: a request waits on the flow's thread for its turn.
@@ -49,6 +49,10 @@ pub struct GossipOptions {
     /// How many bytes are held of what one publisher's catalog names; no limit unless set. What is here already counts
     /// first, then each file that still fits, in the order of the paths. The replica's own files have no limit. Set it
     /// where a publisher may have less of the disk than there is, so that the others find space.
+    ///
+    /// Of what a publisher has removed in this run, as much again is held for
+    /// [`removed_retention`](Self::removed_retention); beyond that the oldest is dropped, within some 10 s. A restart
+    /// forgets whose it was. So one publisher has twice as many bytes at most, and what it sends in 10 s.
     pub max_publisher_bytes: Option<u64>,
     /// How many bytes are fetched of one peer that no catalog names, and so many times that of all together as there
     /// are members; 4 GiB, and no more than [`max_publisher_bytes`](Self::max_publisher_bytes). It is asked for again

@@ -9,7 +9,7 @@
 //! run has left. Then none of it is fetched for [`CLOSED`], or it would take the space again. What is left is not
 //! touched while a catalog is awaited, which may name it.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use gossip_engine::{ArtifactId, NodeId};
 
@@ -154,6 +154,29 @@ impl ReplicaGossip {
             }
             self.catalogs.forget_catalog(id);
         }
+    }
+
+    /// What each publisher has removed beyond as many bytes as its share has: it would take as much again with each new
+    /// catalog. The newest stays.
+    pub(super) fn removed_beyond_share(&self) -> Vec<ArtifactId> {
+        let Some(limit) = self.catalogs.max_publisher_bytes() else { return Vec::new() };
+        let mut held: HashMap<NodeId, u64> = HashMap::new();
+        let (mut beyond, mut gone) = (Vec::new(), Vec::new());
+        for (id, publisher) in self.catalogs.removed() {
+            match self.look_up(id) {
+                Some(here) if here.is_held => {
+                    let held = held.entry(publisher).or_default();
+                    *held = held.saturating_add(here.size);
+                    if *held > limit {
+                        beyond.push(id);
+                    }
+                }
+                Some(_) => {}
+                None => gone.push(id),
+            }
+        }
+        self.catalogs.forget_removed(&gone);
+        beyond
     }
 
     /// What an earlier run has left and nobody names, the lowest height first.

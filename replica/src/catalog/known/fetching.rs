@@ -63,6 +63,18 @@ impl Catalogs {
         held.iter().filter(is_left_over).copied().collect()
     }
 
+    /// What publishers with a limit have removed and is retired, the newest first, and whose it was. It is not known of
+    /// what an earlier run has left.
+    pub(crate) fn removed(&self) -> Vec<(ArtifactId, NodeId)> {
+        self.state().removed()
+    }
+
+    /// These are neither held nor wanted any more.
+    pub(crate) fn forget_removed(&self, gone: &[ArtifactId]) {
+        let mut state = self.state();
+        gone.iter().for_each(|id| state.forget_removed(*id));
+    }
+
     /// What was fetched as a catalog and is none: refused, or never looked at since a newer one came first.
     pub(crate) fn needless_catalogs(&self) -> Vec<ArtifactId> {
         self.state().needless_catalogs()

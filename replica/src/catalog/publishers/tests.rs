@@ -41,12 +41,13 @@ fn what_somebody_names_by_now_is_not_retired() {
     state.install(head, catalog().into(), OverShare::default());
     let ids = [1, 2, 3].map(|number| ArtifactId::new([number; 32]));
     let here = Here { size: 1, is_held: true, is_verified: true };
-    state.retire(ids.map(|id| (id, here)).to_vec(), Duration::from_secs(1));
+    state.retire(ids.map(|id| (id, here)).to_vec(), None, Duration::from_secs(1));
     assert_eq!(ids.map(|id| state.is_unwanted(id)), [false, false, true]);
     assert_eq!(state.retired.since(Duration::MAX), [ids[2]]);
     // What is held has another size than the catalog says, which so names something else.
     state.retire(
         vec![(ids[0], Here { size: 2, is_held: true, is_verified: true })],
+        None,
         Duration::from_secs(1),
     );
     assert!(state.is_unwanted(ids[0]));
@@ -63,7 +64,7 @@ fn a_claim_of_what_may_be_another_retires_nothing() {
     // Nor does the length of a file that may be damaged.
     for is_held in [false, true] {
         let here = Here { size: 2, is_held, is_verified: false };
-        state.retire(vec![(id, here)], Duration::from_secs(1));
+        state.retire(vec![(id, here)], None, Duration::from_secs(1));
         assert!(!state.is_unwanted(id));
     }
 }

@@ -253,6 +253,32 @@ fn what_was_fetched_for_a_head_alone_is_dropped() {
 }
 
 #[test]
+fn who_names_others_again_and_again_has_twice_its_share_at_most() {
+    let mut scene = Scene::new(limited(Some(3 * FILE_BYTES), 0), 99 * FILE_BYTES, 2);
+    let removed = scene.publish(2, 3);
+    let files = scene.publish(1, 18);
+    scene.name(2, &removed, FILE_BYTES);
+    scene.cluster.connect(0, 1);
+    scene.cluster.connect(0, 2);
+    scene.cluster.run_until(60, |cluster| cluster.holds(0, &removed));
+    scene.name(2, &[], FILE_BYTES);
+    for named in files.chunks(3) {
+        scene.name(1, named, FILE_BYTES);
+        scene.cluster.run_until(120, |cluster| cluster.holds(0, named));
+    }
+    scene.cluster.run_for(20);
+    assert_eq!(scene.held(&files), 6);
+    assert!(scene.cluster.holds(0, &files[15..]));
+    // What another has removed has nothing to do with it.
+    assert!(scene.cluster.holds(0, &removed));
+    // What was dropped is fetched again if it is named again.
+    scene.name(1, &files[..3], FILE_BYTES);
+    scene.cluster.run_until(120, |cluster| cluster.holds(0, &files[..3]));
+    scene.cluster.run_for(20);
+    assert_eq!(scene.held(&files), 6);
+}
+
+#[test]
 fn a_damaged_file_of_another_length_is_fetched_again() {
     for length in [FILE_BYTES / 2, FILE_BYTES + 1] {
         let mut scene = Scene::new(small_chunks(), 99 * FILE_BYTES, 1);
