@@ -63,8 +63,9 @@ pub(super) struct State {
     /// What the current catalogs name.
     names: Names,
     pub(super) unnamed: Unnamed,
-    /// What has been fetched as a catalog, or is being fetched, and was not current when that was looked at last.
-    fetched: BTreeSet<ArtifactId>,
+    /// What has been fetched as a catalog that is awaited, or is being fetched, and on whose turn. One that is current
+    /// is none of these any more.
+    fetched: BTreeMap<ArtifactId, NodeId>,
     /// How often heads or members have changed.
     revision: u64,
     /// How many entries there are.
@@ -199,6 +200,7 @@ impl State {
         }
         self.retired.keep(head.catalog());
         self.unnamed.release(head.catalog());
+        self.fetched.remove(&head.catalog());
         self.index();
         let Some(before) = before else { return installed };
         installed.was_within = before.over_share.files() == 0;

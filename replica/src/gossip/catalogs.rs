@@ -232,6 +232,12 @@ impl ReplicaGossip {
         Ok(content)
     }
 
+    /// Whether an artifact is a catalog, or else a file that begins as one.
+    pub(super) fn begins_as_catalog(&self, id: ArtifactId, size: u64) -> Result<bool, StoreError> {
+        let length = size.min(CATALOG_MAGIC.len() as u64) as usize;
+        Ok(*self.store.read_chunk(id, 0, length)? == *CATALOG_MAGIC)
+    }
+
     /// Completes the catalogs whose heads an earlier run has left, or that could not be read at once. Before the store
     /// is verified in the background, it reads all of them here.
     pub(crate) fn complete_awaited(&self) {

@@ -123,7 +123,7 @@ impl ReplicaGossip {
         let unnamed = self.catalogs.unnamed().into_iter();
         let gone: Vec<_> = unnamed.filter(|(id, _)| self.look_up(*id).is_none()).collect();
         self.catalogs.sweep_unnamed(&gone);
-        self.drop_needless_catalogs();
+        self.drop_needless_catalogs(now);
         let revision = self.catalogs.revision();
         if left_over_until == 0 || seen == Some(revision) {
             return;
@@ -140,13 +140,18 @@ impl ReplicaGossip {
     }
 
     /// Drops what was fetched for a head alone, and was not the catalog that the head says. It is not retired: it may
-    /// be anybody's file, to be fetched as such.
-    fn drop_needless_catalogs(&self) {
+    /// be anybody's file, to be fetched as such. If the peer of whom it was fetched has space for a file, it stays: a
+    /// head is no way to have another's file dropped.
+    fn drop_needless_catalogs(&self, now: Duration) {
         for id in self.catalogs.needless_catalogs() {
             match self.look_up(id) {
                 Some(here) if !here.is_held => continue,
                 Some(here) if !self.catalogs.needs(id, here.size) => {
-                    if let Err(error) = self.store.discard(id) {
+                    // What cannot be read is looked at again, unless it is gone by then.
+                    let Ok(is_catalog) = self.begins_as_catalog(id, here.size) else { continue };
+                    if (is_catalog || !self.catalogs.take_for_file(id, here.size, now))
+                        && let Err(error) = self.store.discard(id)
+                    {
                         tracing::warn!(artifact = %id, %error, "cannot drop what is no catalog");
                     }
                 }

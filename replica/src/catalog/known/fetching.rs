@@ -80,7 +80,12 @@ impl Catalogs {
         self.state().needless_catalogs()
     }
 
-    /// Forgets one that is gone.
+    /// One of them is a file that any peer may have. Returns whether it may stay, as what no catalog names.
+    pub(crate) fn take_for_file(&self, id: ArtifactId, size: u64, now: Duration) -> bool {
+        self.state().take_for_file(id, size, now)
+    }
+
+    /// Forgets one that is looked after.
     pub(crate) fn forget_catalog(&self, id: ArtifactId) {
         self.state().forget_catalog(id);
     }

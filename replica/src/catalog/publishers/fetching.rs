@@ -54,16 +54,26 @@ impl State {
         self.may_fetch(id, size, peer, now)?;
         if !self.needs(id, size) {
             self.unnamed.take(id, size, peer, self.members.len(), now);
-        } else if !self.names.contains(id, size) {
-            self.fetched.insert(id);
+        } else if !self.names.contains(id, size) && self.head_of(id).is_none() {
+            self.fetched.insert(id, peer);
         }
         Ok(())
     }
 
-    pub(in crate::catalog) fn needless_catalogs(&mut self) -> Vec<ArtifactId> {
-        let catalogs = &self.catalogs;
-        self.fetched.retain(|id| catalogs.get(id).is_none_or(|current| current.is_none()));
-        self.fetched.iter().copied().filter(|id| !catalogs.contains_key(id)).collect()
+    pub(in crate::catalog) fn needless_catalogs(&self) -> Vec<ArtifactId> {
+        self.fetched.keys().copied().filter(|id| !self.catalogs.contains_key(id)).collect()
+    }
+
+    /// What was fetched as a catalog is a file. Returns whether it may stay: it counts for the peer of whom it was
+    /// fetched, as it would without the head.
+    pub(in crate::catalog) fn take_for_file(
+        &mut self,
+        id: ArtifactId,
+        size: u64,
+        now: Duration,
+    ) -> bool {
+        let Some(peer) = self.fetched.get(&id).copied() else { return false };
+        !self.is_unwanted(id) && self.unnamed.take(id, size, peer, self.members.len(), now)
     }
 
     pub(in crate::catalog) fn forget_catalog(&mut self, id: ArtifactId) {

@@ -164,6 +164,24 @@ fn what_was_removed_may_come_back() {
 }
 
 #[test]
+fn a_catalog_that_is_soon_superseded_is_held_for_peers_all_the_same() {
+    let cluster = Cluster::new(&vec![small_chunks(); 3]);
+    let publisher = Identity::generate();
+    (0..3).for_each(|at| cluster.replica(at).set_members(BTreeSet::from([publisher.node_id()])));
+    cluster.connect(0, 1);
+    cluster.connect(1, 2);
+    let mut line = Line { cluster, publisher };
+    line.cluster.run_for(1);
+    let first = line.publish(&[("a", 1)]);
+    line.run_until_all_have(&first);
+    let second = line.publish(&[("a", 2)]);
+    line.run_until_all_have(&second);
+    assert!(line.cluster.now() < Duration::from_secs(10), "before the next look");
+    line.cluster.run_for(30);
+    assert!((0..3).all(|at| line.cluster.holds(at, &[first.catalog()])));
+}
+
+#[test]
 fn a_catalog_that_is_held_already_counts_with_its_new_head() {
     let mut line = Line::new();
     // The second names the first's files again while all still hold its catalog.

@@ -10,7 +10,7 @@ use super::{
     content, small_chunks,
 };
 use crate::{
-    catalog::{Catalog, Catalogs, FileEntry, FilePath},
+    catalog::{Catalog, Catalogs, FileEntry, FilePath, Head},
     identity::Identity,
     store::{Artifact, Store, StoreOptions},
 };
@@ -234,22 +234,60 @@ fn what_no_catalog_names_gives_way_to_what_one_does() {
     assert!(scene.cluster.holds(0, &files));
 }
 
+impl Scene {
+    /// Replica 0 hears from 1 of something that the publisher `by` calls its catalog with this number.
+    fn hear(&self, by: usize, sequence: u64, id: ArtifactId, size: u64) {
+        let head = Head::sign(&self.publishers[by], sequence, id, size);
+        let advert = advert_of(Artifact { id, size, height: 1 }, Some(&head), &small_chunks());
+        self.cluster.replica(0).on_gossip_advert(advert, node(1));
+    }
+}
+
 #[test]
 fn what_was_fetched_for_a_head_alone_is_dropped() {
-    let mut scene = Scene::new(limited(None, FILE_BYTES), 99 * FILE_BYTES, 1);
+    let mut scene = Scene::new(limited(None, 0), 99 * FILE_BYTES, 1);
     scene.cluster.connect(0, 1);
     // A file is no catalog, whatever a head says.
     let file = scene.publish(1, 1)[0];
-    let head = crate::catalog::Head::sign(&scene.publishers[1], u64::MAX, file, FILE_BYTES);
-    let artifact = Artifact { id: file, size: FILE_BYTES, height: 1 };
-    let advert = advert_of(artifact, Some(&head), &small_chunks());
-    scene.cluster.replica(0).on_gossip_advert(advert, node(1));
+    scene.hear(1, u64::MAX, file, FILE_BYTES);
     scene.cluster.run_until(10, |cluster| cluster.holds(0, &[file]));
     scene.cluster.run_until(30, |cluster| !cluster.holds(0, &[file]));
-    // It is fetched as what it is.
-    scene.cluster.run_until(100, |cluster| cluster.holds(0, &[file]));
+    scene.cluster.run_for(100);
+    assert!(!scene.cluster.holds(0, &[file]));
+    // It may be anybody's file, to be fetched as such.
+    assert!(!scene.cluster.replica(0).catalogs().is_unwanted(file));
+}
+
+#[test]
+fn a_head_lets_nobody_drop_what_another_is_about_to_name() {
+    let mut scene = Scene::new(limited(None, FILE_BYTES), 99 * FILE_BYTES, 2);
+    scene.cluster.connect(0, 1);
+    let file = scene.publish(1, 1)[0];
+    scene.hear(2, 1, file, FILE_BYTES);
+    scene.cluster.run_until(10, |cluster| cluster.holds(0, &[file]));
     scene.cluster.run_for(100);
     assert!(scene.cluster.holds(0, &[file]));
+    assert_eq!(scene.cluster.replica(0).snapshot().fetched.artifacts, 1);
+    // It counts as it would without the head.
+    let more = scene.publish(1, 2)[1];
+    scene.cluster.run_for(100);
+    assert!(!scene.cluster.holds(0, &[more]));
+}
+
+#[test]
+fn a_catalog_that_a_newer_one_has_overtaken_is_dropped() {
+    let mut scene = Scene::new(limited(None, FILE_BYTES), 99 * FILE_BYTES, 1);
+    let bytes = Catalog::default().encode_of(scene.publishers[1].node_id());
+    let overtaken = scene.cluster.publish(1, &bytes);
+    scene.cluster.lose_chunks_of(1);
+    scene.cluster.replica(0).on_peer_up(node(1));
+    scene.hear(1, 1, overtaken, bytes.len() as u64);
+    scene.cluster.connect(0, 1);
+    scene.cluster.run_for(1);
+    scene.hear(1, 2, ArtifactId::new([7; 32]), FILE_BYTES);
+    scene.cluster.lose_chunks_of(0);
+    scene.cluster.run_until(100, |cluster| cluster.holds(0, &[overtaken]));
+    scene.cluster.run_until(30, |cluster| !cluster.holds(0, &[overtaken]));
 }
 
 #[test]
