@@ -15,8 +15,9 @@
 //!
 //! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own. A catalog comes
 //! first. Turns go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
-//! other's place. An attempt tries one *claim* (size and chunk size) and asks all peers that make it, oldest
-//! attempt first. Before its first request the store is asked for space.
+//! other's place. A peer rests for 100 ms after an attempt on its turn was refused; the others go on. An attempt tries
+//! one *claim* (size and chunk size) and asks all peers that make it, oldest attempt first. Before its first request
+//! the store is asked for space.
 //!
 //! A chunk that is [late](pace) is asked of a second peer, and the first answer counts. What may so come
 //! twice is bounded by an allowance that grows with what comes once.
@@ -69,7 +70,7 @@ use std::{
 use gossip_engine::{ArtifactId, NodeId};
 
 pub(crate) use self::{
-    action::{Action, Fault, Write},
+    action::{Action, Fault, Refused, Write},
     order::Order,
 };
 use self::{

@@ -13,7 +13,11 @@ use std::{collections::HashMap, time::Duration};
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{ReplicaGossip, State, claim::Claim, downloads::AttemptId};
+use super::{
+    ReplicaGossip, State,
+    claim::Claim,
+    downloads::{AttemptId, Refused},
+};
 use crate::{
     catalog::{Here, NotFetched},
     store::Artifact,
@@ -85,7 +89,11 @@ impl ReplicaGossip {
         let now = (self.clock)();
         let Err(reason) = self.catalogs.take(claim.id, claim.size, owner, now) else { return true };
         self.note_refused(claim, owner, reason);
-        self.state().downloads.refuse(attempt, now);
+        let refused = match reason {
+            NotFetched::Unwanted => Refused::ToAll,
+            NotFetched::Unnamed => Refused::ToOwner,
+        };
+        self.state().downloads.refuse(attempt, refused, now);
         false
     }
 

@@ -35,6 +35,15 @@ pub(crate) enum Fault {
     WrongLength,
 }
 
+/// To whom an attempt is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refused {
+    /// Nobody's turn may be used for the artifact.
+    ToAll,
+    /// Only the peer whose turn it is has no share left for it.
+    ToOwner,
+}
+
 /// A chunk to be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Write {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{Action, AttemptId, Downloads, Fault, peer::PeerKey, timers::Timer};
+use super::{Action, AttemptId, Downloads, Fault, Refused, peer::PeerKey, timers::Timer};
 
 /// For how long nothing new is begun after the disk has refused something.
 const DISK_PAUSE: Duration = Duration::from_secs(5);
 /// For how long nothing new is begun after there was no space. What is smaller may still fit.
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
+/// For how long a peer has no turn after an attempt on its turn was refused, or all that it advertises would be tried in
+/// one event.
+const REFUSED_REST: Duration = Duration::from_millis(100);
 /// For how long an artifact is put off that the disk does not take, at first; it doubles each time.
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 /// For how long it is put off at most.
@@ -63,13 +66,27 @@ impl Downloads {
         self.end_attempt(attempt, false, now);
     }
 
-    /// An attempt is not to be made. Its artifact is forgotten until it is advertised again.
-    pub(crate) fn refuse(&mut self, attempt: AttemptId, now: Duration) {
+    /// An attempt is not to be made: by nobody, or not on the turn of its owner. What is refused is forgotten until it
+    /// is advertised again.
+    pub(crate) fn refuse(&mut self, attempt: AttemptId, refused: Refused, now: Duration) {
         let Some(running) = self.attempts.get(&attempt) else { return };
-        let id = running.claim.id;
-        // As for what has no space.
-        self.paused_until = self.paused_until.max(now + SPACE_PAUSE);
-        self.held(id, now);
+        let (claim, owner) = (running.claim, self.names.get(&running.owner).copied());
+        if let Some(key) = owner {
+            // Nobody else's turns wait, or a peer could stop all others with what it makes up.
+            self.rest_turns(key, now + REFUSED_REST);
+        }
+        if refused == Refused::ToAll {
+            self.held(claim.id, now);
+            return;
+        }
+        let known = self.wanted.get(&claim.id).map(|wanted| &wanted.advertisers);
+        // If another's claim was tried, the owner's own has its try later.
+        if let Some(key) = owner
+            && known.and_then(|known| known.get(&key)).is_some_and(|own| own.claim == claim)
+        {
+            self.remove_advertiser(key, claim.id);
+        }
+        self.end_attempt(attempt, false, now);
     }
 
     /// The disk has refused a chunk or the whole of an attempt. The artifact is put off. Returns whether that

@@ -65,6 +65,8 @@ pub(super) struct Peer {
     pub(super) queue: BTreeMap<Place, ArtifactId>,
     /// Whether it is in the ring of those whose turn comes.
     pub(super) listed: bool,
+    /// It has no turn before.
+    pub(super) turns_from: Duration,
     /// In the order of asking.
     pub(super) requests: BTreeMap<u64, Request>,
     /// The same by chunk.
@@ -105,6 +107,7 @@ impl Peer {
             adverts: BTreeMap::new(),
             queue: BTreeMap::new(),
             listed: false,
+            turns_from: Duration::ZERO,
             requests: BTreeMap::new(),
             asked: BTreeMap::new(),
             late: VecDeque::new(),

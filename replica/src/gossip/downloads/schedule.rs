@@ -55,17 +55,35 @@ impl Downloads {
         }
     }
 
+    /// A peer has no turn before this time. The turns of the others go on.
+    pub(super) fn rest_turns(&mut self, key: PeerKey, until: Duration) {
+        if let Some(resting) = self.peers.get_mut(&key) {
+            resting.turns_from = until;
+        }
+    }
+
     /// Begins attempts while there is capacity, one peer's turn after the other.
     pub(super) fn begin_attempts(&mut self, now: Duration) {
         if now < self.paused_until {
             return;
         }
         let mut work = 0;
-        while self.attempts.len() < self.options.max_downloads && work < BEGIN_WORK {
+        // How many in a row have no turn yet; they keep their places in the ring.
+        let mut resting = 0;
+        while self.attempts.len() < self.options.max_downloads
+            && work < BEGIN_WORK
+            && resting < self.ring.len()
+        {
             let Some(key) = self.ring.pop_front() else { return };
             work += 1;
             let share = self.share();
             let Some(next) = self.peers.get_mut(&key) else { continue };
+            if now < next.turns_from {
+                resting += 1;
+                self.ring.push_back(key);
+                continue;
+            }
+            resting = 0;
             next.listed = false;
             let owner = next.name;
             if self.turns.get(&owner).copied().unwrap_or(0) >= share {

@@ -718,24 +718,69 @@ fn a_catalog_comes_before_everything_else() {
 }
 
 #[test]
-fn what_is_refused_is_forgotten_until_it_is_advertised_again() {
+fn what_is_refused_to_all_is_forgotten_until_it_is_advertised_again() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     for peer in [1, 2] {
         downloads.advert(node(peer), claim(1, 1), secs(0));
     }
     let reserve = Action::Reserve { attempt: 1, claim: claim(1, 1), owner: node(1), resume: true };
     assert_eq!(downloads.take_actions(), [reserve]);
-    downloads.refuse(1, secs(0));
+    downloads.refuse(1, Refused::ToAll, secs(0));
     assert_eq!(
         requests(&mut downloads),
         (vec![], vec![Action::Discard { attempt: 1, keep: false }])
     );
     assert_eq!((downloads.wanted_count(), downloads.waiting_for_space()), (0, 0));
-    // After a pause, or all that is refused would be tried in one event.
     downloads.advert(node(2), claim(1, 1), secs(0));
-    assert_eq!(downloads.take_actions(), []);
-    downloads.tick(secs(1));
     assert_eq!(requests(&mut downloads).0, [(2, 0)]);
+}
+
+#[test]
+fn what_is_refused_on_the_turn_of_one_peer_holds_no_other_up() {
+    let options = GossipOptions { downloads_per_peer: 1, ..GossipOptions::default() };
+    let mut downloads = with_peers(options, &[1, 2]);
+    for n in 1..4 {
+        downloads.advert(node(1), claim(n, 1), secs(0));
+    }
+    downloads.advert(node(2), claim(9, 1), secs(0));
+    downloads.advert(node(2), claim(1, 1), secs(0));
+    let reserve = |attempt, n, owner| Action::Reserve {
+        attempt,
+        claim: claim(n, 1),
+        owner: node(owner),
+        resume: true,
+    };
+    assert_eq!(downloads.take_actions(), [reserve(1, 1, 1), reserve(2, 9, 2)]);
+    downloads.held(claim(9, 1).id, secs(0));
+    downloads.take_actions();
+    downloads.refuse(1, Refused::ToOwner, secs(0));
+    downloads.check();
+    // The other that advertises it has its turn at once. The owner waits, or all that it advertises would be tried now.
+    let discard = |attempt| Action::Discard { attempt, keep: false };
+    assert_eq!(downloads.take_actions(), [discard(1), reserve(3, 1, 2)]);
+    assert_eq!(downloads.held(claim(1, 1).id, secs(0)), [node(2)]);
+    assert_eq!(downloads.take_actions(), [discard(3)]);
+    downloads.tick(Duration::from_millis(99));
+    assert_eq!(downloads.take_actions(), []);
+    downloads.tick(Duration::from_millis(100));
+    assert_eq!(downloads.take_actions(), [reserve(4, 2, 1)]);
+    downloads.check();
+}
+
+#[test]
+fn another_claim_that_is_refused_on_a_peers_turn_takes_nothing_from_its_own() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
+    let (own, lie) = (claim(1, 1), claim(1, 100));
+    advert(&mut downloads, node(1), own, secs(0));
+    downloads.advert(node(2), lie, secs(0));
+    requests(&mut downloads);
+    // Peer 1 does not answer in time, and the other claim is tried, on its turn.
+    downloads.tick(secs(15));
+    let reserve = Action::Reserve { attempt: 2, claim: lie, owner: node(1), resume: true };
+    assert_eq!(downloads.take_actions()[1..], [reserve]);
+    downloads.refuse(2, Refused::ToOwner, secs(15));
+    downloads.check();
+    assert_eq!(downloads.wanted[&own.id].advertisers.len(), 2);
 }
 
 #[test]

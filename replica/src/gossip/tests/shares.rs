@@ -244,6 +244,35 @@ impl Scene {
 }
 
 #[test]
+fn who_advertises_much_beyond_its_share_does_not_hold_others_up() {
+    let options = GossipOptions { downloads_per_peer: 1, ..limited(None, 2 * FILE_BYTES) };
+    let mut scene = Scene::new(options, 99 * FILE_BYTES, 2);
+    let (hostile, honest) = (1, 2);
+    scene.cluster.lose_chunks_of(hostile);
+    scene.cluster.connect(0, hostile);
+    // Its turn is taken by a small one that it does not answer for, so that nothing counts of what comes then.
+    let adverts = (0..400).map(|number: u32| {
+        let mut id = [7; 32];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let size = if number == 0 { 1 } else { FILE_BYTES };
+        let artifact = Artifact { id: ArtifactId::new(id), size, height: 1 };
+        advert_of(artifact, None, &small_chunks())
+    });
+    adverts.for_each(|advert| scene.cluster.replica(0).on_gossip_advert(advert, node(hostile)));
+    assert_eq!(scene.cluster.replica(0).snapshot().wanted, 400);
+    let files = scene.publish(honest, 60);
+    scene.name(honest, &files, FILE_BYTES);
+    // From now on it says of each that it has none, and has its next turn.
+    scene.cluster.run_for(14);
+    scene.cluster.lose_chunks_of(honest + 1);
+    scene
+        .cluster
+        .run_until(30, |cluster| cluster.replica(0).snapshot().fetched.unnamed_refused > 1);
+    scene.cluster.connect(0, honest);
+    scene.cluster.run_until(3, |cluster| cluster.holds(0, &files));
+}
+
+#[test]
 fn what_was_fetched_for_a_head_alone_is_dropped() {
     let mut scene = Scene::new(limited(None, 0), 99 * FILE_BYTES, 1);
     scene.cluster.connect(0, 1);
