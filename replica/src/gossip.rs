@@ -310,14 +310,19 @@ impl ReplicaGossip {
     }
 
     /// Has all peers asked for their adverts if the store has lost something, or something is wanted again. Its holders
-    /// advertised it when this replica did not want it.
+    /// advertised it when this replica did not want it. If it was refused of some peers only, these are asked.
     fn ask_for_losses(&self, state: &mut State, now: Duration) {
-        if now < state.losses_at || (!state.has_returned && self.store.take_lost().is_empty()) {
+        if now < state.losses_at {
+            return;
+        }
+        let asks_all = state.has_returned || !self.store.take_lost().is_empty();
+        let refused = state.take_refused();
+        if !asks_all && refused.is_empty() {
             return;
         }
         state.has_returned = false;
         state.losses_at = now + LOSSES_INTERVAL;
-        for peer in state.answers.peers() {
+        for peer in state.answers.peers().filter(|peer| asks_all || refused.contains(peer)) {
             state.downloads.ask_soon(peer, now);
         }
     }

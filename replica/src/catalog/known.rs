@@ -219,9 +219,12 @@ impl Catalogs {
             // Before the lock, since it takes others.
             let over_share = catalog.as_deref().map(|of| self.over_share(&head, of, look_up));
             let over_share = over_share.unwrap_or_default();
-            let has_unknown = catalog
-                .as_deref()
-                .is_ok_and(|catalog| catalog.files().any(|(_, entry)| look_up(entry.id).is_none()));
+            let has_unknown = catalog.as_deref().is_ok_and(|catalog| {
+                let files = catalog.files().enumerate();
+                // Nobody is asked for what is beyond the share.
+                let mut within = files.filter(|(number, _)| !over_share.contains(*number));
+                within.any(|(_, (_, entry))| look_up(entry.id).is_none())
+            });
             let mut state = self.state();
             if !state.take_look(&head, now) {
                 continue;

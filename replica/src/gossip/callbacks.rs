@@ -76,6 +76,7 @@ impl Gossip for ReplicaGossip {
         let now = (self.clock)();
         self.act(|state| {
             state.answers.peer_down(peer);
+            state.forget_refused(peer);
             state.downloads.peer_down(peer, now);
         });
     }

@@ -171,8 +171,10 @@ impl ReplicaGossip {
         }
         {
             let mut state = self.state();
-            let was_refused = completed.has_unknown && state.take_refused();
-            state.has_returned |= completed.returned || was_refused;
+            state.has_returned |= completed.returned;
+            if completed.has_unknown {
+                state.ask_refused_again();
+            }
         }
         self.changes.note();
         !completed.heads.is_empty()

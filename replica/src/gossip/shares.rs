@@ -9,7 +9,10 @@
 //! run has left. Then none of it is fetched for [`CLOSED`], or it would take the space again. What is left is not
 //! touched while a catalog is awaited, which may name it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use gossip_engine::{ArtifactId, NodeId};
 
@@ -39,8 +42,10 @@ pub(super) struct Unknown {
     left_over_until: u64,
     /// The catalogs when that was looked at last.
     revision: Option<u64>,
-    /// Whether something was refused since the last catalog because none named it.
-    has_refused: bool,
+    /// The connected peers of which something was refused since the last catalog because none named it.
+    refused: BTreeSet<NodeId>,
+    /// Those of them that are to be asked again, since a catalog has come that may name it.
+    ask_again: BTreeSet<NodeId>,
 }
 
 impl Unknown {
@@ -50,16 +55,28 @@ impl Unknown {
             look_at: Duration::ZERO,
             left_over_until: height,
             revision: None,
-            has_refused: false,
+            refused: BTreeSet::new(),
+            ask_again: BTreeSet::new(),
         }
     }
 }
 
 impl State {
-    /// A new catalog names something that is not here and that nobody advertises. Returns whether that may have been
-    /// advertised and refused.
-    pub(super) fn take_refused(&mut self) -> bool {
-        std::mem::take(&mut self.unknown.has_refused)
+    /// A new catalog names something that is not here and that nobody advertises. It may be what was refused of some.
+    pub(super) fn ask_refused_again(&mut self) {
+        let refused = std::mem::take(&mut self.unknown.refused);
+        self.unknown.ask_again.extend(refused);
+    }
+
+    /// The peers to be asked again for what was refused of them.
+    pub(super) fn take_refused(&mut self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.unknown.ask_again)
+    }
+
+    /// A peer that has gone is asked for everything when it comes again.
+    pub(super) fn forget_refused(&mut self, peer: NodeId) {
+        self.unknown.refused.remove(&peer);
+        self.unknown.ask_again.remove(&peer);
     }
 }
 
@@ -106,7 +123,7 @@ impl ReplicaGossip {
             let counters = state.downloads.counters();
             counters.unnamed_refused += 1;
             let is_first = counters.unnamed_refused == 1;
-            state.unknown.has_refused = true;
+            state.unknown.refused.insert(peer);
             is_first
         };
         // It is the rule on a new replica, until the catalogs are here. The page counts the others.

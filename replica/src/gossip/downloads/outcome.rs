@@ -10,8 +10,8 @@ use super::{Action, AttemptId, Downloads, Fault, Refused, peer::PeerKey, timers:
 const DISK_PAUSE: Duration = Duration::from_secs(5);
 /// For how long nothing new is begun after there was no space. What is smaller may still fit.
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
-/// For how long a peer has no turn after an attempt on its turn was refused, or all that it advertises would be tried in
-/// one event.
+/// For how long a peer has no turn after an attempt on its turn was refused. Otherwise one event would try all that it
+/// advertises.
 const REFUSED_REST: Duration = Duration::from_millis(100);
 /// For how long an artifact is put off that the disk does not take, at first; it doubles each time.
 const FIRST_DELAY: Duration = Duration::from_secs(2);

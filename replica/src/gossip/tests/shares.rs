@@ -272,6 +272,46 @@ fn who_advertises_much_beyond_its_share_does_not_hold_others_up() {
     scene.cluster.run_until(3, |cluster| cluster.holds(0, &files));
 }
 
+/// How many requests for adverts replica 0 makes of three peers in ten minutes, in which peer 2 names new files each
+/// five seconds: so many that are there, and so many that are not.
+fn asked_for_adverts(options: GossipOptions, new: u64, missing: u64) -> u64 {
+    let mut scene = Scene::new(options, 999 * FILE_BYTES, 3);
+    // More than its share, and nobody names it.
+    scene.publish(1, 9);
+    (1..=3).for_each(|peer| scene.cluster.connect(0, peer));
+    scene.cluster.run_for(60);
+    let asked = |scene: &Scene| scene.cluster.replica(0).snapshot().fetched.retransmissions_asked;
+    let before = asked(&scene);
+    let mut files = scene.publish(2, new);
+    for round in 0..120_u64 {
+        files.truncate(new as usize);
+        let absent = |number| {
+            let mut id = [5; 32];
+            id[..16].copy_from_slice(&u128::from(1_000 * round + number).to_be_bytes());
+            ArtifactId::new(id)
+        };
+        files.extend((0..missing).map(absent));
+        scene.name(2, &files, FILE_BYTES);
+        scene.cluster.run_for(5);
+    }
+    asked(&scene) - before
+}
+
+#[test]
+fn a_new_catalog_has_only_those_asked_of_whom_something_was_refused() {
+    let options = limited(None, 2 * FILE_BYTES);
+    // Each of three is asked every minute anyway, and this one every five seconds.
+    let asked = asked_for_adverts(options, 1, 1);
+    assert!((100..=160).contains(&asked), "{asked}");
+}
+
+#[test]
+fn what_is_beyond_the_share_of_a_catalog_has_nobody_asked() {
+    let options = limited(Some(3 * FILE_BYTES), 2 * FILE_BYTES);
+    let asked = asked_for_adverts(options, 3, 2);
+    assert!(asked <= 40, "{asked}");
+}
+
 #[test]
 fn what_was_fetched_for_a_head_alone_is_dropped() {
     let mut scene = Scene::new(limited(None, 0), 99 * FILE_BYTES, 1);
