@@ -36,7 +36,8 @@
 //! ```
 //!
 //! Claims are tried in turn; an attempt gives way if it stalls, or if others wait and its lease is over.
-//! Lease and patience double with each time, so that a slow peer finishes in the end.
+//! Lease and patience double with each time, so that a slow peer finishes in the end. Each claim has its own, or false
+//! claims would make each other's tries longer.
 //!
 //! Bounded: adverts, outstanding chunks and attempts by [`GossipOptions`], for each peer; peers by
 //! the transport. What is due is [in order](timers), and no search looks at more than [`LOOK`] peers
@@ -108,8 +109,6 @@ struct Wanted {
     attempt: Option<AttemptId>,
     /// How many attempts there have been.
     tries: u64,
-    /// How many of them gave way; patience grows with it.
-    gave_way: u32,
     /// How often in a row it was put off because the disk would not take it.
     put_off: u32,
     /// Until when it is put off.
@@ -128,6 +127,8 @@ struct Advertiser {
     claim: Claim,
     /// Its place in the order of tries: the lowest is next. Odd after a try, even if it came since.
     place: u64,
+    /// How many attempts at its claim gave way that it took part in. Patience with the claim doubles with each.
+    gave_way: u32,
 }
 
 /// See the [module](self).
@@ -319,7 +320,9 @@ impl Downloads {
         });
         wanted.is_first |= is_first;
         // Behind all that have waited for longer: to advertise again gains no place.
-        wanted.advertisers.insert(key, Advertiser { peer, claim, place: 2 * wanted.tries });
+        wanted
+            .advertisers
+            .insert(key, Advertiser { peer, claim, place: 2 * wanted.tries, gave_way: 0 });
         let put_off = wanted.retry_at.is_some();
         let attempt = wanted.attempt;
         self.peers.get_mut(&key).expect("found above").adverts.insert(id, None);

@@ -67,6 +67,8 @@ pub(super) struct Attempt {
     /// Whether bytes of earlier attempts are in it.
     pub(super) resumed: bool,
     pub(super) finishing: bool,
+    /// How many attempts at this claim gave way before.
+    pub(super) gave_way: u32,
     /// When it is looked at.
     pub(super) check_at: Option<Duration>,
     /// Which chunk is asked for first, and how many have been taken from there on.
@@ -103,6 +105,7 @@ impl Attempt {
             contributors: BTreeSet::new(),
             resumed: false,
             finishing: false,
+            gave_way: 0,
             check_at: None,
             first,
             fresh: 0,

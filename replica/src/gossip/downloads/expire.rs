@@ -124,8 +124,12 @@ impl Downloads {
             self.schedule_check(attempt, now);
             return;
         }
+        let running = &self.attempts[&attempt];
         if let Some(wanted) = self.wanted.get_mut(&id) {
-            wanted.gave_way += 1;
+            let known = wanted.advertisers.values_mut();
+            for tried in known.filter(|known| running.admits(known.peer, known.claim)) {
+                tried.gave_way = running.gave_way + 1;
+            }
         }
         self.counters.given_up += 1;
         self.end_attempt(attempt, true, now);
@@ -134,7 +138,7 @@ impl Downloads {
     /// Sets an attempt's timer to when it may have to give way.
     pub(super) fn schedule_check(&mut self, attempt: AttemptId, now: Duration) {
         let Some(running) = self.attempts.get_mut(&attempt) else { return };
-        let patience = 1 << self.wanted[&running.claim.id].gave_way.min(MAX_DOUBLINGS);
+        let patience = 1 << running.gave_way.min(MAX_DOUBLINGS);
         let timeout = self.options.chunk_timeout * patience;
         let times = [
             running.progressed + timeout,
@@ -154,7 +158,7 @@ impl Downloads {
             return false;
         }
         let wanted = &self.wanted[&running.claim.id];
-        let patience = 1 << wanted.gave_way.min(MAX_DOUBLINGS);
+        let patience = 1 << running.gave_way.min(MAX_DOUBLINGS);
         let quiet = now.saturating_sub(running.progressed);
         let stalled = self.options.chunk_timeout * STALL_TIMEOUTS * patience;
         if quiet >= stalled * BUSY_FACTOR || quiet >= stalled && !self.waits_its_turn(attempt) {

@@ -131,6 +131,7 @@ impl Downloads {
         for known in wanted.advertisers.values_mut() {
             if running.admits(known.peer, known.claim) {
                 known.place = 2 * wanted.tries + 1;
+                running.gave_way = running.gave_way.max(known.gave_way);
                 running.members += 1;
             }
         }

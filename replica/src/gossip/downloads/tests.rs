@@ -500,6 +500,37 @@ fn a_lying_claim_does_not_block_the_right_one() {
 }
 
 #[test]
+fn many_lying_claims_are_each_tried_for_as_long_as_the_first() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1, 2, 3, 4, 5, 6, 7]);
+    let truth = claim(1, 1);
+    for liar in 1..7_u8 {
+        let lie = Claim { chunk_bytes: CHUNK + u32::from(liar), ..truth };
+        downloads.advert_first(node(liar), lie, secs(0));
+    }
+    downloads.advert_first(node(7), truth, secs(0));
+    // Six that do not answer in time, each once, 15 s each.
+    let asked_at = (0..=100).find(|second| {
+        downloads.tick(secs(*second));
+        requests(&mut downloads).0.contains(&(7, 0))
+    });
+    assert_eq!(asked_at, Some(6 * 15));
+}
+
+#[test]
+fn patience_with_a_claim_grows_until_a_slow_peer_is_done() {
+    let mut downloads = with_peers(GossipOptions::default(), &[1]);
+    advert(&mut downloads, node(1), claim(1, 1), secs(0));
+    let mut began = vec![0];
+    for second in 0..400 {
+        downloads.tick(secs(second));
+        let (_, others) = requests(&mut downloads);
+        let gave_way = others.iter().any(|other| matches!(other, Action::Discard { .. }));
+        began.extend(gave_way.then_some(second));
+    }
+    assert_eq!(began, [0, 30, 90, 210]);
+}
+
+#[test]
 fn a_slow_walk_ends_with_its_lease() {
     let mut downloads = with_peers(GossipOptions::default(), &[1, 2]);
     let (lie, truth) = (claim(1, 1_000), claim(1, 1));
