@@ -208,8 +208,9 @@ impl Partial {
         Ok(artifact)
     }
 
-    /// Ends it, and keeps what was written for a later [`resume`](Self::resume), if that is enough to be worth it and
-    /// there is space; otherwise it is removed when this is dropped. Waits until writes in progress have returned.
+    /// Ends it, and keeps what was written for a later [`resume`](Self::resume), if that is enough to be worth it, there
+    /// is space and the artifact is not held; otherwise it is removed when this is dropped. Waits until writes in
+    /// progress have returned.
     pub fn keep(&self) {
         *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
         let mut progress = self.progress();
@@ -219,10 +220,18 @@ impl Partial {
             return;
         }
         if let Some(journal) = read_part(&progress.path, self.key) {
-            // Relaxed: as in `finish`.
-            self.handed_on.store(true, Ordering::Relaxed);
             let file = KeptFile::new(self.key, progress.path.clone(), journal.bytes());
-            self.store.with_kept(|kept| kept.insert(file));
+            // A later attempt may have been faster. What enters the store has its parts removed afterwards, so one of
+            // the two sees the other.
+            let is_kept = self.store.with_kept(|kept| {
+                let is_lacking = self.store.index().get(self.key.id).is_none();
+                if is_lacking {
+                    kept.insert(file);
+                }
+                is_lacking
+            });
+            // Relaxed: as in `finish`.
+            self.handed_on.store(is_kept, Ordering::Relaxed);
         }
     }
 

@@ -297,6 +297,23 @@ fn what_is_held_or_not_wanted_is_not_kept() {
 }
 
 #[test]
+fn an_attempt_that_ends_after_a_faster_one_leaves_nothing() {
+    let home = folder();
+    let store = Store::open_with(home.path(), crash()).unwrap();
+    let content = large(1);
+    let slow = store.begin(id_of(&content), SIZE);
+    fill(&slow, &content, 0..2);
+    let fast = store.begin(id_of(&content), SIZE);
+    fill(&fast, &content, 0..4);
+    fast.finish().unwrap();
+    slow.keep();
+    drop((slow, fast));
+    assert_eq!(kept(&store), (0, 0));
+    assert_eq!(names(&store), [format!("{:x}", id_of(&content))]);
+    assert!(store.inner.space.is_unreserved());
+}
+
+#[test]
 fn what_is_kept_waits_for_those_who_still_write() {
     let home = folder();
     let store = Store::open_with(home.path(), crash()).unwrap();
