@@ -12,8 +12,9 @@
 //! Nothing is reserved for what is kept: to all that needs space it counts as free, and is removed for it, the oldest
 //! first. So a peer that has artifacts announced and leaves them holds nobody up.
 //!
-//! Bounded: [`MAX_KEPT`] files of together [`MAX_KEPT_BYTES`], each of at least [`MIN_KEPT_BYTES`] that have come. One
-//! is kept for [`KEPT_FOR`]. Each run of the program counts this time anew.
+//! Bounded: [`MAX_KEPT`] files of together [`MAX_KEPT_BYTES`], each of at least [`MIN_KEPT_BYTES`] that have come. Of
+//! too many files the one with the fewest bytes goes, so that many small parts remove no large one. Of too many bytes
+//! the oldest go. A file is kept for [`KEPT_FOR`]. Each run of the program counts this time anew.
 //!
 //! May lose: a part whose attempt ends while the next one at the same artifact begins already.
 
@@ -80,7 +81,13 @@ impl Kept {
         self.remove_part(file.key);
         self.bytes += file.bytes;
         self.files.push(file);
-        while self.files.len() > MAX_KEPT || self.bytes > MAX_KEPT_BYTES {
+        while self.files.len() > MAX_KEPT
+            && let Some((least, _)) =
+                self.files.iter().enumerate().min_by_key(|(_, file)| file.bytes)
+        {
+            self.remove(least);
+        }
+        while self.bytes > MAX_KEPT_BYTES {
             self.remove(0);
         }
     }

@@ -94,6 +94,24 @@ fn the_oldest_go_first() {
 }
 
 #[test]
+fn of_too_many_the_one_with_the_fewest_bytes_goes() {
+    let mut folder = Folder::new();
+    folder.keep(key(0, 100), 60);
+    for n in 1..=MAX_KEPT as u8 {
+        folder.keep(key(n, 100), 10);
+    }
+    assert_eq!(folder.left(), (MAX_KEPT, 60 + 10 * (MAX_KEPT as u64 - 1)));
+    assert!(folder.kept.find(key(0, 100)).is_some());
+    assert_eq!(folder.kept.find(key(1, 100)), None, "the oldest of equal ones");
+    // It may be the new one.
+    folder.keep(key(200, 100), 9);
+    assert_eq!(folder.kept.find(key(200, 100)), None);
+    folder.keep(key(201, 100), 11);
+    assert_eq!(folder.kept.find(key(2, 100)), None);
+    assert_eq!(folder.left(), (MAX_KEPT, 61 + 10 * (MAX_KEPT as u64 - 1)));
+}
+
+#[test]
 fn what_is_not_taken_goes_in_time() {
     let mut folder = Folder::new();
     folder.keep(key(1, 100), 10);
