@@ -6,7 +6,7 @@
 //!
 //! Sizes are what the publisher says. So what a catalog names is a content *of a size*. A publisher that says less than
 //! there is names nothing. An entry that says another size than what is held is beyond the share as well. Before a file
-//! is verified its length may be that of a damaged one, so another length than the entry says is as if it were not held.
+//! is verified its length may be that of a damaged one. If it is not what the entry says, the file counts as not held.
 //!
 //! A catalog is gone through once, when it becomes current. Of one that fits and says nothing wrong nothing is kept, of
 //! another a byte for each file.

@@ -257,8 +257,9 @@ impl ReplicaGossip {
         }
     }
 
-    /// Drops what no catalog names any more when its time has come, or its publisher has removed too much. Where something that is named needs space, it drops
-    /// as much as that takes: first what none has ever named, then the oldest. If all would not be enough, it is kept.
+    /// Drops what no catalog names any more when its time has come, or its publisher has removed too much. Where
+    /// something that is named needs space, it drops as much as that takes: first what none has ever named, then the
+    /// oldest. If all would not be enough, it is kept.
     pub(super) fn drop_retired(&self, now: Duration) {
         let short_of = {
             let mut state = self.state();
