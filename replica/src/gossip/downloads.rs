@@ -15,9 +15,9 @@
 //!
 //! It waits in the queue of each peer that advertises it, in an [order](order) of this replica's own. A catalog comes
 //! first. Turns go round the peers, and each has a share of the attempts, so that what one peer makes up takes no
-//! other's place. A peer rests for 100 ms after an attempt on its turn was refused; the others go on. An attempt tries
-//! one *claim* (size and chunk size) and asks all peers that make it, oldest attempt first. Before its first request
-//! the store is asked for space.
+//! other's place. After an attempt that was refused only the peer whose turn it was rests. An attempt tries one
+//! *claim* (size and chunk size) and asks all peers that make it, oldest attempt first. Before its first request the
+//! store is asked for space.
 //!
 //! A chunk that is [late](pace) is asked of a second peer, and the first answer counts. What may so come
 //! twice is bounded by an allowance that grows with what comes once.
@@ -127,7 +127,7 @@ struct Advertiser {
     claim: Claim,
     /// Its place in the order of tries: the lowest is next. Odd after a try, even if it came since.
     place: u64,
-    /// How many attempts at its claim gave way that it took part in. Patience with the claim doubles with each.
+    /// How many attempts at its claim gave way; patience grows with it.
     gave_way: u32,
 }
 

@@ -208,8 +208,8 @@ impl Partial {
         Ok(artifact)
     }
 
-    /// Ends it, and keeps what was written for a later [`resume`](Self::resume), if that is enough to be worth it, there
-    /// is space and the artifact is not held; otherwise it is removed when this is dropped. Waits until writes in
+    /// Ends it, and keeps what was written for a later [`resume`](Self::resume), if that is enough to be worth it,
+    /// there is space and the artifact is not held. Otherwise it is removed when this is dropped. Waits until writes in
     /// progress have returned.
     pub fn keep(&self) {
         *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;

@@ -285,7 +285,11 @@ impl Simulation {
             }
             Action::Reserve { attempt, claim, resume, .. } => {
                 if self.below(100) < self.full_percent {
-                    self.downloads.no_space(attempt, self.now);
+                    match self.below(8) {
+                        0 => self.downloads.refuse(attempt, Refused::ToAll, self.now),
+                        1 | 2 => self.downloads.refuse(attempt, Refused::ToOwner, self.now),
+                        _ => _ = self.downloads.no_space(attempt, self.now),
+                    }
                 } else {
                     self.granted.insert(attempt);
                     let mut part = Part::default();
