@@ -11,6 +11,9 @@ use gossip_engine::ArtifactId;
 use super::{Head, Publisher, State};
 use crate::catalog::known::{MAX_ALL_FILES, MOST_FILES, PAUSE, PAUSE_PER_FILE};
 
+/// How many bytes of a catalog count as a file, for the pause after a look.
+const FILE_BYTES: u64 = 128;
+
 impl State {
     /// Whether a catalog is awaited and may be looked at now.
     pub(in crate::catalog) fn is_due(&self, id: ArtifactId, now: Duration) -> bool {
@@ -26,7 +29,8 @@ impl State {
             && waiting.is_none_or(|(_, files)| self.has_capacity_for(known, files))
     }
 
-    /// Whether a catalog is awaited and may be looked at. The next one may be after a pause.
+    /// Whether a catalog is awaited and may be looked at. The next one may be after a pause, which grows with the
+    /// current catalog and with this one, right or not.
     pub(in crate::catalog) fn take_look(&mut self, head: &Head, now: Duration) -> bool {
         let is_member = self.members.contains(&head.publisher());
         let Some(known) = self.publishers.get(&head.publisher()) else { return false };
@@ -36,7 +40,8 @@ impl State {
         {
             return false;
         }
-        let files = u32::try_from(known.files()).unwrap_or(u32::MAX);
+        let files = known.files().max((head.size() / FILE_BYTES) as usize);
+        let files = u32::try_from(files).unwrap_or(u32::MAX);
         let known = self.publishers.get_mut(&head.publisher()).expect("it was here");
         known.next_look = now.saturating_add(PAUSE + PAUSE_PER_FILE * files);
         true

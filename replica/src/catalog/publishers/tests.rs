@@ -7,8 +7,8 @@ use gossip_engine::ArtifactId;
 use super::State;
 use crate::{
     catalog::{
-        Catalog, FileEntry, FilePath, Head, Here, MAX_ALL_FILES, MAX_FILES, OverShare,
-        known::MOST_FILES,
+        Catalog, FileEntry, FilePath, Head, Here, MAX_ALL_FILES, MAX_CATALOG_BYTES, MAX_FILES,
+        OverShare, known::MOST_FILES,
     },
     identity::Identity,
 };
@@ -92,6 +92,21 @@ fn all_catalogs_together_have_a_limit() {
     state.files -= 1;
     state.install(heads[0], catalog().into(), OverShare::default());
     assert!(state.fits(&heads[0], part + 1));
+}
+
+#[test]
+fn a_large_catalog_is_not_soon_followed_by_another_look() {
+    let publisher = Identity::generate();
+    let mut state = State::default();
+    state.set_members(BTreeSet::from([publisher.node_id()]));
+    let mut look = |sequence: u8, size, seconds| {
+        let catalog = ArtifactId::new([sequence; 32]);
+        let head = Head::sign(&publisher, sequence.into(), catalog, size);
+        assert!(state.announce(head));
+        state.take_look(&head, Duration::from_secs(seconds))
+    };
+    assert!(look(1, 9, 0) && look(2, MAX_CATALOG_BYTES, 1));
+    assert!(!look(3, 9, 11) && look(4, 9, 21));
 }
 
 #[test]
