@@ -33,7 +33,7 @@ pub(crate) fn section(rows: &[Value], _: &Path) -> Result<String, Box<dyn Error>
             let lines: Vec<Vec<String>> =
                 of_case.iter().filter(|row| row["phase"] == phase).map(|row| line(row)).collect();
             if !lines.is_empty() {
-                told += &format!("\n{}\n", markdown(&head(name), &lines));
+                told += &format!("\n{}", markdown(&head(name), &lines));
             }
         }
         told += &idle(&of_case);
@@ -61,7 +61,7 @@ fn head(phase: &str) -> Vec<String> {
 
 fn line(row: &Value) -> Vec<String> {
     let cell = |name: &str| {
-        if row[name].is_null() { String::new() } else { spread(&row[name]) }
+        if row[name].is_null() { String::new() } else { of_rounds(&row[name]) }
     };
     let figures = [
         "seconds",
@@ -83,7 +83,7 @@ fn idle(rows: &[&Value]) -> String {
         .iter()
         .filter(|row| row["phase"] == "idle" && !text(&row["contender"]).starts_with("rsync"))
         .map(|row| {
-            let of = |name: &str| spread(&row[name]);
+            let of = |name: &str| of_rounds(&row[name]);
             vec![text(&row["contender"]), of("publisher_idle_percent"), of("receiver_idle_percent")]
         })
         .collect();
@@ -91,7 +91,7 @@ fn idle(rows: &[&Value]) -> String {
         return String::new();
     }
     let head = ["afterwards, in percent of a core", "publisher", "a receiver"];
-    format!("\n{}\n", markdown(&head.map(str::to_owned), &lines))
+    format!("\n{}", markdown(&head.map(str::to_owned), &lines))
 }
 
 fn held(rows: &[Value]) -> String {
@@ -122,7 +122,7 @@ pub(crate) fn figures() -> Result<Vec<String>, Box<dyn Error>> {
             let Some(first) = of_phase.first() else { continue };
             let times: Vec<String> = of_phase
                 .iter()
-                .map(|row| format!("{} {}", text(&row["contender"]), spread(&row["seconds"])))
+                .map(|row| format!("{} {}", text(&row["contender"]), of_rounds(&row["seconds"])))
                 .collect();
             let size = figure(number(&first["bytes"]) / 1e6);
             told.push(format!(
@@ -136,14 +136,22 @@ pub(crate) fn figures() -> Result<Vec<String>, Box<dyn Error>> {
         }) {
             told.push(format!(
                 "Afterwards the publisher uses {} % of a core, a receiver {} %.",
-                spread(&row["publisher_idle_percent"]),
-                spread(&row["receiver_idle_percent"]),
+                of_rounds(&row["publisher_idle_percent"]),
+                of_rounds(&row["receiver_idle_percent"]),
             ));
         }
     }
     let held = held(&rows);
     told.extend((!held.is_empty()).then(|| held.trim().to_owned()));
     Ok(told)
+}
+
+/// Of one round there are no quartiles.
+fn of_rounds(quartiles: &Value) -> String {
+    match quartiles["lower"] == quartiles["upper"] {
+        true => figure(number(&quartiles["median"])),
+        false => spread(quartiles),
+    }
 }
 
 fn files(count: &Value) -> String {
