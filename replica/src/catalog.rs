@@ -53,4 +53,5 @@ pub use self::{
 pub(crate) use self::unnamed::LEAST_BYTES as LEAST_UNNAMED_BYTES;
 pub(crate) use self::{
     entries::CATALOG_MAGIC, known::News, publishers::fetching::NotFetched, share::Here,
+    unnamed::Offer,
 };

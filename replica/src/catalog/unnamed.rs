@@ -31,6 +31,14 @@ use gossip_engine::{ArtifactId, NodeId};
 /// With how many bytes an artifact counts at least; 64 KiB.
 pub(crate) const LEAST_BYTES: u64 = 64 << 10;
 
+/// An artifact as a peer advertises it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub(crate) id: ArtifactId,
+    pub(crate) size: u64,
+    pub(crate) peer: NodeId,
+}
+
 /// An artifact that counts for a peer.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
@@ -79,15 +87,9 @@ impl Unnamed {
         Self { limit, ..Self::default() }
     }
 
-    /// Whether an artifact that `peer` advertises may be fetched, where there are so many members.
-    pub(super) fn fits(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        members: usize,
-        now: Duration,
-    ) -> bool {
+    /// Whether it may be fetched, where there are so many members.
+    pub(super) fn fits(&self, offer: Offer, members: usize, now: Duration) -> bool {
+        let Offer { id, size, peer } = offer;
         if self.taken.get(&id).is_some_and(|taken| taken.size == size) {
             return true;
         }
@@ -100,19 +102,13 @@ impl Unnamed {
     }
 
     /// It is about to be fetched. Returns whether it [fits](Self::fits); if so it counts.
-    pub(super) fn take(
-        &mut self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        members: usize,
-        now: Duration,
-    ) -> bool {
+    pub(super) fn take(&mut self, offer: Offer, members: usize, now: Duration) -> bool {
+        let Offer { id, size, peer } = offer;
         if let Some(taken) = self.taken.get_mut(&id).filter(|taken| taken.size == size) {
             taken.at = now;
             return true;
         }
-        if !self.fits(id, size, peer, members, now) {
+        if !self.fits(offer, members, now) {
             return false;
         }
         self.release(id);
@@ -150,11 +146,16 @@ impl Unnamed {
         self.taken.contains_key(&id)
     }
 
-    /// What counts for peers, those of the peer with the most first, and when each was begun.
+    /// What counts for peers, and when each was begun.
     pub(super) fn taken(&self) -> Vec<(ArtifactId, Duration)> {
+        self.taken.iter().map(|(id, taken)| (*id, taken.at)).collect()
+    }
+
+    /// What counts for peers, in the order in which it gives way: that of the peer with the most first.
+    pub(super) fn by_peer(&self) -> Vec<ArtifactId> {
         let mut taken: Vec<_> = self.taken.iter().collect();
         taken.sort_by_key(|(id, taken)| (Reverse(self.peers.get(&taken.peer)), taken.peer, **id));
-        taken.into_iter().map(|(id, taken)| (*id, taken.at)).collect()
+        taken.into_iter().map(|(id, _)| *id).collect()
     }
 
     /// It is gone, unless it has been begun again since `at`.

@@ -22,7 +22,7 @@ use super::{
     downloads::{AttemptId, Refused},
 };
 use crate::{
-    catalog::{Here, NotFetched},
+    catalog::{Here, NotFetched, Offer},
     store::Artifact,
 };
 
@@ -92,7 +92,7 @@ impl ReplicaGossip {
 
     /// Whether what a peer advertises may be fetched.
     pub(super) fn may_fetch(&self, claim: Claim, peer: NodeId, now: Duration) -> bool {
-        match self.catalogs.may_fetch(claim.id, claim.size, peer, now) {
+        match self.catalogs.may_fetch(offer(claim, peer), now) {
             Ok(()) => true,
             Err(reason) => {
                 self.note_refused(claim, peer, reason);
@@ -104,7 +104,7 @@ impl ReplicaGossip {
     /// The same for an attempt that is about to reserve its space. If it may not, it ends.
     pub(super) fn may_begin(&self, attempt: AttemptId, claim: Claim, owner: NodeId) -> bool {
         let now = (self.clock)();
-        let Err(reason) = self.catalogs.take(claim.id, claim.size, owner, now) else { return true };
+        let Err(reason) = self.catalogs.take(offer(claim, owner), now) else { return true };
         self.note_refused(claim, owner, reason);
         let refused = match reason {
             NotFetched::Unwanted => Refused::ToAll,
@@ -227,7 +227,7 @@ impl ReplicaGossip {
             true => self.state().unknown.left_over_until,
             false => 0,
         };
-        let unnamed = self.catalogs.unnamed().into_iter().map(|(id, _)| id);
+        let unnamed = self.catalogs.unnamed_by_peer().into_iter();
         // What is retired as well has its place among that.
         let unnamed = unnamed.filter(|id| !self.catalogs.is_unwanted(*id));
         unnamed.chain(self.left_over(until).map(|left| left.id))
@@ -242,4 +242,8 @@ impl ReplicaGossip {
     pub(super) fn close_unnamed(&self, now: Duration) {
         self.catalogs.close_unnamed_until(now + CLOSED);
     }
+}
+
+fn offer(Claim { id, size, .. }: Claim, peer: NodeId) -> Offer {
+    Offer { id, size, peer }
 }

@@ -5,29 +5,20 @@ use std::time::Duration;
 use gossip_engine::{ArtifactId, NodeId};
 
 use super::Catalogs;
-use crate::{catalog::NotFetched, store::Artifact};
+use crate::{
+    catalog::{NotFetched, Offer},
+    store::Artifact,
+};
 
 impl Catalogs {
-    /// Whether an artifact that `peer` advertises with this size may be fetched.
-    pub(crate) fn may_fetch(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        self.state().may_fetch(id, size, peer, now)
+    /// Whether it may be fetched.
+    pub(crate) fn may_fetch(&self, offer: Offer, now: Duration) -> Result<(), NotFetched> {
+        self.state().may_fetch(offer, now)
     }
 
     /// The same for one that is about to be fetched. If no catalog names it, it counts for the peer from now on.
-    pub(crate) fn take(
-        &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
-        now: Duration,
-    ) -> Result<(), NotFetched> {
-        self.state().take(id, size, peer, now)
+    pub(crate) fn take(&self, offer: Offer, now: Duration) -> Result<(), NotFetched> {
+        self.state().take(offer, now)
     }
 
     /// Whether a catalog names a content of this size, or it is one that counts or is awaited.
@@ -48,6 +39,11 @@ impl Catalogs {
     /// What counts for peers because no catalog names it, and when each was begun.
     pub(crate) fn unnamed(&self) -> Vec<(ArtifactId, Duration)> {
         self.state().unnamed.taken()
+    }
+
+    /// The same in the order in which it gives way.
+    pub(crate) fn unnamed_by_peer(&self) -> Vec<ArtifactId> {
+        self.state().unnamed.by_peer()
     }
 
     /// These are neither held nor wanted any more, unless they have been begun again since.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gossip_engine::{ArtifactId, NodeId};
+use gossip_engine::ArtifactId;
 
 use super::{Head, State};
+use crate::catalog::unnamed::Offer;
 
 /// Why an artifact is not fetched.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,33 +28,30 @@ impl State {
                 })
     }
 
-    /// Whether an artifact that a peer advertises with this size may be fetched.
+    /// Whether it may be fetched.
     pub(in crate::catalog) fn may_fetch(
         &self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
+        offer: Offer,
         now: Duration,
     ) -> Result<(), NotFetched> {
-        if self.is_unwanted(id) {
+        if self.is_unwanted(offer.id) {
             return Err(NotFetched::Unwanted);
         }
         let may =
-            self.needs(id, size) || self.unnamed.fits(id, size, peer, self.members.len(), now);
+            self.needs(offer.id, offer.size) || self.unnamed.fits(offer, self.members.len(), now);
         if may { Ok(()) } else { Err(NotFetched::Unnamed) }
     }
 
     /// It is about to be fetched, on this peer's turn.
     pub(in crate::catalog) fn take(
         &mut self,
-        id: ArtifactId,
-        size: u64,
-        peer: NodeId,
+        offer: Offer,
         now: Duration,
     ) -> Result<(), NotFetched> {
-        self.may_fetch(id, size, peer, now)?;
+        let Offer { id, size, peer } = offer;
+        self.may_fetch(offer, now)?;
         if !self.needs(id, size) {
-            self.unnamed.take(id, size, peer, self.members.len(), now);
+            self.unnamed.take(offer, self.members.len(), now);
         } else if !self.names.contains(id, size) && self.head_of(id).is_none() {
             self.fetched.insert(id, peer);
         }
@@ -73,7 +71,8 @@ impl State {
         now: Duration,
     ) -> bool {
         let Some(peer) = self.fetched.get(&id).copied() else { return false };
-        !self.is_unwanted(id) && self.unnamed.take(id, size, peer, self.members.len(), now)
+        !self.is_unwanted(id)
+            && self.unnamed.take(Offer { id, size, peer }, self.members.len(), now)
     }
 
     pub(in crate::catalog) fn forget_catalog(&mut self, id: ArtifactId) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gossip_engine::{ArtifactId, NodeId};
 
-use super::{LEAST_BYTES, Unnamed};
+use super::{LEAST_BYTES, Offer, Unnamed};
 
 const A: NodeId = NodeId::new([1; 32]);
 const B: NodeId = NodeId::new([2; 32]);
@@ -18,8 +18,9 @@ fn id(number: u8) -> ArtifactId {
 
 /// Takes an artifact where there are two members.
 fn take(unnamed: &mut Unnamed, number: u8, size: u64, peer: NodeId) -> bool {
-    let fits = unnamed.fits(id(number), size, peer, 2, NOW);
-    assert_eq!(unnamed.take(id(number), size, peer, 2, NOW), fits);
+    let offer = Offer { id: id(number), size, peer };
+    let fits = unnamed.fits(offer, 2, NOW);
+    assert_eq!(unnamed.take(offer, 2, NOW), fits);
     fits
 }
 
@@ -60,7 +61,7 @@ fn what_is_gone_is_swept_unless_it_has_been_begun_again() {
     let mut unnamed = Unnamed::with_limit(LIMIT);
     assert!(take(&mut unnamed, 1, LIMIT, A));
     let seen = unnamed.taken();
-    assert!(unnamed.take(id(1), LIMIT, A, 2, NOW * 2));
+    assert!(unnamed.take(Offer { id: id(1), size: LIMIT, peer: A }, 2, NOW * 2));
     seen.iter().for_each(|(id, at)| unnamed.sweep(*id, *at));
     assert!(unnamed.contains(id(1)));
     unnamed.sweep(id(1), NOW * 2);
@@ -84,7 +85,7 @@ fn that_of_the_peer_with_the_most_gives_way_first() {
     let mut unnamed = Unnamed::with_limit(LIMIT);
     assert!(take(&mut unnamed, 1, HALF, A));
     assert!(take(&mut unnamed, 2, HALF, B) && take(&mut unnamed, 3, 1, B));
-    let order: Vec<_> = unnamed.taken().into_iter().map(|(id, _)| id).collect();
+    let order = unnamed.by_peer();
     assert_eq!(order, [id(2), id(3), id(1)]);
 }
 
@@ -93,7 +94,7 @@ fn nothing_is_taken_while_something_gives_way() {
     let mut unnamed = Unnamed::with_limit(LIMIT);
     unnamed.close_until(NOW + NOW);
     assert!(!take(&mut unnamed, 1, 1, A));
-    assert!(unnamed.fits(id(1), 1, A, 2, NOW + NOW));
+    assert!(unnamed.fits(Offer { id: id(1), size: 1, peer: A }, 2, NOW + NOW));
 }
 
 #[test]
