@@ -152,12 +152,11 @@ impl ReplicaGossip {
         let due = {
             let mut lacks = self.lacks();
             lacks.set_own(counted.into_iter());
-            // Peers that come later ask for all adverts.
             if peers.is_empty() {
+                // Peers that come later ask for all adverts.
                 return;
-            } else {
-                lacks.take_due((MAX_REPORTED / peers.len()).max(1))
             }
+            lacks.take_due((MAX_REPORTED / peers.len()).max(1))
         };
         for publisher in due {
             let Some(current) = self.catalogs.current(publisher) else { continue };

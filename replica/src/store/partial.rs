@@ -24,10 +24,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use gossip_engine::{ArtifactId, NodeId};
@@ -52,8 +49,6 @@ pub struct Partial {
     progress: Mutex<Progress>,
     /// Whether it is over. Who writes or resumes holds it, so that nothing is kept that is still written.
     over: RwLock<bool>,
-    /// Whether the file is an artifact's by now, or kept.
-    handed_on: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -62,6 +57,8 @@ pub(super) struct Progress {
     pub(super) reservation: Option<Reservation>,
     /// Whether the file was made.
     made: bool,
+    /// Whether it is an artifact's by now, or kept.
+    handed_on: bool,
     /// How many entries its journal has.
     entries: u64,
     #[cfg(any(test, feature = "simulation"))]
@@ -76,12 +73,12 @@ impl Partial {
             path,
             reservation: None,
             made: false,
+            handed_on: false,
             entries: 0,
             #[cfg(any(test, feature = "simulation"))]
             in_memory: super::memory::Written::default(),
         });
-        let (over, handed_on) = (RwLock::new(false), AtomicBool::new(false));
-        Self { store, key, progress, over, handed_on }
+        Self { store, key, progress, over: RwLock::new(false) }
     }
 
     /// Reserves the space of the whole artifact until this is finished or dropped, unless that was done. Space for
@@ -202,9 +199,8 @@ impl Partial {
         // Not before it is known to be right: without its journal it counts as whole.
         file.set_len(size).map_err(StoreError::io("cut", &path))?;
         let (artifact, _) = self.store.keep(&file, &path, id, size)?;
-        // Relaxed: read by the `drop` of the last owner, which the Arc or the borrow orders after this.
-        self.handed_on.store(true, Ordering::Relaxed);
-        self.progress().reservation = None;
+        let mut progress = self.progress();
+        (progress.handed_on, progress.reservation) = (true, None);
         Ok(artifact)
     }
 
@@ -216,7 +212,7 @@ impl Partial {
         let mut progress = self.progress();
         // First, or its bytes would count twice.
         progress.reservation = None;
-        if !progress.made || !has_journal(self.key) || self.handed_on.load(Ordering::Relaxed) {
+        if !progress.made || !has_journal(self.key) || progress.handed_on {
             return;
         }
         if let Some(journal) = read_part(&progress.path, self.key) {
@@ -230,8 +226,7 @@ impl Partial {
                 }
                 is_lacking
             });
-            // Relaxed: as in `finish`.
-            self.handed_on.store(is_kept, Ordering::Relaxed);
+            progress.handed_on = is_kept;
         }
     }
 
@@ -271,10 +266,11 @@ impl Drop for Partial {
         if self.store.memory.is_some() {
             return;
         }
-        if !*self.handed_on.get_mut() {
+        let progress = self.progress();
+        if !progress.handed_on {
             // There is no file before the first write. One that cannot be removed now is found when
             // the store is opened again.
-            let _ = fs::remove_file(&self.progress().path);
+            let _ = fs::remove_file(&progress.path);
         }
     }
 }
