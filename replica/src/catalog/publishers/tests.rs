@@ -95,6 +95,22 @@ fn all_catalogs_together_have_a_limit() {
 }
 
 #[test]
+fn a_catalog_that_a_newer_one_has_overtaken_is_not_looked_at() {
+    let publisher = Identity::generate();
+    let head =
+        |sequence: u8| Head::sign(&publisher, sequence.into(), ArtifactId::new([sequence; 32]), 9);
+    let mut state = State::default();
+    state.set_members(BTreeSet::from([publisher.node_id()]));
+    assert!(state.announce(head(1)) && state.announce(head(2)));
+    assert!(!state.take_look(&head(1), Duration::from_secs(1)));
+    // With the same content, too: it is the head that becomes current.
+    let again = Head::sign(&publisher, 3, head(2).catalog(), 9);
+    assert!(state.announce(again));
+    assert!(!state.take_look(&head(2), Duration::from_secs(1)));
+    assert!(state.take_look(&again, Duration::from_secs(1)));
+}
+
+#[test]
 fn a_large_catalog_is_not_soon_followed_by_another_look() {
     let publisher = Identity::generate();
     let mut state = State::default();

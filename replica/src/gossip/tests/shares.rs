@@ -354,6 +354,8 @@ fn a_catalog_that_a_newer_one_has_overtaken_is_dropped() {
     scene.cluster.connect(0, 1);
     scene.cluster.run_for(1);
     scene.hear(1, 2, ArtifactId::new([7; 32]), FILE_BYTES);
+    // It is looked for while it is still being fetched, too.
+    scene.cluster.run_for(20);
     scene.cluster.lose_chunks_of(0);
     scene.cluster.run_until(100, |cluster| cluster.holds(0, &[overtaken]));
     scene.cluster.run_until(30, |cluster| !cluster.holds(0, &[overtaken]));

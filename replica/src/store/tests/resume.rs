@@ -157,6 +157,46 @@ fn little_is_not_kept() {
 }
 
 #[test]
+fn what_is_said_twice_counts_once() {
+    let home = folder();
+    let store = Store::open_with(home.path(), crash()).unwrap();
+    let content = large(0);
+    let id = id_of(&content);
+    let partial = store.begin(id, SIZE);
+    fill(&partial, &content, 0..2);
+    partial.keep();
+    partial.keep();
+    drop(partial);
+    let again = store.begin(id, SIZE);
+    assert_eq!(again.resume(None).unwrap(), [0..2 * MIB]);
+    assert_eq!(again.resume(None).unwrap(), []);
+    assert_eq!(store.reserved_bytes(), SIZE);
+    fill(&again, &content, 2..4);
+    again.finish().unwrap();
+    assert_eq!(read_all(&store, id), content);
+    assert!(store.inner.space.is_unreserved());
+}
+
+#[test]
+fn a_part_of_what_is_held_is_removed_when_the_store_is_opened() {
+    let home = folder();
+    let store = Store::open_with(home.path(), crash()).unwrap();
+    let content = large(0);
+    let partial = store.begin(id_of(&content), SIZE);
+    fill(&partial, &content, 0..2);
+    let part = partial_path(&store);
+    let copy = home.path().join("copy");
+    fs::copy(&part, &copy).unwrap();
+    fill(&partial, &content, 2..4);
+    partial.finish().unwrap();
+    // As a kill leaves it between two attempts, the faster of which has finished.
+    fs::rename(copy, &part).unwrap();
+    let (_home, store) = reopened(&store);
+    assert_eq!(kept(&store), (0, 0));
+    assert_eq!(fs::read_dir(store.folder().join(PARTIAL_FOLDER)).unwrap().count(), 0);
+}
+
+#[test]
 fn what_somebody_has_been_at_costs_nothing_but_itself() {
     let content = large(0);
     let id = id_of(&content);
@@ -185,6 +225,7 @@ fn what_somebody_has_been_at_costs_nothing_but_itself() {
         damage(&partial_path(&store));
         let again = store.begin(id, SIZE);
         assert_eq!(again.resume(None).unwrap(), [], "{what}");
+        assert_eq!(kept(&store), (0, 0), "{what}");
         fill(&again, &content, 0..4);
         again.finish().unwrap();
         assert_eq!(read_all(&store, id), content);
