@@ -1,13 +1,16 @@
 //! What a publisher may have of the disk, and a peer of what no catalog names: asked before anything is fetched.
 //!
-//! `catalog::share` and `catalog::unnamed` keep the accounts, under the lock of the catalogs. This is asked when an
-//! advert arrives, and again when an attempt is about to reserve its space. Every 10 s it looks whether what counts for
-//! peers is still here, and how much of what an earlier run has left nobody names; the latter only until a look finds
-//! nothing, and then only after a change of heads or members.
+//! `catalog::share` and `catalog::unnamed` keep the accounts, under the lock of the catalogs. They are asked when an
+//! advert arrives, and again when an attempt is about to reserve its space.
 //!
-//! What no catalog names gives way to what one does: first that of the peer with the most of it, then what an earlier
-//! run has left. Then none of it is fetched for [`CLOSED`], or it would take the space again. What is left is not
-//! touched while a catalog is awaited, which may name it.
+//! Every 10 s a look finds out
+//! - which artifacts that count for a peer are gone, and
+//! - how much nobody names of what an earlier run has left. This is counted anew only if heads or members have changed,
+//!   and no more once there is nothing.
+//!
+//! What no catalog names gives way to what one names. The artifacts of the peer with the most go first, then those that
+//! an earlier run has left; these stay while a catalog is awaited, which may name them. Afterwards nothing of the kind
+//! is fetched for [`CLOSED`], or it would take the space again.
 
 use std::{
     collections::{BTreeSet, HashMap},
